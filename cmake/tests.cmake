@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: MIT
+#
+# What ctest runs: each ctests/<room>/test_x.c as an executable of its own (named <room>/test_x), each spec/**/x_spec.lua by
+# busted in its own process (named by its path), from the root of the repository. Programs that specs start as peers
+# (spec/support/*.c) are built into support/.
+
+pkg_check_modules(CMOCKA REQUIRED IMPORTED_TARGET cmocka)
+find_program(BUSTED_PROGRAM busted REQUIRED)
+
+set(sanitizer_environment "ASAN_OPTIONS=detect_leaks=1:abort_on_error=0:strict_string_checks=1"
+                          "UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1")
+
+file(GLOB test_sources CONFIGURE_DEPENDS ctests/*/test_*.c)
+foreach(source IN LISTS test_sources)
+  get_filename_component(name ${source} NAME_WE)
+  get_filename_component(room ${source} DIRECTORY)
+  get_filename_component(room ${room} NAME)
+  set(target ctest_${room}_${name})
+  add_executable(${target} ${source})
+  target_link_libraries(${target} PRIVATE moongate_core PkgConfig::CMOCKA)
+  set_target_properties(${target} PROPERTIES OUTPUT_NAME ${name} RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/ctests/${room})
+  add_test(NAME ${room}/${name} COMMAND ${target} WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
+  set_tests_properties(${room}/${name} PROPERTIES TIMEOUT 60 ENVIRONMENT "${sanitizer_environment}")
+endforeach()
+
+file(GLOB support_sources CONFIGURE_DEPENDS spec/support/*.c)
+foreach(source IN LISTS support_sources)
+  get_filename_component(name ${source} NAME_WE)
+  add_executable(support_${name} ${source})
+  target_link_libraries(support_${name} PRIVATE moongate_flags Threads::Threads)
+  set_target_properties(support_${name} PROPERTIES OUTPUT_NAME ${name} RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/support)
+endforeach()
+
+file(GLOB_RECURSE specs CONFIGURE_DEPENDS RELATIVE ${PROJECT_SOURCE_DIR} spec/*_spec.lua)
+foreach(spec IN LISTS specs)
+  string(REGEX REPLACE "\\.lua$" "" name ${spec})
+  add_test(NAME ${name} COMMAND ${LUAJIT_PROGRAM} ${BUSTED_PROGRAM} --output=TAP ${spec} WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
+  set_tests_properties(
+    ${name}
+    PROPERTIES TIMEOUT 300
+               ENVIRONMENT "LUA_PATH=./lua/?.lua\;./lua/?/init.lua\;./?.lua\;\;;MOONGATE_BINARY=${PROJECT_BINARY_DIR}/moongate;\
+MOONGATE_SUPPORT=${PROJECT_BINARY_DIR}/support;${sanitizer_environment}")
+endforeach()
