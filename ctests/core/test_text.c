@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The hash: that it looks at every byte, the length and the seed, and spreads short similar keys. */
+#include "core/text.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <string.h>
+
+static void equal_keys_have_equal_hashes_wherever_they_lie(void **state) {
+  (void)state;
+  char room[64];
+  for (size_t offset = 0; offset < 16; offset++) {
+    static const char key[] = "www.example.com:8443";
+    memcpy(room + offset, key, sizeof key);
+    assert_true(text_hash(room + offset, 20, 7) == text_hash(key, 20, 7));
+  }
+  assert_true(text_hash(NULL, 0, 7) == text_hash("", 0, 7));
+}
+
+static void every_bit_the_length_and_the_seed_matter(void **state) {
+  (void)state;
+  char key[40] = "";
+  for (size_t size = 0; size < sizeof key; size++) {
+    uint64_t hash = text_hash(key, size, 1);
+    assert_true(hash != text_hash(key, size, 2));
+    assert_true(hash != text_hash(key, size + 1, 1));
+    for (size_t bit = 0; bit < 8 * size; bit++) {
+      key[bit / 8] = (char)(1u << bit % 8);
+      int changed = __builtin_popcountll(hash ^ text_hash(key, size, 1));
+      key[bit / 8] = 0;
+      assert_in_range(changed, 8, 56);
+    }
+  }
+}
+
+static void similar_keys_spread_evenly(void **state) {
+  (void)state;
+  enum { SLOTS = 1024, KEYS = 64 * SLOTS };
+  int low[SLOTS] = {0}, high[SLOTS] = {0};
+  for (int i = 0; i < KEYS; i++) {
+    char key[24];
+    int size = snprintf(key, sizeof key, "10.0.%d.%d", i / 256, i % 256);
+    uint64_t hash = text_hash(key, (size_t)size, 99);
+    low[hash % SLOTS]++;
+    high[hash >> 54]++;
+  }
+  for (int i = 0; i < SLOTS; i++) {
+    assert_in_range(low[i], 16, 160);
+    assert_in_range(high[i], 16, 160);
+  }
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(equal_keys_have_equal_hashes_wherever_they_lie),
+      cmocka_unit_test(every_bit_the_length_and_the_seed_matter),
+      cmocka_unit_test(similar_keys_spread_evenly),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Forming the lines of the log, and writing each with one call, so that threads need no lock. Strings come from the
+ * network: none can end a line, forge a field or move the cursor of a terminal. */
+#include "core/log.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+  LINE_SIZE = 8192,
+  LINE_LIMIT = LINE_SIZE - 3 /* the rest is for what closes a line that was cut: a quote, a brace, the newline */
+};
+
+struct line {
+  enum log_format format;
+  bool cut; /* something did not fit; nothing more is added */
+  size_t size;
+  char bytes[LINE_SIZE];
+};
+
+void log_init(struct log *log, const struct clock *clock, int fd) {
+  *log = (struct log){.level = LOG_INFO, .format = LOG_LOGFMT, .fd = fd, .clock = clock};
+}
+
+static void put(struct line *line, const char *bytes, size_t size) {
+  if (line->cut || line->size + size > LINE_LIMIT) {
+    line->cut = true;
+    return;
+  }
+  memcpy(line->bytes + line->size, bytes, size);
+  line->size += size;
+}
+
+static void put_text(struct line *line, const char *text) { put(line, text, strlen(text)); }
+
+/* Into the room behind LINE_LIMIT, if need be. */
+static void close_with(struct line *line, char byte) {
+  assert(line->size < LINE_SIZE);
+  line->bytes[line->size++] = byte;
+}
+
+/* The length of the character of UTF-8 at `at`, 0 when there is none (RFC 3629 section 4). The NUL at the end of the
+ * string keeps it from reading on. */
+static size_t character_length(const unsigned char *at) {
+  if (at[0] < 0x80)
+    return 1;
+  size_t length = at[0] >= 0xF0 ? 4 : at[0] >= 0xE0 ? 3 : 2;
+  if (at[0] < 0xC2 || at[0] > 0xF4)
+    return 0;
+  for (size_t i = 1; i < length; i++)
+    if ((at[i] & 0xC0) != 0x80)
+      return 0;
+  bool overlong = (at[0] == 0xE0 && at[1] < 0xA0) || (at[0] == 0xF0 && at[1] < 0x90);
+  bool surrogate = at[0] == 0xED && at[1] >= 0xA0;
+  bool beyond = at[0] == 0xF4 && at[1] >= 0x90;
+  return overlong || surrogate || beyond ? 0 : length;
+}
+
+/* The control characters of ASCII, DEL, and U+0080 to U+009F, which terminals obey as well. */
+static bool is_control(const unsigned char *at, size_t length) {
+  return (length == 1 && (at[0] < 0x20 || at[0] == 0x7F)) || (length == 2 && at[0] == 0xC2 && at[1] < 0xA0);
+}
+
+static void put_escape(struct line *line, const unsigned char *at, size_t length) {
+  char escape[16];
+  if (line->format == LOG_JSON)
+    snprintf(escape, sizeof escape, "\\u%04x", length == 2 ? at[1] : at[0]);
+  else if (length == 2)
+    snprintf(escape, sizeof escape, "\\x%02x\\x%02x", at[0], at[1]);
+  else
+    snprintf(escape, sizeof escape, "\\x%02x", at[0]);
+  put_text(line, escape);
+}
+
+static void put_character(struct line *line, const unsigned char *at, size_t length) {
+  if (length == 0 && line->format == LOG_JSON)
+    put_text(line, "\xEF\xBF\xBD");
+  else if (length == 0)
+    put_escape(line, at, 1);
+  else if (*at == '"' || *at == '\\')
+    put(line, (const char[]){'\\', (char)*at}, 2);
+  else if (*at == '\n')
+    put_text(line, "\\n");
+  else if (*at == '\r')
+    put_text(line, "\\r");
+  else if (*at == '\t')
+    put_text(line, "\\t");
+  else if (is_control(at, length))
+    put_escape(line, at, length);
+  else
+    put(line, (const char *)at, length);
+}
+
+static void put_quoted(struct line *line, const char *text) {
+  put(line, "\"", 1);
+  if (line->cut)
+    return;
+  const unsigned char *at = (const unsigned char *)text;
+  while (*at && !line->cut) {
+    size_t length = character_length(at);
+    put_character(line, at, length);
+    at += length ? length : 1;
+  }
+  close_with(line, '"');
+}
+
+static bool needs_quotes(const char *text) {
+  const unsigned char *at = (const unsigned char *)text;
+  if (!*at)
+    return true;
+  while (*at) {
+    size_t length = character_length(at);
+    if (length == 0 || is_control(at, length) || *at == ' ' || *at == '=' || *at == '"' || *at == '\\')
+      return true;
+    at += length;
+  }
+  return false;
+}
+
+static void put_string(struct line *line, const char *text) {
+  if (line->format == LOG_JSON || needs_quotes(text))
+    put_quoted(line, text);
+  else if (line->size + strlen(text) <= LINE_LIMIT)
+    put_text(line, text);
+  else
+    put_quoted(line, text); /* it will be cut, between two characters */
+}
+
+static void put_number(struct line *line, const struct log_field *field) {
+  char digits[40];
+  if (field->kind == LOG_FIELD_INTEGER)
+    snprintf(digits, sizeof digits, "%lld", (long long)field->as.integer);
+  else if (line->format == LOG_JSON && !isfinite(field->as.number))
+    snprintf(digits, sizeof digits, "null");
+  else
+    snprintf(digits, sizeof digits, "%.15g", field->as.number);
+  put_text(line, digits);
+}
+
+static void put_key(struct line *line, const char *key) {
+  bool json = line->format == LOG_JSON;
+  put_text(line, json ? ",\"" : " ");
+  put_text(line, key);
+  put_text(line, json ? "\":" : "=");
+}
+
+static void put_field(struct line *line, const struct log_field *field) {
+  bool is_string = field->kind == LOG_FIELD_STRING;
+  if (line->cut || (is_string && !field->as.string))
+    return;
+  size_t before = line->size;
+  put_key(line, field->key);
+  size_t after_key = line->size;
+  if (is_string && !line->cut)
+    put_string(line, field->as.string);
+  else if (!line->cut)
+    put_number(line, field);
+  /* No key without a value. */
+  if (line->cut && line->size == after_key)
+    line->size = before;
+  else if (line->cut && !is_string)
+    line->size = before;
+}
+
+static void put_time(struct line *line, const struct clock *clock) {
+  double wall = clock_wall(clock);
+  time_t seconds = (time_t)wall;
+  int ms = (int)((wall - (double)seconds) * 1000);
+  struct tm utc = {0};
+  gmtime_r(&seconds, &utc);
+  char text[96];
+  snprintf(text, sizeof text, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", utc.tm_year + 1900, utc.tm_mon + 1, utc.tm_mday,
+           utc.tm_hour, utc.tm_min, utc.tm_sec, ms);
+  put_text(line, text);
+}
+
+static const char *level_name(enum log_level level) {
+  switch (level) {
+  case LOG_DEBUG:
+    return "debug";
+  case LOG_INFO:
+    return "info";
+  case LOG_WARN:
+    return "warn";
+  case LOG_ERROR:
+    return "error";
+  case LOG_OFF:
+    break;
+  }
+  return "error";
+}
+
+/* What can't be written now is lost: a log that is not read must not stop the bytes. */
+static void write_out(int fd, const char *bytes, size_t size) {
+  while (size > 0) {
+    ssize_t written = write(fd, bytes, size);
+    if (written < 0 && errno == EINTR)
+      continue;
+    if (written <= 0)
+      return;
+    bytes += written;
+    size -= (size_t)written;
+  }
+}
+
+void log_write(const struct log *log, enum log_level level, const char *message, const struct log_field *fields,
+               size_t count) {
+  if (!log_enabled(log, level))
+    return;
+  assert(level < LOG_OFF);
+  int saved_errno = errno;
+  struct line line;
+  line.format = log->format;
+  line.cut = false;
+  line.size = 0;
+  bool json = log->format == LOG_JSON;
+  put_text(&line, json ? "{\"time\":\"" : "time=");
+  put_time(&line, log->clock);
+  put_text(&line, json ? "\",\"level\":\"" : " level=");
+  put_text(&line, level_name(level));
+  put_text(&line, json ? "\",\"msg\":" : " msg=");
+  put_quoted(&line, message);
+  for (size_t i = 0; i < count; i++)
+    put_field(&line, &fields[i]);
+  if (json)
+    close_with(&line, '}');
+  close_with(&line, '\n');
+  write_out(log->fd, line.bytes, line.size);
+  errno = saved_errno;
+}
+
+bool log_limit_pass(struct log_limit *limit, clock_ms now, uint64_t *suppressed) {
+  if (limit->last != 0 && now < limit->last + 1000) {
+    limit->suppressed++;
+    return false;
+  }
+  *suppressed = limit->suppressed;
+  limit->suppressed = 0;
+  limit->last = now;
+  return true;
+}

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The log: one line an event on standard error, as logfmt or JSON, written whole, from any thread. */
+#pragma once
+
+#include "core/clock.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR, LOG_OFF };
+enum log_format { LOG_LOGFMT, LOG_JSON };
+
+struct log {
+  enum log_level level;
+  enum log_format format;
+  int fd;
+  const struct clock *clock;
+};
+
+/* A pair of a line. Made by the macros below; `key` is a literal. */
+struct log_field {
+  const char *key;
+  enum { LOG_FIELD_STRING, LOG_FIELD_INTEGER, LOG_FIELD_NUMBER } kind;
+  union {
+    const char *string; /* NULL: the field is left out */
+    int64_t integer;
+    double number;
+  } as;
+};
+
+#define LOG_STRING(k, v) ((struct log_field){.key = (k), .kind = LOG_FIELD_STRING, .as.string = (v)})
+#define LOG_INTEGER(k, v) ((struct log_field){.key = (k), .kind = LOG_FIELD_INTEGER, .as.integer = (int64_t)(v)})
+#define LOG_NUMBER(k, v) ((struct log_field){.key = (k), .kind = LOG_FIELD_NUMBER, .as.number = (v)})
+
+/* Level info, as logfmt; `clock` outlives the log, `fd` stays the caller's. */
+void log_init(struct log *log, const struct clock *clock, int fd);
+
+static inline bool log_enabled(const struct log *log, enum log_level level) { return level >= log->level; }
+
+/* time=2026-11-21T13:00:00.123Z level=info msg="listening" route=page port=8080
+ * Strings may hold anything (they come from the network): what needs quotes gets them (a message always), control
+ * characters are escaped, and so are bytes that are no UTF-8 (in JSON they become U+FFFD). A line is cut at 8 KiB, and
+ * closed so that it stays well-formed. One that can't be written without waiting, to a non-blocking `fd`, is lost.
+ * Keeps errno. */
+void log_write(const struct log *log, enum log_level level, const char *message, const struct log_field *fields,
+               size_t count);
+
+#define LOG(log, level, message, ...)                                                                                  \
+  do {                                                                                                                 \
+    if (log_enabled((log), (level))) {                                                                                 \
+      const struct log_field log_fields_[] = {__VA_ARGS__};                                                            \
+      log_write((log), (level), (message), log_fields_, sizeof log_fields_ / sizeof log_fields_[0]);                   \
+    }                                                                                                                  \
+  } while (0)
+
+/* For what can happen thousands of times a second: true at most once a second, and then `*suppressed` says how many
+ * lines were kept back since. One thread owns a limit. */
+struct log_limit {
+  clock_ms last;
+  uint64_t suppressed;
+};
+bool log_limit_pass(struct log_limit *limit, clock_ms now, uint64_t *suppressed);

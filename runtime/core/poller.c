@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Fetches the events of the set in batches, whenever libevent says that it has some. */
+#include "core/poller.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <stddef.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+static void on_readable(evutil_socket_t fd, short what, void *argument) {
+  struct poller *poller = argument;
+  (void)what;
+  struct epoll_event events[POLLER_BATCH];
+  struct poll_source *sources[POLLER_BATCH];
+  int count = epoll_wait(fd, events, POLLER_BATCH, 0);
+  for (int i = 0; i < count; i++)
+    sources[i] = events[i].data.ptr;
+  poller->batch = sources;
+  poller->batch_size = count;
+  for (int i = 0; i < count; i++) {
+    struct poll_source *source = sources[i];
+    poller->batch_next = i + 1;
+    if (source)
+      source->on_event(source, events[i].events);
+  }
+  poller->batch = NULL;
+}
+
+int poller_init(struct poller *poller, struct event_base *base) {
+  *poller = (struct poller){.fd = epoll_create1(EPOLL_CLOEXEC)};
+  if (poller->fd < 0)
+    return -errno;
+  poller->event = event_new(base, poller->fd, EV_READ | EV_PERSIST, on_readable, poller);
+  if (poller->event && event_add(poller->event, NULL) == 0)
+    return 0;
+  if (poller->event)
+    event_free(poller->event);
+  close(poller->fd);
+  poller->fd = -1;
+  return -ENOMEM;
+}
+
+void poller_deinit(struct poller *poller) {
+  event_free(poller->event);
+  close(poller->fd);
+  poller->fd = -1;
+}
+
+int poller_add(struct poller *poller, int fd, struct poll_source *source) {
+  struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data.ptr = source};
+  return epoll_ctl(poller->fd, EPOLL_CTL_ADD, fd, &event) < 0 ? -errno : 0;
+}
+
+void poller_forget(struct poller *poller, const struct poll_source *source) {
+  if (!poller->batch)
+    return;
+  for (int i = poller->batch_next; i < poller->batch_size; i++)
+    if (poller->batch[i] == source)
+      poller->batch[i] = NULL;
+}
