@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Two socket pairs joined by a pipe: what goes in at one end comes out at the other, whole, in both ways of moving
+ * it, and each kind of end is told as what it is. */
+#include "net/pipe.h"
+#include "net/splice_pool.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+struct fixture {
+  struct clock clock;
+  struct loop loop;
+  struct pipe_shared shared;
+  struct stream streams[2];
+  struct tally tally;
+  struct pipe pipe;
+  clock_ms active;
+  int ends[2]; /* ours: what stands for the client, and for the target */
+  int ended[2], failed[2];
+  bool stop_at_end;
+};
+
+static void on_ended(void *context, enum pipe_side side) {
+  struct fixture *f = context;
+  f->ended[side]++;
+  if (f->stop_at_end)
+    pipe_stop(&f->pipe);
+}
+
+static void on_failed(void *context, enum pipe_side side, int status) {
+  struct fixture *f = context;
+  f->failed[side] = status;
+  pipe_stop(&f->pipe);
+}
+
+static const struct pipe_callbacks callbacks = {.on_ended = on_ended, .on_failed = on_failed};
+
+/* A connected pair of TCP sockets over loopback, non-blocking: resets are only real on TCP. */
+static void tcp_pair(int pair[2]) {
+  struct sockaddr_in in = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+  socklen_t length = sizeof in;
+  int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  assert_int_equal(bind(listener, (struct sockaddr *)&in, sizeof in), 0);
+  assert_int_equal(listen(listener, 1), 0);
+  assert_int_equal(getsockname(listener, (struct sockaddr *)&in, &length), 0);
+  pair[0] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  assert_int_equal(connect(pair[0], (struct sockaddr *)&in, sizeof in), 0);
+  pair[1] = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+  assert_true(pair[1] >= 0);
+  close(listener);
+  for (int i = 0; i < 2; i++)
+    assert_int_equal(fcntl(pair[i], F_SETFL, O_NONBLOCK), 0);
+}
+
+static struct fixture *setup_with(size_t buffer, bool splice) {
+  struct fixture *f = calloc(1, sizeof *f);
+  assert_int_equal(loop_init(&f->loop, &f->clock, NULL), 0);
+  f->shared = (struct pipe_shared){.loop = &f->loop, .bytes = malloc(buffer), .size = buffer};
+  f->shared.pool = splice ? splice_pool_new(&f->loop, 8) : NULL;
+  for (int side = 0; side < 2; side++) {
+    int pair[2];
+    tcp_pair(pair);
+    f->ends[side] = pair[0];
+    assert_int_equal(
+        stream_open(&f->streams[side], &f->loop, pair[1], side == PIPE_CLIENT ? &f->tally : NULL, STREAM_WRITABLE), 0);
+  }
+  pipe_start(&f->pipe, &f->shared, &f->streams[PIPE_CLIENT], &f->streams[PIPE_TARGET], &callbacks, f, &f->active);
+  return f;
+}
+
+static void teardown(struct fixture *f) {
+  pipe_stop(&f->pipe);
+  for (int side = 0; side < 2; side++) {
+    stream_close(&f->streams[side], false);
+    if (f->ends[side] >= 0)
+      close(f->ends[side]);
+  }
+  splice_pool_free(f->shared.pool);
+  loop_deinit(&f->loop);
+  free(f->shared.bytes);
+  free(f);
+}
+
+static uint8_t pattern(uint64_t position) { return (uint8_t)(position * 2654435761u >> 13); }
+
+/* Sends `size` bytes from one end, reading them at the other no faster than `most` at a time, and ends the sending
+ * side. */
+static void transfer(struct fixture *f, enum pipe_side from, uint64_t size, size_t most) {
+  uint8_t bytes[65536];
+  uint64_t sent = 0, received = 0;
+  bool over = false;
+  int in = f->ends[from], out = f->ends[pipe_other(from)];
+  for (long round = 0; !over; round++) {
+    assert_true(round < 10 * 1000 * 1000);
+    while (sent < size) {
+      size_t want = size - sent < sizeof bytes ? (size_t)(size - sent) : sizeof bytes;
+      for (size_t i = 0; i < want; i++)
+        bytes[i] = pattern(sent + i);
+      ssize_t put = send(in, bytes, want, MSG_NOSIGNAL);
+      if (put < 0)
+        break;
+      sent += (uint64_t)put;
+      if (sent == size)
+        shutdown(in, SHUT_WR);
+    }
+    loop_round(&f->loop, false);
+    ssize_t got = recv(out, bytes, most < sizeof bytes ? most : sizeof bytes, 0);
+    for (ssize_t i = 0; i < got; i++)
+      if (bytes[i] != pattern(received + (uint64_t)i))
+        fail_msg("byte %llu is wrong", (unsigned long long)(received + (uint64_t)i));
+    if (got > 0)
+      received += (uint64_t)got;
+    over = got == 0;
+  }
+  assert_int_equal(received, size);
+}
+
+static void bytes_arrive_whole_when_copied(void **state) {
+  (void)state;
+  static const uint64_t sizes[] = {1, 1000, 65536, 1000000, 20000000};
+  for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+    struct fixture *f = setup_with(16384, false);
+    transfer(f, PIPE_CLIENT, sizes[i], 65536);
+    transfer(f, PIPE_TARGET, sizes[i], 65536);
+    assert_int_equal(f->tally.own.in, sizes[i]);
+    assert_int_equal(f->tally.own.out, sizes[i]);
+    assert_int_equal(f->ended[PIPE_CLIENT] + f->ended[PIPE_TARGET], 2);
+    teardown(f);
+  }
+}
+
+static void bulk_is_spliced_and_arrives_whole(void **state) {
+  (void)state;
+  for (int side = 0; side < 2; side++) {
+    struct fixture *f = setup_with(4096, true);
+    transfer(f, (enum pipe_side)side, 50000000, 65536);
+    assert_true(splice_pool_count(f->shared.pool) > 0);
+    assert_int_equal(side == PIPE_CLIENT ? f->tally.own.in : f->tally.own.out, 50000000);
+    teardown(f);
+  }
+}
+
+static void a_slow_reader_loses_nothing(void **state) {
+  (void)state;
+  for (int splice = 0; splice < 2; splice++) {
+    struct fixture *f = setup_with(4096, splice);
+    transfer(f, PIPE_TARGET, 6000000, 3000);
+    teardown(f);
+  }
+}
+
+static void small_messages_go_back_from_splicing_to_copying(void **state) {
+  (void)state;
+  struct fixture *f = setup_with(1024, true);
+  uint8_t bytes[8192] = {0};
+  for (int i = 0; i < 20; i++) {
+    assert_int_equal(send(f->ends[PIPE_CLIENT], bytes, sizeof bytes, 0), sizeof bytes);
+    loop_round(&f->loop, true);
+    while (recv(f->ends[PIPE_TARGET], bytes, sizeof bytes, 0) > 0)
+      ;
+  }
+  for (int i = 0; i < 40; i++) {
+    assert_int_equal(send(f->ends[PIPE_CLIENT], "x", 1, 0), 1);
+    loop_round(&f->loop, true);
+    while (recv(f->ends[PIPE_TARGET], bytes, sizeof bytes, 0) > 0)
+      ;
+  }
+  assert_true(splice_pool_count(f->shared.pool) > 0);
+  assert_null(f->pipe.flows[PIPE_CLIENT].splice);
+  teardown(f);
+}
+
+static void rounds_until(struct fixture *f, const int *value) {
+  for (int i = 0; i < 1000 && !*value; i++)
+    loop_round(&f->loop, true);
+  assert_true(*value != 0);
+}
+
+static void a_reset_is_told_after_what_came_before_it(void **state) {
+  (void)state;
+  struct fixture *f = setup_with(4096, false);
+  struct linger linger = {.l_onoff = 1};
+  uint8_t bytes[16];
+  assert_int_equal(send(f->ends[PIPE_TARGET], "last words", 10, 0), 10);
+  setsockopt(f->ends[PIPE_TARGET], SOL_SOCKET, SO_LINGER, &linger, sizeof linger);
+  close(f->ends[PIPE_TARGET]);
+  f->ends[PIPE_TARGET] = -1;
+  rounds_until(f, &f->failed[PIPE_TARGET]);
+  assert_int_equal(f->failed[PIPE_TARGET], -ECONNRESET);
+  assert_int_equal(recv(f->ends[PIPE_CLIENT], bytes, sizeof bytes, 0), 10);
+  teardown(f);
+}
+
+/* The target answers, and closes without reading what still comes: its answer must get through although writing fails.
+ */
+static void an_answer_survives_a_failed_write(void **state) {
+  (void)state;
+  struct fixture *f = setup_with(4096, false);
+  static uint8_t bytes[65536];
+  size_t answered = 0, received = 0;
+  for (ssize_t put; answered < 200000 && (put = send(f->ends[PIPE_TARGET], bytes, sizeof bytes, 0)) > 0;)
+    answered += (size_t)put;
+  assert_int_equal(send(f->ends[PIPE_CLIENT], bytes, 30000, 0), 30000);
+  for (int i = 0; i < 3; i++)
+    loop_round(&f->loop, false);
+  close(f->ends[PIPE_TARGET]); /* with unread input: a reset */
+  f->ends[PIPE_TARGET] = -1;
+  for (int i = 0; i < 100000 && !f->failed[PIPE_TARGET] && !f->ended[PIPE_TARGET]; i++) {
+    send(f->ends[PIPE_CLIENT], bytes, 1000, MSG_NOSIGNAL);
+    loop_round(&f->loop, false);
+    ssize_t got = recv(f->ends[PIPE_CLIENT], bytes, sizeof bytes, 0);
+    received += got > 0 ? (size_t)got : 0;
+  }
+  for (ssize_t got; (got = recv(f->ends[PIPE_CLIENT], bytes, sizeof bytes, 0)) > 0;)
+    received += (size_t)got;
+  assert_int_equal(received, answered);
+  assert_true(f->failed[PIPE_TARGET] != 0);
+  teardown(f);
+}
+
+static void stopping_in_a_callback_is_allowed(void **state) {
+  (void)state;
+  struct fixture *f = setup_with(4096, false);
+  f->stop_at_end = true;
+  shutdown(f->ends[PIPE_CLIENT], SHUT_WR);
+  rounds_until(f, &f->ended[PIPE_CLIENT]);
+  assert_false(pipe_is_running(&f->pipe));
+  teardown(f);
+}
+
+static void bytes_given_back_come_first(void **state) {
+  (void)state;
+  struct fixture *f = setup_with(4096, false);
+  uint8_t bytes[32];
+  pipe_stop(&f->pipe);
+  assert_int_equal(stream_unread(&f->streams[PIPE_CLIENT], "world", 5), 0);
+  assert_int_equal(stream_unread(&f->streams[PIPE_CLIENT], "hello ", 6), 0);
+  pipe_start(&f->pipe, &f->shared, &f->streams[PIPE_CLIENT], &f->streams[PIPE_TARGET], &callbacks, f, &f->active);
+  assert_int_equal(recv(f->ends[PIPE_TARGET], bytes, sizeof bytes, 0), 11);
+  assert_memory_equal(bytes, "hello world", 11);
+  assert_int_equal(f->tally.own.in, 0);
+  teardown(f);
+}
+
+static void a_client_end_lets_the_target_answer(void **state) {
+  (void)state;
+  struct fixture *f = setup_with(4096, false);
+  uint8_t bytes[16];
+  shutdown(f->ends[PIPE_CLIENT], SHUT_WR);
+  rounds_until(f, &f->ended[PIPE_CLIENT]);
+  assert_int_equal(recv(f->ends[PIPE_TARGET], bytes, sizeof bytes, 0), 0);
+  assert_int_equal(send(f->ends[PIPE_TARGET], "answer", 6, 0), 6);
+  loop_round(&f->loop, true);
+  assert_int_equal(recv(f->ends[PIPE_CLIENT], bytes, sizeof bytes, 0), 6);
+  teardown(f);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(bytes_arrive_whole_when_copied),
+      cmocka_unit_test(bulk_is_spliced_and_arrives_whole),
+      cmocka_unit_test(a_slow_reader_loses_nothing),
+      cmocka_unit_test(small_messages_go_back_from_splicing_to_copying),
+      cmocka_unit_test(a_reset_is_told_after_what_came_before_it),
+      cmocka_unit_test(an_answer_survives_a_failed_write),
+      cmocka_unit_test(stopping_in_a_callback_is_allowed),
+      cmocka_unit_test(bytes_given_back_come_first),
+      cmocka_unit_test(a_client_end_lets_the_target_answer),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}

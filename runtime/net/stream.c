@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What all kinds of streams have in common, the socket underneath them, and the one place where the client's wire is
+ * counted: beside the socket calls. */
+#include "net/stream.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/sockios.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static void on_event(struct poll_source *source, uint32_t events) {
+  struct stream *stream = (struct stream *)source;
+  if (events & EPOLLIN)
+    stream->readiness |= STREAM_READABLE;
+  if (events & EPOLLOUT)
+    stream->readiness |= STREAM_WRITABLE;
+  if (events & EPOLLRDHUP)
+    stream->readiness |= STREAM_READABLE | STREAM_ENDED;
+  if (events & (EPOLLERR | EPOLLHUP))
+    stream->readiness |= STREAM_READABLE | STREAM_WRITABLE | STREAM_FAILED;
+  if (stream->on_ready)
+    stream->on_ready(stream, stream->context);
+}
+
+int stream_open(struct stream *stream, struct loop *loop, int fd, struct tally *tally, uint8_t readiness) {
+  *stream = (struct stream){.source = {on_event}, .loop = loop, .tally = tally, .fd = fd, .readiness = readiness};
+  int status = poller_add(&loop->poller, fd, &stream->source);
+  if (status == 0)
+    stream->ops = &socket_stream_ops;
+  return status;
+}
+
+void stream_close(struct stream *stream, bool reset) {
+  if (!stream_is_open(stream))
+    return;
+  poller_forget(&stream->loop->poller, &stream->source);
+  if (stream->ops->close)
+    stream->ops->close(stream);
+  stream->ops = NULL;
+  stream->on_ready = NULL;
+  stream->readiness = 0;
+  buffer_free(stream->unread);
+  stream->unread = NULL;
+  if (reset) {
+    struct linger linger = {.l_onoff = 1, .l_linger = 0};
+    setsockopt(stream->fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger);
+  }
+  close(stream->fd);
+  stream->fd = -1;
+}
+
+static ssize_t read_unread(struct stream *stream, void *bytes, size_t size) {
+  size_t here = buffer_size(stream->unread);
+  size_t count = here < size ? here : size;
+  memcpy(bytes, buffer_bytes(stream->unread), count);
+  buffer_consume(stream->unread, count);
+  if (count == here) {
+    buffer_free(stream->unread);
+    stream->unread = NULL;
+  }
+  return (ssize_t)count;
+}
+
+ssize_t stream_read(struct stream *stream, void *bytes, size_t size) {
+  if (stream->unread)
+    return read_unread(stream, bytes, size);
+  return stream->ops->read(stream, bytes, size);
+}
+
+int stream_unread(struct stream *stream, const void *bytes, size_t size) {
+  return size ? buffer_prepend(&stream->unread, bytes, size) : 0;
+}
+
+ssize_t stream_writev(struct stream *stream, const struct iovec *parts, int count) {
+  return stream->ops->writev(stream, parts, count);
+}
+
+ssize_t stream_write(struct stream *stream, const void *bytes, size_t size) {
+  struct iovec part = {.iov_base = (void *)bytes, .iov_len = size};
+  return stream->ops->writev(stream, &part, 1);
+}
+
+int stream_shutdown(struct stream *stream) { return stream->ops->shutdown(stream); }
+
+/* What a call that read `got` of `asked` bytes tells about the next one. A short read has emptied the queue, unless the
+ * end or an error stands behind the bytes (epoll(7), question 9). */
+static ssize_t after_read(struct stream *stream, ssize_t got, size_t asked) {
+  if (got > 0) {
+    if (stream->tally)
+      tally_in(stream->tally, (size_t)got);
+    if ((size_t)got < asked && !(stream->readiness & (STREAM_ENDED | STREAM_FAILED)))
+      stream->readiness &= (uint8_t)~STREAM_READABLE;
+    return got;
+  }
+  if (got == 0)
+    return 0;
+  if (errno == EAGAIN) {
+    stream->readiness &= (uint8_t)~STREAM_READABLE;
+    return STREAM_WANT_READ;
+  }
+  return -errno;
+}
+
+static ssize_t after_write(struct stream *stream, ssize_t put, size_t asked) {
+  if (put >= 0) {
+    if (stream->tally)
+      tally_out(stream->tally, (size_t)put);
+    if ((size_t)put < asked)
+      stream->readiness &= (uint8_t)~STREAM_WRITABLE;
+    return put;
+  }
+  if (errno == EAGAIN) {
+    stream->readiness &= (uint8_t)~STREAM_WRITABLE;
+    return STREAM_WANT_WRITE;
+  }
+  return -errno;
+}
+
+static ssize_t socket_read(struct stream *stream, void *bytes, size_t size) {
+  ssize_t got;
+  do
+    got = recv(stream->fd, bytes, size, 0);
+  while (got < 0 && errno == EINTR);
+  return after_read(stream, got, size);
+}
+
+static ssize_t socket_writev(struct stream *stream, const struct iovec *parts, int count) {
+  size_t size = 0;
+  for (int i = 0; i < count; i++)
+    size += parts[i].iov_len;
+  ssize_t put;
+  do {
+    if (count == 1) {
+      put = send(stream->fd, parts->iov_base, parts->iov_len, MSG_NOSIGNAL);
+    } else {
+      struct msghdr message = {.msg_iov = (struct iovec *)parts, .msg_iovlen = (size_t)count};
+      put = sendmsg(stream->fd, &message, MSG_NOSIGNAL);
+    }
+  } while (put < 0 && errno == EINTR);
+  return after_write(stream, put, size);
+}
+
+/* ENOTCONN: the peer has reset; the next read or write says so. */
+static int socket_shutdown(struct stream *stream) {
+  return shutdown(stream->fd, SHUT_WR) < 0 && errno != ENOTCONN ? -errno : 0;
+}
+
+static int socket_splice_fd(struct stream *stream) { return stream->fd; }
+
+const struct stream_ops socket_stream_ops = {
+    .name = "socket",
+    .read = socket_read,
+    .writev = socket_writev,
+    .shutdown = socket_shutdown,
+    .splice_fd = socket_splice_fd,
+};
+
+/* A pipe that is full looks like a socket that is empty (both EAGAIN): the caller splices into an empty pipe only. A
+ * short count says nothing either, because a pipe is full by its number of pieces, so STREAM_READABLE stays. */
+ssize_t stream_splice_in(struct stream *stream, int pipe_fd, size_t size) {
+  ssize_t got;
+  do
+    got = splice(stream->fd, NULL, pipe_fd, NULL, size, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+  while (got < 0 && errno == EINTR);
+  return after_read(stream, got, 0);
+}
+
+ssize_t stream_splice_out(struct stream *stream, int pipe_fd, size_t size) {
+  ssize_t put;
+  do
+    put = splice(pipe_fd, NULL, stream->fd, NULL, size, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+  while (put < 0 && errno == EINTR);
+  return after_write(stream, put, size);
+}
+
+size_t stream_unsent(const struct stream *stream) {
+  int bytes = 0;
+  if (!stream_is_open(stream) || ioctl(stream->fd, SIOCOUTQ, &bytes) < 0 || bytes < 0)
+    return 0;
+  return (size_t)bytes;
+}

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A stream: one side's bytes, whatever carries them. TCP and unix sockets now, TLS and HTTP bodies later, without a
+ * second kind. It holds the socket, what was read ahead and given back (`unread`), and the
+ * tally of the client's wire.
+ *
+ * Goals: one call per piece of work and no more system calls than the work needs; edge-triggered readiness, kept here,
+ * so that nothing is registered again while bytes move. Not a goal: buffering. Who reads keeps the bytes, or gives them
+ * back. */
+#pragma once
+
+#include "core/buffer.h"
+#include "core/loop.h"
+#include "core/tally.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+struct stream;
+
+/* What reading and writing return besides a count. 0 from a read is the end of the stream. Errors are a negative errno,
+ * which is never below -4095. */
+enum {
+  STREAM_WANT_READ = -5001,  /* goes on after the next on_ready with STREAM_READABLE */
+  STREAM_WANT_WRITE = -5002, /* … with STREAM_WRITABLE */
+};
+
+enum stream_readiness {
+  STREAM_READABLE = 1, /* a read may bring something: bytes, the end or an error */
+  STREAM_WRITABLE = 2, /* a write may be taken */
+  STREAM_ENDED = 4,    /* the peer has ended its side (its FIN is behind the bytes that are still to be read) */
+  STREAM_FAILED = 8,   /* the socket is broken (reset, …); what arrived before can still be read, then the error */
+};
+
+/* Called in an event of the stream, with `readiness` brought up to date. May close the stream. */
+typedef void stream_ready_fn(struct stream *stream, void *context);
+
+struct stream_ops {
+  const char *name;
+  ssize_t (*read)(struct stream *stream, void *bytes, size_t size);
+  ssize_t (*writev)(struct stream *stream, const struct iovec *parts, int count);
+  /* Ends our side: the peer reads the end after all that was written. 0, WANT or a negative errno. */
+  int (*shutdown)(struct stream *stream);
+  /* The descriptor that splice(2) can move this stream's plain bytes through, or -1. */
+  int (*splice_fd)(struct stream *stream);
+  /* Releases what the kind holds above the socket, which stream_close() closes afterwards. NULL: nothing to release. */
+  void (*close)(struct stream *stream);
+};
+
+struct stream {
+  struct poll_source source;
+  const struct stream_ops *ops; /* NULL: not open */
+  struct loop *loop;
+  stream_ready_fn *on_ready; /* NULL: nobody waits; readiness is kept all the same */
+  void *context;
+  struct tally *tally;   /* the client's side: counts its wire; NULL on the target's side */
+  struct buffer *unread; /* read again before the socket is; counted already. NULL mostly */
+  int fd;
+  uint8_t readiness; /* enum stream_readiness */
+};
+
+/* Takes over the socket `fd` (non-blocking) and watches it (core/poller.h). `tally` outlives the stream; `readiness`:
+ * what is known already (a socket that has just connected is WRITABLE). On an error (-ENOMEM, -ENOSPC) the descriptor
+ * is still the caller's. */
+int stream_open(struct stream *stream, struct loop *loop, int fd, struct tally *tally, uint8_t readiness);
+
+static inline bool stream_is_open(const struct stream *stream) { return stream->ops != NULL; }
+
+/* Bytes given back first, then the socket's. Returns a count, 0 at the end, WANT, or a negative errno. Clears
+ * STREAM_READABLE when it knows that there is nothing more for now. */
+ssize_t stream_read(struct stream *stream, void *bytes, size_t size);
+
+/* May write less than asked; then, or at WANT_WRITE, STREAM_WRITABLE is cleared. Never raises SIGPIPE. */
+ssize_t stream_writev(struct stream *stream, const struct iovec *parts, int count);
+ssize_t stream_write(struct stream *stream, const void *bytes, size_t size);
+
+/* Moves bytes between the socket and a pipe's end, counted like any others. Returns as stream_read() and stream_write()
+ * do. Only on a stream with splice_fd, and without `unread` bytes. */
+ssize_t stream_splice_in(struct stream *stream, int pipe_fd, size_t size);
+ssize_t stream_splice_out(struct stream *stream, int pipe_fd, size_t size);
+
+/* Gives bytes back in front of what comes next. 0 or -ENOMEM. */
+int stream_unread(struct stream *stream, const void *bytes, size_t size);
+
+/* True when a read would bring something now without an event: bytes given back, or known readiness. */
+static inline bool stream_may_read(const struct stream *stream) {
+  return stream->unread != NULL || (stream->readiness & STREAM_READABLE) != 0;
+}
+
+int stream_shutdown(struct stream *stream);
+
+/* Bytes that were written and that the peer's kernel has not acknowledged yet (SIOCOUTQ); 0 where unknown. */
+size_t stream_unsent(const struct stream *stream);
+
+/* Closes the descriptor at once; with `reset` the peer gets RST, and what was not sent is dropped. Nothing on a stream
+ * that is not open. The memory is the caller's, and nothing touches it any more. */
+void stream_close(struct stream *stream, bool reset);
+
+/* The plain socket kind. */
+extern const struct stream_ops socket_stream_ops;
