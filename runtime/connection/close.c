@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The way out: one function, in constant time, whatever was going on. The target's side is closed at once. The client's
+ * is shut down, its input discarded until it ends too (a close with unread input would reset it, and with it what the
+ * client has not read yet), or reset, so that what was cut short never looks like an end. */
+#include "connection/connection_private.h"
+#include "engines/engine.h"
+
+#include <stddef.h>
+#include <stdlib.h>
+
+enum {
+  DISCARD_ROUNDS = 16,
+  UNSENT_POLL_MS = 10, /* how often it is looked whether a client has taken all before it is reset */
+};
+
+static struct connection *connection_of(struct deferred *deferred) {
+  return (struct connection *)((char *)deferred - offsetof(struct connection, later));
+}
+
+static void on_free(struct deferred *deferred) { free(connection_of(deferred)); }
+
+/* The very end. The memory goes after this round of events. */
+static void connection_finish(struct connection *connection, bool reset) {
+  struct worker *worker = connection->worker;
+  struct metrics_shard *shard = worker->metrics;
+  stream_close(&connection->client, reset);
+  loop_cancel_timer(&worker->loop, &connection->timer);
+  connection_set_state(connection, CONNECTION_CLOSED);
+  shard->worker.states[CONNECTION_CLOSED]--;
+  shard->worker.active--;
+  for (int side = PIPE_CLIENT; side <= PIPE_TARGET; side++)
+    if (connection->reasons[side] != CLOSE_NONE)
+      shard->worker.terminations[side][connection->reasons[side]]++;
+  if (connection->stats)
+    connection->stats->active--;
+  else
+    tally_set_route(&connection->tally, &metrics_shard_route(shard, METRIC_NO_ROUTE)->bytes);
+  connection_unpin_table(connection);
+  route_unref(connection->exchange.route);
+  connection->exchange.route = NULL;
+  list_remove(&connection->node);
+  worker->connection_count--;
+  connection->later.run = on_free;
+  loop_undefer(&worker->loop, &connection->later);
+  loop_defer(&worker->loop, &connection->later);
+  if (worker->draining && worker->connection_count == 0 && worker->on_drained)
+    worker->on_drained(worker, worker->drain_context);
+}
+
+/* What the client still sends is read, counted, and dropped. */
+static void discard(struct connection *connection) {
+  struct worker *worker = connection->worker;
+  for (int round = 0; stream_may_read(&connection->client); round++) {
+    if (round == DISCARD_ROUNDS) {
+      loop_defer(&worker->loop, &connection->later);
+      return;
+    }
+    ssize_t got = stream_read(&connection->client, worker->pipes.bytes, worker->pipes.size);
+    if (got == 0) {
+      connection_finish(connection, false);
+      return;
+    }
+    if (got < 0 && got != STREAM_WANT_READ && got != STREAM_WANT_WRITE) {
+      if (stream_unsent(&connection->client) > 0)
+        connection->reasons[PIPE_CLIENT] = CLOSE_RESET;
+      connection_finish(connection, false);
+      return;
+    }
+  }
+}
+
+static void on_client_ready(struct stream *stream, void *context) {
+  (void)stream;
+  discard(context);
+}
+
+static void on_discard_again(struct deferred *deferred) { discard(connection_of(deferred)); }
+
+static void set_closing_timer(struct connection *connection) {
+  uint64_t wait = connection->linger_until - loop_now(&connection->worker->loop);
+  if (connection->reset_client && wait > UNSENT_POLL_MS)
+    wait = UNSENT_POLL_MS;
+  loop_set_timer(&connection->worker->loop, &connection->timer, wait);
+}
+
+/* `linger` counts time without progress: as long as the client takes what was sent, it may go on. */
+void connection_check_linger(struct connection *connection) {
+  clock_ms now = loop_now(&connection->worker->loop);
+  size_t unsent = stream_unsent(&connection->client);
+  if (connection->reset_client && unsent == 0) {
+    connection_finish(connection, true);
+    return;
+  }
+  if (unsent < connection->unsent) {
+    connection->unsent = unsent;
+    connection->linger_until = now + connection->linger;
+  }
+  if (now < connection->linger_until) {
+    set_closing_timer(connection);
+    return;
+  }
+  if (unsent > 0)
+    connection->reasons[PIPE_CLIENT] = CLOSE_LINGER;
+  connection_finish(connection, unsent > 0);
+}
+
+static void linger(struct connection *connection) {
+  const struct route *route = connection->exchange.route;
+  connection->linger = route ? route->timeouts.linger : 0;
+  connection->unsent = stream_unsent(&connection->client);
+  connection->linger_until = loop_now(&connection->worker->loop) + connection->linger;
+  connection_set_state(connection, CONNECTION_CLOSING);
+  if (connection->linger == 0) {
+    connection_finish(connection, connection->reset_client);
+    return;
+  }
+  set_closing_timer(connection);
+  if (connection->reset_client)
+    return;
+  connection->later.run = on_discard_again;
+  connection->client.on_ready = on_client_ready;
+  connection->client.context = connection;
+  discard(connection);
+}
+
+/* Whether the client must not take this for an end of what it was being sent. */
+static bool resets_client(const struct connection *connection, enum close_reason reason, bool cut) {
+  switch (reason) {
+  case CLOSE_ENDED:
+  case CLOSE_CLOSED:
+  case CLOSE_INITIAL_DATA:
+  case CLOSE_IDLE:
+  case CLOSE_LIFETIME:
+  case CLOSE_HALF_CLOSED:
+  case CLOSE_HALF_DEAD:
+  case CLOSE_SHUTDOWN:
+  case CLOSE_SUPERSEDED:
+    return cut || connection->state == CONNECTION_CONNECTING;
+  default:
+    return true;
+  }
+}
+
+static void close_client(struct connection *connection, enum pipe_side side, enum close_reason reason, bool cut) {
+  bool told_end = connection->ended & (1 << PIPE_TARGET); /* the pipe has shut our side down */
+  bool heard_end = connection->ended & (1 << PIPE_CLIENT);
+  connection->reset_client = resets_client(connection, reason, cut);
+  if (side == PIPE_CLIENT && reason == CLOSE_RESET) {
+    connection_finish(connection, false);
+    return;
+  }
+  if (connection->reset_client) {
+    if (cut || stream_unsent(&connection->client) == 0)
+      connection_finish(connection, true);
+    else
+      linger(connection);
+    return;
+  }
+  if (!told_end && stream_shutdown(&connection->client) < 0) {
+    connection_finish(connection, false);
+    return;
+  }
+  if (heard_end)
+    connection_finish(connection, false);
+  else
+    linger(connection);
+}
+
+void connection_close(struct connection *connection, enum pipe_side side, enum close_reason reason) {
+  if (connection->state >= CONNECTION_CLOSING)
+    return;
+  struct exchange *exchange = &connection->exchange;
+  enum pipe_side other = pipe_other(side);
+  bool target_tried = exchange->attempts > 0;
+  connection->reasons[side] = (uint8_t)reason;
+  if (other == PIPE_CLIENT || target_tried)
+    connection->reasons[other] = connection->ended & (1 << other) ? CLOSE_ENDED : CLOSE_CLOSED;
+  loop_cancel_timer(&connection->worker->loop, &connection->timer);
+
+  if (connection->script)
+    connection->worker->hooks->cancel(connection);
+  bool running = pipe_is_running(&exchange->pipe);
+  bool cut_client = running && pipe_pending(&exchange->pipe, PIPE_TARGET) > 0;
+  bool cut_target = running && pipe_pending(&exchange->pipe, PIPE_CLIENT) > 0;
+  bool broken = side == PIPE_CLIENT && reason == CLOSE_RESET;
+  userspace_engine.cancel(connection, cut_target || broken);
+  if (connection->answer)
+    free(connection->answer->string);
+  free(connection->answer);
+  connection->answer = NULL;
+  close_client(connection, side, reason, cut_client);
+}
+
+void connection_end(struct connection *connection) {
+  connection_close(connection, PIPE_CLIENT, CLOSE_SHUTDOWN);
+  if (connection->state == CONNECTION_CLOSING)
+    connection_finish(connection, connection->reset_client || stream_unsent(&connection->client) > 0);
+}

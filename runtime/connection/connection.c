@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The record: made at accept, with its states and the timer that bounds each of them. The steps are in corridor.c, the
+ * way out in close.c. */
+#include "connection/connection_private.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+/* While draining, a connection that has been quiet for so long counts as idle. */
+enum { DRAIN_QUIET_MS = 1000 };
+
+const char *connection_state_label(enum connection_state state) {
+  static const char *const labels[] = {
+      [CONNECTION_ROUTING] = "routing",       [CONNECTION_CONNECTING] = "connecting",
+      [CONNECTION_FORWARDING] = "forwarding", [CONNECTION_HANDLING] = "handling",
+      [CONNECTION_CLOSING] = "closing",       [CONNECTION_CLOSED] = "closed",
+  };
+  return labels[state];
+}
+
+const char *connection_id(const struct connection *connection, char text[CONNECTION_ID_SIZE]) {
+  snprintf(text, CONNECTION_ID_SIZE, "%u-%" PRIu64, connection->worker->number, connection->number);
+  return text;
+}
+
+void connection_set_state(struct connection *connection, enum connection_state state) {
+  struct worker_stats *stats = &connection->worker->metrics->worker;
+  stats->states[connection->state]--;
+  stats->states[state]++;
+  connection->state = state;
+}
+
+void connection_unpin_table(struct connection *connection) {
+  route_table_unref(connection->table);
+  connection->table = NULL;
+  connection->table_port = NULL;
+}
+
+static clock_ms earlier(clock_ms deadline, clock_ms since, uint64_t bound) {
+  return bound && since + bound < deadline ? since + bound : deadline;
+}
+
+/* When the connection, as it is now, will have been there, or quiet, for too long; `reason` and `side`: for what, and
+ * who is to blame. */
+static clock_ms next_deadline(const struct connection *connection, enum close_reason *reason, enum pipe_side *side) {
+  const struct route *route = connection->exchange.route;
+  *side = PIPE_CLIENT;
+  if (connection->state == CONNECTION_ROUTING) {
+    *reason = CLOSE_INITIAL_DATA;
+    return earlier(CLOCK_NEVER, connection->started, connection->table_port->routes[0]->timeouts.initial_data);
+  }
+  const struct route_timeouts *timeouts = &route->timeouts;
+  *reason = CLOSE_LIFETIME;
+  clock_ms deadline = earlier(CLOCK_NEVER, connection->started, timeouts->lifetime);
+  if (connection->state == CONNECTION_CONNECTING) {
+    if (connection->exchange.connect_deadline >= deadline)
+      return deadline;
+    *reason = CLOSE_CONNECT_TIMEOUT;
+    *side = PIPE_TARGET;
+    return connection->exchange.connect_deadline;
+  }
+  clock_ms idle = earlier(CLOCK_NEVER, connection->last_active, timeouts->idle);
+  if (idle < deadline) {
+    *reason = CLOSE_IDLE;
+    deadline = idle;
+  }
+  if (connection->worker->draining && connection->last_active + DRAIN_QUIET_MS < deadline) {
+    *reason = CLOSE_SHUTDOWN;
+    deadline = connection->last_active + DRAIN_QUIET_MS;
+  }
+  if (!connection->ended)
+    return deadline;
+  clock_ms half =
+      earlier(CLOCK_NEVER, connection->last_active, route->half_open ? timeouts->half_closed : timeouts->half_dead);
+  if (half < deadline) {
+    *reason = route->half_open ? CLOSE_HALF_CLOSED : CLOSE_HALF_DEAD;
+    /* To blame is the side that should still have said something. */
+    *side = connection->ended & (1 << PIPE_CLIENT) ? PIPE_TARGET : PIPE_CLIENT;
+    deadline = half;
+  }
+  return deadline;
+}
+
+static void on_timer(struct wheel_timer *timer) {
+  struct connection *connection = (struct connection *)((char *)timer - offsetof(struct connection, timer));
+  if (connection->state == CONNECTION_CLOSING) {
+    connection_check_linger(connection);
+    return;
+  }
+  enum close_reason reason;
+  enum pipe_side side;
+  clock_ms deadline = next_deadline(connection, &reason, &side);
+  if (deadline <= loop_now(&connection->worker->loop))
+    connection_close(connection, side, reason);
+  else
+    connection_arm_timer(connection);
+}
+
+void connection_arm_timer(struct connection *connection) {
+  enum close_reason reason;
+  enum pipe_side side;
+  if (connection->state >= CONNECTION_CLOSING)
+    return;
+  clock_ms deadline = next_deadline(connection, &reason, &side);
+  if (deadline != CLOCK_NEVER && (!wheel_is_set(&connection->timer) || deadline < connection->timer.deadline))
+    wheel_set(&connection->worker->loop.wheel, &connection->timer, deadline);
+}
+
+void connection_accept(struct worker *worker, const struct table_port *table_port, uint16_t port, int fd,
+                       const struct sockaddr *peer) {
+  struct worker_stats *stats = &worker->metrics->worker;
+  struct connection *connection = calloc(1, sizeof *connection);
+  if (!connection || stream_open(&connection->client, &worker->loop, fd, &connection->tally, STREAM_WRITABLE) != 0) {
+    stats->errors[ERROR_MEMORY]++;
+    free(connection);
+    close(fd);
+    return;
+  }
+  connection->worker = worker;
+  connection->number = ++worker->last_id;
+  ip_address_from_sockaddr(&connection->client_address, peer);
+  connection->port = port;
+  connection->table = route_table_ref(worker->table);
+  connection->table_port = table_port;
+  connection->exchange.port = -1;
+  connection->started = connection->last_active = loop_now(&worker->loop);
+  connection->timer.on_expired = on_timer;
+  list_add_tail(&worker->connections, &connection->node);
+  worker->connection_count++;
+  stats->connections++;
+  stats->active++;
+  stats->states[CONNECTION_ROUTING]++;
+  connection_start(connection);
+}

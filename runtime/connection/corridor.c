@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The corridor: the steps of a connection, one after the other. Each can be resumed where it waited, and is cancelled
+ * by the close. What comes later (PROXY header, sniffing, admission) takes its place in the list. */
+#include "connection/connection_private.h"
+#include "engines/engine.h"
+
+#include <stdlib.h>
+
+static void take_answer(struct connection *connection, struct function_answer *answer) {
+  *answer = *connection->answer;
+  free(connection->answer);
+  connection->answer = NULL;
+}
+
+static bool ask(struct connection *connection, int slot) {
+  if (connection->worker->hooks->function_call(connection, slot) == 0)
+    return true;
+  connection->worker->metrics->worker.errors[ERROR_MEMORY]++;
+  connection_close(connection, PIPE_CLIENT, CLOSE_NO_MEMORY);
+  return false;
+}
+
+enum function_result connection_ask(struct connection *connection, int slot, struct function_answer *answer) {
+  if (!connection->answer) {
+    connection->asking = true;
+    bool asked = ask(connection, slot);
+    connection->asking = false;
+    if (!asked)
+      return FUNCTION_FAILED;
+    if (!connection->answer)
+      return FUNCTION_WAITS;
+  }
+  take_answer(connection, answer);
+  if (answer->kind == ANSWER_VALUES)
+    return FUNCTION_ANSWERED;
+  enum close_reason reason = answer->kind == ANSWER_STOPPED ? CLOSE_SCRIPT_TIME : CLOSE_HANDLER_ERROR;
+  free(answer->string);
+  connection_close(connection, PIPE_CLIENT, reason);
+  return FUNCTION_FAILED;
+}
+
+static enum step_result take_route(struct connection *connection, struct route *route) {
+  struct route_stats *stats = metrics_shard_route(connection->worker->metrics, route->stats);
+  if (!stats) {
+    connection->worker->metrics->worker.errors[ERROR_MEMORY]++;
+    connection_close(connection, PIPE_CLIENT, CLOSE_NO_MEMORY);
+    return STEP_REFUSED;
+  }
+  connection->exchange.route = route_ref(route);
+  connection->stats = stats;
+  stats->connections++;
+  stats->active++;
+  tally_set_route(&connection->tally, &stats->bytes);
+  return STEP_DONE;
+}
+
+/* The candidates come in order; the first whose `when` says so, or that has none, it is. */
+static enum step_result step_route(struct connection *connection) {
+  const struct table_port *port = connection->table_port;
+  for (; connection->candidate < port->route_count; connection->candidate++) {
+    struct route *route = port->routes[connection->candidate];
+    if (route->when_function == ROUTE_NO_FUNCTION)
+      return take_route(connection, route);
+    struct function_answer answer;
+    connection->candidate_asked = route;
+    enum function_result result = connection_ask(connection, route->when_function, &answer);
+    if (result != FUNCTION_ANSWERED)
+      return result == FUNCTION_WAITS ? STEP_WAIT : STEP_REFUSED;
+    connection->candidate_asked = NULL;
+    free(answer.string);
+    if (answer.truthy)
+      return take_route(connection, route);
+  }
+  connection->worker->metrics->worker.errors[ERROR_NO_ROUTE]++;
+  connection_close(connection, PIPE_CLIENT, CLOSE_NO_ROUTE);
+  return STEP_REFUSED;
+}
+
+/* A handler has the connection from here on, until it ends or forwards it: then the engine step is next. */
+static enum step_result step_handler(struct connection *connection) {
+  if (connection->exchange.route->action != ROUTE_HANDLER || connection->state == CONNECTION_HANDLING)
+    return STEP_DONE;
+  connection_set_state(connection, CONNECTION_HANDLING);
+  if (connection->worker->hooks->handler_start(connection) != 0) {
+    if (connection->state != CONNECTION_HANDLING)
+      return STEP_REFUSED;
+    connection->worker->metrics->worker.errors[ERROR_MEMORY]++;
+    connection_close(connection, PIPE_CLIENT, CLOSE_NO_MEMORY);
+    return STEP_REFUSED;
+  }
+  if (connection->state != CONNECTION_HANDLING)
+    return STEP_REFUSED;
+  connection_unpin_table(connection);
+  return STEP_WAIT;
+}
+
+static enum step_result step_engine(struct connection *connection) { return userspace_engine.run(connection); }
+
+static enum step_result (*const corridor[])(struct connection *) = {step_route, step_handler, step_engine};
+enum { CORRIDOR_LENGTH = sizeof corridor / sizeof corridor[0] };
+
+static void advance(struct connection *connection) {
+  while (connection->step < CORRIDOR_LENGTH) {
+    enum step_result result = corridor[connection->step](connection);
+    if (result == STEP_REFUSED)
+      return;
+    if (result == STEP_WAIT)
+      break;
+    connection->step++;
+  }
+  connection_arm_timer(connection);
+}
+
+void connection_start(struct connection *connection) { advance(connection); }
+
+void connection_resume(struct connection *connection) {
+  if (connection->state < CONNECTION_CLOSING)
+    advance(connection);
+}
+
+void connection_function_answered(struct connection *connection, struct function_answer *answer) {
+  connection->answer = answer;
+  if (!connection->asking)
+    connection_resume(connection);
+}
+
+void connection_handler_ended(struct connection *connection, enum close_reason reason) {
+  connection_close(connection, PIPE_CLIENT, reason);
+}
+
+void connection_forward(struct connection *connection, char *host, int port) {
+  connection->exchange.host = host;
+  connection->exchange.port = port;
+  connection->exchange.host_given = true;
+  connection_resume(connection);
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Why a side of a connection ended: the closed list behind connection_terminations_total{side,reason}. */
+#pragma once
+
+/* The name is the label's value; the text is the documentation's. */
+#define CLOSE_REASONS(X)                                                                                               \
+  X(CLOSE_NONE, "none", "the side was never opened")                                                                   \
+  X(CLOSE_ENDED, "ended", "the peer ended its side, and everything was delivered")                                     \
+  X(CLOSE_CLOSED, "closed", "closed by moongate because the other side, or the handler, was done")                     \
+  X(CLOSE_RESET, "reset", "the peer reset the connection, or it broke (ECONNRESET, EPIPE, ETIMEDOUT)")                 \
+  X(CLOSE_REFUSED, "refused", "every target refused the connection")                                                   \
+  X(CLOSE_UNREACHABLE, "unreachable", "no way to the target (EHOSTUNREACH, ENETUNREACH, no address left)")             \
+  X(CLOSE_CONNECT_TIMEOUT, "connect_timeout", "no target answered within timeouts.connect")                            \
+  X(CLOSE_RESOLVE, "resolve", "the target's name has no address, or the name servers failed")                          \
+  X(CLOSE_NO_ROUTE, "no_route", "no route wanted the connection")                                                      \
+  X(CLOSE_NO_DESCRIPTORS, "no_descriptors", "no file descriptor left")                                                 \
+  X(CLOSE_NO_MEMORY, "no_memory", "no memory left")                                                                    \
+  X(CLOSE_INITIAL_DATA, "initial_data", "its route could not be known within timeouts.initial_data")                   \
+  X(CLOSE_IDLE, "idle", "no byte moved for timeouts.idle")                                                             \
+  X(CLOSE_LIFETIME, "lifetime", "older than timeouts.lifetime")                                                        \
+  X(CLOSE_HALF_CLOSED, "half_closed",                                                                                  \
+    "one side had ended, and half_open's time (timeouts.half_closed) passed without a byte")                           \
+  X(CLOSE_HALF_DEAD, "half_dead", "one side had ended, and timeouts.half_dead passed without a byte")                  \
+  X(CLOSE_LINGER, "linger", "everything was sent, but the client took none of it for timeouts.linger")                 \
+  X(CLOSE_HANDLER_ERROR, "handler_error", "the handler, or another function of the route, raised an error")            \
+  X(CLOSE_SCRIPT_TIME, "script_time", "a function of the route ran longer than limits.script_time without waiting")    \
+  X(CLOSE_SHUTDOWN, "shutdown", "moongate was told to stop")                                                           \
+  X(CLOSE_SUPERSEDED, "superseded", "it held one of too many old versions of a route file (limits.old_versions)")
+
+enum close_reason {
+#define X(name, label, text) name,
+  CLOSE_REASONS(X)
+#undef X
+      CLOSE_REASON_COUNT
+};
+
+const char *close_reason_label(enum close_reason reason);

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The worker: what it owns besides its connections, and draining it. Which sockets it listens on is in worker_ports.c.
+ */
+#include "connection/connection_private.h"
+#include "net/splice_pool.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <stdlib.h>
+
+/* Large enough that bulk fills it before it has shown that it is bulk, small enough to stay in the second-level cache.
+ */
+enum { COPY_BUFFER_SIZE = 128 * 1024 };
+
+int worker_init(struct worker *worker, unsigned number, unsigned count, struct clock *clock, const struct log *log,
+                const struct worker_settings *settings, const struct script_hooks *hooks, struct error *error) {
+  *worker = (struct worker){.number = number, .count = count, .log = log, .settings = settings, .hooks = hooks};
+  list_init(&worker->connections);
+  int status = loop_init(&worker->loop, clock, worker);
+  if (status)
+    return error_set(error, -status, "worker %u: its event loop could not be made", number);
+  worker->metrics = metrics_shard_new();
+  worker->pipes =
+      (struct pipe_shared){.loop = &worker->loop, .bytes = malloc(COPY_BUFFER_SIZE), .size = COPY_BUFFER_SIZE};
+  unsigned pipes = settings->splice_pipes / count;
+  worker->pipes.pool = pipes ? splice_pool_new(&worker->loop, pipes) : NULL;
+  worker->resolver = resolver_new(&worker->loop, &settings->dns, error);
+  if (!worker->resolver) {
+    worker_deinit(worker);
+    return -EINVAL;
+  }
+  if (!worker->metrics || !worker->pipes.bytes || (pipes && !worker->pipes.pool)) {
+    worker_deinit(worker);
+    return error_set(error, ENOMEM, "worker %u: no memory", number);
+  }
+  worker->dialer = (struct dialer){.loop = &worker->loop, .resolver = worker->resolver, .tcp = settings->tcp};
+  return 0;
+}
+
+/* Closing ones too: nobody will be there to wait for their clients. */
+static void end_all(struct worker *worker) {
+  while (!list_is_empty(&worker->connections))
+    connection_end(LIST_OWNER(worker->connections.next, struct connection, node));
+}
+
+void worker_deinit(struct worker *worker) {
+  loop_cancel_timer(&worker->loop, &worker->drain_timer);
+  worker->on_drained = NULL;
+  worker_close_ports(worker);
+  end_all(worker);
+  resolver_free(worker->resolver);
+  splice_pool_free(worker->pipes.pool);
+  loop_deinit(&worker->loop);
+  free(worker->pipes.bytes);
+  metrics_shard_free(worker->metrics);
+  route_table_unref(worker->table);
+}
+
+static void on_drain_over(struct wheel_timer *timer) {
+  struct worker *worker = (struct worker *)((char *)timer - offsetof(struct worker, drain_timer));
+  end_all(worker);
+}
+
+void worker_drain(struct worker *worker, uint64_t ms, void (*on_drained)(struct worker *, void *), void *context) {
+  worker->on_drained = on_drained;
+  worker->drain_context = context;
+  worker_close_ports(worker); /* accepts what was queued, so before `draining` */
+  worker->draining = true;
+  if (worker->connection_count == 0) {
+    on_drained(worker, context);
+    return;
+  }
+  worker->drain_timer.on_expired = on_drain_over;
+  loop_set_timer(&worker->loop, &worker->drain_timer, ms);
+  LIST_FOREACH(node, &worker->connections) { connection_arm_timer(LIST_OWNER(node, struct connection, node)); }
+}

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A worker: one thread that owns the connections it accepted, from accept to close, and all they need: loop, listeners,
+ * resolver, copy buffer, counters. Whoever starts the thread (control/) fills in what is shared. */
+#pragma once
+
+#include "core/list.h"
+#include "core/log.h"
+#include "core/loop.h"
+#include "metrics/shard.h"
+#include "net/dial.h"
+#include "net/listener.h"
+#include "net/pipe.h"
+#include "routing/table.h"
+
+#include <pthread.h>
+#include <stdbool.h>
+
+struct connection;
+struct script_worker; /* script/: the worker's Lua side */
+
+/* What the corridor asks of the room above it, for routes with functions. One table, handed in at start. Unless noted,
+ * an answer comes through the function named there, perhaps before the call returns. */
+struct script_hooks {
+  /* Runs the route's handler on the client's stream, which is the handler's until connection_handler_ended() or
+   * connection_forward(). 0, or a negative errno (nothing was started). */
+  int (*handler_start)(struct connection *connection);
+  /* Asks function `slot` of the route's version, with the connection's context. connection_function_answered() brings
+   * what it returned. 0 or a negative errno (nothing was started). */
+  int (*function_call)(struct connection *connection, int slot);
+  /* Ends the handler or function that runs for this connection; nothing calls back afterwards. */
+  void (*cancel)(struct connection *connection);
+};
+
+/* What of the config concerns workers; immutable. */
+struct worker_settings {
+  struct tcp_options tcp;
+  struct resolver_options dns;
+  uint64_t script_time_ms;
+  uint64_t script_memory;
+  unsigned splice_pipes; /* limits.splice_pipes: kernel pipes a worker may hold */
+  bool access_log;
+};
+
+struct worker_port; /* a listener and the table's entry for it */
+
+struct worker {
+  unsigned number; /* from 1 */
+  unsigned count;
+  pthread_t thread;
+  struct loop loop;
+  const struct log *log;
+  const struct worker_settings *settings;
+  const struct script_hooks *hooks;
+  struct script_worker *script;
+  struct resolver *resolver;
+  struct dialer dialer;
+  struct pipe_shared pipes;
+  struct metrics_shard *metrics;
+  struct route_table *table; /* the current one; one reference */
+  struct worker_port **ports;
+  size_t port_count;
+  struct list_node connections;
+  size_t connection_count;
+  uint64_t last_id;
+  struct log_limit refused_log, failed_log;
+  bool draining; /* told to stop: nothing new, idle ones closed */
+  struct wheel_timer drain_timer;
+  void (*on_drained)(struct worker *worker, void *context); /* the last connection is gone */
+  void *drain_context;
+};
+
+/* Everything but thread, script and table. `log`, `settings` and `hooks` outlive it. */
+int worker_init(struct worker *worker, unsigned number, unsigned count, struct clock *clock, const struct log *log,
+                const struct worker_settings *settings, const struct script_hooks *hooks, struct error *error);
+
+/* Closes all connections and listeners at once and releases all. */
+void worker_deinit(struct worker *worker);
+
+/* Makes `table` (one reference is taken) the current one, opening and closing listeners by difference. All or nothing:
+ * when a port can't be opened the old table stays. On the worker's thread, or before it runs. 0 or a negative errno and
+ * `error`. `resolved` may be NULL; else it has table->port_count places: ports to bind where the table says 0 (in), and
+ * what was bound (out). */
+int worker_set_table(struct worker *worker, struct route_table *table, uint16_t *resolved, struct error *error);
+
+/* Stops accepting, closes idle connections at once and the rest after `ms`; then on_drained. On the worker's thread. */
+void worker_drain(struct worker *worker, uint64_t ms, void (*on_drained)(struct worker *, void *), void *context);

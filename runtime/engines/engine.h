@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What a data plane is to the corridor: a step that takes an admitted connection with its route to a target, and its
+ * bytes from then on. One file an engine. */
+#pragma once
+
+#include "connection/step.h"
+
+#include <stdbool.h>
+
+struct connection;
+
+struct engine_ops {
+  const char *name;
+  /* A step of the corridor: is resumed until it is DONE, when the bytes move and only events follow. */
+  enum step_result (*run)(struct connection *connection);
+  /* Lets go of what is under way (dial, pipe, target); the connection is closing. `reset`: the target is not to take it
+   * for an end. */
+  void (*cancel)(struct connection *connection, bool reset);
+};
+
+extern const struct engine_ops userspace_engine;

@@ -1,0 +1,311 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The userspace engine: chooses a target, connects to it, the next one where that fails, and joins the two sides by a
+ * pipe. */
+#include "connection/connection_private.h"
+#include "engines/engine.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static void count_failure(struct connection *connection, int status) {
+  uint64_t *errors = connection->worker->metrics->worker.errors;
+  switch (-status) {
+  case ECONNREFUSED:
+    errors[ERROR_CONNECT_REFUSED]++;
+    break;
+  case ETIMEDOUT:
+    errors[ERROR_CONNECT_TIMEOUT]++;
+    break;
+  case ENOENT:
+  case EAGAIN:
+  case EINVAL:
+    errors[ERROR_RESOLVE]++;
+    break;
+  case EMFILE:
+  case ENFILE:
+    errors[ERROR_DESCRIPTORS]++;
+    break;
+  case ENOMEM:
+  case ENOBUFS:
+    errors[ERROR_MEMORY]++;
+    break;
+  default:
+    errors[ERROR_CONNECT]++;
+  }
+}
+
+static enum close_reason reason_of(int status) {
+  switch (-status) {
+  case ECONNREFUSED:
+    return CLOSE_REFUSED;
+  case ETIMEDOUT:
+    return CLOSE_CONNECT_TIMEOUT;
+  case ENOENT:
+  case EAGAIN:
+  case EINVAL:
+    return CLOSE_RESOLVE;
+  case EMFILE:
+  case ENFILE:
+    return CLOSE_NO_DESCRIPTORS;
+  case ENOMEM:
+  case ENOBUFS:
+    return CLOSE_NO_MEMORY;
+  default:
+    return CLOSE_UNREACHABLE;
+  }
+}
+
+static void log_failure(struct connection *connection, int status) {
+  struct worker *worker = connection->worker;
+  const struct exchange *exchange = &connection->exchange;
+  uint64_t suppressed;
+  char id[CONNECTION_ID_SIZE];
+  if (!log_enabled(worker->log, LOG_WARN) || !log_limit_pass(&worker->failed_log, loop_now(&worker->loop), &suppressed))
+    return;
+  LOG(worker->log, LOG_WARN, "a target could not be reached", LOG_STRING("route", exchange->route->name),
+      LOG_STRING("target", exchange->host ? exchange->host : exchange->target->host),
+      LOG_INTEGER("port", exchange->port), LOG_STRING("error", status == -ENOENT ? "no such host" : strerror(-status)),
+      LOG_STRING("connection", connection_id(connection, id)), LOG_INTEGER("not_logged_before", suppressed));
+}
+
+/* A wrong answer of a function is an error of the file, like one that it raises. */
+static enum step_result refuse_answer(struct connection *connection, const char *what) {
+  struct worker *worker = connection->worker;
+  char id[CONNECTION_ID_SIZE];
+  connection->stats->handler_errors++;
+  worker->metrics->worker.errors[ERROR_HANDLER]++;
+  LOG(worker->log, LOG_ERROR, what, LOG_STRING("route", connection->exchange.route->name),
+      LOG_STRING("connection", connection_id(connection, id)));
+  connection_close(connection, PIPE_TARGET, CLOSE_HANDLER_ERROR);
+  return STEP_REFUSED;
+}
+
+static enum step_result not_answered(enum function_result result) {
+  return result == FUNCTION_WAITS ? STEP_WAIT : STEP_REFUSED;
+}
+
+/* "host:port" and "[address]:port" in place; a host alone, or a bare IPv6 address, is left as it is. */
+static void split_port(struct exchange *exchange) {
+  char *host = exchange->host;
+  if (!host || exchange->port >= 0 || strncmp(host, "unix:", 5) == 0)
+    return;
+  char *colon = strrchr(host, ':');
+  if (!colon || colon == host || (host[0] != '[' && strchr(host, ':') != colon) || (host[0] == '[' && colon[-1] != ']'))
+    return;
+  char *end;
+  long port = strtol(colon + 1, &end, 10);
+  if (end == colon + 1 || *end || port < 1 || port > UINT16_MAX)
+    return;
+  *colon = '\0';
+  exchange->port = (int)port;
+}
+
+static bool port_is_valid(double port) { return port >= 1 && port <= UINT16_MAX && port == (double)(int)port; }
+
+static enum step_result ask_target(struct connection *connection) {
+  struct exchange *exchange = &connection->exchange;
+  struct function_answer answer;
+  enum function_result result = connection_ask(connection, exchange->route->target_function, &answer);
+  if (result != FUNCTION_ANSWERED)
+    return not_answered(result);
+  exchange->host = answer.string;
+  if (answer.has_number && !port_is_valid(answer.number))
+    return refuse_answer(connection, "action.target returned a port that is not a number from 1 to 65535");
+  exchange->port = answer.has_number ? (int)answer.number : -1;
+  split_port(exchange);
+  if (!exchange->host || (exchange->port < 0 && strncmp(exchange->host, "unix:", 5) != 0))
+    return refuse_answer(connection, "action.target must return a host and a port, \"host:port\" or \"unix:/path\"");
+  exchange->host_given = true;
+  return STEP_DONE;
+}
+
+static enum step_result ask_host(struct connection *connection) {
+  struct exchange *exchange = &connection->exchange;
+  struct function_answer answer;
+  enum function_result result = connection_ask(connection, exchange->target->host_function, &answer);
+  if (result != FUNCTION_ANSWERED)
+    return not_answered(result);
+  exchange->host = answer.string;
+  return exchange->host ? STEP_DONE
+                        : refuse_answer(connection, "the target's host function must return a name or an address");
+}
+
+static enum step_result ask_port(struct connection *connection) {
+  struct exchange *exchange = &connection->exchange;
+  struct function_answer answer;
+  enum function_result result = connection_ask(connection, exchange->target->port_function, &answer);
+  if (result != FUNCTION_ANSWERED)
+    return not_answered(result);
+  free(answer.string);
+  if (!answer.has_number || !port_is_valid(answer.number))
+    return refuse_answer(connection, "the target's port function must return a number from 1 to 65535");
+  exchange->port = (int)answer.number;
+  return STEP_DONE;
+}
+
+/* Fills host and port of the target being tried, by its functions where it has some. */
+static enum step_result know_target(struct connection *connection) {
+  struct exchange *exchange = &connection->exchange;
+  const struct route *route = exchange->route;
+  if (exchange->host_given)
+    return STEP_DONE;
+  if (route->target_function != ROUTE_NO_FUNCTION)
+    return ask_target(connection);
+  if (!exchange->target)
+    exchange->target = route_next_target(route);
+  const struct route_target *target = exchange->target;
+  if (target->host_function != ROUTE_NO_FUNCTION && !exchange->host) {
+    enum step_result result = ask_host(connection);
+    if (result != STEP_DONE)
+      return result;
+  }
+  if (exchange->port >= 0)
+    return STEP_DONE;
+  if (target->port_function != ROUTE_NO_FUNCTION)
+    return ask_port(connection);
+  exchange->port = target->preserve_port ? connection->port : target->port;
+  return STEP_DONE;
+}
+
+static size_t targets_left(const struct exchange *exchange) {
+  return exchange->host_given ? 1 : exchange->route->target_count - exchange->attempts;
+}
+
+static bool try_next(struct exchange *exchange, int status) {
+  if (status == -EMFILE || status == -ENFILE || status == -ENOMEM)
+    return false; /* ours, not the target's */
+  exchange->attempts++;
+  if (exchange->host_given || exchange->attempts >= exchange->route->target_count) {
+    exchange->attempts--;
+    return false;
+  }
+  const struct route *route = exchange->route;
+  size_t index = (size_t)(exchange->target - route->targets);
+  exchange->target = &route->targets[(index + 1) % route->target_count];
+  free(exchange->host);
+  exchange->host = NULL;
+  exchange->port = -1;
+  return true;
+}
+
+static void on_dialled(void *context, int status, int fd, const struct endpoint *peer) {
+  struct connection *connection = context;
+  struct exchange *exchange = &connection->exchange;
+  (void)peer;
+  exchange->dial = NULL;
+  exchange->dialled = true;
+  exchange->dial_status = status;
+  exchange->dial_fd = fd;
+  if (!exchange->dialling)
+    connection_resume(connection);
+}
+
+/* The deadline is one for all targets; each has its share of what is left, so that one that is silent leaves time for
+ * the rest. */
+static void dial(struct connection *connection) {
+  struct exchange *exchange = &connection->exchange;
+  clock_ms now = loop_now(&connection->worker->loop);
+  uint64_t left = exchange->connect_deadline > now ? exchange->connect_deadline - now : 1;
+  const char *host = exchange->host ? exchange->host : exchange->target->host;
+  exchange->dialling = true;
+  struct dial *dial = dial_start(&connection->worker->dialer, host, (uint16_t)(exchange->port < 0 ? 0 : exchange->port),
+                                 left / targets_left(exchange) + 1, on_dialled, connection);
+  exchange->dialling = false;
+  if (!exchange->dialled)
+    exchange->dial = dial;
+}
+
+static void on_ended(void *context, enum pipe_side side) {
+  struct connection *connection = context;
+  connection->ended |= (uint8_t)(1 << side);
+  bool both = connection->ended == ((1 << PIPE_CLIENT) | (1 << PIPE_TARGET));
+  if (both || (side == PIPE_TARGET && !connection->exchange.route->half_open))
+    connection_close(connection, side, CLOSE_ENDED);
+  else
+    connection_arm_timer(connection);
+}
+
+static void on_failed(void *context, enum pipe_side side, int status) {
+  connection_close(context, side, status == -ENOMEM ? CLOSE_NO_MEMORY : CLOSE_RESET);
+}
+
+static const struct pipe_callbacks pipe_callbacks = {.on_ended = on_ended, .on_failed = on_failed};
+
+static enum step_result join(struct connection *connection, int fd) {
+  struct exchange *exchange = &connection->exchange;
+  struct worker *worker = connection->worker;
+  if (stream_open(&exchange->target_stream, &worker->loop, fd, NULL, STREAM_WRITABLE) != 0) {
+    close(fd);
+    worker->metrics->worker.errors[ERROR_MEMORY]++;
+    connection_close(connection, PIPE_TARGET, CLOSE_NO_MEMORY);
+    return STEP_REFUSED;
+  }
+  connection_set_state(connection, CONNECTION_FORWARDING);
+  connection_unpin_table(connection);
+  connection_touch(connection);
+  pipe_start(&exchange->pipe, &worker->pipes, &connection->client, &exchange->target_stream, &pipe_callbacks,
+             connection, &connection->last_active);
+  return connection->state == CONNECTION_FORWARDING ? STEP_DONE : STEP_REFUSED;
+}
+
+/* A client that leaves while we connect takes the connection with it; one that has merely ended its side waits for its
+ * answer. */
+static void on_client_ready(struct stream *stream, void *context) {
+  if (stream->readiness & STREAM_FAILED)
+    connection_close(context, PIPE_CLIENT, CLOSE_RESET);
+}
+
+static void begin(struct connection *connection) {
+  const struct route *route = connection->exchange.route;
+  clock_ms now = loop_now(&connection->worker->loop);
+  connection->exchange.connect_deadline = route->timeouts.connect ? now + route->timeouts.connect : CLOCK_NEVER;
+  connection_set_state(connection, CONNECTION_CONNECTING);
+  connection->client.context = connection;
+  connection->client.on_ready = on_client_ready;
+}
+
+static enum step_result userspace_run(struct connection *connection) {
+  struct exchange *exchange = &connection->exchange;
+  if (connection->state != CONNECTION_CONNECTING)
+    begin(connection);
+  for (;;) {
+    if (!exchange->dialled) {
+      if (exchange->dial)
+        return STEP_WAIT;
+      enum step_result result = know_target(connection);
+      if (result != STEP_DONE)
+        return result;
+      dial(connection);
+      if (!exchange->dialled)
+        return STEP_WAIT;
+    }
+    exchange->dialled = false;
+    if (exchange->dial_status == 0) {
+      exchange->attempts++;
+      return join(connection, exchange->dial_fd);
+    }
+    count_failure(connection, exchange->dial_status);
+    log_failure(connection, exchange->dial_status);
+    if (!try_next(exchange, exchange->dial_status)) {
+      exchange->attempts++;
+      connection_close(connection, PIPE_TARGET, reason_of(exchange->dial_status));
+      return STEP_REFUSED;
+    }
+  }
+}
+
+static void userspace_cancel(struct connection *connection, bool reset) {
+  struct exchange *exchange = &connection->exchange;
+  if (exchange->dial)
+    dial_cancel(exchange->dial);
+  exchange->dial = NULL;
+  pipe_stop(&exchange->pipe);
+  stream_close(&exchange->target_stream, reset);
+  free(exchange->host);
+  exchange->host = NULL;
+}
+
+const struct engine_ops userspace_engine = {.name = "userspace", .run = userspace_run, .cancel = userspace_cancel};

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A worker's counters. Only the worker writes them, and only the worker reads them, into the snapshots that others are
+ * given between two of its events; so they are plain integers, and every answer agrees with itself. */
+#pragma once
+
+#include "core/tally.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* The closed list behind errors_total{type}. */
+#define METRIC_ERRORS(X)                                                                                               \
+  X(ERROR_DESCRIPTORS, "no_descriptors", "no file descriptor left to accept or to connect")                            \
+  X(ERROR_MEMORY, "no_memory", "no memory left for a connection")                                                      \
+  X(ERROR_CONNECT_REFUSED, "connect_refused", "a target refused a connection")                                         \
+  X(ERROR_CONNECT_TIMEOUT, "connect_timeout", "a target did not answer in time")                                       \
+  X(ERROR_CONNECT, "connect_failed", "a target could not be reached for another reason")                               \
+  X(ERROR_RESOLVE, "resolve", "a target's name could not be resolved")                                                 \
+  X(ERROR_HANDLER, "handler", "a function of a route raised an error or was stopped")                                  \
+  X(ERROR_NO_ROUTE, "no_route", "no route wanted a connection")
+
+enum metric_error {
+#define X(name, label, text) name,
+  METRIC_ERRORS(X)
+#undef X
+      METRIC_ERROR_COUNT
+};
+
+const char *metric_error_label(enum metric_error type);
+
+struct route_stats {
+  struct byte_count bytes;
+  uint64_t connections; /* ever routed to it */
+  uint64_t active;
+  uint64_t handler_errors;
+};
+
+enum { METRIC_SIDES = 2, METRIC_REASONS = 32, METRIC_STATES = 8, METRIC_NO_ROUTE = 0 };
+
+/* What does not belong to a route. Copied whole into snapshots. */
+struct worker_stats {
+  uint64_t connections; /* ever accepted */
+  uint64_t active;
+  uint64_t terminations[METRIC_SIDES][METRIC_REASONS]; /* by enum pipe_side and enum close_reason */
+  uint64_t states[METRIC_STATES];                      /* connections in each enum connection_state now */
+  uint64_t errors[METRIC_ERROR_COUNT];
+};
+
+struct metrics_shard {
+  struct worker_stats worker;
+  struct route_stats *
+      *routes; /* by the number of the route's name; [METRIC_NO_ROUTE] is for bytes that were never routed */
+  size_t route_count;
+};
+
+struct metrics_shard *metrics_shard_new(void);
+void metrics_shard_free(struct metrics_shard *shard);
+
+/* The counters of a name; the pointer stays valid as long as the shard. NULL without memory. */
+struct route_stats *metrics_shard_route(struct metrics_shard *shard, unsigned number);

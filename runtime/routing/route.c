@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Route records: making, sharing and freeing them, and whose turn it is among the targets. */
+#include "routing/route.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+struct route *route_new(void) {
+  struct route *route = calloc(1, sizeof *route);
+  if (!route)
+    return NULL;
+  atomic_init(&route->references, 1);
+  route->when_function = route->handler_function = route->target_function = ROUTE_NO_FUNCTION;
+  return route;
+}
+
+struct route *route_ref(struct route *route) {
+  atomic_fetch_add_explicit(&route->references, 1, memory_order_relaxed);
+  return route;
+}
+
+void route_unref(struct route *route) {
+  if (!route || atomic_fetch_sub_explicit(&route->references, 1, memory_order_acq_rel) != 1)
+    return;
+  for (size_t i = 0; i < route->target_count; i++)
+    free(route->targets[i].host);
+  free(route->targets);
+  free(route->rotation);
+  free(route->ports);
+  free(route->name);
+  free(route->file);
+  free(route);
+}
+
+static unsigned greatest_common_divisor(unsigned a, unsigned b) {
+  while (b) {
+    unsigned rest = a % b;
+    a = b;
+    b = rest;
+  }
+  return a;
+}
+
+/* Each turn every target gains its weight, and the one that has most is chosen and pays the sum: so a heavy target's
+ * turns are spread out. Written down once here, so that choosing is one addition. */
+int route_build_rotation(struct route *route) {
+  unsigned divisor = 0, sum = 0;
+  for (size_t i = 0; i < route->target_count; i++)
+    divisor = greatest_common_divisor(route->targets[i].weight, divisor);
+  for (size_t i = 0; i < route->target_count; i++)
+    sum += route->targets[i].weight / divisor;
+  long *credit = calloc(route->target_count, sizeof *credit);
+  uint16_t *rotation = calloc(sum, sizeof *rotation);
+  if (!credit || !rotation) {
+    free(credit);
+    free(rotation);
+    return -ENOMEM;
+  }
+  for (unsigned turn = 0; turn < sum; turn++) {
+    size_t best = 0;
+    for (size_t i = 0; i < route->target_count; i++) {
+      credit[i] += (long)(route->targets[i].weight / divisor);
+      if (credit[i] > credit[best])
+        best = i;
+    }
+    credit[best] -= (long)sum;
+    rotation[turn] = (uint16_t)best;
+  }
+  free(credit);
+  free(route->rotation);
+  route->rotation = rotation;
+  route->rotation_length = sum;
+  return 0;
+}
+
+const struct route_target *route_next_target(const struct route *route) {
+  if (route->target_count <= 1)
+    return route->targets;
+  unsigned turn = atomic_fetch_add_explicit(route->cursor, 1, memory_order_relaxed);
+  return &route->targets[route->rotation[turn % route->rotation_length]];
+}

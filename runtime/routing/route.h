@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A route, compiled from its table in a route file: immutable, shared by the workers, reference-counted. Its statistics
+ * are not here but under its name (metrics/), because they outlive its content. */
+#pragma once
+
+#include "core/clock.h"
+#include "net/address.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct script_version; /* script/version.h: a loaded version of a route file with its Lua states */
+
+enum { ROUTE_NO_FUNCTION = -1 };
+
+enum route_action { ROUTE_FORWARD, ROUTE_HANDLER };
+
+/* Milliseconds; 0 is off. */
+struct route_timeouts {
+  uint64_t connect, initial_data, idle, lifetime, half_closed, linger, shutdown, half_dead, half_dead_tls, stuck,
+      stuck_tls;
+};
+
+/* One target of a route. Exactly one of host and host_function is there. */
+struct route_target {
+  char *host; /* a name, a literal address or "unix:/path"; NULL: host_function says */
+  uint16_t port;
+  bool preserve_port; /* the port that the client came in on */
+  unsigned weight;    /* 1 to 256 */
+  int host_function;  /* slots of the version's functions, or ROUTE_NO_FUNCTION */
+  int port_function;
+};
+
+struct port_range {
+  uint16_t from, to; /* inclusive; 0 to 0: one port, given by the kernel */
+};
+
+struct route {
+  atomic_uint references;
+  char *name;     /* unique in a table */
+  char *file;     /* base name of its file */
+  int line;       /* 0 when not known */
+  unsigned stats; /* metrics/: the number of its name */
+  int priority;
+  unsigned order; /* its place among all routes, in file order */
+
+  /* match */
+  struct endpoint address; /* what to bind, port 0; length 0: all */
+  struct port_range *ports;
+  size_t port_count;
+
+  /* action */
+  enum route_action action;
+  struct script_version *script; /* whose functions the slots name; NULL for a route without. Kept alive by the table */
+  int when_function, handler_function, target_function;
+  struct route_target *targets;
+  size_t target_count;
+  uint16_t *rotation; /* indices into targets, each as often as its weight says, well mixed; what round robin walks */
+  size_t rotation_length;
+  atomic_uint *cursor; /* the place in it, shared by the workers; belongs to the name's statistics */
+  bool half_open;
+
+  struct route_timeouts timeouts;
+};
+
+/* All NULL, no functions, one reference. NULL without memory. */
+struct route *route_new(void);
+struct route *route_ref(struct route *route);
+void route_unref(struct route *route); /* NULL is nothing */
+
+/* Fills `rotation` from the targets' weights (smooth weighted round robin). 0 or -ENOMEM. */
+int route_build_rotation(struct route *route);
+
+/* The target whose turn it is. Any thread. */
+const struct route_target *route_next_target(const struct route *route);
