@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Which endpoints a table asks for, and which routes stand at each, in which order. */
+#include "routing/table.h"
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static unsigned next_order;
+
+static struct route *make_route(const char *name, const char *address, uint16_t from, uint16_t to, int priority) {
+  struct route *route = route_new();
+  route->name = strdup(name);
+  route->priority = priority;
+  route->order = next_order++;
+  route->ports = calloc(1, sizeof *route->ports);
+  route->ports[0] = (struct port_range){from, to};
+  route->port_count = 1;
+  if (address)
+    assert_int_equal(endpoint_from_literal(&route->address, address, 0), 0);
+  return route;
+}
+
+static struct route_table *make_table(struct route **routes, size_t count) {
+  struct error error = {0};
+  struct route_table *table = route_table_new(routes, count, NULL, 0, NULL, &error);
+  assert_non_null(table);
+  for (size_t i = 0; i < count; i++)
+    route_unref(routes[i]);
+  return table;
+}
+
+static const struct table_port *find(const struct route_table *table, const char *text) {
+  char buffer[ENDPOINT_TEXT_SIZE];
+  for (size_t i = 0; i < table->port_count; i++)
+    if (strcmp(endpoint_format(&table->ports[i].endpoint, buffer), text) == 0)
+      return &table->ports[i];
+  return NULL;
+}
+
+static void a_range_is_an_endpoint_for_each_port(void **state) {
+  (void)state;
+  struct route_table *table = make_table((struct route *[]){make_route("a", NULL, 8000, 8010, 0)}, 1);
+  assert_int_equal(table->port_count, 11);
+  assert_non_null(find(table, "[::]:8000"));
+  assert_non_null(find(table, "[::]:8010"));
+  route_table_unref(table);
+}
+
+static void routes_share_an_endpoint_in_order_of_priority_then_file(void **state) {
+  (void)state;
+  struct route_table *table =
+      make_table((struct route *[]){make_route("first", NULL, 80, 80, 0), make_route("second", NULL, 80, 80, 0),
+                                    make_route("urgent", NULL, 80, 80, 10)},
+                 3);
+  assert_int_equal(table->port_count, 1);
+  assert_int_equal(table->ports[0].route_count, 3);
+  assert_string_equal(table->ports[0].routes[0]->name, "urgent");
+  assert_string_equal(table->ports[0].routes[1]->name, "first");
+  assert_string_equal(table->ports[0].routes[2]->name, "second");
+  route_table_unref(table);
+}
+
+static void a_bound_address_comes_before_the_wildcard_and_keeps_it(void **state) {
+  (void)state;
+  struct route_table *table =
+      make_table((struct route *[]){make_route("all", NULL, 80, 80, 0), make_route("here", "127.0.0.1", 80, 80, 0)}, 2);
+  assert_int_equal(table->port_count, 2);
+  const struct table_port *here = find(table, "127.0.0.1:80"), *all = find(table, "[::]:80");
+  assert_int_equal(here->route_count, 2);
+  assert_string_equal(here->routes[0]->name, "here");
+  assert_string_equal(here->routes[1]->name, "all");
+  assert_int_equal(all->route_count, 1);
+  route_table_unref(table);
+}
+
+static void each_port_of_the_kernels_choice_is_one_of_its_own(void **state) {
+  (void)state;
+  struct route_table *table =
+      make_table((struct route *[]){make_route("a", NULL, 0, 0, 0), make_route("b", NULL, 0, 0, 0)}, 2);
+  assert_int_equal(table->port_count, 2);
+  assert_int_equal(table->ports[0].route_count, 1);
+  route_table_unref(table);
+}
+
+static void too_many_ports_are_refused(void **state) {
+  (void)state;
+  struct route *routes[] = {make_route("a", NULL, 1, 65535, 0), make_route("b", "127.0.0.1", 1, 65535, 0)};
+  struct error error = {0};
+  assert_null(route_table_new(routes, 2, NULL, 0, NULL, &error));
+  assert_int_equal(error.code, E2BIG);
+  route_unref(routes[0]);
+  route_unref(routes[1]);
+}
+
+static void no_routes_make_an_empty_table(void **state) {
+  (void)state;
+  struct route_table *table = make_table(NULL, 0);
+  assert_int_equal(table->port_count, 0);
+  route_table_unref(table);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(a_range_is_an_endpoint_for_each_port),
+      cmocka_unit_test(routes_share_an_endpoint_in_order_of_priority_then_file),
+      cmocka_unit_test(a_bound_address_comes_before_the_wildcard_and_keeps_it),
+      cmocka_unit_test(each_port_of_the_kernels_choice_is_one_of_its_own),
+      cmocka_unit_test(too_many_ports_are_refused),
+      cmocka_unit_test(no_routes_make_an_empty_table),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
