@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 /* While draining, a connection that has been quiet for so long counts as idle. */
-enum { DRAIN_QUIET_MS = 1000 };
+enum { DRAIN_QUIET_MS = 1000, PROBES_AFTER_MS = 60 * 1000 };
 
 const char *connection_state_label(enum connection_state state) {
   static const char *const labels[] = {
@@ -44,6 +44,21 @@ static clock_ms earlier(clock_ms deadline, clock_ms since, uint64_t bound) {
   return bound && since + bound < deadline ? since + bound : deadline;
 }
 
+/* When the target's socket is told to send keep-alive probes: not at once, because that is four system calls, which
+ * most connections are too short to need. (The client's has it from its listener.) */
+static clock_ms probes_at(const struct connection *connection) {
+  const struct tcp_options *tcp = &connection->worker->settings->tcp;
+  if (!tcp->keep_alive)
+    return CLOCK_NEVER;
+  uint64_t after = (uint64_t)tcp->probe_after_s * 1000;
+  return connection->started + (after && after < PROBES_AFTER_MS ? after : PROBES_AFTER_MS);
+}
+
+static void begin_probes(struct connection *connection) {
+  connection->probed = true;
+  tcp_options_keep_alive(connection->exchange.target_stream.fd, &connection->worker->settings->tcp);
+}
+
 /* When the connection, as it is now, will have been there, or quiet, for too long; `reason` and `side`: for what, and
  * who is to blame. */
 static clock_ms next_deadline(const struct connection *connection, enum close_reason *reason, enum pipe_side *side) {
@@ -72,6 +87,8 @@ static clock_ms next_deadline(const struct connection *connection, enum close_re
     *reason = CLOSE_SHUTDOWN;
     deadline = connection->last_active + DRAIN_QUIET_MS;
   }
+  if (connection->state == CONNECTION_FORWARDING && !connection->probed && probes_at(connection) < deadline)
+    deadline = probes_at(connection);
   if (!connection->ended)
     return deadline;
   clock_ms half =
@@ -93,6 +110,9 @@ static void on_timer(struct wheel_timer *timer) {
   }
   enum close_reason reason;
   enum pipe_side side;
+  if (connection->state == CONNECTION_FORWARDING && !connection->probed &&
+      probes_at(connection) <= loop_now(&connection->worker->loop))
+    begin_probes(connection);
   clock_ms deadline = next_deadline(connection, &reason, &side);
   if (deadline <= loop_now(&connection->worker->loop))
     connection_close(connection, side, reason);

@@ -76,6 +76,7 @@ struct connection {
   uint32_t candidate;                  /* which of table_port->routes is looked at */
   const struct route *candidate_asked; /* whose `when` is being asked; NULL mostly */
   uint8_t ended;                       /* bits by enum pipe_side: sides that have ended */
+  bool probed;                         /* its target sends keep-alive probes */
   bool reset_client;                   /* closing: with a reset, once what was sent is through */
   uint8_t reasons[2];                  /* enum close_reason, by enum pipe_side */
   clock_ms started, last_active;

@@ -35,6 +35,7 @@ int worker_init(struct worker *worker, unsigned number, unsigned count, struct c
     return error_set(error, ENOMEM, "worker %u: no memory", number);
   }
   worker->dialer = (struct dialer){.loop = &worker->loop, .resolver = worker->resolver, .tcp = settings->tcp};
+  worker->dialer.tcp.keep_alive = false; /* connection.c, begin_probes() */
   return 0;
 }
 

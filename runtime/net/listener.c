@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Accepting. The event is level-triggered, so that what one wake leaves in the queue brings the next; how many are
+ * taken in a wake follows how many there were lately. How listening sockets come to be is net/listener_socket.c. */
+#include "net/listener.h"
+
+#include "net/listener_private.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <event2/event.h>
+#include <event2/event_struct.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum {
+  LARGEST_BATCH = 64,
+  LARGEST_PATIENCE = 32,
+  LAST_ACCEPTS = 2 * LISTENER_BACKLOG, /* of listener_close(), should they come faster than we take them */
+};
+
+struct listener {
+  struct loop *loop;
+  const struct listener_callbacks *callbacks;
+  void *context;
+  struct listening_socket socket;
+  int spare_fd; /* -1: could not be opened again yet */
+  unsigned batch;
+  unsigned patience, full_wakes; /* how many wakes have to use up their batch, and did, before it grows */
+  bool inside_callback;
+  struct wheel_timer pause;
+  struct event event;
+};
+
+enum accepted { ACCEPTED, ACCEPTED_NONE, ACCEPT_FAILED };
+
+static int open_spare(void) { return open("/dev/null", O_RDONLY | O_CLOEXEC); }
+
+static void pause_accepting(struct listener *listener) {
+  event_del(&listener->event);
+  loop_set_timer(listener->loop, &listener->pause, LISTENER_PAUSE_MS);
+}
+
+static void on_pause_over(struct wheel_timer *timer) {
+  struct listener *listener = (struct listener *)(void *)((char *)timer - offsetof(struct listener, pause));
+  if (listener->spare_fd < 0)
+    listener->spare_fd = open_spare();
+  if (event_add(&listener->event, NULL) != 0)
+    loop_set_timer(listener->loop, &listener->pause, LISTENER_PAUSE_MS);
+}
+
+/* Without a descriptor the client would wait in the queue for as long as we have none. */
+static void refuse_one(struct listener *listener) {
+  if (listener->spare_fd < 0)
+    return;
+  close(listener->spare_fd);
+  int fd = accept4(listener->socket.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+  if (fd >= 0)
+    close(fd);
+  listener->spare_fd = open_spare();
+}
+
+/* Errors of the connection that is being accepted, not ours (accept(2), "Error handling"); it has left the queue. */
+static bool is_connection_error(int error) {
+  switch (error) {
+  case ECONNABORTED:
+  case EINTR:
+  case EPROTO:
+  case EPERM: /* a firewall's rule */
+  case ENETDOWN:
+  case ENOPROTOOPT:
+  case EHOSTDOWN:
+  case ENONET:
+  case EHOSTUNREACH:
+  case ENETUNREACH:
+  case EOPNOTSUPP:
+  case ETIMEDOUT:
+    return true;
+  default:
+    return false;
+  }
+}
+
+static enum accepted accept_one(struct listener *listener) {
+  struct sockaddr_storage peer;
+  socklen_t length = sizeof peer;
+  int fd = accept4(listener->socket.fd, (struct sockaddr *)&peer, &length, SOCK_NONBLOCK | SOCK_CLOEXEC);
+  if (fd >= 0) {
+    listener->inside_callback = true;
+    listener->callbacks->on_accept(listener->context, fd, (const struct sockaddr *)&peer, length);
+    listener->inside_callback = false;
+    return ACCEPTED;
+  }
+  int error = errno;
+  if (error == EAGAIN || error == EWOULDBLOCK)
+    return ACCEPTED_NONE;
+  if (is_connection_error(error))
+    return ACCEPTED;
+  if (error == EMFILE || error == ENFILE)
+    refuse_one(listener);
+  listener->inside_callback = true;
+  listener->callbacks->on_refused(listener->context, -error);
+  listener->inside_callback = false;
+  return ACCEPT_FAILED;
+}
+
+/* A batch that was used up may mean that more are waiting, but one that is larger than the queue costs an accept4(2)
+ * for nothing. So it grows when it was used up `patience` times in a row, and growing in vain asks for more patience:
+ * connections that come one by one are taken by one call each, and a flood soon in large batches. */
+static void adapt_batch(struct listener *listener, bool used_up) {
+  if (!used_up) {
+    if (listener->batch > 1 && listener->patience < LARGEST_PATIENCE)
+      listener->patience *= 2;
+    listener->batch = 1;
+    listener->full_wakes = 0;
+    return;
+  }
+  if (listener->batch > 1)
+    listener->patience = 1;
+  listener->full_wakes++;
+  if (listener->full_wakes < listener->patience)
+    return;
+  listener->full_wakes = 0;
+  if (listener->batch < LARGEST_BATCH)
+    listener->batch *= 2;
+}
+
+static void on_readable(evutil_socket_t fd, short what, void *argument) {
+  struct listener *listener = argument;
+  (void)fd;
+  (void)what;
+  for (unsigned i = 0; i < listener->batch; i++) {
+    switch (accept_one(listener)) {
+    case ACCEPTED:
+      break;
+    case ACCEPTED_NONE:
+      adapt_batch(listener, false);
+      return;
+    case ACCEPT_FAILED:
+      pause_accepting(listener);
+      return;
+    }
+  }
+  adapt_batch(listener, true);
+}
+
+struct listener *listener_open(struct loop *loop, const struct endpoint *endpoint, const struct tcp_options *tcp,
+                               const struct listener_callbacks *callbacks, void *context, struct error *error) {
+  struct listener *listener = calloc(1, sizeof *listener);
+  if (!listener) {
+    error_set(error, ENOMEM, "not enough memory for a listener");
+    return NULL;
+  }
+  *listener = (struct listener){.loop = loop,
+                                .callbacks = callbacks,
+                                .context = context,
+                                .socket.fd = -1,
+                                .batch = 1,
+                                .patience = 1,
+                                .pause.on_expired = on_pause_over};
+  listener->spare_fd = open_spare();
+  if (listener->spare_fd < 0) {
+    error_set(error, errno, "cannot open /dev/null as the spare descriptor: %s", strerror(errno));
+    goto fail;
+  }
+  if (listening_socket_open(&listener->socket, endpoint, tcp, error) != 0)
+    goto fail;
+  if (event_assign(&listener->event, loop->base, listener->socket.fd, EV_READ | EV_PERSIST, on_readable, listener) !=
+          0 ||
+      event_add(&listener->event, NULL) != 0) {
+    error_set(error, ENOMEM, "cannot wait for connections: the event loop refuses the socket");
+    goto fail;
+  }
+  return listener;
+
+fail:
+  listening_socket_close(&listener->socket);
+  if (listener->spare_fd >= 0)
+    close(listener->spare_fd);
+  free(listener);
+  return NULL;
+}
+
+const struct endpoint *listener_endpoint(const struct listener *listener) { return &listener->socket.endpoint; }
+
+void listener_close(struct listener *listener) {
+  if (!listener)
+    return;
+  assert(!listener->inside_callback);
+  event_del(&listener->event);
+  loop_cancel_timer(listener->loop, &listener->pause);
+  for (int i = 0; i < LAST_ACCEPTS && accept_one(listener) == ACCEPTED; i++)
+    ;
+  listening_socket_close(&listener->socket);
+  if (listener->spare_fd >= 0)
+    close(listener->spare_fd);
+  free(listener);
+}

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A listening socket of one thread. It accepts what has arrived, keeps a spare descriptor so that it can refuse
+ * politely when there are none left, and pauses then. Who is accepted, and what becomes of it, is its user's. */
+#pragma once
+
+#include "core/error.h"
+#include "core/loop.h"
+#include "net/address.h"
+#include "net/tcp_options.h"
+
+struct listener;
+
+struct listener_callbacks {
+  /* `fd` is non-blocking and close-on-exec, and now the callee's. */
+  void (*on_accept)(void *context, int fd, const struct sockaddr *peer, socklen_t length);
+  /* accept4 failed: -EMFILE or -ENFILE (one connection was refused by means of the spare descriptor where that could be
+   * done, and accepting pauses for LISTENER_PAUSE_MS), -ENOMEM, -ENOBUFS. Errors of a single connection (ECONNABORTED,
+   * …) are passed over. */
+  void (*on_refused)(void *context, int status);
+};
+
+enum { LISTENER_PAUSE_MS = 100, LISTENER_BACKLOG = 4096 };
+
+/* 0, or -EADDRINUSE and the like when the endpoint is owned by someone else: binds without SO_REUSEPORT and lets go
+ * again. `error` names the endpoint and what to do. The port 0 is always free. */
+int listener_probe(const struct endpoint *endpoint, struct error *error);
+
+/* Binds and listens, with SO_REUSEPORT (TCP), so that each worker can have its own. An IPv6 wildcard takes IPv4 too. A
+ * port of 0 is given by the kernel: listener_endpoint() tells which. A unix path is bound by a new socket with `mode`
+ * 0600 that takes the place of a dead one; -EADDRINUSE when somebody answers on it. NULL: see `error`. `callbacks`
+ * outlives the listener; `tcp` may be NULL, and is not kept. */
+struct listener *listener_open(struct loop *loop, const struct endpoint *endpoint, const struct tcp_options *tcp,
+                               const struct listener_callbacks *callbacks, void *context, struct error *error);
+
+const struct endpoint *listener_endpoint(const struct listener *listener);
+
+/* No more is accepted; what waits in the queue is accepted first (a close would reset it). Must not be called from the
+ * listener's own callbacks. NULL is nothing. */
+void listener_close(struct listener *listener);

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The TCP options of the configuration, as they are set on a socket. */
+#pragma once
+
+#include <stdbool.h>
+
+/* What is set on each socket that is opened towards a target, and on listeners (from there the accepted ones inherit
+ * it). */
+struct tcp_options {
+  bool no_delay;
+  bool keep_alive;
+  int probe_after_s;    /* TCP_KEEPIDLE; 0 here and below: the kernel's default */
+  int probe_interval_s; /* TCP_KEEPINTVL */
+  int probes;           /* TCP_KEEPCNT */
+};
+
+/* 0 or a negative errno. Only for TCP: unix sockets know none of these (-EOPNOTSUPP). */
+int tcp_options_apply(int fd, const struct tcp_options *options);
+
+/* The part of it that a connection needs only once it has been idle: up to four system calls, which short connections
+ * are spared by doing it late. */
+int tcp_options_keep_alive(int fd, const struct tcp_options *options);
