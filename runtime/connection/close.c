@@ -20,6 +20,14 @@ static struct connection *connection_of(struct deferred *deferred) {
 
 static void on_free(struct deferred *deferred) { free(connection_of(deferred)); }
 
+/* It counts as a connection, with its bytes, of the route that stands for none. */
+static void count_unrouted(struct connection *connection) {
+  struct route_stats *none = metrics_shard_route(connection->worker->metrics, METRIC_NO_ROUTE);
+  none->connections++;
+  none->active--;
+  tally_set_route(&connection->tally, &none->bytes);
+}
+
 /* The very end. The memory goes after this round of events. */
 static void connection_finish(struct connection *connection, bool reset) {
   struct worker *worker = connection->worker;
@@ -35,7 +43,7 @@ static void connection_finish(struct connection *connection, bool reset) {
   if (connection->stats)
     connection->stats->active--;
   else
-    tally_set_route(&connection->tally, &metrics_shard_route(shard, METRIC_NO_ROUTE)->bytes);
+    count_unrouted(connection);
   connection_unpin_table(connection);
   route_unref(connection->exchange.route);
   connection->exchange.route = NULL;

@@ -154,5 +154,6 @@ void connection_accept(struct worker *worker, const struct table_port *table_por
   stats->connections++;
   stats->active++;
   stats->states[CONNECTION_ROUTING]++;
+  metrics_shard_route(worker->metrics, METRIC_NO_ROUTE)->active++;
   connection_start(connection);
 }

@@ -51,6 +51,7 @@ static enum step_result take_route(struct connection *connection, struct route *
   connection->stats = stats;
   stats->connections++;
   stats->active++;
+  metrics_shard_route(connection->worker->metrics, METRIC_NO_ROUTE)->active--;
   tally_set_route(&connection->tally, &stats->bytes);
   return STEP_DONE;
 }

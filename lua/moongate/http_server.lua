@@ -1,0 +1,274 @@
+-- SPDX-License-Identifier: MIT
+--
+-- HTTP/1.x on a Lua socket: reads requests one after another, asks a function for each answer, and writes it. It owns
+-- framing, keep-alive, limits and timeouts; what is answered belongs to its caller.
+
+local http_parser = require "moongate.http_parser"
+
+local http_server = {}
+
+local PIECE = 16 * 1024
+local LINGER_SECONDS, LINGER_BYTES = 2, 1024 * 1024
+
+local DEFAULTS = {
+  max_head = 16 * 1024,
+  max_body = 1024 * 1024,
+  head_timeout = 10, -- from the first byte of a request (of a connection, for its first) to the end of its head
+  body_timeout = 60, -- from there to the end of its body
+  idle_timeout = 60, -- between two requests
+  send_timeout = 60, -- for each answer
+  date = true, -- whether answers carry a Date
+}
+
+local STATUS_TEXT = {
+  [200] = "OK", [201] = "Created", [202] = "Accepted", [204] = "No Content", [206] = "Partial Content",
+  [301] = "Moved Permanently", [302] = "Found", [303] = "See Other", [304] = "Not Modified",
+  [307] = "Temporary Redirect", [308] = "Permanent Redirect",
+  [400] = "Bad Request", [401] = "Unauthorized", [403] = "Forbidden", [404] = "Not Found",
+  [405] = "Method Not Allowed", [406] = "Not Acceptable", [408] = "Request Timeout", [409] = "Conflict",
+  [410] = "Gone", [411] = "Length Required", [413] = "Content Too Large", [414] = "URI Too Long",
+  [415] = "Unsupported Media Type", [421] = "Misdirected Request", [422] = "Unprocessable Content",
+  [429] = "Too Many Requests", [431] = "Request Header Fields Too Large", [451] = "Unavailable For Legal Reasons",
+  [500] = "Internal Server Error", [501] = "Not Implemented", [502] = "Bad Gateway",
+  [503] = "Service Unavailable", [504] = "Gateway Timeout", [505] = "HTTP Version Not Supported",
+}
+
+-- Set from the answer itself, so that framing can't be broken by hand.
+local OURS = { ["content-length"] = true, ["transfer-encoding"] = true, ["connection"] = true }
+
+local function add_header(lines, name, value)
+  if type(name) ~= "string" or not name:find "^[%w!#$%%&'*+%-.^_`|~]+$" then
+    error(("response: %q is not the name of a header"):format(tostring(name)), 0)
+  end
+  if OURS[name:lower()] then
+    error(("response: the header %s is set by the server; leave it out"):format(name), 0)
+  end
+  for _, text in ipairs(type(value) == "table" and value or { value }) do
+    text = tostring(text)
+    if text:find "[%c\127]" then
+      error(("response: the header %s has a control character or a line end in its value"):format(name), 0)
+    end
+    lines[#lines + 1] = name .. ": " .. text
+  end
+end
+
+--- What is wrong with a response is raised; see serve().
+function http_server.check_response(response)
+  if type(response) ~= "table" then
+    error("response: not a table { status =, headers =, body = } but " .. type(response), 0)
+  end
+  local status, headers, body = response.status, response.headers, response.body
+  if status ~= nil and (type(status) ~= "number" or status % 1 ~= 0 or status < 200 or status > 599) then
+    error(("response: status is %s, not a number from 200 to 599"):format(tostring(status)), 0)
+  end
+  if headers ~= nil and type(headers) ~= "table" then
+    error("response: headers is not a table of names and values but " .. type(headers), 0)
+  end
+  if body ~= nil and type(body) ~= "string" then
+    error("response: body is not a string but " .. type(body), 0)
+  end
+  for name, value in pairs(headers or {}) do
+    if value then
+      add_header({}, name, value)
+    end
+  end
+end
+
+local function sorted_names(headers)
+  local names = {}
+  for name, value in pairs(headers) do
+    if value then
+      names[#names + 1] = name
+    end
+  end
+  table.sort(names)
+  return names
+end
+
+-- The head and the body of a response as they go out. `request` is nil when there was none that could be understood.
+local function encode(response, request, keep_alive, date)
+  http_server.check_response(response)
+  local status, headers, body = response.status or 200, response.headers or {}, response.body or ""
+  local bodiless = status == 204 or status == 304
+  local lines, given = { ("HTTP/1.1 %d %s"):format(status, STATUS_TEXT[status] or "Status") }, {}
+  for _, name in ipairs(sorted_names(headers)) do
+    add_header(lines, name, headers[name])
+    given[name:lower()] = true
+  end
+  if body ~= "" and not bodiless and not given["content-type"] then
+    add_header(lines, "Content-Type", "text/plain; charset=utf-8")
+  end
+  if date and not given.date then
+    add_header(lines, "Date", os.date "!%a, %d %b %Y %H:%M:%S GMT")
+  end
+  if not bodiless then
+    lines[#lines + 1] = "Content-Length: " .. #body
+  end
+  if not keep_alive then
+    lines[#lines + 1] = "Connection: close"
+  elseif request.version == "1.0" then
+    lines[#lines + 1] = "Connection: keep-alive"
+  end
+  local head = table.concat(lines, "\r\n") .. "\r\n\r\n"
+  return head, (bodiless or (request and request.method == "HEAD")) and "" or body
+end
+
+local Session = {}
+Session.__index = Session
+
+-- Bytes, or nil and "closed" or "timeout".
+function Session:receive(deadline)
+  local left = deadline - self.now()
+  if left <= 0 then
+    return nil, "timeout"
+  end
+  self.socket:settimeout(left)
+  return self.socket:receiveany(PIECE)
+end
+
+function Session:send(head, body)
+  self.socket:settimeout(self.options.send_timeout)
+  return self.socket:send(head .. body)
+end
+
+local function split_target(target)
+  local path, query = target:gsub("^%a[%w+.-]*://[^/?]*", ""):match "^([^?]*)%??(.*)$"
+  return path ~= "" and path or "/", target:find("?", 1, true) and query or nil
+end
+
+local function make_request(parser)
+  local path, query = split_target(parser.target)
+  return {
+    method = parser.method,
+    target = parser.target,
+    path = path,
+    query = query,
+    version = parser.version,
+    headers = parser.headers,
+    keep_alive = parser.keep_alive,
+    body = parser.body,
+  }
+end
+
+-- The next request; or nil when the client has gone or stayed silent; or nil, status and reason.
+function Session:read_request()
+  local options, parser = self.options, self.parser
+  local first = self.answered == 0
+  local deadline = self.now() + (first and options.head_timeout or options.idle_timeout)
+  local begun, event = first, "more"
+  while true do
+    if event == "more" and self.pending == "" then
+      local bytes, failure = self:receive(deadline)
+      if not bytes then
+        if failure == "timeout" and not parser:is_idle() then
+          return nil, 408, "the request did not come in time"
+        end
+        return nil
+      end
+      self.pending = bytes
+    end
+    local consumed, status, reason
+    consumed, event, status, reason = parser:feed(self.pending)
+    self.pending = self.pending:sub(consumed + 1)
+    if event == "complete" then
+      return make_request(parser)
+    elseif event == "error" then
+      return nil, status, reason
+    elseif event == "head" then
+      deadline = self.now() + options.body_timeout
+      if parser.expect_continue and self.pending == "" and not self:send("HTTP/1.1 100 Continue\r\n\r\n", "") then
+        return nil
+      end
+    elseif not begun and not parser:is_idle() then
+      begun = true
+      deadline = self.now() + options.head_timeout
+    end
+  end
+end
+
+-- What is still on its way in is read and dropped for a while: closing with unread input would reset the connection,
+-- and the client would lose the answer.
+function Session:linger()
+  self.socket:shutdown "send"
+  local deadline, size = self.now() + LINGER_SECONDS, #self.pending
+  while size < LINGER_BYTES do
+    local bytes = self:receive(deadline)
+    if not bytes then
+      return
+    end
+    size = size + #bytes
+  end
+end
+
+function Session:refuse(status, reason)
+  local response = { status = status, body = ("%d %s: %s\n"):format(status, STATUS_TEXT[status] or "", reason) }
+  if self:send(encode(response, nil, false, self.options.date)) then
+    self:linger()
+  end
+end
+
+local function traceback(message)
+  return type(message) == "string" and debug.traceback(message, 2) or message
+end
+
+-- Whether the connection may go on. An error in on_request is answered with 500, then raised again.
+function Session:answer(request, on_request)
+  local keep_alive, date = request.keep_alive, self.options.date
+  local done, head, body = xpcall(function()
+    local response = on_request(request)
+    if type(response) == "table" and response.close then
+      keep_alive = false
+    end
+    return encode(response, request, keep_alive, date)
+  end, traceback)
+  if not done then
+    local message = head
+    if self:send(encode({ status = 500, body = "500 Internal Server Error\n" }, request, false, date)) then
+      self:linger()
+    end
+    error(message, 0)
+  end
+  return self:send(head, body) and keep_alive
+end
+
+--- Answers HTTP requests on a connected socket until the client ends, or something goes wrong; closing the socket is
+--- the caller's. `on_request(request)` gets { method, target, path, query, version, headers, body, keep_alive }, where
+--- `headers` is a list of { name =, value = } that also maps names in lower case to values. It returns
+--- { status = 200, headers = { [name] = value or list }, body = string, close = bool }.
+--- `options`: see DEFAULTS at the top; `now`: a clock in seconds, for specs. Returns how many requests were answered.
+function http_server.serve(socket, on_request, options)
+  local settings = {}
+  for name, value in pairs(DEFAULTS) do
+    settings[name] = value
+  end
+  for name, value in pairs(options or {}) do
+    settings[name] = value
+  end
+  local session = setmetatable({
+    socket = socket,
+    options = settings,
+    parser = http_parser.new { max_head = settings.max_head, max_body = settings.max_body },
+    now = settings.now or require("moongate").now,
+    pending = "",
+    answered = 0,
+  }, Session)
+  while true do
+    local request, status, reason = session:read_request()
+    if not request then
+      if status then
+        session:refuse(status, reason)
+      end
+      return session.answered
+    end
+    local goes_on = session:answer(request, on_request)
+    session.answered = session.answered + 1
+    if not goes_on then
+      if session.pending ~= "" then
+        session:linger()
+      end
+      return session.answered
+    end
+  end
+end
+
+return http_server

@@ -1,0 +1,156 @@
+-- SPDX-License-Identifier: MIT
+--
+-- Every metric that moongate exposes, declared once: its name, type, help, the order of its labels, and where its
+-- values come from. How they are written belongs to the formats beside this file; docs/metrics.md says more of each.
+
+local function each_route(field)
+  return function(source, add)
+    for _, route in ipairs(source.snapshot.routes) do
+      add(route[field], route.name)
+    end
+  end
+end
+
+-- As the label's value says: "in" is from the client.
+local DIRECTIONS = { { "in", "bytes_in" }, { "out", "bytes_out" } }
+
+local function each_key(values, add, ...)
+  local keys = {}
+  for key in pairs(values or {}) do
+    keys[#keys + 1] = key
+  end
+  table.sort(keys)
+  for _, key in ipairs(keys) do
+    local labels = { ... }
+    labels[#labels + 1] = key
+    add(values[key], unpack(labels))
+  end
+end
+
+-- `collect(source, add)` calls add(value, label values…) for each sample; source is { snapshot =, status = } of
+-- moongate.native.
+return {
+  {
+    name = "moongate_active_connections",
+    type = "gauge",
+    help = "Connections that are open now.",
+    labels = {},
+    collect = function(source, add)
+      add(source.snapshot.active)
+    end,
+  },
+  {
+    name = "moongate_connections_total",
+    type = "counter",
+    help = "Connections ever accepted.",
+    labels = {},
+    collect = function(source, add)
+      add(source.snapshot.connections)
+    end,
+  },
+  {
+    name = "moongate_bytes_total",
+    type = "counter",
+    help = "Bytes on the client's wire: in is from the client, out is to the client. The sum over all routes.",
+    labels = { "direction" },
+    collect = function(source, add)
+      for _, direction in ipairs(DIRECTIONS) do
+        local sum = 0
+        for _, route in ipairs(source.snapshot.routes) do
+          sum = sum + route[direction[2]]
+        end
+        add(sum, direction[1])
+      end
+    end,
+  },
+  {
+    name = "moongate_route_bytes_total",
+    type = "counter",
+    help = 'Bytes on the client\'s wire by route; "(none)" has those of connections that were never routed.',
+    labels = { "route", "direction" },
+    collect = function(source, add)
+      for _, route in ipairs(source.snapshot.routes) do
+        for _, direction in ipairs(DIRECTIONS) do
+          add(route[direction[2]], route.name, direction[1])
+        end
+      end
+    end,
+  },
+  {
+    name = "moongate_route_active_connections",
+    type = "gauge",
+    help = "Connections of a route that are open now.",
+    labels = { "route" },
+    collect = each_route "active",
+  },
+  {
+    name = "moongate_route_connections_total",
+    type = "counter",
+    help = "Connections ever routed to a route.",
+    labels = { "route" },
+    collect = each_route "connections",
+  },
+  {
+    name = "moongate_connection_terminations_total",
+    type = "counter",
+    help = "Ended connections, by side (client or target) and by the reason why that side ended.",
+    labels = { "side", "reason" },
+    collect = function(source, add)
+      for _, side in ipairs { "client", "target" } do
+        each_key((source.snapshot.terminations or {})[side], add, side)
+      end
+    end,
+  },
+  {
+    name = "moongate_connections",
+    type = "gauge",
+    help = "Open connections by the state that they are in.",
+    labels = { "state" },
+    collect = function(source, add)
+      each_key(source.snapshot.states, add)
+    end,
+  },
+  {
+    name = "moongate_errors_total",
+    type = "counter",
+    help = "Errors by type.",
+    labels = { "type" },
+    collect = function(source, add)
+      each_key(source.snapshot.errors, add)
+    end,
+  },
+  {
+    name = "moongate_handler_errors_total",
+    type = "counter",
+    help = "Errors raised by functions of a route, those stopped by the watchdog included.",
+    labels = { "route" },
+    collect = each_route "handler_errors",
+  },
+  {
+    name = "moongate_config_generation",
+    type = "gauge",
+    help = "The number of the live configuration; it grows with each change.",
+    labels = {},
+    collect = function(source, add)
+      add(source.status.generation)
+    end,
+  },
+  {
+    name = "moongate_start_time_seconds",
+    type = "gauge",
+    help = "When this process started, in seconds since the epoch.",
+    labels = {},
+    collect = function(source, add)
+      add(source.status.started)
+    end,
+  },
+  {
+    name = "moongate_build_info",
+    type = "gauge",
+    help = "Always 1; the label has the version.",
+    labels = { "version" },
+    collect = function(source, add)
+      add(1, source.status.version)
+    end,
+  },
+}

@@ -1,0 +1,168 @@
+-- SPDX-License-Identifier: MIT
+
+local definitions = require "moongate.metrics.definitions"
+local exposition = require "moongate.metrics.exposition"
+
+local function source()
+  return {
+    snapshot = {
+      connections = 12,
+      active = 3,
+      routes = {
+        { name = "(none)", bytes_in = 7, bytes_out = 0, connections = 1, active = 1, handler_errors = 0 },
+        { name = 'a "b"\\c\nd', bytes_in = 100, bytes_out = 2 ^ 53, connections = 9, active = 2, handler_errors = 4 },
+      },
+      terminations = { client = { reset = 2, ended = 5 }, target = { closed = 7 } },
+      states = { routing = 1, forwarding = 2 },
+      errors = { no_route = 1 },
+    },
+    status = { version = "1.2.3", generation = 4, started = 1700000000.25 },
+  }
+end
+
+-- The value of each sample, by its name with labels; and the lines.
+local function parse(page)
+  local samples, lines = {}, {}
+  for line in page:gmatch "([^\n]*)\n" do
+    lines[#lines + 1] = line
+    if line:sub(1, 1) ~= "#" then
+      local name, value = line:match "^(.+) (%S+)$"
+      assert(samples[name] == nil, "twice: " .. line)
+      samples[name] = value
+    end
+  end
+  return samples, lines
+end
+
+describe("exposition", function()
+  it("writes every sample with its labels in the declared order", function()
+    local samples = parse(exposition.render(source()))
+    local expected = {
+      ["moongate_active_connections"] = "3",
+      ["moongate_connections_total"] = "12",
+      ['moongate_bytes_total{direction="in"}'] = "107",
+      ['moongate_bytes_total{direction="out"}'] = "9007199254740992",
+      ['moongate_route_bytes_total{route="(none)",direction="in"}'] = "7",
+      ['moongate_route_bytes_total{route="(none)",direction="out"}'] = "0",
+      ['moongate_route_bytes_total{route="a \\"b\\"\\\\c\\nd",direction="in"}'] = "100",
+      ['moongate_route_bytes_total{route="a \\"b\\"\\\\c\\nd",direction="out"}'] = "9007199254740992",
+      ['moongate_route_active_connections{route="(none)"}'] = "1",
+      ['moongate_route_active_connections{route="a \\"b\\"\\\\c\\nd"}'] = "2",
+      ['moongate_route_connections_total{route="(none)"}'] = "1",
+      ['moongate_route_connections_total{route="a \\"b\\"\\\\c\\nd"}'] = "9",
+      ['moongate_connection_terminations_total{side="client",reason="ended"}'] = "5",
+      ['moongate_connection_terminations_total{side="client",reason="reset"}'] = "2",
+      ['moongate_connection_terminations_total{side="target",reason="closed"}'] = "7",
+      ['moongate_connections{state="forwarding"}'] = "2",
+      ['moongate_connections{state="routing"}'] = "1",
+      ['moongate_errors_total{type="no_route"}'] = "1",
+      ['moongate_handler_errors_total{route="(none)"}'] = "0",
+      ['moongate_handler_errors_total{route="a \\"b\\"\\\\c\\nd"}'] = "4",
+      ["moongate_config_generation"] = "4",
+      ["moongate_start_time_seconds"] = "1700000000.25",
+      ['moongate_build_info{version="1.2.3"}'] = "1",
+    }
+    assert.same(expected, samples)
+  end)
+
+  it("announces each metric once, before its samples, with HELP and TYPE", function()
+    local _, lines = parse(exposition.render(source()))
+    local seen, current = {}, nil
+    for index, line in ipairs(lines) do
+      local name = line:match "^# HELP (%S+) %S"
+      if name then
+        assert.is_nil(seen[name])
+        assert.matches("^# TYPE " .. name .. " %l+$", lines[index + 1])
+        seen[name], current = true, name
+      elseif line:sub(1, 1) ~= "#" then
+        assert.equal(current, line:match "^[%w_]+")
+      end
+    end
+    for _, definition in ipairs(definitions) do
+      assert.is_true(seen[definition.name])
+    end
+  end)
+
+  it("ends with a line end, and is the same twice", function()
+    local page = exposition.render(source())
+    assert.equal("\n", page:sub(-1))
+    assert.equal(page, exposition.render(source()))
+  end)
+
+  it("stands without routes, reasons or states", function()
+    local bare = { snapshot = { connections = 0, active = 0, routes = {} }, status = source().status }
+    local samples = parse(exposition.render(bare))
+    assert.equal("0", samples['moongate_bytes_total{direction="in"}'])
+  end)
+
+  it("keeps a name that is not UTF-8 from spoiling the page", function()
+    local odd = source()
+    odd.snapshot.routes[1].name = "caf\233 \237\160\128 \226\130\172"
+    local page = exposition.render(odd)
+    local bad = "\239\191\189"
+    local name = "caf" .. bad .. " " .. bad:rep(3) .. " \226\130\172"
+    assert.matches('moongate_route_connections_total{route="' .. name .. '"} 1\n', page, 1, true)
+  end)
+
+  it("writes values as Prometheus reads them", function()
+    assert.equal("NaN", exposition.format_value(0 / 0))
+    assert.equal("+Inf", exposition.format_value(math.huge))
+    assert.equal("-Inf", exposition.format_value(-math.huge))
+    assert.equal("0.1", exposition.format_value(0.1))
+    assert.equal("123456789012345", exposition.format_value(123456789012345))
+  end)
+
+  it("says which metric lacks a value or a label", function()
+    local function render(labels, ...)
+      local values = { n = select("#", ...), ... }
+      return pcall(exposition.render, {}, {
+        {
+          name = "x_total",
+          type = "counter",
+          help = 'back\\slash, "quotes"\nand a line',
+          labels = labels,
+          collect = function(_, add)
+            add(unpack(values, 1, values.n))
+          end,
+        },
+      })
+    end
+    local _, page = render({ "a" }, 1, "v")
+    assert.equal(
+      '# HELP x_total back\\\\slash, "quotes"\\nand a line\n# TYPE x_total counter\nx_total{a="v"} 1\n',
+      page
+    )
+    assert.same({ false, "x_total: 0 label values for 1 labels" }, { render({ "a" }, 1) })
+    assert.same({ false, "x_total: there is no value for it" }, { render({}, nil) })
+  end)
+
+  local function read(path)
+    local file = assert(io.open(path))
+    local text = file:read "*a"
+    file:close()
+    return text
+  end
+
+  it("declares metrics as the documentation lists them", function()
+    local text = read "docs/metrics.md"
+    for _, definition in ipairs(definitions) do
+      local labels = #definition.labels > 0 and "{" .. table.concat(definition.labels, ",") .. "}" or ""
+      assert.matches(("| `%s%s` | %s |"):format(definition.name, labels, definition.type), text, 1, true)
+    end
+  end)
+
+  it("has every reason, type and state of the C core in the documentation", function()
+    local text, count = read "docs/metrics.md", 0
+    for _, path in ipairs { "runtime/connection/reason.h", "runtime/metrics/shard.h" } do
+      for label in read(path):gmatch 'X%([%u_]+, "([%l_]+)"' do
+        assert.matches(("\n| `%s` | "):format(label), text, 1, true)
+        count = count + 1
+      end
+    end
+    for label in read("runtime/connection/connection.h"):gmatch 'CONNECTION_%u+, +/%* "(%l+)"' do
+      assert.matches(("\n| `%s` | "):format(label), text, 1, true)
+      count = count + 1
+    end
+    assert.is_true(count > 25)
+  end)
+end)
