@@ -133,15 +133,19 @@ function admin.answer(request, channel)
   return response
 end
 
---- Serves one connection until it ends. `options`: see moongate.http_server.
+--- Serves one connection until it ends, and closes it. `options`: see moongate.http_server.
 function admin.serve(socket, channel, options)
   local settings = { max_head = MAX_HEAD, max_body = MAX_BODY }
   for name, value in pairs(options or {}) do
     settings[name] = value
   end
-  http_server.serve(socket, function(request)
+  local done, failure = pcall(http_server.serve, socket, function(request)
     return admin.answer(request, channel)
   end, settings)
+  socket:close()
+  if not done then
+    error(failure, 0)
+  end
 end
 
 return admin

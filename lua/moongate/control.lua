@@ -3,6 +3,7 @@
 -- How commands talk to a running moongate: one request over its control socket. What they make of the answer is theirs.
 
 local json = require "moongate.json"
+local places = require "moongate.places"
 
 local control = {}
 
@@ -33,11 +34,7 @@ function control.paths(path)
   if path then
     return { path }
   end
-  local paths, directory = { "/run/moongate.sock" }, os.getenv "XDG_RUNTIME_DIR"
-  if directory and directory ~= "" then
-    paths[2] = directory .. "/moongate.sock"
-  end
-  return paths
+  return places.controls({ XDG_RUNTIME_DIR = os.getenv "XDG_RUNTIME_DIR" })
 end
 
 -- The connected socket and its path; or nil and a message about the one that came closest to answering.

@@ -1,0 +1,369 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The Lua socket on one end of a socket pair, the test on the other: LuaSocket's results, waiting, timeouts, ending. */
+#include "script/host.h"
+#include "script_fixture.h"
+
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static const uint64_t SECOND = 1000000000;
+
+struct socket_fixture {
+  struct fixture base;
+  int peers[2]; /* the test's ends */
+  int ends[2];  /* Lua's */
+};
+
+static void open_pair(struct socket_fixture *fixture, int i) {
+  int fds[2];
+  assert_int_equal(0, socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds));
+  fixture->peers[i] = fds[0];
+  fixture->ends[i] = fds[1];
+}
+
+static int set_up(void **context) {
+  struct socket_fixture *fixture = calloc(1, sizeof *fixture);
+  fixture_begin(&fixture->base, 1000, 64 * 1024 * 1024);
+  open_pair(fixture, 0);
+  open_pair(fixture, 1);
+  *context = fixture;
+  return 0;
+}
+
+static int tear_down(void **context) {
+  struct socket_fixture *fixture = *context;
+  fixture_end(&fixture->base);
+  for (int i = 0; i < 2; i++) {
+    if (fixture->peers[i] >= 0)
+      close(fixture->peers[i]);
+    if (fixture->ends[i] >= 0)
+      close(fixture->ends[i]);
+  }
+  free(fixture);
+  return 0;
+}
+
+/* Both sockets are the task's arguments. */
+static int push_sockets(struct fixture *base, lua_State *L) {
+  struct socket_fixture *fixture = (struct socket_fixture *)base;
+  for (int i = 0; i < 2; i++) {
+    assert_int_equal(0, script_push_socket(base->state, L, fixture->ends[i]));
+    fixture->ends[i] = -1;
+  }
+  return 2;
+}
+
+static void put(int fd, const char *bytes) { assert_int_equal(strlen(bytes), write(fd, bytes, strlen(bytes))); }
+
+static void end(struct socket_fixture *fixture, int i) { shutdown(fixture->peers[i], SHUT_WR); }
+
+static void expect_outcome(const struct outcome *outcome, const char *text) {
+  if (outcome->end != TASK_RETURNED)
+    fail_msg("%s", outcome->text);
+  assert_string_equal(text, outcome->text);
+}
+
+/* Results as one text: show(socket:receive()) is "data|error|partial". */
+#define SHOW                                                                                                           \
+  "local s, o = ... local function show(...) local t = {...} for i = 1, select('#', ...) do t[i] = tostring(t[i]) "    \
+  "end "                                                                                                               \
+  "return table.concat(t, '|') end "
+
+/* What the peer has sent, and perhaps its end, is there before the code runs. */
+static void expect(void **context, const char *sent, bool ended, const char *code, const char *expected) {
+  struct socket_fixture *fixture = *context;
+  struct outcome outcome;
+  char whole[2048];
+  snprintf(whole, sizeof whole, SHOW "%s", code);
+  if (*sent != '\0')
+    put(fixture->peers[0], sent);
+  if (ended)
+    end(fixture, 0);
+  fixture_start(&fixture->base, whole, &outcome, push_sockets);
+  fixture_wait(&fixture->base, &outcome);
+  expect_outcome(&outcome, expected);
+}
+
+static void lines_come_without_their_ends(void **context) {
+  expect(context, "one\r\ntwo\n\nr\rr\n", false,
+         "return show(s:receive(), s:receive('*l'), s:receive('l'), s:receive('*l'))", "one|two||rr");
+}
+
+static void numbers_take_exactly_that_many_bytes(void **context) {
+  expect(context, "abcdefgh", false, "return show(s:receive(3), s:receive(0), s:receive(2), s:receive(3))",
+         "abc||de|fgh");
+}
+
+static void all_is_what_comes_until_the_end(void **context) {
+  expect(context, "abc\ndef", true, "return show((s:receive('*a'))) .. show(s:receive('*a'))", "abc\ndefnil|closed|");
+}
+
+static void the_end_hands_over_what_there_was(void **context) {
+  expect(context, "abc", true, "return show(s:receive(5)) .. ' ' .. show(s:receive(1))", "nil|closed|abc nil|closed|");
+}
+
+static void an_unfinished_line_is_a_partial_result(void **context) {
+  expect(context, "ab\rc", true, "return show(s:receive('*l'))", "nil|closed|abc");
+}
+
+static void a_prefix_counts_and_comes_first(void **context) {
+  expect(context, "cdefg\nh", true, "return show(s:receive(4, 'ab'), s:receive('*l', '>')) .. show(s:receive(9, '<'))",
+         "abcd|>efgnil|closed|<h");
+}
+
+static void a_timeout_hands_over_and_consumes_the_partial(void **context) {
+  struct socket_fixture *fixture = *context;
+  struct outcome outcome;
+  put(fixture->peers[0], "abc");
+  fixture_start(&fixture->base,
+                SHOW "s:settimeout(10) local first = show(s:receive(5)) return first .. ' ' .. show(s:receive(2))",
+                &outcome, push_sockets);
+  loop_round(&fixture->base.loop, false);
+  assert_false(outcome.over);
+  clock_advance(&fixture->base.clock, 11 * SECOND);
+  loop_round(&fixture->base.loop, false);
+  put(fixture->peers[0], "de");
+  fixture_wait(&fixture->base, &outcome);
+  expect_outcome(&outcome, "nil|timeout|abc de");
+}
+
+static void timeout_zero_never_waits(void **context) {
+  expect(context, "ab", false, "s:settimeout(0) return show(s:receive(3)) .. ' ' .. show(s:receive(1))",
+         "nil|timeout|ab nil|timeout|");
+}
+
+static void receiveany_takes_what_is_there(void **context) {
+  expect(context, "abcdef", true, "return show(s:receiveany(4), s:receiveany()) .. show(s:receiveany(9))",
+         "abcd|efnil|closed|");
+}
+
+static void peek_takes_nothing(void **context) {
+  expect(context, "abc", true, "return show(s:peek(2), s:receive(1), s:peek(9), s:receive(2)) .. show(s:peek(1))",
+         "ab|a|bc|bcnil|closed|");
+}
+
+static void lines_iterate_to_the_end(void **context) {
+  expect(context, "one\r\ntwo\nthree", true,
+         "local t = {} for line in s:lines() do t[#t + 1] = line end return table.concat(t, ',')", "one,two,three");
+}
+
+static void bytes_that_come_in_pieces_wake_the_reader(void **context) {
+  struct socket_fixture *fixture = *context;
+  struct outcome outcome;
+  fixture_start(&fixture->base, SHOW "return show(s:receive('*l'), s:receive(3))", &outcome, push_sockets);
+  for (const char *piece = "hello\r\nabc"; *piece; piece++) {
+    char one[2] = {*piece, '\0'};
+    assert_false(outcome.over);
+    put(fixture->peers[0], one);
+    loop_round(&fixture->base.loop, true);
+  }
+  fixture_wait(&fixture->base, &outcome);
+  expect_outcome(&outcome, "hello|abc");
+}
+
+static void a_line_too_long_is_an_error(void **context) {
+  struct socket_fixture *fixture = *context;
+  char *bytes = malloc(70001);
+  memset(bytes, 'x', 70000);
+  bytes[70000] = '\0';
+  put(fixture->peers[0], bytes);
+  free(bytes);
+  expect(context, "", true, "local l, e, p = s:receive() return show(l, e, #p, #s:receive('*a'))",
+         "nil|line too long|65536|4464");
+}
+
+static void send_answers_with_the_last_index(void **context) {
+  expect(
+      context, "", false,
+      "return show(s:send('hello'), s:send('hello', 2, 3), s:send('hello', -2), s:send({ 'a', 1, 'b' }), s:send(''))",
+      "5|3|5|3|0");
+  char bytes[64] = {0};
+  struct socket_fixture *fixture = *context;
+  assert_int_equal(12, read(fixture->peers[0], bytes, sizeof bytes));
+  assert_string_equal("helloelloa1b", bytes);
+}
+
+static void sending_to_one_who_is_gone_is_closed(void **context) {
+  struct socket_fixture *fixture = *context;
+  close(fixture->peers[0]);
+  fixture->peers[0] = -1;
+  expect(context, "", false, "return show(s:send('x'))", "nil|closed|0");
+}
+
+/* More than the kernel takes, both ways at once, by two tasks on one socket. */
+static void full_duplex_with_backpressure(void **context) {
+  struct socket_fixture *fixture = *context;
+  struct outcome outcome;
+  fixture_start(
+      &fixture->base,
+      SHOW
+      "local sent moongate.spawn(function() sent = show(s:send(('0123456789'):rep(100000))) s:shutdown('send') end)\n"
+      "local got = s:receive(1000000) while not sent do moongate.sleep(0) end return #got .. ' ' .. sent",
+      &outcome, push_sockets);
+  char *bytes = malloc(1000000);
+  memset(bytes, 'y', 1000000);
+  size_t put_bytes = 0, got_bytes = 0;
+  while (!outcome.over) {
+    ssize_t count = write(fixture->peers[0], bytes + put_bytes, 1000000 - put_bytes);
+    put_bytes += count > 0 ? (size_t)count : 0;
+    char chunk[4096];
+    while ((count = read(fixture->peers[0], chunk, sizeof chunk)) > 0)
+      got_bytes += (size_t)count;
+    loop_round(&fixture->base.loop, false);
+  }
+  free(bytes);
+  expect_outcome(&outcome, "1000000 1000000");
+  char chunk[65536];
+  ssize_t count;
+  while ((count = read(fixture->peers[0], chunk, sizeof chunk)) > 0)
+    got_bytes += (size_t)count;
+  assert_int_equal(1000000, got_bytes);
+}
+
+static void two_readers_at_once_are_an_error(void **context) {
+  expect(context, "", false,
+         "local err moongate.spawn(function() s:receive(1) end) moongate.sleep(0) err = select(2, pcall(s.receive, s, "
+         "1)) return err:match('busy')",
+         "busy");
+}
+
+static void after_close_everything_is_closed(void **context) {
+  expect(
+      context, "abc", false,
+      "local a = show(s:close(), s:close()) return a .. ' ' .. show(s:receive(1)) .. ' ' .. show(s:send('x')) .. ' ' "
+      ".. show(s:getpeername()) .. ' ' "
+      ".. show(s:shutdown()) .. ' ' .. show(s:settimeout(1)) .. ' ' .. show(s:peek(1)) .. ' ' .. show(s:pipe(o)) .. ' "
+      "' .. tostring(s)",
+      "1|nil|closed nil|closed| nil|closed|0 nil|closed nil|closed nil|closed nil|closed| nil|closed socket (closed)");
+}
+
+static void closing_wakes_the_one_who_waits(void **context) {
+  expect(context, "", false,
+         "local got moongate.spawn(function() got = show(s:receive(1)) end) moongate.sleep(0) s:close() "
+         "moongate.sleep(0.001) return got",
+         "nil|closed|");
+}
+
+static void what_was_sent_before_close_arrives_despite_unread_input(void **context) {
+  struct socket_fixture *fixture = *context;
+  expect(context, "never read", false, "s:send('goodbye') s:close() return 'done'", "done");
+  char bytes[64] = {0};
+  assert_int_equal(7, read(fixture->peers[0], bytes, sizeof bytes));
+  assert_int_equal(0, read(fixture->peers[0], bytes, sizeof bytes));
+  end(fixture, 0);
+  loop_round(&fixture->base.loop, true);
+  assert_true(list_is_empty(&fixture->base.place.lingering));
+}
+
+static void lingering_is_bounded(void **context) {
+  struct socket_fixture *fixture = *context;
+  expect(context, "", false, "s:close() return 'done'", "done");
+  assert_false(list_is_empty(&fixture->base.place.lingering));
+  clock_advance(&fixture->base.clock, 6 * SECOND);
+  loop_round(&fixture->base.loop, false);
+  assert_true(list_is_empty(&fixture->base.place.lingering));
+}
+
+static void a_socket_that_is_forgotten_is_closed(void **context) {
+  struct socket_fixture *fixture = *context;
+  expect(context, "", false, "s, o = nil, nil collectgarbage() collectgarbage() return 'done'", "done");
+  loop_round(&fixture->base.loop, false);
+  lua_gc(fixture->base.state->L, LUA_GCCOLLECT, 0);
+  char byte;
+  assert_int_equal(0, read(fixture->peers[0], &byte, 1));
+}
+
+static void shutdown_of_receiving_ends_reading(void **context) {
+  expect(context, "abc", false,
+         "local a = show(s:receive(1)) s:shutdown('receive') return a .. show(s:receive('*a')) .. show(s:receive(1))",
+         "abcnil|closed|");
+}
+
+static void pipe_joins_and_counts_each_way(void **context) {
+  struct socket_fixture *fixture = *context;
+  struct outcome outcome;
+  put(fixture->peers[0], "line\nfrom first");
+  put(fixture->peers[1], "from second!");
+  fixture_start(&fixture->base, SHOW "local line = s:receive() return show(line, s:pipe(o))", &outcome, push_sockets);
+  end(fixture, 0);
+  end(fixture, 1);
+  fixture_wait(&fixture->base, &outcome);
+  expect_outcome(&outcome, "line|10|12");
+  char bytes[64] = {0};
+  assert_int_equal(10, read(fixture->peers[1], bytes, sizeof bytes));
+  assert_string_equal("from first", bytes);
+  assert_int_equal(0, read(fixture->peers[1], bytes, sizeof bytes));
+}
+
+static void a_piped_socket_is_busy_and_goes_with_its_task(void **context) {
+  struct socket_fixture *fixture = *context;
+  struct outcome outcome;
+  struct script_task *task = fixture_start(
+      &fixture->base, SHOW "moongate.spawn(function() err = select(2, pcall(s.receive, s)) end) return show(s:pipe(o))",
+      &outcome, push_sockets);
+  loop_round(&fixture->base.loop, false);
+  task_cancel(task, true);
+  loop_round(&fixture->base.loop, false);
+  fixture_expect(&fixture->base, "return err:match('busy')", "busy");
+}
+
+/* The peer is always ready both ways: nobody may keep the worker for itself, and nobody is stopped for being busy. */
+static void a_socket_that_is_always_ready_lets_others_have_their_turn(void **context) {
+  struct socket_fixture *fixture = *context;
+  struct outcome outcome;
+  fixture_start(&fixture->base,
+                "local s, o = ... local stop moongate.spawn(function() moongate.sleep(0) stop = true end)\n"
+                "local n = 0 while not stop do s:send('x') s:receive(0) o:settimeout(0) n = n + 1 end return n < 1000",
+                &outcome, push_sockets);
+  char bytes[4096];
+  while (!outcome.over) {
+    while (read(fixture->peers[0], bytes, sizeof bytes) > 0)
+      ;
+    loop_round(&fixture->base.loop, false);
+  }
+  expect_outcome(&outcome, "true");
+}
+
+static void misuse_raises(void **context) {
+  expect(context, "", false,
+         "return show(pcall(s.receive, s, '*x')):match('%*l') .. show(pcall(s.send, s)):match('string expected') .. "
+         "show(pcall(s.send, s, { {} })):match('element 1 is a table') .. show(pcall(s.settimeout, s, "
+         "'soon')):match('duration')",
+         "*lstring expectedelement 1 is a tableduration");
+}
+
+int main(void) {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+  const struct CMUnitTest tests[] = {
+      TEST(lines_come_without_their_ends),
+      TEST(numbers_take_exactly_that_many_bytes),
+      TEST(all_is_what_comes_until_the_end),
+      TEST(the_end_hands_over_what_there_was),
+      TEST(an_unfinished_line_is_a_partial_result),
+      TEST(a_prefix_counts_and_comes_first),
+      TEST(a_timeout_hands_over_and_consumes_the_partial),
+      TEST(timeout_zero_never_waits),
+      TEST(receiveany_takes_what_is_there),
+      TEST(peek_takes_nothing),
+      TEST(lines_iterate_to_the_end),
+      TEST(bytes_that_come_in_pieces_wake_the_reader),
+      TEST(a_line_too_long_is_an_error),
+      TEST(send_answers_with_the_last_index),
+      TEST(sending_to_one_who_is_gone_is_closed),
+      TEST(full_duplex_with_backpressure),
+      TEST(two_readers_at_once_are_an_error),
+      TEST(after_close_everything_is_closed),
+      TEST(closing_wakes_the_one_who_waits),
+      TEST(what_was_sent_before_close_arrives_despite_unread_input),
+      TEST(lingering_is_bounded),
+      TEST(a_socket_that_is_forgotten_is_closed),
+      TEST(shutdown_of_receiving_ends_reading),
+      TEST(pipe_joins_and_counts_each_way),
+      TEST(a_piped_socket_is_busy_and_goes_with_its_task),
+      TEST(a_socket_that_is_always_ready_lets_others_have_their_turn),
+      TEST(misuse_raises),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * script/state.h and the sandbox: what user code finds, what is out of its reach, and its memory. */
+#include "script_fixture.h"
+
+static int set_up(void **context) {
+  struct fixture *fixture = malloc(sizeof *fixture);
+  fixture_begin(fixture, 1000, 64 * 1024 * 1024);
+  *context = fixture;
+  return 0;
+}
+
+static int tear_down(void **context) {
+  fixture_end(*context);
+  free(*context);
+  return 0;
+}
+
+static void a_bare_state_stays_small(void **context) {
+  struct fixture *fixture = *context;
+  lua_gc(fixture->state->L, LUA_GCCOLLECT, 0);
+  print_message("a bare user state: %zu bytes\n", fixture->state->memory_used);
+  assert_true(fixture->state->memory_used < 64 * 1024);
+  assert_true(fixture->state->memory_used > 8 * 1024);
+}
+
+static void what_reaches_past_the_sandbox_is_not_there(void **context) {
+  static const char *const names[] = {"ffi",
+                                      "jit",
+                                      "newproxy",
+                                      "debug.sethook",
+                                      "debug.getregistry",
+                                      "debug.setmetatable",
+                                      "debug.getupvalue",
+                                      "package.loadlib",
+                                      "package.loaders",
+                                      "package.cpath"};
+  for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+    char code[128];
+    snprintf(code, sizeof code, "return %s == nil", names[i]);
+    fixture_expect(*context, code, "true");
+  }
+  static const char *const modules[] = {"ffi", "jit", "jit.util", "string.buffer", "thread.exdata", "moongate.core"};
+  for (size_t i = 0; i < sizeof modules / sizeof modules[0]; i++) {
+    char code[128];
+    snprintf(code, sizeof code, "return pcall(require, %c%s%c)", '"', modules[i], '"');
+    fixture_expect(*context, code, "false");
+  }
+}
+
+static void what_would_end_or_block_the_process_says_why_not(void **context) {
+  static const char *const calls[] = {"os.exit", "os.execute", "os.setlocale", "io.popen", "string.dump"};
+  for (size_t i = 0; i < sizeof calls / sizeof calls[0]; i++) {
+    char code[256];
+    snprintf(code, sizeof code,
+             "local ok, err = pcall(%s, 'x') return not ok and err:find('not available to route files: ', 1, true) and "
+             "'why'",
+             calls[i]);
+    fixture_expect(*context, code, "why");
+  }
+}
+
+static void bytecode_is_refused_by_every_loader(void **context) {
+  fixture_expect(*context, "return load('\\27LJ') == nil", "true");
+  fixture_expect(*context, "return load('\\27LJ', 'x', 'b') == nil", "true");
+  fixture_expect(*context, "return loadstring('\\27LJ') == nil", "true");
+  fixture_expect(*context, "local n = 0 return load(function() n = n + 1 return n == 1 and '\\27LJ' or nil end) == nil",
+                 "true");
+  struct fixture *fixture = *context;
+  struct error error;
+  assert_int_equal(-EINVAL, script_load_text(fixture->state, fixture->state->L, "\x1bLJ", 3, "@x.lua", &error));
+  assert_non_null(strstr(error.message, "bytecode"));
+}
+
+static void load_takes_an_environment(void **context) {
+  fixture_expect(*context, "return load('return x', 'c', 't', { x = 'inside' })()", "inside");
+  fixture_expect(*context, "y = 'global' return load('return y')()", "global");
+}
+
+static void a_syntax_error_names_its_place(void **context) {
+  struct fixture *fixture = *context;
+  struct error error;
+  const char *code = "local a = 1\nlocal b = = 2\n";
+  assert_int_equal(-EINVAL,
+                   script_load_text(fixture->state, fixture->state->L, code, strlen(code), "@routes/site.lua", &error));
+  assert_string_equal("routes/site.lua:2", error.place);
+  assert_string_equal("unexpected symbol near '='", error.message);
+}
+
+static void the_guarded_door_returns_results_and_errors(void **context) {
+  struct fixture *fixture = *context;
+  struct script_state *state = fixture->state;
+  struct error error;
+  const char *code = "local a, b = ... if b == 0 then error('no way') end return a / b";
+  for (int divisor = 0; divisor < 2; divisor++) {
+    assert_int_equal(0, script_load_text(state, state->L, code, strlen(code), "@test.lua", &error));
+    lua_pushnumber(state->L, 6);
+    lua_pushnumber(state->L, divisor);
+    int status = script_call(state, state->L, 2, 1, &error);
+    assert_int_equal(divisor == 0 ? -EINVAL : 0, status);
+    assert_int_equal(1, lua_gettop(state->L));
+    if (divisor == 0)
+      assert_non_null(strstr(error.message, "test.lua:1: no way\nstack traceback:"));
+    else
+      assert_int_equal(6, lua_tointeger(state->L, -1));
+    lua_settop(state->L, 0);
+  }
+}
+
+static void memory_beyond_the_limit_is_an_error_of_that_task_only(void **context) {
+  struct fixture *fixture = *context;
+  struct outcome outcome;
+  fixture_run(fixture, "local t = {} for i = 1, 1e9 do t[i] = ('x'):rep(1e5) .. i end", &outcome, NULL);
+  assert_int_equal(TASK_RAISED, outcome.end);
+  assert_non_null(strstr(outcome.text, "limits.script_memory"));
+  loop_round(&fixture->loop, false); /* in which the task is freed */
+  fixture_expect(fixture, "return 'on it goes'", "on it goes");
+  assert_true(fixture->state->memory_used < 8 * 1024 * 1024);
+}
+
+static void garbage_does_not_count_against_the_limit(void **context) {
+  fixture_expect(*context, "local n = 0 for i = 1, 3000 do n = n + #(('x'):rep(1e5) .. i) end return n > 3e8", "true");
+}
+
+static void globals_of_one_state_are_not_anothers(void **context) {
+  struct fixture *fixture = *context;
+  fixture_expect(fixture, "string.upper = nil moongate.mine = 1 getmetatable('').__index = {} return 'done'", "done");
+  struct script_state *first = fixture->state;
+  fixture->state = fixture_state(fixture, 1000, 0);
+  script_state_attach(fixture->state, &fixture->place);
+  fixture_expect(fixture, "return ('a'):upper() .. tostring(moongate.mine)", "Anil");
+  script_state_unref(fixture->state);
+  fixture->state = first;
+}
+
+static void the_library_is_there_without_require(void **context) {
+  fixture_expect(*context, "return type(moongate.handlers.echo)", "function");
+  fixture_expect(*context, "return moongate == require 'moongate' and moongate.handlers == require 'moongate.handlers'",
+                 "true");
+  fixture_expect(*context, "return moongate.version", MOONGATE_VERSION);
+  fixture_expect(*context, "return moongate.worker.number .. ' of ' .. moongate.worker.count", "1 of 2");
+}
+
+static void a_missing_module_says_where_it_was_looked_for(void **context) {
+  fixture_expect(*context,
+                 "local ok, err = pcall(require, 'nowhere.at_all') return not ok and err:find(\"module "
+                 "'nowhere.at_all' not found\", "
+                 "1, true) and 'named'",
+                 "named");
+}
+
+static void what_waits_raises_while_a_file_is_being_loaded(void **context) {
+  struct fixture *fixture = *context;
+  struct script_state *state = fixture_state(fixture, 1000, 0);
+  struct error error;
+  const char *code = "moongate.sleep(1)";
+  assert_int_equal(0, script_load_text(state, state->L, code, strlen(code), "@test.lua", &error));
+  assert_int_equal(-EINVAL, script_call(state, state->L, 0, 0, &error));
+  assert_non_null(strstr(error.message, "a file is being loaded"));
+  script_state_unref(state);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test_setup_teardown(a_bare_state_stays_small, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(what_reaches_past_the_sandbox_is_not_there, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(what_would_end_or_block_the_process_says_why_not, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(bytecode_is_refused_by_every_loader, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(load_takes_an_environment, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(a_syntax_error_names_its_place, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(the_guarded_door_returns_results_and_errors, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(memory_beyond_the_limit_is_an_error_of_that_task_only, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(garbage_does_not_count_against_the_limit, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(globals_of_one_state_are_not_anothers, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(the_library_is_there_without_require, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(a_missing_module_says_where_it_was_looked_for, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(what_waits_raises_while_a_file_is_being_loaded, set_up, tear_down),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}

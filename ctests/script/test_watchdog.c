@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * script/watchdog.c: every shape of a loop is stopped, whatever catches what stops it, and the state runs on. */
+#include "script_fixture.h"
+
+static int set_up(void **context) {
+  struct fixture *fixture = malloc(sizeof *fixture);
+  fixture_begin(fixture, 50, 64 * 1024 * 1024);
+  *context = fixture;
+  return 0;
+}
+
+static int tear_down(void **context) {
+  fixture_end(*context);
+  free(*context);
+  return 0;
+}
+
+static const char *const loops[] = {
+    "while true do end",
+    "local n = 0 while true do n = n + 1 end",
+    "repeat until false",
+    "for i = 1, math.huge do end",
+    "::again:: goto again",
+    "local function f() return f() end f()",
+    "pcall(function() while true do end end) while true do end",
+    "while true do pcall(function() while true do end end) end",
+    "pcall(function() pcall(function() while true do end end) while true do end end) while true do end",
+    "while true do xpcall(function() while true do end end, function() while true do end end) end",
+    "xpcall(error, function() while true do end end)",
+    "while true do xpcall(error, function() while true do pcall(error) end end) end",
+    "coroutine.wrap(function() while true do end end)()",
+    "while true do coroutine.resume(coroutine.create(function() while true do end end)) end",
+    "while true do pcall(coroutine.wrap(function() while true do pcall(error, {}) end end)) end",
+    "local t = setmetatable({}, { __index = function() while true do end end }) return t.x",
+    "local m = {} function m.__index(t, k) return t[k + 1] end while 1 do pcall(m.__index, setmetatable({}, m), 1) end",
+    "local m = { __add = function() while true do end end } return setmetatable({}, m) + 1",
+    "while true do (('x'):rep(100)):gsub('.', function() while true do end end) end",
+    "while true do pcall(string.gsub, ('x'):rep(100), '.', function() while true do end end) end",
+    "table.sort({ 3, 2, 1 }, function() while true do end end)",
+    "while true do pcall(table.sort, { 3, 2, 1 }, function() while true do end end) end",
+    "while true do pcall(error, setmetatable({}, { __tostring = function() while true do end end })) end",
+    "error(setmetatable({}, { __tostring = function() while true do end end }))",
+    "load(function() while true do end end)",
+    "while true do pcall(load, function() while true do end end) end",
+    "for _ in function() return 1 end do end",
+    "while true do string.rep('x', 1e6) end",
+    "local t = {} while true do pcall(function() t[#t + 1] = ('x'):rep(1e6) .. #t end) end",
+};
+
+static void every_loop_is_stopped_and_the_state_runs_on(void **context) {
+  struct fixture *fixture = *context;
+  for (size_t i = 0; i < sizeof loops / sizeof loops[0]; i++) {
+    struct outcome outcome;
+    fixture_run(fixture, loops[i], &outcome, NULL);
+    if (outcome.end != TASK_STOPPED)
+      fail_msg("%s\nended as %d: %s", loops[i], outcome.end, outcome.text);
+    if (strstr(outcome.text, "ran longer than limits.script_time (50ms) without waiting\nstack traceback:") == NULL)
+      fail_msg("%s\nreported: %s", loops[i], outcome.text);
+    fixture_expect(fixture, "return pcall(error, 'caught')", "false");
+  }
+}
+
+static void the_traceback_names_the_line(void **context) {
+  struct outcome outcome;
+  fixture_run(*context, "local function spin()\n  while true do\n  end\nend\npcall(pcall, spin)\n", &outcome, NULL);
+  assert_int_equal(TASK_STOPPED, outcome.end);
+  assert_non_null(strstr(outcome.text, "test.lua:2"));
+}
+
+static void whole_seconds_are_printed_as_such(void **context) {
+  (void)context;
+  struct fixture *fixture = malloc(sizeof *fixture);
+  fixture_begin(fixture, 1000, 0);
+  struct outcome outcome;
+  fixture_run(fixture, "while true do end", &outcome, NULL);
+  assert_non_null(strstr(outcome.text, "limits.script_time (1s) without waiting"));
+  fixture_end(fixture);
+  free(fixture);
+}
+
+static void waiting_begins_a_new_stretch(void **context) {
+  fixture_expect(*context,
+                 "local clock = os.clock for i = 1, 5 do local start = clock() while clock() - start < 0.015 do end "
+                 "moongate.sleep(0) end "
+                 "return 'done'",
+                 "done");
+}
+
+static void a_guarded_call_is_stopped_too(void **context) {
+  struct fixture *fixture = *context;
+  struct script_state *state = fixture->state;
+  for (size_t i = 0; i < sizeof loops / sizeof loops[0]; i++) {
+    struct error error;
+    assert_int_equal(0, script_load_text(state, state->L, loops[i], strlen(loops[i]), "@test.lua", &error));
+    int status = script_call(state, state->L, 0, 0, &error);
+    if (status != -ETIME)
+      fail_msg("%s\nreturned %d: %s", loops[i], status, error.message);
+    assert_non_null(strstr(error.message, "limits.script_time (50ms)"));
+    lua_settop(state->L, 0);
+  }
+}
+
+static void user_code_has_no_finalizers_to_loop_in(void **context) {
+  fixture_expect(*context, "return getmetatable(io.stdout)", "file");
+  fixture_expect(*context, "return newproxy == nil", "true");
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test_setup_teardown(every_loop_is_stopped_and_the_state_runs_on, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(the_traceback_names_the_line, set_up, tear_down),
+      cmocka_unit_test(whole_seconds_are_printed_as_such),
+      cmocka_unit_test_setup_teardown(waiting_begins_a_new_stretch, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(a_guarded_call_is_stopped_too, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(user_code_has_no_finalizers_to_loop_in, set_up, tear_down),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}

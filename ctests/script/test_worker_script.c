@@ -1,0 +1,327 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Handlers and functions of real route files on a real worker, whose clients are socket pairs: what they see, how they
+ * end, and that nothing is left of them. */
+#include "connection/connection.h"
+#include "script/load.h"
+#include "script/worker_script.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static const uint64_t SECOND = 1000000000;
+
+struct fixture {
+  char directory[64];
+  struct clock clock;
+  struct log log;
+  struct loader *loader;
+  struct config config;
+  struct loaded_routes loaded;
+  struct route_table *table;
+  struct worker worker;
+  atomic_uint cursor;
+  unsigned names;
+  int client;
+};
+
+static void write_file(struct fixture *fixture, const char *name, const char *text) {
+  char path[128];
+  snprintf(path, sizeof path, "%s/%s", fixture->directory, name);
+  FILE *file = fopen(path, "w");
+  assert_non_null(file);
+  assert_true(fputs(text, file) >= 0);
+  assert_int_equal(0, fclose(file));
+}
+
+static void number_of(void *context, const char *name, unsigned *number, atomic_uint **cursor) {
+  struct fixture *fixture = context;
+  (void)name;
+  *number = ++fixture->names;
+  *cursor = &fixture->cursor;
+}
+
+static int set_up(void **state) {
+  struct fixture *fixture = calloc(1, sizeof *fixture);
+  snprintf(fixture->directory, sizeof fixture->directory, "/tmp/test_worker_script.XXXXXX");
+  assert_non_null(mkdtemp(fixture->directory));
+  char routes[96];
+  snprintf(routes, sizeof routes, "%s/routes", fixture->directory);
+  assert_int_equal(0, mkdir(routes, 0700));
+  log_init(&fixture->log, &fixture->clock, STDERR_FILENO);
+  fixture->log.level = LOG_OFF;
+  fixture->client = -1;
+  *state = fixture;
+  return 0;
+}
+
+/* A worker that serves one route: `route` is its table's content, without name and match. */
+static void serve(struct fixture *fixture, const char *route) {
+  struct error error = {0};
+  struct fault_list faults = {0};
+  char text[4096], path[128];
+  snprintf(text, sizeof text, "return { name = 'tested', match = { ports = 1234 }, %s }", route);
+  write_file(fixture, "routes/a.lua", text);
+  write_file(fixture, "moongate.lua", "return { workers = 1, limits = { script_time = '50ms' } }");
+  snprintf(path, sizeof path, "%s/moongate.lua", fixture->directory);
+  fixture->loader = loader_new(&fixture->log, NULL, &error);
+  assert_non_null(fixture->loader);
+  struct config_overrides overrides = {.config = path};
+  assert_int_equal(0, loader_read_config(fixture->loader, &overrides, &fixture->config, &faults));
+  int status = loader_load_routes(fixture->loader, &fixture->config, 1, number_of, fixture, &fixture->loaded);
+  if (status != 0)
+    fail_msg("%s", fixture->loaded.faults.faults[0].message);
+  struct loaded_file *file = &fixture->loaded.files[0];
+  struct script_version *scripts[] = {script_version_ref(file->version)};
+  fixture->table = route_table_new(file->routes, file->route_count, scripts, 1, script_version_unref, &error);
+  assert_non_null(fixture->table);
+  assert_int_equal(0, worker_init(&fixture->worker, 1, 1, &fixture->clock, &fixture->log, &fixture->config.settings,
+                                  &script_worker_hooks, &error));
+  assert_int_equal(0, script_worker_new(&fixture->worker, &error));
+  assert_int_equal(0, script_worker_adopt(&fixture->worker, fixture->table));
+  fixture->worker.table = fixture->table;
+}
+
+static int tear_down(void **state) {
+  struct fixture *fixture = *state;
+  if (fixture->client >= 0)
+    close(fixture->client);
+  script_worker_free(fixture->worker.script);
+  worker_deinit(&fixture->worker);
+  loaded_routes_clear(&fixture->loaded);
+  config_clear(&fixture->config);
+  loader_free(fixture->loader);
+  char command[128];
+  static const char *const names[] = {"routes/a.lua", "routes", "moongate.lua", "."};
+  for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+    snprintf(command, sizeof command, "%s/%s", fixture->directory, names[i]);
+    if (i == 1 || i == 3)
+      rmdir(i == 3 ? fixture->directory : command);
+    else
+      unlink(command);
+  }
+  free(fixture);
+  return 0;
+}
+
+static void client_connects(struct fixture *fixture) {
+  int fds[2];
+  struct sockaddr peer = {.sa_family = AF_UNIX};
+  assert_int_equal(0, socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds));
+  if (fixture->client >= 0)
+    close(fixture->client);
+  fixture->client = fds[0];
+  connection_accept(&fixture->worker, &fixture->table->ports[0], 1234, fds[1], &peer);
+}
+
+static void client_sends(struct fixture *fixture, const char *text) {
+  assert_int_equal(strlen(text), write(fixture->client, text, strlen(text)));
+}
+
+/* What the client gets until its end; then nothing of the connection is left. */
+static void expect_answer(struct fixture *fixture, const char *expected) {
+  char text[4096];
+  size_t size = 0;
+  for (;;) {
+    ssize_t got = read(fixture->client, text + size, sizeof text - 1 - size);
+    if (got == 0)
+      break;
+    if (got < 0 && errno != EAGAIN)
+      break;
+    size += got > 0 ? (size_t)got : 0;
+    if (got < 0)
+      loop_round(&fixture->worker.loop, false);
+  }
+  text[size] = '\0';
+  assert_string_equal(expected, text);
+  close(fixture->client);
+  fixture->client = -1;
+  while (fixture->worker.connection_count > 0)
+    loop_round(&fixture->worker.loop, false);
+  loop_round(&fixture->worker.loop, false);
+}
+
+static const uint64_t *terminations(const struct fixture *fixture) {
+  return fixture->worker.metrics->worker.terminations[PIPE_CLIENT];
+}
+
+static uint64_t handler_errors(const struct fixture *fixture) {
+  return fixture->worker.metrics->worker.errors[ERROR_HANDLER];
+}
+
+static void a_handler_speaks_first_and_returning_closes(void **state) {
+  struct fixture *fixture = *state;
+  serve(fixture, "action = { handler = function(s) s:send('hello') end }");
+  client_connects(fixture);
+  expect_answer(fixture, "hello");
+  assert_int_equal(1, terminations(fixture)[CLOSE_CLOSED]);
+}
+
+static void early_bytes_are_there_however_late_they_are_read(void **state) {
+  struct fixture *fixture = *state;
+  serve(fixture, "action = { handler = function(s) moongate.sleep(5) s:send(s:receive('*a')) end }");
+  client_connects(fixture);
+  client_sends(fixture, "early");
+  shutdown(fixture->client, SHUT_WR);
+  loop_round(&fixture->worker.loop, false);
+  clock_advance(&fixture->clock, 6 * SECOND);
+  expect_answer(fixture, "early");
+  assert_int_equal(1, terminations(fixture)[CLOSE_ENDED]);
+}
+
+static void the_context_says_who_and_where(void **state) {
+  struct fixture *fixture = *state;
+  serve(fixture, "action = { handler = function(s, c) s:send(('%s %s %d %s'):format(c.connection_id, c.route, c.port, "
+                 "type(c.time))) end }");
+  client_connects(fixture);
+  expect_answer(fixture, "1-1 tested 1234 number");
+}
+
+static void an_error_closes_that_connection_only_and_is_counted(void **state) {
+  struct fixture *fixture = *state;
+  serve(fixture,
+        "action = { handler = function(s) local l = s:receive() if l == 'bad' then error('x') end s:send(l) end }");
+  client_connects(fixture);
+  client_sends(fixture, "bad\n");
+  expect_answer(fixture, "");
+  client_connects(fixture);
+  client_sends(fixture, "good\n");
+  expect_answer(fixture, "good");
+  assert_int_equal(1, terminations(fixture)[CLOSE_HANDLER_ERROR]);
+  assert_int_equal(1, handler_errors(fixture));
+}
+
+static void a_loop_is_stopped_and_the_worker_goes_on(void **state) {
+  struct fixture *fixture = *state;
+  serve(fixture, "action = { handler = function(s) local l = s:receive() while l == 'spin' do pcall(function() while "
+                 "true do end end) end "
+                 "s:send(l) end }");
+  client_connects(fixture);
+  client_sends(fixture, "spin\n");
+  expect_answer(fixture, "");
+  assert_int_equal(1, terminations(fixture)[CLOSE_SCRIPT_TIME]);
+  client_connects(fixture);
+  client_sends(fixture, "calm\n");
+  expect_answer(fixture, "calm");
+}
+
+static void a_spawned_function_ends_with_its_handler(void **state) {
+  struct fixture *fixture = *state;
+  serve(
+      fixture,
+      "action = { handler = function(s) moongate.spawn(function() s:send('a') moongate.sleep(60) s:send('never') end) "
+      "moongate.sleep(0) s:send('b') end }");
+  client_connects(fixture);
+  expect_answer(fixture, "ab");
+  assert_int_equal(0, handler_errors(fixture));
+}
+
+static void a_connection_that_closes_takes_its_handler_along(void **state) {
+  struct fixture *fixture = *state;
+  serve(fixture, "action = { handler = function(s) kept = s pcall(function() s:receive(1) end) error('ran on') end }");
+  client_connects(fixture);
+  loop_round(&fixture->worker.loop, false);
+  struct connection *connection = LIST_OWNER(fixture->worker.connections.next, struct connection, node);
+  connection_close(connection, PIPE_CLIENT, CLOSE_IDLE);
+  expect_answer(fixture, "");
+  assert_int_equal(0, handler_errors(fixture));
+}
+
+static void a_socket_kept_from_another_connection_is_refused(void **state) {
+  struct fixture *fixture = *state;
+  serve(fixture, "action = { handler = function(s) if kept then s:send(tostring(select(2, kept:send('x')))) "
+                 "else kept = s s:send('kept') end end }");
+  client_connects(fixture);
+  expect_answer(fixture, "kept");
+  client_connects(fixture);
+  expect_answer(fixture, "closed");
+}
+
+static void a_target_function_may_wait_and_its_error_is_counted(void **state) {
+  struct fixture *fixture = *state;
+  serve(fixture, "action = { target = function(c) moongate.sleep(0.001) error('no target') end }");
+  client_connects(fixture);
+  expect_answer(fixture, "");
+  assert_int_equal(1, terminations(fixture)[CLOSE_HANDLER_ERROR]);
+  assert_int_equal(1, handler_errors(fixture));
+}
+
+static void forward_gives_back_what_was_read_ahead(void **state) {
+  struct fixture *fixture = *state;
+  serve(fixture, "action = { handler = function(s, c) s:receive('*l') local ok = pcall(c.forward, c, 'nonsense') "
+                 "c:forward('unix:/tmp/moongate-nobody-listens-here') error('came back') end }");
+  client_connects(fixture);
+  client_sends(fixture, "line\nrest");
+  expect_answer(fixture, "");
+  assert_int_equal(0, handler_errors(fixture));
+  assert_int_equal(9, fixture->worker.metrics->routes[1]->bytes.in);
+}
+
+static void handlers_in_waiting_are_freed_with_the_worker(void **state) {
+  struct fixture *fixture = *state;
+  serve(fixture,
+        "action = { handler = function(s) moongate.spawn(function() moongate.sleep(60) end) s:receive('*a') end }");
+  for (int i = 0; i < 20; i++)
+    client_connects(fixture);
+  loop_round(&fixture->worker.loop, false);
+}
+
+static void memory_stays_flat_over_many_connections(void **state) {
+  struct fixture *fixture = *state;
+  serve(fixture, "action = { handler = moongate.handlers.echo() }");
+  struct script_state *script = fixture->loaded.files[0].version->states[0];
+  size_t before = 0;
+  for (int i = 0; i < 2000; i++) {
+    if (i == 100) {
+      lua_gc(script->L, LUA_GCCOLLECT, 0);
+      before = script->memory_used;
+    }
+    client_connects(fixture);
+    client_sends(fixture, "ping");
+    if (i % 3 == 0) { /* gone before it is answered */
+      close(fixture->client);
+      fixture->client = -1;
+      while (fixture->worker.connection_count > 0)
+        loop_round(&fixture->worker.loop, false);
+      continue;
+    }
+    shutdown(fixture->client, SHUT_WR);
+    expect_answer(fixture, "ping");
+  }
+  loop_round(&fixture->worker.loop, false);
+  lua_gc(script->L, LUA_GCCOLLECT, 0);
+  assert_in_range(script->memory_used, 0, before + 4096);
+  assert_int_equal(0, fixture->worker.metrics->worker.active);
+}
+
+int main(void) {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+  const struct CMUnitTest tests[] = {
+      TEST(a_handler_speaks_first_and_returning_closes),
+      TEST(early_bytes_are_there_however_late_they_are_read),
+      TEST(the_context_says_who_and_where),
+      TEST(an_error_closes_that_connection_only_and_is_counted),
+      TEST(a_loop_is_stopped_and_the_worker_goes_on),
+      TEST(a_spawned_function_ends_with_its_handler),
+      TEST(a_connection_that_closes_takes_its_handler_along),
+      TEST(a_socket_kept_from_another_connection_is_refused),
+      TEST(a_target_function_may_wait_and_its_error_is_counted),
+      TEST(forward_gives_back_what_was_read_ahead),
+      TEST(handlers_in_waiting_are_freed_with_the_worker),
+      TEST(memory_stays_flat_over_many_connections),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}

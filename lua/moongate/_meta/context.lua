@@ -1,0 +1,21 @@
+---@meta
+-- SPDX-License-Identifier: MIT
+
+--- What a handler or another function of a route is told about the connection. A fresh table for each call.
+---@class moongate.Context
+---@field connection_id string as logs and the API name it: "worker-number"
+---@field client_ip string "" for a client on a unix socket
+---@field client_port integer
+---@field port integer the one it came in on
+---@field route string its name
+---@field time number seconds since the epoch
+local Context = {}
+
+--- Hands the client to native forwarding, as a route with that target would: "host:port", "unix:/path", { host =,
+--- port = }, or host, port. What was read and not taken yet goes first. Does not return: the handler is over, and
+--- what it spawned. Only in the handler itself, before it has closed the socket. Raises when the target is none.
+---@param target string|{ host: string, port: integer }
+---@param port? integer
+function Context:forward(target, port) end
+
+return Context

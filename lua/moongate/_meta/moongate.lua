@@ -1,0 +1,55 @@
+---@meta
+-- SPDX-License-Identifier: MIT
+
+--- There without `require` in route files, handlers and specs. Durations are seconds, or "500ms", "90s", "5m", "4h",
+--- "30d".
+---@class moongate
+---@field version string
+---@field worker { number: integer, count: integer } this worker, and how many there are; 0 and 0 while a file is being loaded
+---@field handlers moongate.handlers
+---@field log moongate.log
+moongate = {}
+
+--- Connects: a host and a port, "host:port" or "unix:/path". Without a timeout the route's timeouts.connect holds (30
+--- s), names included. Errors: "timeout", "connection refused", "host or service not provided, or not known",
+--- "temporary failure in name resolution", "No route to host", "Network is unreachable", "permission denied", "no
+--- file descriptors left", "out of memory", "failed".
+---@param host string|{ host: string, port: integer }
+---@param port? integer|{ timeout?: number|string }
+---@param options? { timeout?: number|string }
+---@return moongate.Socket? socket
+---@return string? err
+function moongate.connect(host, port, options) end
+
+--- Waits. 0 lets everything else that can run have its turn first.
+---@param duration number|string
+function moongate.sleep(duration) end
+
+--- Runs fn(…) beside the present function; it begins when that waits or ends. It belongs to the same connection: when
+--- the handler (or other function of a route) that spawned it ends, it is cancelled. Its errors are logged.
+---@param fn fun(...)
+---@param ... any
+function moongate.spawn(fn, ...) end
+
+--- Seconds since the epoch, with fractions.
+---@return number
+function moongate.now() end
+
+--- Log lines. Fields: at most 16, with string keys; values are printed.
+---@class moongate.log
+---@field debug fun(message: string, fields?: table)
+---@field info fun(message: string, fields?: table)
+---@field warn fun(message: string, fields?: table)
+---@field error fun(message: string, fields?: table)
+
+---@alias moongate.Handler fun(socket: moongate.Socket, context: moongate.Context)
+
+--- Each returns a handler.
+---@class moongate.handlers
+---@field echo fun(): moongate.Handler sends everything back
+---@field proxy fun(host: string, port?: integer): moongate.Handler forwards natively
+---@field block fun(message?: string): moongate.Handler sends the message, and closes
+---@field line fun(fn: fun(line: string, socket: moongate.Socket, context: moongate.Context): any): moongate.Handler
+---@field http_response fun(options: { status?: integer, headers?: table, body?: string }): moongate.Handler
+
+return moongate

@@ -1,0 +1,95 @@
+---@meta
+-- SPDX-License-Identifier: MIT
+--
+-- The socket of a handler, and of moongate.connect. Names, patterns and results are LuaSocket's; every call that
+-- waits lets the others on its worker run meanwhile.
+
+--- What failed: "timeout" (the socket's, see settimeout), "closed" (ended, reset, or closed by us), "line too long"
+--- (over 64 KiB), "too much data" ("*a" with more than a quarter of limits.script_memory), "out of memory".
+---@alias moongate.SocketError "timeout"|"closed"|"line too long"|"too much data"|"out of memory"|string
+
+--- One task may read and another write at the same time; a second reader or writer raises "busy". A handler's socket
+--- is for that handler and what it spawns, and is closed when the handler returns, after all that was sent has gone
+--- out. All others are closed by close(), or when they are collected.
+---@class moongate.Socket
+local Socket = {}
+
+--- Reads. A number: exactly so many bytes. "*l" (the default): a line, up to LF, which is not returned; nor is any CR
+--- in it. "*a": all until the end. The prefix is put in front of the result; a number counts it. What was there when
+--- it failed is the third result, and is taken from the socket.
+---@param pattern? integer|"*l"|"*a"
+---@param prefix? string
+---@return string? data
+---@return moongate.SocketError? err
+---@return string? partial
+function Socket:receive(pattern, prefix) end
+
+--- Reads what is there, at least one byte, waiting for it if need be.
+---@param max? integer bytes, default 65536
+---@return string? data
+---@return moongate.SocketError? err
+function Socket:receiveany(max) end
+
+--- Waits until n bytes are there, and returns them without taking them; fewer when the peer has ended. At a timeout
+--- the third result has what there is, which is not taken either.
+---@param n? integer bytes, 1 to 1048576, default 1
+---@return string? data
+---@return moongate.SocketError? err
+---@return string? partial
+function Socket:peek(n) end
+
+--- `for line in socket:lines() do`: until the end, an error or a timeout. What stands behind the last line end is a
+--- line as well.
+---@return fun(): string?, moongate.SocketError?, string?
+function Socket:lines() end
+
+--- Sends all of it, waiting while the peer does not take it. A table's strings and numbers are sent one behind the
+--- other, at once.
+---@param data string|(string|number)[]
+---@param i? integer first byte, default 1; negative: from the end
+---@param j? integer last byte, default -1
+---@return integer? last index of the last byte sent
+---@return moongate.SocketError? err
+---@return integer? last_sent index of the last byte sent, when it failed
+function Socket:send(data, i, j) end
+
+--- How long each following call may wait: seconds, or "500ms", "90s". 0: not at all. nil or negative: without a limit
+--- of its own (the route's idle timeout still holds).
+---@param seconds? number|string
+---@return 1? ok
+---@return "closed"? err
+function Socket:settimeout(seconds) end
+
+--- Ends a side: the peer reads the end behind all that was sent; nothing is read here any more but what had been read
+--- already.
+---@param side? "send"|"receive"|"both" default "both"
+---@return 1? ok
+---@return moongate.SocketError? err
+function Socket:shutdown(side) end
+
+--- What was sent goes out, and then it is closed. Every method answers nil, "closed" from now on.
+---@return 1? ok
+---@return "closed"? err
+function Socket:close() end
+
+--- The client's real address, or the peer's. A unix socket has "unix:/path" and no port.
+---@return string? ip
+---@return integer|string|nil port
+---@return "inet"|"inet6"|nil family
+function Socket:getpeername() end
+
+---@return string? ip
+---@return integer|string|nil port
+---@return "inet"|"inet6"|nil family
+function Socket:getsockname() end
+
+--- Joins two sockets natively until both have ended, without Lua in between; what had been read ahead goes first.
+--- Both are ended then. When one breaks: nil, err, and the two counts.
+---@param other moongate.Socket
+---@return integer? there bytes from this socket to the other
+---@return integer|string back bytes from the other to this one
+---@return integer? there_at_failure
+---@return integer? back_at_failure
+function Socket:pipe(other) end
+
+return Socket

@@ -1,0 +1,56 @@
+-- SPDX-License-Identifier: MIT
+--
+-- `moongate check`: loads exactly as `run` would, and says what is wrong. It binds nothing.
+
+local json = require("moongate.json")
+local loading = require("moongate.cli.loading")
+local text = require("moongate.text")
+
+local check = { summary = "Check the config and the route files." }
+
+---"routes/site.lua:3: route "api": match.ports: …", without what does not apply.
+---@param fault table { file, line, route, field, message }
+---@return string
+function check.format(fault)
+  local parts = {}
+  if fault.file and fault.file ~= "" then
+    parts[#parts + 1] = (fault.line or 0) > 0 and ("%s:%d"):format(fault.file, fault.line) or fault.file
+  end
+  if fault.route and fault.route ~= "" then
+    parts[#parts + 1] = ('route "%s"'):format(fault.route)
+  end
+  if fault.field and fault.field ~= "" then
+    parts[#parts + 1] = fault.field
+  end
+  parts[#parts + 1] = fault.message
+  return table.concat(parts, ": ")
+end
+
+function check.define(command)
+  loading.define(command)
+  command:flag("--json", 'Print { "faults": [ … ] }.')
+end
+
+function check.run(options)
+  local result = require("moongate.native").check({
+    config = options.config,
+    routes = options.routes,
+    workers = options.workers,
+  })
+  local faults, warnings = result.faults or {}, result.warnings or {}
+  if options.json then
+    io.stdout:write(json.encode({ faults = json.list(faults), warnings = json.list(warnings) }), "\n")
+    return #faults == 0 and 0 or 1
+  end
+  for _, warning in ipairs(warnings) do
+    io.stderr:write("warning: ", check.format(warning), "\n")
+  end
+  for _, fault in ipairs(faults) do
+    io.stdout:write(check.format(fault), "\n")
+  end
+  local loaded = text.plural(result.files or 0, "file") .. ", " .. text.plural(result.routes or 0, "route")
+  io.stdout:write(("%s: %s\n"):format(loaded, #faults == 0 and "no fault" or text.plural(#faults, "fault")))
+  return #faults == 0 and 0 or 1
+end
+
+return check

@@ -1,0 +1,73 @@
+-- SPDX-License-Identifier: MIT
+--
+-- The ready socket handlers: each function here returns one, for a route's `handler`. Those that speak HTTP are in
+-- moongate.http_handlers, and load when one of them is used.
+
+local require, setmetatable, rawset, type, error, tostring = require, setmetatable, rawset, type, error, tostring
+
+local CHUNK = 64 * 1024
+
+local handlers = {}
+
+--- Sends everything back.
+function handlers.echo()
+  return function(socket)
+    repeat
+      local data = socket:receiveany(CHUNK)
+    until not data or not socket:send(data)
+  end
+end
+
+--- Hands the client to native forwarding: handlers.proxy("127.0.0.1", 8080), or one target as a route has it.
+function handlers.proxy(host, port)
+  if type(host) ~= "string" and type(host) ~= "table" then
+    error('handlers.proxy needs where to: (host, port), "host:port" or "unix:/path"', 2)
+  end
+  return function(_, context)
+    context:forward(host, port)
+  end
+end
+
+--- Sends the message, if there is one, and closes.
+function handlers.block(message)
+  if message ~= nil and type(message) ~= "string" then
+    error("handlers.block takes a message, a string", 2)
+  end
+  return function(socket)
+    if message then
+      socket:send(message)
+    end
+  end
+end
+
+--- Calls fn(line, socket, context) for each line that comes, without its line end. What fn returns is sent back as a
+--- line (with CR LF behind it); nil sends nothing, and false ends the connection. A line may have 64 KiB; one that is
+--- longer ends the connection.
+function handlers.line(fn)
+  if type(fn) ~= "function" then
+    error("handlers.line takes a function(line, socket, context)", 2)
+  end
+  return function(socket, context)
+    for line in socket:lines() do
+      local answer = fn(line, socket, context)
+      if answer == false then
+        return
+      end
+      if answer ~= nil and not socket:send({ tostring(answer), "\r\n" }) then
+        return
+      end
+    end
+  end
+end
+
+local in_http = { http_response = true }
+
+return setmetatable(handlers, {
+  __index = function(self, name)
+    if in_http[name] then
+      local handler = require("moongate.http_handlers")[name]
+      rawset(self, name, handler)
+      return handler
+    end
+  end,
+})

@@ -1,0 +1,193 @@
+-- SPDX-License-Identifier: MIT
+--
+-- What runs first in a state: coroutines whose waiting reaches the task, the one loader for all chunks, `require`,
+-- and, in user states, taking away what a route file must not reach. Called with the C functions of bind_moongate.c;
+-- keeps what it needs as locals, so that nothing that user code changes later reaches the library.
+
+-- luacheck: ignore 121 122 131 (it sets the globals up)
+
+local _, core = ...
+local waiting, search = core.waiting, core.search
+local error, type, select, tostring, pairs = error, type, select, tostring, pairs
+local create, resume, yield = coroutine.create, coroutine.resume, coroutine.yield
+local load, loadfile = load, loadfile
+local loaded, preload = package.loaded, package.preload
+
+-- A call that waits yields `waiting` first. Whoever resumed that coroutine hands it on, up to the task, and hands
+-- back what came of it.
+local function pass(co, ok, ...)
+  if ok and (...) == waiting then
+    return pass(co, resume(co, yield(...)))
+  end
+  return ok, ...
+end
+
+local function checked(ok, ...)
+  if ok then
+    return ...
+  end
+  error((...), 0)
+end
+
+function coroutine.resume(co, ...)
+  return pass(co, resume(co, ...))
+end
+
+function coroutine.wrap(fn)
+  local co = create(fn)
+  return function(...)
+    return checked(pass(co, resume(co, ...)))
+  end
+end
+
+-- A library module gets the C functions as well.
+local function as_loader(chunk, kind)
+  if kind ~= "library" then
+    return chunk
+  end
+  return function(name)
+    return chunk(name, core)
+  end
+end
+
+local function find(name)
+  local chunk, kind = search(name)
+  return chunk and as_loader(chunk, kind)
+end
+
+if core.trusted then
+  table.insert(package.loaders, 2, function(name)
+    return find(name) or "\n\tno module '" .. name .. "' in the library"
+  end)
+  moongate = require("moongate")
+  return
+end
+
+local forbidden = {
+  ffi = "it reaches memory past every guard",
+  jit = "what is compiled is beyond the watchdog's reach; see script.jit in the config",
+  ["string.buffer"] = "it reaches memory past every guard",
+}
+
+local loading = {}
+
+local function load_module(name)
+  local loader = preload[name] or find(name)
+  if not loader then
+    if forbidden[name] then
+      error(("module '%s' is not available to route files: %s"):format(name, forbidden[name]), 3)
+    end
+    local path = core.module_path
+    local places = path and ("%s/%s.lua, …/init.lua"):format(path, (name:gsub("%.", "/"))) or "no directory of modules"
+    error(("module '%s' not found: it is neither in the library nor beside routes/ (%s)"):format(name, places), 3)
+  end
+  loaded[name] = loading
+  local value = loader(name)
+  if value ~= nil then
+    loaded[name] = value
+  elseif loaded[name] == loading then
+    loaded[name] = true
+  end
+  return loaded[name]
+end
+
+local pcall, format, gsub = pcall, string.format, string.gsub
+
+function require(name)
+  if type(name) ~= "string" then
+    error(format("bad argument #1 to 'require' (string expected, got %s)", type(name)), 2)
+  end
+  local value = loaded[name]
+  if value == loading then
+    error(format("module '%s' requires itself, directly or in a circle", name), 2)
+  end
+  if value ~= nil then
+    return value
+  end
+  local ok, result = pcall(load_module, name)
+  if not ok then
+    loaded[name] = nil
+    error(result, 0)
+  end
+  return result
+end
+
+local concat = table.concat
+
+-- The pieces that a function gives, until nil or "". Were it called from within the C loader, the watchdog could not
+-- stop it.
+local function collect(read)
+  local pieces = {}
+  for piece in read do
+    if type(piece) ~= "string" then
+      error("reader function must return a string", 3)
+    end
+    if piece == "" then
+      break
+    end
+    pieces[#pieces + 1] = piece
+  end
+  return concat(pieces)
+end
+
+-- Text only: bytecode can break the interpreter.
+local function load_text(chunk, name, _, ...)
+  if type(chunk) == "function" then
+    chunk, name = collect(chunk), name or "=(load)"
+  end
+  if select("#", ...) > 0 then
+    return load(chunk, name, "t", (...))
+  end
+  return load(chunk, name, "t")
+end
+
+_G.load, loadstring = load_text, load_text
+
+function _G.loadfile(path, _, ...)
+  if type(path) ~= "string" then
+    error("loadfile needs the name of a file here", 2)
+  end
+  if select("#", ...) > 0 then
+    return loadfile(path, "t", (...))
+  end
+  return loadfile(path, "t")
+end
+
+function dofile(path)
+  if type(path) ~= "string" then
+    error("dofile needs the name of a file here", 2)
+  end
+  local chunk, err = loadfile(path, "t")
+  if not chunk then
+    error(err, 0)
+  end
+  return chunk()
+end
+
+local function refuse(name, why)
+  return function()
+    error(format("%s is not available to route files: %s", name, why), 2)
+  end
+end
+
+os.exit = refuse("os.exit", "it would end the whole proxy; return, or raise an error")
+os.execute = refuse("os.execute", "it would hold up every connection of the worker")
+os.setlocale = refuse("os.setlocale", "it would change the whole process")
+io.popen = refuse("io.popen", "it would hold up every connection of the worker")
+string.dump = refuse("string.dump", "bytecode is not loaded either")
+newproxy, jit = nil, nil
+getmetatable(io.stdout).__metatable = "file"
+
+local traceback, getinfo = debug.traceback, debug.getinfo
+debug = { traceback = traceback, getinfo = getinfo }
+loaded.debug, loaded.jit, loaded.ffi = debug, nil, nil
+
+for name in pairs(preload) do
+  if gsub(tostring(name), "^table%.", "") == name then
+    preload[name] = nil
+  end
+end
+package.loadlib, package.loaders, package.searchpath, package.cpath, package.config = nil, nil, nil, nil, nil
+package.path = core.module_path and format("%s/?.lua;%s/?/init.lua", core.module_path, core.module_path) or ""
+
+moongate = require("moongate")

@@ -1,0 +1,370 @@
+-- SPDX-License-Identifier: MIT
+--
+-- The one schema of the config and of routes: every field with its type, its default, its bounds and a line of
+-- documentation. It only declares; schema/check.lua and schema/types.lua say what the types accept.
+--
+-- A descriptor: type; default (as a user would write it); required (what to write, when it is missing); doc; fields
+-- (of a table); of (of a list); enum, words, min, max, off (what bounds the type); later: "warn" or "refuse", for a
+-- field that is accepted, and has its effect in a later version only.
+
+local schema = {}
+
+local function later(how, fields)
+  for _, descriptor in pairs(fields) do
+    descriptor.later = how
+    if descriptor.fields then
+      later(how, descriptor.fields)
+    end
+  end
+  return fields
+end
+
+local function duration(default, doc, min)
+  return { type = "duration", default = default, min = min, doc = doc }
+end
+
+local function unsupported(doc, instead)
+  return { type = "unsupported", doc = doc, instead = instead }
+end
+
+local function timeouts()
+  return {
+    connect = duration("30s", "For a target to accept, its name's lookup included"),
+    initial_data = duration("60s", "For a client's first byte, where a route can't be chosen or served without it"),
+    idle = duration("4h", "Without a byte in either direction"),
+    lifetime = duration("24h", "Of a connection, whatever it does"),
+    half_closed = duration("30m", "After one side has ended, with half_open"),
+    linger = duration("5s", "For a closing client to take what was sent, without progress"),
+    shutdown = duration("30s", "For connections to finish when moongate stops"),
+    half_dead = {
+      type = "duration_pair",
+      default = { "30s", tls = "5m" },
+      doc = "One side has ended, and no byte moves",
+    },
+    stuck = {
+      type = "duration_pair",
+      default = { "60s", tls = "5m" },
+      doc = "The target has never answered, and no byte has moved either way",
+    },
+  }
+end
+
+local function strings(default, doc)
+  return { type = "list", of = { type = "string" }, default = default, doc = doc }
+end
+
+local limits = {
+  script_time = duration("1s", "Uninterrupted running of Lua before the watchdog ends it; 0: no watchdog"),
+  script_memory = {
+    type = "size",
+    default = "256m",
+    min = 1024 * 1024,
+    off = true,
+    doc = "For each Lua state; 0: no limit",
+  },
+  splice_pipes = {
+    type = "integer",
+    default = 256,
+    min = 0,
+    max = 65536,
+    doc = "Kernel pipes that the process may hold for bulk directions; 0: always copy",
+  },
+}
+for name, descriptor in pairs(later("warn", {
+  connections = { type = "integer", default = 0, min = 0, off = true, doc = "Open connections in all; 0: no limit" },
+  connections_per_ip = {
+    type = "integer",
+    default = 100,
+    min = 0,
+    off = true,
+    doc = "Open connections of one address",
+  },
+  connection_rate = {
+    type = "count_in_window",
+    default = { 300, "60s" },
+    doc = "New connections of one address in a window",
+  },
+  block_for = duration(0, "How long an address over its limit is refused"),
+  old_versions = {
+    type = "integer",
+    default = 32,
+    min = 1,
+    max = 4096,
+    doc = "Old versions of files that may live on",
+  },
+})) do
+  limits[name] = descriptor
+end
+
+schema.config = {
+  type = "table",
+  doc = "The config, moongate.lua",
+  fields = {
+    routes = { type = "string", default = "routes", doc = "The directory of the route files, relative to the config" },
+    workers = {
+      type = "integer",
+      default = "auto",
+      words = { "auto" },
+      min = 1,
+      max = 256,
+      doc = "Threads; auto: one a core",
+    },
+    control = { type = "string", doc = "The control socket; by default /run/moongate.sock, or below $XDG_RUNTIME_DIR" },
+    state = { type = "string", doc = "The directory of what survives a restart" },
+    admin = {
+      type = "table",
+      doc = "The admin interface over TCP",
+      fields = {
+        listen = { type = "listen", default = "127.0.0.1:9090", doc = "Where it listens; false: nowhere" },
+        token = {
+          type = "string",
+          doc = "What writing calls have to show; without one they are answered on the control socket only",
+        },
+      },
+    },
+    script = {
+      type = "table",
+      doc = "Lua",
+      fields = { jit = strings({}, "Route files that run compiled, and so beyond the watchdog's reach") },
+    },
+    log = {
+      type = "table",
+      doc = "The log, on standard error",
+      fields = {
+        level = {
+          type = "string",
+          default = "info",
+          enum = { "debug", "info", "warn", "error", "off" },
+          doc = "The least that is logged",
+        },
+        format = { type = "string", default = "logfmt", enum = { "logfmt", "json" }, doc = "The form of a line" },
+        access = { type = "boolean", default = false, later = "warn", doc = "A line for each exchange" },
+      },
+    },
+    timeouts = { type = "table", doc = "For every route that doesn't say otherwise; 0: off", fields = timeouts() },
+    keep_alive = {
+      type = "table",
+      doc = "How connections that are quiet are treated",
+      fields = later("warn", {
+        treatment = {
+          type = "string",
+          default = "standard",
+          enum = { "standard", "extended", "immortal" },
+          doc = "The treatment",
+        },
+        multiplier = {
+          type = "integer",
+          default = 6,
+          min = 1,
+          max = 1000,
+          doc = "Of idle and lifetime, when extended",
+        },
+      }),
+    },
+    tcp = {
+      type = "table",
+      doc = "Options of TCP sockets",
+      fields = {
+        no_delay = { type = "boolean", default = true, doc = "TCP_NODELAY" },
+        keep_alive = { type = "boolean", default = true, doc = "Probe quiet connections" },
+        probe_after = {
+          type = "duration",
+          default = "10m",
+          min = 1000,
+          max = 32767000,
+          doc = "Quiet before the first probe",
+        },
+        probe_interval = { type = "duration", default = "60s", min = 1000, max = 32767000, doc = "Between probes" },
+        probes = {
+          type = "integer",
+          default = 9,
+          min = 1,
+          max = 127,
+          doc = "Unanswered probes before the connection is given up",
+        },
+      },
+    },
+    limits = { type = "table", doc = "Bounds of the whole process", fields = limits },
+    security = {
+      type = "table",
+      doc = "Before any route",
+      fields = later("refuse", {
+        ip_allow = strings({}, "Addresses that may connect; empty: all"),
+        ip_block = strings({}, "Addresses that may not"),
+      }),
+    },
+    defaults = { type = "nothing", doc = "A partial route, merged under every route" },
+    proxy_protocol = {
+      type = "table",
+      doc = "The PROXY protocol in front of a client's bytes",
+      fields = {
+        trusted = {
+          type = "list",
+          of = { type = "string" },
+          default = {},
+          later = "refuse",
+          doc = "Peers that may send one",
+        },
+        accept = { type = "proxy_accept", default = "auto", later = "refuse", doc = "Whether they may, must or can't" },
+        send = { type = "proxy_send", default = false, later = "refuse", doc = "The version that is sent to targets" },
+        timeout = { type = "duration", default = "1s", later = "warn", doc = "How long one is waited for" },
+      },
+    },
+    acme = {
+      type = "table",
+      doc = "Certificates by ACME",
+      fields = later("warn", {
+        email = { type = "string", doc = "Of the account" },
+        directory = { type = "string", default = "letsencrypt", doc = '"letsencrypt", "letsencrypt-staging" or a URL' },
+        renew_before = duration("30d", "How long before its end a certificate is renewed"),
+        challenge = {
+          type = "string",
+          default = "http-01",
+          enum = { "http-01", "tls-alpn-01" },
+          doc = "How names are proved",
+        },
+        challenge_port = { type = "integer", default = 80, min = 1, max = 65535, doc = "Where http-01 is answered" },
+      }),
+    },
+    nftables = {
+      type = "table",
+      doc = "Forwarding in the kernel",
+      fields = later("warn", { table = { type = "string", default = "moongate", doc = "The name of our table" } }),
+    },
+    metrics = {
+      type = "table",
+      doc = "What is measured and kept",
+      fields = later("warn", {
+        enabled = { type = "boolean", default = true, doc = "Measure at all" },
+        sample = duration("1s", "Between samples", 1),
+        retention = duration("1h", "Of samples"),
+        retention_minutes = duration("24h", "Of samples by the minute"),
+        percentiles = { type = "boolean", default = true, doc = "Keep histograms" },
+        path = { type = "string", default = "/metrics", doc = "Of the Prometheus text" },
+        track_ips = { type = "boolean", default = true, doc = "Count by client address" },
+        top_ips = { type = "integer", default = 1000, min = 0, max = 1000000, doc = "Addresses that are kept" },
+        anonymize_ips = { type = "boolean", default = false, doc = "Cut addresses in logs, snapshots and the API" },
+        statsd = { type = "string", doc = "host:port of a StatsD server" },
+      }),
+    },
+    diagnose = {
+      type = "table",
+      doc = "Thresholds for a snapshot; 0: off",
+      fields = later("warn", {
+        every = duration("5s", "Between looks"),
+        connections = { type = "integer", default = 0, min = 0, doc = "Open connections" },
+        spike = { type = "integer", default = 0, min = 0, doc = "More than at the last look" },
+        old = duration("1h", "Age of a connection that counts as old"),
+      }),
+    },
+    dns = {
+      type = "table",
+      doc = "Names of targets",
+      fields = {
+        servers = {
+          type = "list",
+          of = { type = "nameserver" },
+          doc = '"192.0.2.1" or "192.0.2.1:53"; by default the system\'s',
+        },
+        timeout = { type = "duration", default = "2s", min = 1, max = 600000, doc = "Of each try" },
+        tries = { type = "integer", default = 2, min = 1, max = 10, doc = "For each server" },
+        cache = { type = "integer", default = 1024, min = 0, max = 1000000, doc = "Names that are kept; 0: none" },
+      },
+    },
+  },
+}
+
+local function route_timeouts()
+  local fields = timeouts()
+  for name, descriptor in pairs(fields) do
+    descriptor.inherited = name
+    descriptor.doc = descriptor.doc .. " (by default the config's)"
+  end
+  return fields
+end
+
+schema.route = {
+  type = "table",
+  doc = "A route",
+  fields = {
+    name = { type = "string", max = 200, doc = 'Unique; by default "<file>#<index>"' },
+    enabled = { type = "boolean", default = true, doc = "false: checked, and left out" },
+    priority = { type = "integer", default = 0, min = -2 ^ 31, max = 2 ^ 31 - 1, doc = "The highest wins" },
+    tags = strings({}, "For people and tools"),
+    description = { type = "string", default = "", empty = true, max = 65536, doc = "For people" },
+    match = {
+      type = "table",
+      doc = "Which connections it takes",
+      fields = {
+        address = { type = "address", doc = "The local address to bind; by default all, IPv4 and IPv6" },
+        ports = {
+          type = "ports",
+          required = 'say on which ports it listens, such as ports = 443 or { 80, "8000-8010" }',
+          doc = "The ports to listen on; 0: one that the kernel chooses",
+        },
+        when = { type = "function", doc = "function(context): the last word, asked only when the rest matches" },
+        domains = unsupported("Names that the client asks for"),
+        path = unsupported("The path of a request"),
+        client_ip = unsupported("Where clients come from"),
+        headers = unsupported("Headers of a request"),
+        tls_version = unsupported("Versions of TLS"),
+      },
+    },
+    action = {
+      type = "table",
+      doc = "What is done with them",
+      fields = {
+        target = {
+          type = "target",
+          doc = '"host:port", "unix:/path", { host =, port = }, or function(context) that returns host, port',
+        },
+        targets = { type = "targets", doc = "Several, taken in turn: { host =, port =, weight = 1 to 256 }" },
+        port = { type = "target_port", doc = 'Of targets without one: a number, "preserve" or function(context)' },
+        balance = {
+          type = "string",
+          default = "round-robin",
+          enum = { "round-robin" },
+          enum_later = { "least-connections", "source-hash" },
+          doc = "How one of several targets is chosen",
+        },
+        protocol = {
+          type = "string",
+          default = "auto",
+          enum = { "tcp", "auto" },
+          enum_later = { "http" },
+          doc = "What is spoken",
+        },
+        engine = {
+          type = "string",
+          default = "userspace",
+          enum = { "userspace" },
+          enum_later = { "nftables" },
+          doc = "Who moves the bytes",
+        },
+        half_open = { type = "boolean", default = false, doc = "Either side may end while the other sends" },
+        handler = { type = "function", doc = "function(socket, context), instead of forwarding" },
+        nftables = unsupported("Forwarding in the kernel"),
+        fallback = unsupported("Where the kernel can't"),
+        tls = unsupported("TLS"),
+        send_proxy_protocol = unsupported("The PROXY protocol towards the target"),
+        strip_prefix = unsupported("Of the path"),
+        rewrite = unsupported("Of the path"),
+        headers = unsupported("Headers that are set or removed"),
+        websocket = unsupported("WebSocket", "plain TCP forwarding carries it (remove it)"),
+        on_request = unsupported("A hook for requests"),
+        on_response = unsupported("A hook for responses"),
+      },
+    },
+    security = unsupported("Who may use the route"),
+    keep_alive = unsupported("How quiet connections are treated", "set timeouts.idle and timeouts.lifetime"),
+    timeouts = { type = "table", doc = "Any of the config's, for this route", fields = route_timeouts() },
+    on_change = {
+      type = "string",
+      default = "keep",
+      enum = { "keep", "drain", "close" },
+      doc = "What becomes of its connections when it changes or goes",
+    },
+  },
+}
+
+return schema

@@ -1,0 +1,60 @@
+-- SPDX-License-Identifier: MIT
+--
+-- The types of the schema that only the config has: addresses to listen on, name servers, the PROXY protocol's words.
+
+local settings = {}
+
+local function split(value)
+  local host, port = value:match("^%[([%x:.]+)%]:(%d+)$")
+  if not host then
+    host, port = value:match("^([^:]+):(%d+)$")
+  end
+  port = tonumber(port)
+  return host, port and port <= 65535 and port or nil
+end
+
+-- "127.0.0.1:9090", or false.
+function settings.listen(check, value)
+  if value == false then
+    return false
+  end
+  local host, port = nil, nil
+  if type(value) == "string" then
+    host, port = split(value)
+  end
+  if not port or not (host:match("^%d+%.%d+%.%d+%.%d+$") or host:find(":", 1, true)) then
+    check:expected('"address:port" such as "127.0.0.1:9090" or "[::1]:9090", or false', value)
+    return nil
+  end
+  return value
+end
+
+function settings.nameserver(check, value)
+  if type(value) == "string" then
+    local host, port = split(value)
+    host = port and host or value
+    if #value < 100 and (
+      host:match("^%d+%.%d+%.%d+%.%d+$") or (host:find(":", 1, true) and host:match("^[%x:.]+$"))
+    ) then
+      return value
+    end
+  end
+  check:expected('an address such as "192.0.2.1", "192.0.2.1:53" or "[2001:db8::1]:53"', value)
+end
+
+-- "auto" and false have no effect without trusted peers; true has.
+function settings.proxy_accept(check, value)
+  if value == true or value == false or value == "auto" then
+    return value or "auto"
+  end
+  check:expected('"auto", true or false', value)
+end
+
+function settings.proxy_send(check, value)
+  if type(value) == "boolean" or value == 1 or value == 2 then
+    return value
+  end
+  check:expected("false, true, 1 or 2", value)
+end
+
+return settings

@@ -1,0 +1,223 @@
+-- SPDX-License-Identifier: MIT
+--
+-- The types of the schema for where a route forwards to: target, targets, and the port of an action. A target's
+-- normal form is { host =, port =, preserve =, host_function =, port_function =, weight = }; functions are slots. One
+-- without a port takes the action's (`finish`).
+
+local mark = require("moongate.schema.mark")
+
+local targets = { types = {} }
+
+local MAX_TARGETS = 256
+local MAX_UNIX_PATH = 107
+local EXPECTED = '"host:port", "unix:/path", { host = …, port = … } or a function'
+local PORT = { type = "target_port" }
+local WEIGHT = { type = "integer", min = 1, max = 256, default = 1 }
+
+local function is_plain_table(value)
+  return type(value) == "table" and not mark.kind(value)
+end
+
+-- A port of a target: sets port, preserve or port_function of `target`.
+local function set_port(check, target, value)
+  if value == "preserve" then
+    target.preserve = true
+  elseif mark.kind(value) == "function" then
+    target.port_function = check:slot()
+  elseif type(value) == "number" and value == math.floor(value) and value >= 1 and value <= 65535 then
+    target.port = value
+  else
+    check:expected('a port from 1 to 65535, "preserve" or a function', value)
+    return false
+  end
+  return true
+end
+
+function targets.types.target_port(check, value)
+  local target = {}
+  return set_port(check, target, value) and target or nil
+end
+
+-- A host alone: a name, a literal address, or "unix:/path". Returns it without brackets.
+local function host_name(check, value)
+  local path = value:match("^unix:(.*)$")
+  if path then
+    if path:sub(1, 1) ~= "/" or #path > MAX_UNIX_PATH or path:find("%z") then
+      check:fault('expected "unix:/path" with at most %d bytes of path, got %s', MAX_UNIX_PATH, check.show(value))
+      return nil
+    end
+    return value
+  end
+  local literal = value:match("^%[([%x:.]+[%%%w]*)%]$")
+  if literal or (value:find(":.*:") and value:match("^[%x:.]+[%%%w]*$")) then
+    return literal or value
+  elseif #value > 253 or not value:match("^[%w_][%w_.%-]*$") then
+    local scheme = value:match("^%a+://")
+    check:expected("a host name or an address", value, scheme and ('leave out "%s"'):format(scheme))
+    return nil
+  end
+  return value
+end
+
+-- "host:port" or "unix:/path", and "host" alone where the action has a port.
+local function from_string(check, value)
+  if value:match("^unix:") then
+    local host = host_name(check, value)
+    return host and { host = host }
+  end
+  local scheme = value:match("^%a[%w+.-]*://")
+  if scheme then
+    check:expected('"host:port"', value, ('leave out "%s"'):format(scheme))
+    return nil
+  end
+  local host, port = value:match("^(%[.*%]):(%d+)$")
+  if not host then
+    host, port = value:match("^([^:]*):(%d+)$")
+  end
+  if host and host ~= "" then
+    port = tonumber(port)
+    if port < 1 or port > 65535 then
+      check:fault('expected "host:port" with a port from 1 to 65535, got %s', check.show(value))
+      return nil
+    end
+    host = host_name(check, host)
+    return host and { host = host, port = port }
+  elseif value:find(":.*:") and value:sub(1, 1) ~= "[" then
+    check:expected('"host:port"', value, ('an IPv6 address stands in brackets: "[%s]:80"'):format(value))
+    return nil
+  elseif value == "" or (value:find(":", 1, true) and not value:match("^%[.*%]$")) then
+    check:expected('"host:port"', value)
+    return nil
+  elseif not check.action_port then
+    check:expected('"host:port"', value, 'add ":80"')
+    return nil
+  end
+  host = host_name(check, value)
+  return host and { host = host }
+end
+
+local FIELDS = { host = true, port = true, weight = true }
+
+local function check_fields(check, value, weighted)
+  for key in pairs(value) do
+    if not FIELDS[key] or (key == "weight" and not weighted) then
+      check:fault(
+        "%s: a target has %s",
+        key == "weight" and "weight belongs into `targets`" or ("unknown field %s"):format(check.show(key)),
+        weighted and "host, port and weight" or "host and port"
+      )
+      return false
+    end
+  end
+  return true
+end
+
+-- The hosts of a { host = … }: appends a target for each to `list`.
+local function add_hosts(check, list, host)
+  if mark.kind(host) == "function" then
+    list[#list + 1] = { host_function = check:slot() }
+  elseif type(host) == "string" then
+    local name = host_name(check, host)
+    list[#list + 1] = name and { host = name }
+  elseif is_plain_table(host) and #host > 0 then
+    for i, item in ipairs(host) do
+      check.path[#check.path + 1] = i
+      if is_plain_table(item) then
+        check:expected("a host name or an address", item)
+      else
+        add_hosts(check, list, item)
+      end
+      check.path[#check.path] = nil
+    end
+  elseif host == nil then
+    check:fault('is missing: host = "127.0.0.1", a list of hosts, or a function')
+  else
+    check:expected("a host name, an address, a list of them or a function", host)
+  end
+end
+
+local function from_table(check, value, weighted)
+  if not check_fields(check, value, weighted) then
+    return {}
+  end
+  local list, before = {}, #check.faults
+  check.path[#check.path + 1] = "host"
+  add_hosts(check, list, value.host)
+  check.path[#check.path] = nil
+  local port = value.port ~= nil and check:at("port", PORT, value.port) or nil
+  local weight = weighted and check:at("weight", WEIGHT, value.weight) or 1
+  for _, target in ipairs(list) do
+    target.weight = weight
+    if target.host and target.host:match("^unix:") then
+      if value.port ~= nil then
+        check:fault("a unix socket has no port: leave out `port`")
+      end
+    elseif port then
+      target.port, target.preserve, target.port_function = port.port, port.preserve, port.port_function
+    elseif value.port == nil and not check.action_port and #check.faults == before then
+      check:fault("is missing a port: add port = 80")
+    end
+  end
+  return list
+end
+
+-- `value` as a list of normal targets; empty after a fault.
+local function parse(check, value, weighted)
+  if type(value) == "string" then
+    return { from_string(check, value) }
+  elseif is_plain_table(value) then
+    return from_table(check, value, weighted)
+  end
+  check:expected(weighted and '"host:port" or { host = …, port = …, weight = … }' or EXPECTED, value)
+  return {}
+end
+
+---A list of targets, or { target_function = slot }.
+function targets.types.target(check, value)
+  if mark.kind(value) == "function" then
+    return { target_function = check:slot() }
+  elseif is_plain_table(value) and value[1] ~= nil then
+    check:fault("expected one target, got a list: name it `targets`")
+    return nil
+  end
+  return parse(check, value, false)
+end
+
+function targets.types.targets(check, value)
+  if not is_plain_table(value) or value.host ~= nil then
+    return parse(check, value, true)
+  end
+  local list = {}
+  for i, item in ipairs(value) do
+    check.path[#check.path + 1] = i
+    for _, target in ipairs(parse(check, item, true)) do
+      list[#list + 1] = target
+    end
+    check.path[#check.path] = nil
+  end
+  if #value == 0 then
+    check:fault("names no target")
+  elseif #list > MAX_TARGETS then
+    check:fault("has %d targets: at most %d", #list, MAX_TARGETS)
+  end
+  return list
+end
+
+---Gives the targets without a port the action's, and fills in what is left. `port`: of the action, normal, or nil;
+---the place is that of action.port.
+function targets.finish(check, list, port)
+  local used = false
+  for _, target in ipairs(list) do
+    local has_port = target.port or target.preserve or target.port_function
+    if port and not has_port and not (target.host and target.host:match("^unix:")) then
+      target.port, target.preserve, target.port_function = port.port, port.preserve, port.port_function
+      used = true
+    end
+    target.port, target.preserve, target.weight = target.port or 0, target.preserve or false, target.weight or 1
+  end
+  if port and not used and #list > 0 then
+    check:fault("each target has a port of its own already: leave one of them out")
+  end
+end
+
+return targets

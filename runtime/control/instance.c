@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The life of an instance: the order in which its parts come up, and the reverse, on signals. */
+#include "control/instance.h"
+
+#include "control/instance_private.h"
+#include "control/runtime.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+enum { DRAIN_GRACE_MS = 5000 };
+
+int instance_complain(const char *subject, const struct error *error) {
+  fprintf(stderr, "moongate: %s%s%s%s%s\n", subject ? subject : "", subject ? ": " : "", error->place,
+          error->place[0] ? ": " : "", error->message);
+  return -1;
+}
+
+/* Each connection takes two descriptors, and the default soft limit is low for the sake of programs that use select(2). */
+static void raise_descriptor_limit(void) {
+  struct rlimit limit;
+  if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+  }
+}
+
+/* Of the workers, when they run; all of them have ended. */
+static void release(struct instance *instance) {
+  struct runtime *runtime = instance->runtime;
+  signals_free(instance->signals);
+  loop_cancel_timer(&runtime->loop, &instance->patience);
+  loop_undefer(&runtime->loop, &instance->finish);
+  admin_close(instance->control);
+  admin_close(instance->admin);
+  runtime->admins[0] = instance->control;
+  runtime->admins[1] = instance->admin;
+  threads_deinit(&instance->threads);
+  snapshots_deinit(&instance->snapshots);
+  route_table_unref(instance->table);
+  free(instance->resolved);
+  loaded_routes_clear(&instance->loaded);
+  loader_free(instance->loader);
+  names_deinit(&instance->names);
+  instance_lock_release(&instance->lock);
+  config_clear(&instance->config);
+  free(instance->control_path);
+  runtime->instance = NULL;
+  free(instance);
+}
+
+static void on_finish(struct deferred *deferred) {
+  struct instance *instance = (struct instance *)(void *)((char *)deferred - offsetof(struct instance, finish));
+  struct native_call *call = instance->call;
+  int status = instance->status;
+  if (status == 0)
+    LOG(&instance->runtime->log, LOG_INFO, "stopped", LOG_INTEGER("pid", getpid()));
+  release(instance);
+  native_call_answer(call, value_number(status));
+}
+
+static void on_ended(void *context) {
+  struct instance *instance = context;
+  loop_defer(&instance->runtime->loop, &instance->finish);
+}
+
+/* A worker hangs, in Lua that is not watched or in the kernel: the others are done with theirs, and the process has been told to end. */
+static void on_patience_over(struct wheel_timer *timer) {
+  struct instance *instance = (struct instance *)(void *)((char *)timer - offsetof(struct instance, patience));
+  LOG(&instance->runtime->log, LOG_WARN, "a worker does not answer; ending without it");
+  admin_close(instance->control);
+  instance_lock_release(&instance->lock);
+  _exit(instance->status);
+}
+
+static void stop(struct instance *instance) {
+  if (instance->phase == INSTANCE_STOPPING)
+    return;
+  instance->phase = INSTANCE_STOPPING;
+  instance->patience.on_expired = on_patience_over;
+  loop_set_timer(&instance->runtime->loop, &instance->patience, THREADS_PATIENCE_MS);
+  if (instance->threads.started > 0)
+    threads_stop(&instance->threads);
+  else
+    on_ended(instance);
+}
+
+static void on_drained(void *context) { stop(context); }
+
+/* A worker that hangs would never be drained. */
+static void on_drain_over(struct wheel_timer *timer) {
+  stop((struct instance *)(void *)((char *)timer - offsetof(struct instance, patience)));
+}
+
+static void on_end(void *context) {
+  struct instance *instance = context;
+  const struct log *log = &instance->runtime->log;
+  uint64_t ms = instance->config.timeouts.shutdown;
+  if (instance->phase != INSTANCE_READY) {
+    LOG(log, LOG_INFO, "stopping at once");
+    stop(instance);
+    return;
+  }
+  LOG(log, LOG_INFO, "stopping: connections may finish", LOG_NUMBER("seconds", (double)ms / 1000));
+  instance->phase = INSTANCE_DRAINING;
+  instance->patience.on_expired = on_drain_over;
+  loop_set_timer(&instance->runtime->loop, &instance->patience, ms + DRAIN_GRACE_MS);
+  threads_drain(&instance->threads, ms);
+}
+
+static void on_other_signal(void *context, int signal) {
+  const struct instance *instance = context;
+  LOG(&instance->runtime->log, LOG_WARN,
+      signal == SIGHUP ? "SIGHUP: reloading comes with the next version; restart moongate to take up changes"
+                       : "SIGUSR1: diagnosing comes with a later version");
+}
+
+static const struct signal_callbacks signal_callbacks = {.on_end = on_end, .on_other = on_other_signal};
+
+/* The threads and what belongs to them; they don't run yet. */
+static int make_workers(struct instance *instance, struct error *error) {
+  struct runtime *runtime = instance->runtime;
+  instance->threads.on_drained = on_drained;
+  instance->threads.on_ended = on_ended;
+  instance->threads.context = instance;
+  int status = threads_init(&instance->threads, instance->config.workers, &runtime->loop, &runtime->log,
+                            &instance->config.settings, error);
+  if (status)
+    return status;
+  if (snapshots_init(&instance->snapshots, &runtime->loop, &instance->names, instance->threads.count) != 0)
+    return error_set(error, ENOMEM, "no memory for the counters");
+  for (size_t i = 0; i < instance->threads.count; i++)
+    snapshots_set_worker(&instance->snapshots, i, &instance->threads.threads[i]->worker);
+  return threads_set_table(&instance->threads, instance->table, instance->resolved, error);
+}
+
+/* 0 or -1, having said why. */
+static int start(struct instance *instance, const struct native_settings *settings) {
+  struct error error;
+  raise_descriptor_limit();
+  if (names_init(&instance->names) != 0) {
+    error_set(&error, ENOMEM, "no memory to start");
+    return instance_complain(NULL, &error);
+  }
+  if (instance_load(instance, settings) != 0 || instance_open(instance) != 0)
+    return -1;
+  if (make_workers(instance, &error) != 0)
+    return instance_complain(NULL, &error);
+  instance->signals = signals_new(&instance->runtime->loop, &signal_callbacks, instance, &error);
+  if (!instance->signals)
+    return instance_complain(NULL, &error);
+  if (threads_start(&instance->threads, &error) != 0)
+    return instance_complain(NULL, &error);
+  instance->phase = INSTANCE_READY;
+  instance_announce(instance);
+  return 0;
+}
+
+void instance_run(struct runtime *runtime, const struct native_settings *settings, struct native_call *call) {
+  struct instance *instance = NULL;
+  if (!runtime->has_run)
+    instance = calloc(1, sizeof *instance);
+  if (!instance) {
+    fprintf(stderr, "moongate: %s\n", runtime->has_run ? "one process runs one moongate" : "no memory to start");
+    native_call_answer(call, value_number(1));
+    return;
+  }
+  runtime->has_run = true;
+  runtime->instance = instance;
+  instance->runtime = runtime;
+  instance->call = call;
+  instance->lock.fd = -1;
+  instance->started = clock_wall(&runtime->clock);
+  instance->started_ms = clock_now(&runtime->clock);
+  instance->finish.run = on_finish;
+  if (start(instance, settings) != 0) {
+    instance->status = 1;
+    stop(instance);
+  }
+}
+
+void instance_snapshot(struct instance *instance, struct native_call *call) {
+  if (instance->snapshots.loop)
+    snapshots_ask(&instance->snapshots, call);
+  else
+    native_call_answer(call, value_table());
+}

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What `moongate run` runs: config, routes, workers, signals, admin listeners, from start to stop. */
+#pragma once
+
+#include "admin/admin.h"
+#include "control/instance_lock.h"
+#include "control/names.h"
+#include "control/signals.h"
+#include "control/snapshot.h"
+#include "control/threads.h"
+#include "routing/table.h"
+#include "script/load.h"
+#include "script/native.h"
+
+#include <stdbool.h>
+
+struct runtime;
+
+enum instance_phase {
+  INSTANCE_STARTING,
+  INSTANCE_READY,
+  INSTANCE_DRAINING, /* told to stop: connections may finish */
+  INSTANCE_STOPPING, /* the threads have been told to end */
+};
+
+struct instance {
+  struct runtime *runtime;
+  struct native_call *call; /* who waits for the end */
+  enum instance_phase phase;
+  int status; /* the exit status */
+  bool strict;
+  double started; /* seconds since the epoch */
+  clock_ms started_ms;
+  struct config config;
+  char *control_path; /* NULL: none */
+  struct loader *loader;
+  struct instance_lock lock;
+  struct names names;
+  struct loaded_routes loaded;
+  struct route_table *table;
+  uint16_t *resolved; /* the real port of each of table->ports */
+  struct admin *control, *admin; /* NULL: none. Given to the runtime at the end, because their tasks outlast us */
+  struct threads threads;
+  struct snapshots snapshots;
+  struct signals *signals;
+  struct wheel_timer patience; /* for the workers, once they have been told to stop */
+  struct deferred finish;
+};
+
+/* Starts, and answers `call` with the exit status once all has stopped; when starting fails, at once, after having said why on standard
+ * error. One at a time. */
+void instance_run(struct runtime *runtime, const struct native_settings *settings, struct native_call *call);
+
+/* See native_ops. */
+void instance_snapshot(struct instance *instance, struct native_call *call);
+
+/* Says on standard error what is wrong; `subject` (NULL: nobody) is what it is about: `admin.listen`, `route "page"`. Returns -1. */
+int instance_complain(const char *subject, const struct error *error);

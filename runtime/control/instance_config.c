@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What an instance reads before it touches the network: the config, its lock, the route files. */
+#include "control/instance_private.h"
+#include "control/runtime.h"
+#include "script/version.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { FAULT_TEXT_SIZE = 2048 };
+
+static void print_faults(const struct fault_list *faults) {
+  char text[FAULT_TEXT_SIZE];
+  for (size_t i = 0; i < faults->count; i++) {
+    fault_format(&faults->faults[i], text, sizeof text);
+    fprintf(stderr, "moongate: %s\n", text);
+  }
+}
+
+static void log_faults(const struct log *log, enum log_level level, const char *message,
+                       const struct fault_list *faults) {
+  for (size_t i = 0; i < faults->count; i++) {
+    const struct fault *fault = &faults->faults[i];
+    LOG(log, level, message, LOG_STRING("file", fault->file), LOG_INTEGER("line", fault->line),
+        LOG_STRING("route", fault->route[0] ? fault->route : NULL),
+        LOG_STRING("field", fault->field[0] ? fault->field : NULL), LOG_STRING("error", fault->message));
+  }
+}
+
+static int read_config(struct instance *instance, const struct native_settings *settings) {
+  struct runtime *runtime = instance->runtime;
+  struct error error;
+  instance->loader = loader_new(&runtime->log, runtime->library, &error);
+  if (!instance->loader)
+    return instance_complain(NULL, &error);
+  struct config_overrides overrides = {settings->config, settings->routes, settings->workers};
+  struct fault_list faults = {.count = 0};
+  int status = loader_read_config(instance->loader, &overrides, &instance->config, &faults);
+  print_faults(&faults);
+  if (status != 0 && faults.count == 0)
+    fprintf(stderr, "moongate: the config can't be read: %s\n", strerror(-status));
+  fault_list_clear(&faults);
+  if (status != 0)
+    return -1;
+  runtime->log.level = instance->config.log_level;
+  runtime->log.format = instance->config.log_format;
+  log_faults(&runtime->log, LOG_WARN, "the config has what takes no effect", &instance->config.warnings);
+  const char *control = settings->control ? settings->control : instance->config.control;
+  if (control && !(instance->control_path = strdup(control))) {
+    error_set(&error, ENOMEM, "no memory to start");
+    return instance_complain(NULL, &error);
+  }
+  return 0;
+}
+
+static int take_lock(struct instance *instance) {
+  struct error error;
+  if (!instance->config.state) {
+    error_set(&error, EINVAL, "there is no place for the state directory, since neither XDG_STATE_HOME nor HOME is set; "
+                              "name one as `state` in the config");
+    return instance_complain(NULL, &error);
+  }
+  if (instance_lock_take(&instance->lock, instance->config.state, &error) != 0)
+    return instance_complain(NULL, &error);
+  return 0;
+}
+
+static void number_of(void *context, const char *name, unsigned *number, atomic_uint **cursor) {
+  *number = names_number(context, name, cursor);
+}
+
+/* All routes of the good files, and a reference on each version for the table. */
+static struct route_table *make_table(const struct loaded_routes *loaded, struct error *error) {
+  size_t route_count = 0, script_count = 0;
+  for (size_t i = 0; i < loaded->file_count; i++)
+    route_count += loaded->files[i].route_count;
+  struct route **routes = calloc(route_count + 1, sizeof *routes);
+  struct script_version **scripts = calloc(loaded->file_count + 1, sizeof *scripts);
+  struct route_table *table = NULL;
+  route_count = 0;
+  if (!routes || !scripts) {
+    error_set(error, ENOMEM, "no memory for the route table");
+    goto done;
+  }
+  for (size_t i = 0; i < loaded->file_count; i++) {
+    const struct loaded_file *file = &loaded->files[i];
+    for (size_t r = 0; r < file->route_count; r++)
+      routes[route_count++] = file->routes[r];
+    if (file->version)
+      scripts[script_count++] = script_version_ref(file->version);
+  }
+  table = route_table_new(routes, route_count, scripts, script_count, script_version_unref, error);
+  for (size_t i = 0; !table && i < script_count; i++)
+    script_version_unref(scripts[i]);
+done:
+  free(routes);
+  free(scripts);
+  return table;
+}
+
+static int load_routes(struct instance *instance, bool strict) {
+  const struct log *log = &instance->runtime->log;
+  struct error error;
+  int status = loader_load_routes(instance->loader, &instance->config, instance->config.workers, number_of,
+                                  &instance->names, &instance->loaded);
+  log_faults(log, LOG_WARN, "a route file has what takes no effect", &instance->loaded.warnings);
+  log_faults(log, LOG_ERROR, "a route file has a fault, and is left out", &instance->loaded.faults);
+  if (status != 0 && instance->loaded.faults.count == 0) {
+    error_set(&error, -status, "the routes can't be loaded: %s", strerror(-status));
+    return instance_complain(NULL, &error);
+  }
+  if (status != 0 && strict) {
+    print_faults(&instance->loaded.faults);
+    error_set(&error, EINVAL, "--strict: mend the faults above, or start without it");
+    return instance_complain(NULL, &error);
+  }
+  instance->table = make_table(&instance->loaded, &error);
+  if (!instance->table)
+    return instance_complain(NULL, &error);
+  if (instance->table->route_count == 0)
+    LOG(log, LOG_WARN, "there is no route: put files into the routes directory and restart",
+        LOG_STRING("routes", instance->config.routes));
+  instance->table->generation = 1;
+  instance->resolved = calloc(instance->table->port_count + 1, sizeof *instance->resolved);
+  if (instance->resolved)
+    return 0;
+  error_set(&error, ENOMEM, "no memory for the route table");
+  return instance_complain(NULL, &error);
+}
+
+int instance_load(struct instance *instance, const struct native_settings *settings) {
+  if (read_config(instance, settings) != 0 || take_lock(instance) != 0)
+    return -1;
+  return load_routes(instance, settings->strict);
+}

@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What an instance opens, and what it says about that: first of all it makes sure that nobody else has its ports, because sharing them
+ * (SO_REUSEPORT) would go unnoticed. */
+#include "control/instance_private.h"
+#include "control/runtime.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { SUBJECT_SIZE = 320, PORTS_TEXT_SIZE = 512, HOST_SIZE = 64 };
+
+/* "127.0.0.1:9090", "[::1]:9090": the schema has seen to the form. */
+static int parse_listen(const char *text, struct endpoint *endpoint, struct error *error) {
+  char host[HOST_SIZE];
+  const char *colon = strrchr(text, ':');
+  size_t length = colon ? (size_t)(colon - text) : 0;
+  if (colon && length < sizeof host) {
+    memcpy(host, text, length);
+    host[length] = '\0';
+    unsigned long port = strtoul(colon + 1, NULL, 10);
+    if (port <= UINT16_MAX && endpoint_from_literal(endpoint, host, (uint16_t)port) == 0)
+      return 0;
+  }
+  return error_set(error, EINVAL, "\"%s\" is no address and port; write it like \"127.0.0.1:9090\"", text);
+}
+
+static int open_admin(struct instance *instance) {
+  struct runtime *runtime = instance->runtime;
+  const char *listen = instance->config.admin_listen;
+  struct endpoint endpoint;
+  struct error error;
+  if (!listen)
+    return 0;
+  if (parse_listen(listen, &endpoint, &error) != 0 || listener_probe(&endpoint, &error) != 0)
+    return instance_complain("admin.listen", &error);
+  instance->admin = admin_open(&runtime->loop, &runtime->host, &runtime->log, &endpoint, "tcp", &error);
+  return instance->admin ? 0 : instance_complain("admin.listen", &error);
+}
+
+static int open_control(struct instance *instance) {
+  struct runtime *runtime = instance->runtime;
+  struct endpoint endpoint;
+  struct error error;
+  if (!instance->control_path) {
+    LOG(&runtime->log, LOG_WARN,
+        "there is no control socket, since XDG_RUNTIME_DIR is not set: name one as `control` in the config");
+    return 0;
+  }
+  int status = endpoint_from_unix_path(&endpoint, instance->control_path);
+  if (status != 0) {
+    error_set(&error, -status, "the path of the control socket is %s; choose another (--control)",
+              status == -ENAMETOOLONG ? "too long (107 bytes at most)" : "empty");
+    error_set_place(&error, "%s", instance->control_path);
+  } else {
+    instance->control = admin_open(&runtime->loop, &runtime->host, &runtime->log, &endpoint, "control", &error);
+  }
+  return instance->control ? 0 : instance_complain("control socket", &error);
+}
+
+/* Before our own are open, or each would be found in the way of itself. */
+static int probe_ports(const struct instance *instance) {
+  const struct route_table *table = instance->table;
+  for (size_t i = 0; i < table->port_count; i++) {
+    const struct table_port *port = &table->ports[i];
+    struct error error;
+    if (port->port == 0 || listener_probe(&port->endpoint, &error) == 0)
+      continue;
+    char subject[SUBJECT_SIZE];
+    snprintf(subject, sizeof subject, "route \"%s\" (%s)", port->routes[0]->name, port->routes[0]->file);
+    if (error.code == EADDRINUSE && instance->admin && endpoint_port(admin_endpoint(instance->admin)) == port->port) {
+      error_set(&error, EADDRINUSE, "port %u is that of admin.listen; change one of the two", port->port);
+      error.place[0] = '\0';
+    }
+    return instance_complain(subject, &error);
+  }
+  return 0;
+}
+
+int instance_open(struct instance *instance) {
+  if (open_admin(instance) != 0 || probe_ports(instance) != 0)
+    return -1;
+  return open_control(instance);
+}
+
+/* "8080" or "8000-8010 9000": the real ones. */
+static void format_ports(const struct instance *instance, const struct route *route, char text[PORTS_TEXT_SIZE]) {
+  const struct route_table *table = instance->table;
+  size_t length = 0;
+  unsigned from = 0, to = 0;
+  text[0] = '\0';
+  for (size_t i = 0; i <= table->port_count && length + 16 < PORTS_TEXT_SIZE; i++) {
+    bool wanted = false;
+    for (size_t r = 0; i < table->port_count && r < table->ports[i].route_count && !wanted; r++)
+      wanted = table->ports[i].routes[r] == route;
+    unsigned port = wanted ? instance->resolved[i] : 0;
+    if (i < table->port_count && (!wanted || port == to))
+      continue;
+    if (from && port == to + 1) {
+      to = port;
+      continue;
+    }
+    if (from)
+      length += (size_t)snprintf(text + length, PORTS_TEXT_SIZE - length, from == to ? "%s%u" : "%s%u-%u",
+                                 length ? " " : "", from, to);
+    from = to = port;
+  }
+}
+
+/* An address that a browser on this machine reaches the endpoint by. */
+static void format_url(const struct endpoint *endpoint, char *text, size_t size) {
+  char address[ENDPOINT_TEXT_SIZE];
+  struct ip_address ip;
+  ip_address_from_sockaddr(&ip, (const struct sockaddr *)&endpoint->storage);
+  static const uint8_t any_ipv4[16] = {[10] = 0xff, [11] = 0xff}, any_ipv6[16] = {0};
+  if (memcmp(ip.bytes, any_ipv4, sizeof any_ipv4) == 0 || memcmp(ip.bytes, any_ipv6, sizeof any_ipv6) == 0)
+    snprintf(text, size, "http://localhost:%u/", endpoint_port(endpoint));
+  else
+    snprintf(text, size, "http://%s/", endpoint_format(endpoint, address));
+}
+
+void instance_announce(const struct instance *instance) {
+  const struct log *log = &instance->runtime->log;
+  const struct route_table *table = instance->table;
+  char text[PORTS_TEXT_SIZE], at[PORTS_TEXT_SIZE + 16], admin[ENDPOINT_TEXT_SIZE + 16] = "";
+  for (size_t i = 0; i < table->route_count; i++) {
+    const struct route *route = table->routes[i];
+    format_ports(instance, route, text);
+    /* What people type, for the routes that they look at first. */
+    bool is_single = !route->address.length && !strpbrk(text, " -");
+    snprintf(at, sizeof at, "localhost:%s", text);
+    LOG(log, LOG_INFO, "listening", LOG_STRING("route", route->name), LOG_STRING("ports", text),
+        LOG_STRING("at", is_single ? at : NULL),
+        LOG_STRING("action", route->action == ROUTE_HANDLER ? "handler" : "forward"), LOG_STRING("file", route->file));
+  }
+  if (instance->admin)
+    format_url(admin_endpoint(instance->admin), admin, sizeof admin);
+  LOG(log, LOG_INFO, "ready", LOG_STRING("version", MOONGATE_VERSION), LOG_INTEGER("routes", table->route_count),
+      LOG_INTEGER("workers", instance->threads.count), LOG_STRING("admin", admin[0] ? admin : NULL),
+      LOG_STRING("control", instance->control_path));
+}

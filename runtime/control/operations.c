@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The functions of "moongate.native", as far as they don't belong to the instance; `check` is whole here. */
+#include "control/operations.h"
+
+#include "control/instance.h"
+#include "control/runtime.h"
+#include "script/load.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static void report_fault(struct value *list, const char *file, int line, const char *route, const char *field,
+                         const char *message) {
+  struct value *entry = value_set_table(list, NULL);
+  value_set_string(entry, "file", file);
+  value_set_number(entry, "line", line);
+  value_set_string(entry, "route", route);
+  value_set_string(entry, "field", field);
+  value_set_string(entry, "message", message);
+}
+
+void report_faults(struct value *list, const struct fault_list *faults, const char *file) {
+  for (size_t i = 0; i < faults->count; i++) {
+    const struct fault *fault = &faults->faults[i];
+    if (file && strcmp(fault->file, file) != 0)
+      continue;
+    report_fault(list, fault->file, fault->line, fault->route, fault->field, fault->message);
+  }
+}
+
+/* Between files: what only shows when all routes make one table. NULL: fine; else what is wrong, in `error`. */
+static const char *check_table(const struct loaded_routes *loaded, struct error *error) {
+  size_t count = 0;
+  for (size_t i = 0; i < loaded->file_count; i++)
+    count += loaded->files[i].route_count;
+  struct route **routes = calloc(count + 1, sizeof *routes);
+  if (!routes)
+    return "not enough memory";
+  count = 0;
+  for (size_t i = 0; i < loaded->file_count; i++)
+    for (size_t r = 0; r < loaded->files[i].route_count; r++)
+      routes[count++] = loaded->files[i].routes[r];
+  struct route_table *table = route_table_new(routes, count, NULL, 0, NULL, error);
+  free(routes);
+  route_table_unref(table);
+  return table ? NULL : error->message;
+}
+
+static void check_routes(struct value *root, struct value *found, struct loader *loader, const struct config *config) {
+  struct loaded_routes loaded = {.file_count = 0};
+  struct error error;
+  loader_load_routes(loader, config, 0, NULL, NULL, &loaded);
+  const char *message = loaded.faults.count == 0 ? check_table(&loaded, &error) : NULL;
+  if (message)
+    report_fault(found, "", 0, "", "", message);
+  report_faults(found, &loaded.faults, NULL);
+  struct value *warnings = value_set_table(root, "warnings");
+  report_faults(warnings, &config->warnings, NULL);
+  report_faults(warnings, &loaded.warnings, NULL);
+  size_t routes = 0;
+  for (size_t i = 0; i < loaded.file_count; i++)
+    routes += loaded.files[i].route_count;
+  value_set_number(root, "files", (double)loaded.file_count);
+  value_set_number(root, "routes", (double)routes);
+  loaded_routes_clear(&loaded);
+}
+
+static struct value *check(void *context, const struct native_settings *settings) {
+  struct runtime *runtime = context;
+  struct config config = {.path = NULL};
+  struct config_overrides overrides = {settings->config, settings->routes, settings->workers};
+  struct fault_list faults = {.count = 0};
+  struct error error;
+  struct value *root = value_table(), *found = value_set_table(root, "faults");
+  struct loader *loader = loader_new(&runtime->log, runtime->library, &error);
+  if (!loader) {
+    report_fault(found, "", 0, "", "", error.message);
+  } else if (loader_read_config(loader, &overrides, &config, &faults) == 0) {
+    check_routes(root, found, loader, &config);
+    config_clear(&config);
+  } else {
+    report_faults(found, &faults, NULL);
+    value_set_table(root, "warnings");
+    value_set_number(root, "files", 0);
+    value_set_number(root, "routes", 0);
+  }
+  fault_list_clear(&faults);
+  loader_free(loader);
+  return root;
+}
+
+static void run(void *context, const struct native_settings *settings, struct native_call *call) {
+  instance_run(context, settings, call);
+}
+
+static void snapshot(void *context, struct native_call *call) {
+  struct runtime *runtime = context;
+  if (runtime->instance)
+    instance_snapshot(runtime->instance, call);
+  else
+    native_call_answer(call, value_table());
+}
+
+static struct value *status(void *context) { return status_report(context); }
+
+static struct value *defaults(void *context) {
+  (void)context;
+  struct value *root = value_table();
+  value_set_string(root, "version", MOONGATE_VERSION);
+  value_set_boolean(root, "root", geteuid() == 0);
+  return root;
+}
+
+const struct native_ops operations = {
+    .check = check, .run = run, .snapshot = snapshot, .status = status, .defaults = defaults};

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Making the control thread's loop and its Lua, and running the command line on them. */
+#include "control/runtime.h"
+
+#include "admin/admin.h"
+#include "control/operations.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { COPY_BUFFER_SIZE = 16 * 1024 };
+
+static int init_host(struct runtime *runtime, struct error *error) {
+  struct script_place place = {
+      .loop = &runtime->loop, .dialer = &runtime->dialer, .pipes = &runtime->pipes, .log = &runtime->log};
+  struct script_options options = {.trusted = true, .library = runtime->library, .log = &runtime->log};
+  runtime->natives = (struct native_module){.ops = &operations, .context = runtime};
+  return native_host_init(&runtime->host, &place, &options, &runtime->natives, error);
+}
+
+int runtime_init(struct runtime *runtime, const char *library, struct error *error) {
+  *runtime = (struct runtime){.library = library};
+  signal(SIGPIPE, SIG_IGN);
+  log_init(&runtime->log, &runtime->clock, STDERR_FILENO);
+  int status = loop_init(&runtime->loop, &runtime->clock, runtime);
+  if (status)
+    return error_set(error, -status, "the event loop can't be made: %s", strerror(-status));
+  runtime->pipes =
+      (struct pipe_shared){.loop = &runtime->loop, .bytes = malloc(COPY_BUFFER_SIZE), .size = COPY_BUFFER_SIZE};
+  status = error_set(error, ENOMEM, "no memory to start");
+  if (!runtime->pipes.bytes)
+    goto fail;
+  status = -EINVAL;
+  runtime->resolver = resolver_new(&runtime->loop, NULL, error);
+  if (!runtime->resolver)
+    goto fail;
+  runtime->dialer = (struct dialer){.loop = &runtime->loop, .resolver = runtime->resolver, .tcp.no_delay = true};
+  status = init_host(runtime, error);
+  if (status)
+    goto fail;
+  return 0;
+
+fail:
+  resolver_free(runtime->resolver);
+  free(runtime->pipes.bytes);
+  loop_deinit(&runtime->loop);
+  return status;
+}
+
+void runtime_deinit(struct runtime *runtime) {
+  script_host_deinit(&runtime->host);
+  for (size_t i = 0; i < 2; i++)
+    admin_free(runtime->admins[i]);
+  resolver_free(runtime->resolver);
+  loop_deinit(&runtime->loop);
+  free(runtime->pipes.bytes);
+}
+
+static void on_main_ended(struct native_task *task, int status, const char *message) {
+  struct runtime *runtime = (struct runtime *)(void *)((char *)task - offsetof(struct runtime, main));
+  if (message)
+    fprintf(stderr, "moongate: %s\n", message);
+  runtime->status = status < 0 ? 1 : status;
+  loop_stop(&runtime->loop);
+}
+
+int runtime_main(struct runtime *runtime, size_t count, char *const *words) {
+  struct error error;
+  runtime->main.on_ended = on_main_ended;
+  if (native_start_words(&runtime->host, &runtime->main, "moongate.cli", "main", count, words, &error) != 0) {
+    fprintf(stderr, "moongate: the command line can't be run: %s\n", error.message);
+    return 1;
+  }
+  loop_run(&runtime->loop);
+  return runtime->status;
+}

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The whole of moongate in one structure, the control thread's: its loop, the Lua that the command line and the admin interface run
+ * in, and, while `moongate run` lasts, the instance that carries traffic. */
+#pragma once
+
+#include "core/clock.h"
+#include "core/error.h"
+#include "core/log.h"
+#include "core/loop.h"
+#include "net/dial.h"
+#include "net/pipe.h"
+#include "script/host.h"
+#include "script/native.h"
+
+#include <stdbool.h>
+
+struct admin;
+struct instance;
+
+struct runtime {
+  struct clock clock;
+  struct log log;
+  struct loop loop;
+  struct resolver *resolver; /* of the control thread's own connections, as the next two */
+  struct dialer dialer;
+  struct pipe_shared pipes;
+  const char *library; /* see script_options */
+  struct native_module natives;
+  struct script_host host;
+  struct native_task main;
+  int status;                /* what main has returned */
+  struct instance *instance; /* NULL: nothing runs */
+  struct admin *admins[2];   /* of the instance that has ended: connections that its admin interface still serves */
+  bool has_run;
+};
+
+/* `library` (NULL mostly) outlives the runtime. 0, or a negative errno and `error`. On the thread that becomes the control thread; it ignores
+ * SIGPIPE from then on. */
+int runtime_init(struct runtime *runtime, const char *library, struct error *error);
+void runtime_deinit(struct runtime *runtime);
+
+/* Runs require("moongate.cli").main(words…) to its end; returns the exit status. */
+int runtime_main(struct runtime *runtime, size_t count, char *const *words);

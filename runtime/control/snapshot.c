@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Rounds of asking: one at a time, and who comes while one is under way waits for the next, so that an answer is never older than its
+ * question. The sums are in snapshot_sum.c. */
+#include "control/snapshot.h"
+
+#include "connection/worker.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+int shard_copy_take(struct shard_copy *copy, const struct metrics_shard *shard) {
+  if (copy->capacity < shard->route_count) {
+    struct route_stats *routes = realloc(copy->routes, shard->route_count * sizeof *routes);
+    if (!routes)
+      return -ENOMEM;
+    copy->routes = routes;
+    copy->capacity = shard->route_count;
+  }
+  copy->worker = shard->worker;
+  copy->route_count = shard->route_count;
+  for (size_t i = 0; i < shard->route_count; i++)
+    copy->routes[i] = shard->routes[i] ? *shard->routes[i] : (struct route_stats){.connections = 0};
+  return 0;
+}
+
+static void begin_round(struct snapshots *snapshots);
+
+/* Answering runs Lua, which may ask again at once: that goes to a round of its own. So the answers come last, from what this round
+ * brought. */
+static void end_round(struct snapshots *snapshots) {
+  struct native_call *calls[SNAPSHOT_MAX_WAITING];
+  struct value *answers[SNAPSHOT_MAX_WAITING];
+  size_t count = snapshots->now_count;
+  for (size_t i = 0; i < count; i++) {
+    calls[i] = snapshots->now[i];
+    answers[i] = snapshots_sum(snapshots);
+  }
+  loop_cancel_timer(snapshots->loop, &snapshots->timer);
+  snapshots->missing = 0;
+  struct native_call **empty = snapshots->now;
+  snapshots->now = snapshots->next;
+  snapshots->now_count = snapshots->next_count;
+  snapshots->next = empty;
+  snapshots->next_count = 0;
+  if (snapshots->now_count > 0)
+    begin_round(snapshots);
+  for (size_t i = 0; i < count; i++)
+    native_call_answer(calls[i], answers[i]);
+}
+
+static void on_answer(struct message *message, void *receiver);
+
+/* On the worker's thread. */
+static void on_question(struct message *message, void *receiver) {
+  struct snapshot_part *part = (struct snapshot_part *)(void *)message;
+  const struct worker *worker = receiver;
+  part->filled = shard_copy_take(&part->filling, worker->metrics) == 0;
+  message->deliver = on_answer;
+  /* Refused only when the control thread is past listening; then it does not look at the message either. */
+  mailbox_post(&part->owner->loop->mailbox, message);
+}
+
+static void ask_worker(struct snapshot_part *part) {
+  part->message.deliver = on_question;
+  part->round = part->owner->round;
+  part->asked = part->worker && mailbox_post(&part->worker->loop.mailbox, &part->message);
+}
+
+static void on_answer(struct message *message, void *receiver) {
+  struct snapshot_part *part = (struct snapshot_part *)(void *)message;
+  struct snapshots *snapshots = part->owner;
+  (void)receiver;
+  part->asked = false;
+  if (part->filled) {
+    struct shard_copy last = part->last;
+    part->last = part->filling;
+    part->filling = last;
+  }
+  if (snapshots->missing == 0)
+    return;
+  if (part->round != snapshots->round) { /* too late for the round that asked, and too early for this one */
+    ask_worker(part);
+    if (part->asked)
+      return;
+  }
+  part->complete = part->filled && part->round == snapshots->round;
+  if (--snapshots->missing == 0)
+    end_round(snapshots);
+}
+
+static void on_patience_over(struct wheel_timer *timer) {
+  end_round((struct snapshots *)(void *)((char *)timer - offsetof(struct snapshots, timer)));
+}
+
+static void begin_round(struct snapshots *snapshots) {
+  snapshots->round++;
+  /* Also when nobody can be asked the round takes a turn of the loop: it is never ended within the asking. */
+  uint64_t patience = 0;
+  for (size_t i = 0; i < snapshots->count; i++) {
+    struct snapshot_part *part = &snapshots->parts[i];
+    part->complete = false;
+    if (!part->asked)
+      ask_worker(part);
+    if (part->asked) {
+      snapshots->missing++;
+      patience = SNAPSHOT_PATIENCE_MS;
+    }
+  }
+  loop_set_timer(snapshots->loop, &snapshots->timer, patience);
+}
+
+int snapshots_init(struct snapshots *snapshots, struct loop *loop, const struct names *names, size_t count) {
+  *snapshots = (struct snapshots){.loop = loop, .names = names, .count = count, .timer.on_expired = on_patience_over};
+  snapshots->parts = calloc(count ? count : 1, sizeof *snapshots->parts);
+  snapshots->now = calloc(SNAPSHOT_MAX_WAITING, sizeof(struct native_call *));
+  snapshots->next = calloc(SNAPSHOT_MAX_WAITING, sizeof(struct native_call *));
+  if (snapshots->parts && snapshots->now && snapshots->next)
+    return 0;
+  snapshots->count = 0;
+  snapshots_deinit(snapshots);
+  return -ENOMEM;
+}
+
+void snapshots_set_worker(struct snapshots *snapshots, size_t index, struct worker *worker) {
+  snapshots->parts[index].owner = snapshots;
+  snapshots->parts[index].worker = worker;
+}
+
+void snapshots_deinit(struct snapshots *snapshots) {
+  if (!snapshots->loop)
+    return;
+  loop_cancel_timer(snapshots->loop, &snapshots->timer);
+  snapshots->closed = true;
+  while (snapshots->now_count + snapshots->next_count > 0) {
+    struct native_call *call = snapshots->now_count > 0 ? snapshots->now[--snapshots->now_count]
+                                                        : snapshots->next[--snapshots->next_count];
+    native_call_answer(call, snapshots_sum(snapshots));
+  }
+  for (size_t i = 0; i < snapshots->count; i++) {
+    free(snapshots->parts[i].filling.routes);
+    free(snapshots->parts[i].last.routes);
+  }
+  free(snapshots->parts);
+  free(snapshots->now);
+  free(snapshots->next);
+  *snapshots = (struct snapshots){.loop = NULL};
+}
+
+void snapshots_ask(struct snapshots *snapshots, struct native_call *call) {
+  bool under_way = wheel_is_set(&snapshots->timer);
+  if (snapshots->closed || (under_way ? snapshots->next_count : snapshots->now_count) >= SNAPSHOT_MAX_WAITING) {
+    native_call_answer(call, snapshots_sum(snapshots));
+    return;
+  }
+  if (under_way) {
+    snapshots->next[snapshots->next_count++] = call;
+    return;
+  }
+  snapshots->now[snapshots->now_count++] = call;
+  begin_round(snapshots);
+}

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What all workers have counted: each copies its shard between two of its events and sends the copy to the control thread, where the
+ * copies are added up. A worker that does not answer in time is represented by its last copy. */
+#pragma once
+
+#include "control/names.h"
+#include "core/loop.h"
+#include "metrics/shard.h"
+#include "script/native.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct worker;
+
+enum { SNAPSHOT_PATIENCE_MS = 2000, SNAPSHOT_MAX_WAITING = 512 };
+
+/* A copy of a shard. */
+struct shard_copy {
+  struct worker_stats worker;
+  struct route_stats *routes; /* by the number of the route's name */
+  size_t route_count, capacity;
+};
+
+/* 0, or -ENOMEM and `copy` as it was. On the worker's thread. */
+int shard_copy_take(struct shard_copy *copy, const struct metrics_shard *shard);
+
+/* What is asked of one worker, and what it answered last. */
+struct snapshot_part {
+  struct message message;
+  struct snapshots *owner;
+  struct worker *worker;
+  struct shard_copy filling; /* the worker's while `asked` */
+  struct shard_copy last;
+  bool filled;    /* with the message on its way back: `filling` is whole */
+  bool asked;     /* the message is the worker's */
+  uint64_t round; /* in which it was asked, or answered */
+  bool complete;  /* answered in this round */
+};
+
+struct snapshots {
+  struct loop *loop;
+  const struct names *names;
+  struct snapshot_part *parts; /* one a worker */
+  size_t count;
+  uint64_t round;
+  size_t missing; /* answers of this round */
+  struct native_call **now, **next; /* who waits for this round, and for one that begins later */
+  size_t now_count, next_count;
+  struct wheel_timer timer; /* set while a round is under way */
+  bool closed;
+};
+
+/* Room for `count` workers, which snapshots_set_worker() names. 0 or -ENOMEM. */
+int snapshots_init(struct snapshots *snapshots, struct loop *loop, const struct names *names, size_t count);
+void snapshots_set_worker(struct snapshots *snapshots, size_t index, struct worker *worker);
+
+/* Answers who waits with what there is. After the workers' threads have ended and the loop's messages are delivered; before, only when no worker
+ * runs yet. Nothing when it is zeroed. */
+void snapshots_deinit(struct snapshots *snapshots);
+
+/* Answers `call` with a snapshot that was begun after this. */
+void snapshots_ask(struct snapshots *snapshots, struct native_call *call);
+
+/* The sums over the last copies, in the shape of native.snapshot(). NULL without memory. */
+struct value *snapshots_sum(const struct snapshots *snapshots);

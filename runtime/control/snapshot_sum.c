@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Adding up what the workers counted, and its shape for Lua. */
+#include "control/snapshot.h"
+
+#include "connection/connection.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+
+static void add_worker(struct worker_stats *sum, const struct worker_stats *part) {
+  sum->connections += part->connections;
+  sum->active += part->active;
+  for (size_t side = 0; side < METRIC_SIDES; side++)
+    for (size_t reason = 0; reason < METRIC_REASONS; reason++)
+      sum->terminations[side][reason] += part->terminations[side][reason];
+  for (size_t state = 0; state < METRIC_STATES; state++)
+    sum->states[state] += part->states[state];
+  for (size_t error = 0; error < METRIC_ERROR_COUNT; error++)
+    sum->errors[error] += part->errors[error];
+}
+
+static void add_route(struct route_stats *sum, const struct route_stats *part) {
+  sum->bytes.in += part->bytes.in;
+  sum->bytes.out += part->bytes.out;
+  sum->connections += part->connections;
+  sum->active += part->active;
+  sum->handler_errors += part->handler_errors;
+}
+
+static void write_workers(struct value *root, const struct snapshots *snapshots) {
+  struct value *workers = value_set_table(root, "workers");
+  for (size_t i = 0; i < snapshots->count; i++) {
+    const struct snapshot_part *part = &snapshots->parts[i];
+    struct value *worker = value_set_table(workers, NULL);
+    value_set_number(worker, "number", (double)(i + 1));
+    value_set_number(worker, "connections", (double)part->last.worker.connections);
+    value_set_number(worker, "active", (double)part->last.worker.active);
+    value_set_boolean(worker, "complete", part->complete);
+  }
+}
+
+struct named {
+  const char *name;
+  const struct route_stats *stats;
+};
+
+static int compare_named(const void *left, const void *right) {
+  return strcmp(((const struct named *)left)->name, ((const struct named *)right)->name);
+}
+
+static void write_routes(struct value *root, const struct names *names, const struct route_stats *routes) {
+  struct named *sorted = calloc(names->count, sizeof *sorted);
+  if (!sorted) {
+    root->failed = true;
+    return;
+  }
+  for (size_t i = 0; i < names->count; i++)
+    sorted[i] = (struct named){names_text(names, (unsigned)i), &routes[i]};
+  qsort(sorted, names->count, sizeof *sorted, compare_named);
+  struct value *list = value_set_table(root, "routes");
+  for (size_t i = 0; i < names->count; i++) {
+    const struct route_stats *stats = sorted[i].stats;
+    struct value *route = value_set_table(list, NULL);
+    value_set_string(route, "name", sorted[i].name);
+    value_set_number(route, "bytes_in", (double)stats->bytes.in);
+    value_set_number(route, "bytes_out", (double)stats->bytes.out);
+    value_set_number(route, "connections", (double)stats->connections);
+    value_set_number(route, "active", (double)stats->active);
+    value_set_number(route, "handler_errors", (double)stats->handler_errors);
+  }
+  free(sorted);
+}
+
+static void write_counts(struct value *root, const struct worker_stats *sum) {
+  static const char *const sides[] = {[PIPE_CLIENT] = "client", [PIPE_TARGET] = "target"};
+  struct value *terminations = value_set_table(root, "terminations");
+  for (size_t side = 0; side < METRIC_SIDES; side++) {
+    struct value *reasons = value_set_table(terminations, sides[side]);
+    for (unsigned reason = CLOSE_NONE + 1; reason < CLOSE_REASON_COUNT; reason++)
+      value_set_number(reasons, close_reason_label((enum close_reason)reason), (double)sum->terminations[side][reason]);
+  }
+  struct value *states = value_set_table(root, "states");
+  for (unsigned state = 0; state < CONNECTION_CLOSED; state++)
+    value_set_number(states, connection_state_label((enum connection_state)state), (double)sum->states[state]);
+  struct value *errors = value_set_table(root, "errors");
+  for (unsigned error = 0; error < METRIC_ERROR_COUNT; error++)
+    value_set_number(errors, metric_error_label((enum metric_error)error), (double)sum->errors[error]);
+}
+
+struct value *snapshots_sum(const struct snapshots *snapshots) {
+  size_t names = snapshots->names->count;
+  struct worker_stats sum = {.connections = 0};
+  struct route_stats *routes = calloc(names, sizeof *routes);
+  struct value *root = value_table();
+  if (!routes || !root) {
+    free(routes);
+    value_free(root);
+    return NULL;
+  }
+  for (size_t i = 0; i < snapshots->count; i++) {
+    const struct shard_copy *copy = &snapshots->parts[i].last;
+    add_worker(&sum, &copy->worker);
+    for (size_t r = 0; r < copy->route_count && r < names; r++)
+      add_route(&routes[r], &copy->routes[r]);
+  }
+  value_set_number(root, "connections", (double)sum.connections);
+  value_set_number(root, "active", (double)sum.active);
+  write_workers(root, snapshots);
+  write_routes(root, snapshots->names, routes);
+  write_counts(root, &sum);
+  free(routes);
+  return root;
+}

@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A worker thread from start to end, and the messages that take it there. What has its home on a worker (connections, Lua states) is given
+ * back there before the thread ends. */
+#include "control/threads.h"
+
+#include "script/worker_script.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void on_told_drained(struct message *message, void *receiver) {
+  struct threads *threads = ((struct thread_order *)(void *)message)->thread->threads;
+  (void)receiver;
+  if (++threads->drained == threads->started)
+    threads->on_drained(threads->context);
+}
+
+static void on_told_ended(struct message *message, void *receiver) {
+  struct threads *threads = ((struct thread *)(void *)((char *)message - offsetof(struct thread, ended)))->threads;
+  (void)receiver;
+  if (++threads->ended == threads->started)
+    threads->on_ended(threads->context);
+}
+
+/* The rest runs on the worker's thread, up to thread_main(). */
+
+static void post_back(struct thread *thread, struct message *message) {
+  /* The control thread listens until it has joined us. */
+  mailbox_post(&thread->threads->loop->mailbox, message);
+}
+
+static void on_drained(struct worker *worker, void *context) {
+  struct thread_order *order = context;
+  struct thread *thread = order->thread;
+  thread->drained = true;
+  if (order == &thread->stop) {
+    loop_stop(&worker->loop);
+    return;
+  }
+  order->message.deliver = on_told_drained;
+  post_back(thread, &order->message);
+}
+
+static void on_drain(struct message *message, void *receiver) {
+  struct thread_order *order = (struct thread_order *)(void *)message;
+  worker_drain(receiver, order->ms, on_drained, order);
+}
+
+/* Ending connections takes a few rounds, and they have to be over before what they use goes: so stopping is draining without patience. */
+static void on_stop(struct message *message, void *receiver) {
+  struct thread_order *order = (struct thread_order *)(void *)message;
+  struct worker *worker = receiver;
+  if (order->thread->drained)
+    loop_stop(&worker->loop);
+  else
+    worker_drain(worker, 0, on_drained, order);
+}
+
+static void *thread_main(void *argument) {
+  struct thread *thread = argument;
+  struct worker *worker = &thread->worker;
+  char name[16];
+  snprintf(name, sizeof name, "worker-%u", worker->number);
+  pthread_setname_np(pthread_self(), name);
+  loop_run(&worker->loop);
+  script_worker_free(worker->script);
+  worker_deinit(worker);
+  post_back(thread, &thread->ended);
+  return NULL;
+}
+
+int threads_init(struct threads *threads, unsigned count, struct loop *loop, const struct log *log,
+                 const struct worker_settings *settings, struct error *error) {
+  threads->loop = loop;
+  threads->threads = calloc(count, sizeof *threads->threads);
+  if (!threads->threads)
+    return error_set(error, ENOMEM, "no memory for the workers");
+  for (unsigned i = 0; i < count; i++) {
+    struct thread *thread = calloc(1, sizeof *thread);
+    if (!thread)
+      return error_set(error, ENOMEM, "no memory for the workers");
+    threads->threads[threads->count++] = thread;
+    thread->threads = threads;
+    thread->drain = (struct thread_order){.message.deliver = on_drain, .thread = thread};
+    thread->stop = (struct thread_order){.message.deliver = on_stop, .thread = thread};
+    thread->ended.deliver = on_told_ended;
+    int status = worker_init(&thread->worker, i + 1, count, loop->clock, log, settings, &script_worker_hooks, error);
+    if (status)
+      return status;
+    thread->initialised = true;
+    status = script_worker_new(&thread->worker, error);
+    if (status)
+      return status;
+  }
+  return 0;
+}
+
+int threads_set_table(struct threads *threads, struct route_table *table, uint16_t *resolved, struct error *error) {
+  for (size_t i = 0; i < threads->count; i++) {
+    struct worker *worker = &threads->threads[i]->worker;
+    if (script_worker_adopt(worker, table) != 0)
+      return error_set(error, ENOMEM, "no memory for the route table");
+    int status = worker_set_table(worker, table, resolved, error);
+    if (status)
+      return status;
+  }
+  return 0;
+}
+
+int threads_start(struct threads *threads, struct error *error) {
+  sigset_t all, before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  int status = 0;
+  for (size_t i = 0; i < threads->count && status == 0; i++) {
+    struct thread *thread = threads->threads[i];
+    status = pthread_create(&thread->worker.thread, NULL, thread_main, thread);
+    thread->started = status == 0;
+    threads->started += status == 0;
+  }
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
+  return status == 0 ? 0 : error_set(error, status, "a worker thread can't be started: %s", strerror(status));
+}
+
+void threads_drain(struct threads *threads, uint64_t ms) {
+  for (size_t i = 0; i < threads->count; i++) {
+    struct thread *thread = threads->threads[i];
+    thread->drain.ms = ms;
+    mailbox_post(&thread->worker.loop.mailbox, &thread->drain.message);
+  }
+}
+
+void threads_stop(struct threads *threads) {
+  for (size_t i = 0; i < threads->count; i++)
+    if (threads->threads[i]->started)
+      mailbox_post(&threads->threads[i]->worker.loop.mailbox, &threads->threads[i]->stop.message);
+}
+
+static void release_idle(struct thread *thread) {
+  if (!thread->initialised)
+    return;
+  script_worker_free(thread->worker.script);
+  worker_deinit(&thread->worker);
+}
+
+void threads_deinit(struct threads *threads) {
+  for (size_t i = 0; i < threads->count; i++)
+    if (threads->threads[i]->started)
+      pthread_join(threads->threads[i]->worker.thread, NULL);
+  for (size_t i = 0; i < threads->count; i++) {
+    if (!threads->threads[i]->started)
+      release_idle(threads->threads[i]);
+    free(threads->threads[i]);
+  }
+  free(threads->threads);
+  *threads = (struct threads){.loop = NULL};
+}

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The program: makes the runtime, has it run the command line, and takes it down again. */
+#include "control/runtime.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+int main(int argc, char **argv) {
+  struct runtime runtime;
+  struct error error;
+  if (runtime_init(&runtime, getenv("MOONGATE_LUA"), &error) != 0) {
+    fprintf(stderr, "moongate: %s\n", error.message);
+    return 1;
+  }
+  int status = runtime_main(&runtime, argc > 0 ? (size_t)(argc - 1) : 0, argv + (argc > 0));
+  runtime_deinit(&runtime);
+  return status;
+}

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Reading durations and targets; their forms are those of route files (lua/moongate/schema). */
+#include "script/arguments.h"
+
+#include <lauxlib.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const double LONGEST_SECONDS = 1e9;
+
+static bool unit_seconds(const char *unit, double *seconds) {
+  static const struct {
+    const char *name;
+    double seconds;
+  } units[] = {{"", 1}, {"ms", 0.001}, {"s", 1}, {"m", 60}, {"h", 3600}, {"d", 86400}};
+  for (size_t i = 0; i < sizeof units / sizeof units[0]; i++) {
+    if (strcmp(units[i].name, unit) == 0) {
+      *seconds = units[i].seconds;
+      return true;
+    }
+  }
+  return false;
+}
+
+bool argument_duration(lua_State *L, int index, double *seconds) {
+  if (lua_type(L, index) == LUA_TNUMBER) {
+    *seconds = lua_tonumber(L, index);
+  } else if (lua_type(L, index) == LUA_TSTRING) {
+    const char *text = lua_tostring(L, index);
+    char *end;
+    double unit;
+    if (*text < '0' || *text > '9')
+      return false;
+    *seconds = strtod(text, &end);
+    if (!unit_seconds(end, &unit))
+      return false;
+    *seconds *= unit;
+  } else {
+    return false;
+  }
+  if (!(*seconds >= 0))
+    return false;
+  if (*seconds > LONGEST_SECONDS)
+    *seconds = LONGEST_SECONDS;
+  return true;
+}
+
+uint64_t argument_check_ms(lua_State *L, int index) {
+  double seconds = 0;
+  luaL_argcheck(L, argument_duration(L, index, &seconds), index,
+                "a duration: seconds, or a text such as \"500ms\" or \"5m\"");
+  return (uint64_t)ceil(seconds * 1000 - 1e-6);
+}
+
+static bool parse_port(const char *text, int *port) {
+  char *end;
+  if (*text < '0' || *text > '9')
+    return false;
+  long value = strtol(text, &end, 10);
+  *port = (int)value;
+  return *end == '\0' && value >= 1 && value <= 65535;
+}
+
+/* Copies "[::1]" as "::1". */
+static bool copy_host(const char *host, size_t length, char text[ARGUMENT_HOST_SIZE]) {
+  if (length >= 2 && host[0] == '[' && host[length - 1] == ']') {
+    host++;
+    length -= 2;
+  }
+  if (length == 0 || length >= ARGUMENT_HOST_SIZE || memchr(host, '\0', length) != NULL)
+    return false;
+  memcpy(text, host, length);
+  text[length] = '\0';
+  return true;
+}
+
+static bool parse_target(const char *text, size_t length, struct argument_target *target) {
+  if (strncmp(text, "unix:", 5) == 0) {
+    target->port = -1;
+    return length > 5 && copy_host(text, length, target->host);
+  }
+  const char *colon = strrchr(text, ':');
+  if (colon == NULL || !parse_port(colon + 1, &target->port))
+    return false;
+  if (text[0] != '[' && memchr(text, ':', (size_t)(colon - text)) != NULL)
+    return false; /* an IPv6 address, where the port is a guess */
+  return copy_host(text, (size_t)(colon - text), target->host);
+}
+
+static bool read_pair(lua_State *L, int host_index, int port_index, struct argument_target *target) {
+  size_t length;
+  const char *host = lua_type(L, host_index) == LUA_TSTRING ? lua_tolstring(L, host_index, &length) : NULL;
+  if (host != NULL && strncmp(host, "unix:", 5) == 0 && lua_isnil(L, port_index))
+    return parse_target(host, length, target);
+  double port = lua_tonumber(L, port_index);
+  if (host == NULL || !(port >= 1 && port <= 65535) || port != floor(port))
+    return false;
+  target->port = (int)port;
+  return copy_host(host, length, target->host);
+}
+
+void argument_check_target(lua_State *L, int index, int port_index, struct argument_target *target) {
+  bool ok = false;
+  if (port_index != 0 && !lua_isnoneornil(L, port_index)) {
+    ok = read_pair(L, index, port_index, target);
+  } else if (lua_type(L, index) == LUA_TSTRING) {
+    size_t length;
+    const char *text = lua_tolstring(L, index, &length);
+    ok = parse_target(text, length, target);
+  } else if (lua_istable(L, index)) {
+    lua_getfield(L, index, "host");
+    lua_getfield(L, index, "port");
+    ok = read_pair(L, lua_gettop(L) - 1, lua_gettop(L), target);
+    lua_pop(L, 2);
+  }
+  luaL_argcheck(L, ok, index, "where to connect to: \"host:port\", \"unix:/path\", a host and a port from 1 to 65535");
+}

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * moongate.connect: a connection of the script's own, as a socket. */
+#include "connection/connection.h"
+#include "net/dial.h"
+#include "script/arguments.h"
+#include "script/bind_moongate.h"
+#include "script/socket.h"
+#include "script/worker_script.h"
+
+#include <errno.h>
+#include <lauxlib.h>
+#include <stddef.h>
+#include <unistd.h>
+
+enum { DEFAULT_TIMEOUT_MS = 30 * 1000 };
+
+/* A userdata, so that nothing has to free it: the waiting coroutine keeps it. */
+struct connecting {
+  struct script_wait wait;
+  struct script_state *state;
+  struct dial *dial; /* NULL: done */
+  int status, fd;
+};
+
+static int push_result(lua_State *L, void *context) {
+  struct connecting *connecting = context;
+  if (connecting->status == 0) {
+    connecting->status = socket_push_own(connecting->state, L, connecting->fd);
+    if (connecting->status == 0) {
+      connecting->fd = -1;
+      return 1;
+    }
+  }
+  lua_pushnil(L);
+  lua_pushstring(L, socket_error_text(connecting->status));
+  return 2;
+}
+
+static void close_unused(struct connecting *connecting) {
+  if (connecting->fd >= 0)
+    close(connecting->fd);
+  connecting->fd = -1;
+}
+
+static void on_dialled(void *context, int status, int fd, const struct endpoint *peer) {
+  (void)peer;
+  struct connecting *connecting = context;
+  bool waits = connecting->wait.task != NULL;
+  connecting->dial = NULL;
+  connecting->status = status;
+  connecting->fd = fd;
+  if (waits)
+    task_resume_with(&connecting->wait, push_result, connecting);
+}
+
+static void on_cancel(struct script_wait *wait) {
+  struct connecting *connecting = (struct connecting *)(void *)((char *)wait - offsetof(struct connecting, wait));
+  if (connecting->dial != NULL)
+    dial_cancel(connecting->dial);
+  connecting->dial = NULL;
+}
+
+/* A descriptor that found no memory for its socket. */
+static int on_collect(lua_State *L) {
+  struct connecting *connecting = lua_touserdata(L, 1);
+  close_unused(connecting);
+  return 0;
+}
+
+static struct connecting *push_connecting(lua_State *L, struct script_state *state) {
+  struct connecting *connecting = lua_newuserdata(L, sizeof *connecting);
+  *connecting = (struct connecting){.state = state, .fd = -1};
+  if (luaL_newmetatable(L, "moongate.connecting")) {
+    lua_pushcfunction(L, on_collect);
+    lua_setfield(L, -2, "__gc");
+  }
+  lua_setmetatable(L, -2);
+  return connecting;
+}
+
+static uint64_t timeout_of(lua_State *L, int index, const struct script_task *task) {
+  const struct script_run *run = task->run;
+  const struct route *route = run != NULL ? connection_route(run->connection) : NULL;
+  uint64_t ms = route != NULL && route->timeouts.connect != 0 ? route->timeouts.connect : DEFAULT_TIMEOUT_MS;
+  if (lua_isnoneornil(L, index))
+    return ms;
+  luaL_checktype(L, index, LUA_TTABLE);
+  lua_getfield(L, index, "timeout");
+  if (!lua_isnil(L, -1)) {
+    double seconds;
+    luaL_argcheck(L, argument_duration(L, -1, &seconds) && seconds > 0, index,
+                  "options with timeout = a duration above 0");
+    ms = (uint64_t)(seconds * 1000 + 0.5);
+  }
+  lua_pop(L, 1);
+  return ms > 0 ? ms : 1;
+}
+
+int core_connect(lua_State *L) {
+  bool has_port = !lua_isnoneornil(L, 2) && !lua_istable(L, 2);
+  struct argument_target target;
+  argument_check_target(L, 1, has_port ? 2 : 0, &target);
+  struct script_task *task = task_check(L);
+  if (task->state->place->dialer == NULL)
+    return luaL_error(L, "connect is not there in this place");
+  int options = lua_istable(L, 2) ? 2 : 3;
+  uint64_t ms = timeout_of(L, options, task);
+  struct connecting *connecting = push_connecting(L, task->state);
+  connecting->dial = dial_start(task->state->place->dialer, target.host, target.port > 0 ? (uint16_t)target.port : 0,
+                                ms, on_dialled, connecting);
+  if (connecting->dial == NULL)
+    return push_result(L, connecting);
+  return task_wait(L, &connecting->wait, on_cancel);
+}

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The context that handlers and functions of routes get: a fresh table about the connection, and what may be done with
+ * it (context:forward). */
+#include "connection/connection.h"
+#include "script/arguments.h"
+#include "script/worker_script.h"
+
+#include <lauxlib.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char type_name[] = "moongate.context";
+
+/* The run whose context the table at 1 is. Raises for another connection's, and outside of one. */
+static struct script_run *check_run(lua_State *L) {
+  luaL_checktype(L, 1, LUA_TTABLE);
+  struct script_task *task = task_enter(L);
+  struct script_run *run = task->run;
+  char id[CONNECTION_ID_SIZE];
+  lua_getfield(L, 1, "connection_id");
+  const char *name = lua_tostring(L, -1);
+  if (run == NULL || name == NULL || strcmp(name, connection_id(run->connection, id)) != 0)
+    luaL_error(L, "this is the context of another connection: only its own handler may use it");
+  lua_pop(L, 1);
+  return run;
+}
+
+/* context:forward(target) does not return: the task ends, and hooks.c hands the connection on. */
+static int context_forward(lua_State *L) {
+  struct script_run *run = check_run(L);
+  struct argument_target target;
+  argument_check_target(L, 2, 3, &target);
+  struct script_task *task = task_check(L);
+  if (!run->is_handler || task != run->task)
+    return luaL_error(L,
+                      "forward is for the handler itself: call it there, not in a function that the handler spawned");
+  if (run->socket == NULL || !script_run_has_client(run))
+    return luaL_error(L, "can't forward: the handler has closed the client, or ended its sending side");
+  run->forward_host = strdup(target.host);
+  if (run->forward_host == NULL)
+    return luaL_error(L, "out of memory");
+  run->forward_port = target.port;
+  return task_leave(L);
+}
+
+static void push_metatable(lua_State *L) {
+  if (!luaL_newmetatable(L, type_name))
+    return;
+  lua_createtable(L, 0, 1);
+  lua_pushcfunction(L, context_forward);
+  lua_setfield(L, -2, "forward");
+  lua_setfield(L, -2, "__index");
+  lua_pushliteral(L, "moongate.context");
+  lua_setfield(L, -2, "__metatable");
+}
+
+static void set_string(lua_State *L, const char *name, const char *value) {
+  lua_pushstring(L, value);
+  lua_setfield(L, -2, name);
+}
+
+static void set_number(lua_State *L, const char *name, double value) {
+  lua_pushnumber(L, value);
+  lua_setfield(L, -2, name);
+}
+
+void script_push_context(lua_State *L, const struct connection *connection) {
+  const struct route *route = connection_route(connection);
+  char id[CONNECTION_ID_SIZE], client[ADDRESS_TEXT_SIZE];
+  lua_createtable(L, 0, 6);
+  set_string(L, "connection_id", connection_id(connection, id));
+  set_string(L, "client_ip", ip_address_format(&connection->client_address, client));
+  set_number(L, "client_port", connection->client_address.port);
+  set_number(L, "port", connection->port);
+  set_string(L, "route", route != NULL ? route->name : NULL);
+  set_number(L, "time", clock_wall(connection->worker->loop.clock));
+  push_metatable(L);
+  lua_setmetatable(L, -2);
+}

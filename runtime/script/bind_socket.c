@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The socket as Lua sees it: the userdata, and the methods that never wait. Reading, sending, joining and ending are in
+ * files of their own. */
+#include "connection/connection.h"
+#include "script/arguments.h"
+#include "script/socket.h"
+#include "script/worker_script.h"
+
+#include <errno.h>
+#include <lauxlib.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char type_name[] = "moongate.socket";
+
+struct script_socket *socket_check(lua_State *L, int index) {
+  struct script_socket *socket = *(struct script_socket **)luaL_checkudata(L, index, type_name);
+  struct script_task *task = task_running(L);
+  if (socket->run != NULL && (task == NULL || task->run != socket->run))
+    luaL_error(L, "this socket is the client of another connection: only the handler that it was given to may use it");
+  return socket;
+}
+
+static int nil_closed(lua_State *L) {
+  lua_pushnil(L);
+  lua_pushliteral(L, "closed");
+  return 2;
+}
+
+static int on_collect(lua_State *L) {
+  struct script_socket **place = lua_touserdata(L, 1);
+  struct script_socket *socket = *place;
+  if (socket == NULL)
+    return 0;
+  *place = NULL;
+  if (socket->stream != NULL)
+    socket_close(socket);
+  if (socket->is_client && socket->run != NULL)
+    socket->run->socket = NULL;
+  socket->run = NULL;
+  socket_collected(socket);
+  return 0;
+}
+
+static int socket_method_close(lua_State *L) {
+  struct script_socket *socket = socket_check(L, 1);
+  if (socket->stream == NULL)
+    return nil_closed(L);
+  if (socket->piped)
+    return luaL_error(L, "the socket is busy: it is joined to another by pipe()");
+  socket_close(socket);
+  lua_pushinteger(L, 1);
+  return 1;
+}
+
+static int socket_settimeout(lua_State *L) {
+  struct script_socket *socket = socket_check(L, 1);
+  if (lua_isnoneornil(L, 2) || (lua_type(L, 2) == LUA_TNUMBER && lua_tonumber(L, 2) < 0))
+    socket->timeout_ms = SOCKET_NO_TIMEOUT;
+  else
+    socket->timeout_ms = (int64_t)argument_check_ms(L, 2);
+  if (socket->stream == NULL)
+    return nil_closed(L);
+  lua_pushinteger(L, 1);
+  return 1;
+}
+
+static int socket_method_shutdown(lua_State *L) {
+  static const char *const sides[] = {"both", "send", "receive", NULL};
+  struct script_socket *socket = socket_check(L, 1);
+  int side = luaL_checkoption(L, 2, "both", sides);
+  if (socket->stream == NULL)
+    return nil_closed(L);
+  if (socket->piped || (side != 2 && socket->writer.wait.task != NULL))
+    return luaL_error(L, "the socket is busy: another task is sending on it");
+  if (side != 2 && !socket->shut_send) {
+    socket->shut_send = true;
+    int status = stream_shutdown(socket->stream);
+    if (status < 0) {
+      lua_pushnil(L);
+      lua_pushstring(L, socket_error_text(status));
+      return 2;
+    }
+  }
+  if (side != 1) {
+    socket->shut_receive = true;
+    loop_defer(socket->state->place->loop, &socket->wake);
+  }
+  lua_pushinteger(L, 1);
+  return 1;
+}
+
+static int push_endpoint(lua_State *L, const struct endpoint *endpoint) {
+  char text[ENDPOINT_TEXT_SIZE];
+  struct ip_address address;
+  ip_address_from_sockaddr(&address, (const struct sockaddr *)&endpoint->storage);
+  if (!address.is_set) {
+    lua_pushstring(L, endpoint_format(endpoint, text));
+    return 1;
+  }
+  lua_pushstring(L, ip_address_format(&address, text));
+  lua_pushinteger(L, address.port);
+  lua_pushstring(L, ip_address_is_ipv4(&address) ? "inet" : "inet6");
+  return 3;
+}
+
+static int push_name(lua_State *L, int (*name)(int, struct sockaddr *, socklen_t *)) {
+  struct script_socket *socket = socket_check(L, 1);
+  if (socket->stream == NULL)
+    return nil_closed(L);
+  struct endpoint endpoint = {.length = sizeof endpoint.storage};
+  if (name(socket->stream->fd, (struct sockaddr *)&endpoint.storage, &endpoint.length) != 0) {
+    lua_pushnil(L);
+    lua_pushstring(L, socket_error_text(-errno));
+    return 2;
+  }
+  return push_endpoint(L, &endpoint);
+}
+
+static int peer_of(int fd, struct sockaddr *address, socklen_t *length) { return getpeername(fd, address, length); }
+static int self_of(int fd, struct sockaddr *address, socklen_t *length) { return getsockname(fd, address, length); }
+
+/* The client's address is the connection's word: not always the one on the wire. */
+static int socket_getpeername(lua_State *L) {
+  struct script_socket *socket = socket_check(L, 1);
+  if (socket->stream == NULL || socket->run == NULL)
+    return push_name(L, peer_of);
+  const struct ip_address *address = &socket->run->connection->client_address;
+  char text[ADDRESS_TEXT_SIZE];
+  lua_pushstring(L, ip_address_format(address, text));
+  lua_pushinteger(L, address->port);
+  lua_pushstring(L, ip_address_is_ipv4(address) ? "inet" : "inet6");
+  return 3;
+}
+
+static int socket_getsockname(lua_State *L) { return push_name(L, self_of); }
+
+static int socket_tostring(lua_State *L) {
+  struct script_socket *socket = *(struct script_socket **)luaL_checkudata(L, 1, type_name);
+  lua_pushfstring(L, "socket (%s)", socket->stream == NULL ? "closed" : socket->is_client ? "client" : "connected");
+  return 1;
+}
+
+static void push_metatable(lua_State *L) {
+  static const luaL_Reg methods[] = {
+      {"receive", socket_receive},
+      {"receiveany", socket_receiveany},
+      {"peek", socket_peek},
+      {"lines", socket_lines},
+      {"send", socket_send},
+      {"pipe", socket_pipe},
+      {"settimeout", socket_settimeout},
+      {"shutdown", socket_method_shutdown},
+      {"getpeername", socket_getpeername},
+      {"getsockname", socket_getsockname},
+      {"close", socket_method_close},
+      {NULL, NULL},
+  };
+  if (!luaL_newmetatable(L, type_name))
+    return;
+  lua_newtable(L);
+  luaL_register(L, NULL, methods);
+  lua_setfield(L, -2, "__index");
+  lua_pushcfunction(L, on_collect);
+  lua_setfield(L, -2, "__gc");
+  lua_pushcfunction(L, socket_tostring);
+  lua_setfield(L, -2, "__tostring");
+  lua_pushliteral(L, "moongate.socket");
+  lua_setfield(L, -2, "__metatable");
+}
+
+/* Pushes the userdata, empty; everything that may raise is over then. */
+static struct script_socket **push_userdata(lua_State *L) {
+  struct script_socket **place = lua_newuserdata(L, sizeof *place);
+  *place = NULL;
+  push_metatable(L);
+  lua_setmetatable(L, -2);
+  return place;
+}
+
+int socket_push_own(struct script_state *state, lua_State *L, int fd) {
+  struct script_socket **place = push_userdata(L);
+  struct script_socket *socket = calloc(1, sizeof *socket + sizeof socket->own[0]);
+  int status =
+      socket != NULL ? stream_open(socket->own, state->place->loop, fd, &socket->tally, STREAM_WRITABLE) : -ENOMEM;
+  if (status != 0) {
+    free(socket);
+    lua_pop(L, 1);
+    return status;
+  }
+  socket->stream = socket->own;
+  socket_prepare(socket, state);
+  *place = socket;
+  return 0;
+}
+
+int script_push_socket(struct script_state *state, lua_State *L, int fd) { return socket_push_own(state, L, fd); }
+
+struct script_socket *socket_push_client(struct script_state *state, lua_State *L, struct script_run *run,
+                                         struct stream *client) {
+  struct script_socket **place = push_userdata(L);
+  struct script_socket *socket = calloc(1, sizeof *socket);
+  if (socket == NULL) {
+    lua_pop(L, 1);
+    return NULL;
+  }
+  socket->is_client = true;
+  socket->run = run;
+  socket->stream = client;
+  socket_prepare(socket, state);
+  *place = socket;
+  return socket;
+}

@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * From the corridor into Lua and back: starting handlers and functions, what becomes of them, and their end. Errors are
+ * logged and counted here, where the route and the client are known. */
+#include "connection/connection.h"
+#include "script/socket.h"
+#include "script/worker_script.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <lauxlib.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void on_freeing(struct deferred *deferred) {
+  struct script_run *run = (struct script_run *)(void *)((char *)deferred - offsetof(struct script_run, freeing));
+  free(run->forward_host);
+  free(run);
+}
+
+/* Nothing of the run calls back any more, and the connection has its stream back. */
+static int finish_run(struct script_run *run, bool give_back) {
+  int status = 0;
+  if (run->task != NULL)
+    task_cancel(run->task, true);
+  run->task = NULL;
+  LIST_FOREACH(node, &run->tasks) { task_cancel(LIST_OWNER(node, struct script_task, family), true); }
+  if (run->socket != NULL)
+    status = socket_detach(run->socket, give_back);
+  run->socket = NULL;
+  run->connection->script = NULL;
+  loop_defer(run->worker->place.loop, &run->freeing);
+  return status;
+}
+
+void script_count_failure(const struct connection *connection) {
+  struct metrics_shard *metrics = connection->worker->metrics;
+  const struct route *route = connection_route(connection);
+  struct route_stats *stats = connection->stats;
+  metrics->worker.errors[ERROR_HANDLER]++;
+  if (stats == NULL && route != NULL) /* a `when`: it is a candidate's error */
+    stats = metrics_shard_route(metrics, route->stats);
+  if (stats != NULL)
+    stats->handler_errors++;
+}
+
+static void report_failure(const struct script_run *run, enum task_end end, lua_State *coroutine) {
+  const struct connection *connection = run->connection;
+  const struct route *route = connection_route(connection);
+  char id[CONNECTION_ID_SIZE], client[ADDRESS_TEXT_SIZE];
+  const char *message = lua_gettop(coroutine) > 0 ? lua_tostring(coroutine, -1) : NULL;
+  script_count_failure(connection);
+  LOG(connection->worker->log, LOG_ERROR, end == TASK_STOPPED ? "a function was stopped" : "a function raised an error",
+      LOG_STRING("route", route != NULL ? route->name : NULL), LOG_STRING("file", route != NULL ? route->file : NULL),
+      LOG_STRING("function", route != NULL ? route->script->functions[run->slot].field : NULL),
+      LOG_STRING("connection", connection_id(connection, id)),
+      LOG_STRING("client", ip_address_format(&connection->client_address, client)),
+      LOG_STRING("error", message != NULL ? message : "not enough memory"));
+}
+
+/* Why the client's side ends, when the handler is done with it: perhaps the client had ended it before. */
+static enum close_reason client_reason(const struct script_run *run, enum task_end end) {
+  if (end == TASK_STOPPED)
+    return CLOSE_SCRIPT_TIME;
+  if (end == TASK_RAISED)
+    return CLOSE_HANDLER_ERROR;
+  if (run->socket != NULL && run->socket->failure != NULL)
+    return CLOSE_RESET;
+  return run->socket != NULL && run->socket->ended ? CLOSE_ENDED : CLOSE_CLOSED;
+}
+
+static void on_handler_ended(void *context, enum task_end end, lua_State *coroutine) {
+  struct script_run *run = context;
+  struct connection *connection = run->connection;
+  enum close_reason reason = client_reason(run, end);
+  run->task = NULL;
+  if (end == TASK_RAISED || end == TASK_STOPPED)
+    report_failure(run, end, coroutine);
+  char *host = run->forward_host;
+  if (host == NULL && run->socket != NULL && run->socket->ended)
+    connection->ended |= 1 << PIPE_CLIENT;
+  int port = run->forward_port;
+  run->forward_host = NULL;
+  if (finish_run(run, host != NULL) != 0)
+    reason = CLOSE_NO_MEMORY;
+  else if (host != NULL) {
+    connection_forward(connection, host, port);
+    return;
+  }
+  free(host);
+  connection_handler_ended(connection, reason);
+}
+
+/* What the function returned, as the corridor takes it. NULL without memory. */
+static struct function_answer *read_answer(enum task_end end, lua_State *coroutine) {
+  struct function_answer *answer = calloc(1, sizeof *answer);
+  if (answer == NULL)
+    return NULL;
+  if (end != TASK_RETURNED) {
+    answer->kind = end == TASK_STOPPED ? ANSWER_STOPPED : ANSWER_ERROR;
+    return answer;
+  }
+  int count = lua_gettop(coroutine);
+  answer->kind = count == 0 ? ANSWER_NONE : ANSWER_VALUES;
+  answer->truthy = count > 0 && lua_toboolean(coroutine, 1);
+  for (int i = 1; i <= count && !answer->has_number; i++) {
+    if (lua_type(coroutine, i) == LUA_TNUMBER) {
+      answer->number = lua_tonumber(coroutine, i);
+      answer->has_number = true;
+    }
+  }
+  if (count > 0 && lua_type(coroutine, 1) == LUA_TSTRING) {
+    answer->string = strdup(lua_tostring(coroutine, 1));
+    if (answer->string == NULL)
+      answer->kind = ANSWER_ERROR;
+  }
+  return answer;
+}
+
+static void on_function_ended(void *context, enum task_end end, lua_State *coroutine) {
+  struct script_run *run = context;
+  struct connection *connection = run->connection;
+  run->task = NULL;
+  if (end == TASK_RAISED || end == TASK_STOPPED)
+    report_failure(run, end, coroutine);
+  struct function_answer *answer = read_answer(end, coroutine);
+  finish_run(run, false);
+  if (answer == NULL)
+    connection_close(connection, PIPE_CLIENT, CLOSE_NO_MEMORY);
+  else
+    connection_function_answered(connection, answer);
+}
+
+bool script_run_has_client(const struct script_run *run) {
+  return run->socket != NULL && run->socket->stream != NULL && !run->socket->shut_send && !run->socket->piped;
+}
+
+struct preparation {
+  struct script_run *run;
+  struct script_version *version;
+  unsigned worker;
+};
+
+/* Runs protected: makes the task, with its arguments. */
+static int prepare(lua_State *L) {
+  struct preparation *preparation = lua_touserdata(L, 1);
+  struct script_run *run = preparation->run;
+  script_version_push(preparation->version, preparation->worker, run->slot, L);
+  if (run->is_handler) {
+    run->socket = socket_push_client(run->state, L, run, &run->connection->client);
+    if (run->socket == NULL)
+      return 0;
+  }
+  script_push_context(L, run->connection); /* function, [socket,] context */
+  run->task =
+      task_new(run->state, L, run->is_handler ? 2 : 1, run->is_handler ? on_handler_ended : on_function_ended, run);
+  return 0;
+}
+
+static int start(struct connection *connection, int slot, bool is_handler) {
+  struct script_worker *script = connection->worker->script;
+  const struct route *route = connection_route(connection);
+  assert(connection->script == NULL && route != NULL);
+  unsigned number = connection->worker->number;
+  struct script_state *state = script != NULL ? script_version_state(route->script, number) : NULL;
+  if (state == NULL || state->place == NULL)
+    return -ESTALE;
+  struct script_run *run = calloc(1, sizeof *run);
+  if (run == NULL)
+    return -ENOMEM;
+  run->connection = connection;
+  run->worker = script;
+  run->state = state;
+  run->is_handler = is_handler;
+  run->slot = slot;
+  run->freeing.run = on_freeing;
+  list_init(&run->tasks);
+  struct preparation preparation = {run, route->script, number};
+  connection->script = run;
+  int status = script_protect(state, prepare, &preparation);
+  if (status != 0 || run->task == NULL) {
+    finish_run(run, false);
+    return status != 0 ? status : -ENOMEM;
+  }
+  run->task->run = run;
+  task_start(run->task);
+  return 0;
+}
+
+static int handler_start(struct connection *connection) {
+  return start(connection, connection_route(connection)->handler_function, true);
+}
+
+static int function_call(struct connection *connection, int slot) { return start(connection, slot, false); }
+
+static void cancel(struct connection *connection) {
+  struct script_run *run = connection->script;
+  if (run != NULL)
+    finish_run(run, false);
+}
+
+const struct script_hooks script_worker_hooks = {handler_start, function_call, cancel};

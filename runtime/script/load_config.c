@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The config: found, run, checked by lua/moongate/schema/config.lua, and put into C. */
+#include "script/load_private.h"
+
+#include <errno.h>
+#include <lauxlib.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* What the config itself may use, before it has said what files may. */
+enum { CONFIG_TIME_MS = 1000, CONFIG_MEMORY = 256 * 1024 * 1024, MAX_CPUS = 4096 };
+
+struct config_load {
+  const struct loader *loader;
+  const struct config_overrides *overrides;
+  struct config *config;
+  char *directory;
+  struct source source;       /* no path: there is no file */
+  struct script_state *state; /* NULL likewise */
+  struct fault_list *faults;
+  int status;
+};
+
+static const char *file_name(const struct config_load *load) {
+  return load->source.path ? load->source.path : "moongate.lua";
+}
+
+static int add_fault(struct config_load *load, const struct error *error) {
+  int status = fault_list_add(load->faults, file_name(load), 0, NULL, error->place, error->message);
+  return status < 0 ? status : -EINVAL;
+}
+
+static int count_cpus(void) {
+  int count = 0;
+  size_t size = CPU_ALLOC_SIZE(MAX_CPUS);
+  cpu_set_t *cpus = CPU_ALLOC(MAX_CPUS);
+  if (cpus && sched_getaffinity(0, size, cpus) == 0)
+    count = CPU_COUNT_S(size, cpus);
+  CPU_FREE(cpus);
+  return count > 0 ? count : 1;
+}
+
+static void push_environment(lua_State *L, const struct config_load *load) {
+  static const char *const variables[] = {"XDG_RUNTIME_DIR", "XDG_STATE_HOME", "HOME"};
+  lua_newtable(L);
+  lua_pushstring(L, load->directory);
+  lua_setfield(L, -2, "directory");
+  lua_pushinteger(L, count_cpus());
+  lua_setfield(L, -2, "cpus");
+  lua_pushboolean(L, geteuid() == 0);
+  lua_setfield(L, -2, "root");
+  lua_newtable(L);
+  for (size_t i = 0; i < sizeof variables / sizeof variables[0]; i++) {
+    lua_pushstring(L, getenv(variables[i]));
+    lua_setfield(L, -2, variables[i]);
+  }
+  lua_setfield(L, -2, "variables");
+}
+
+/* Below, `t` is the absolute index of a table; all raise without memory. */
+
+static int table_at(lua_State *L, int t, const char *key) {
+  lua_getfield(L, t, key);
+  luaL_checktype(L, -1, LUA_TTABLE);
+  return lua_gettop(L);
+}
+
+static void copy_string(lua_State *L, int t, const char *key, char **copy) {
+  lua_getfield(L, t, key);
+  if (lua_isstring(L, -1) && !(*copy = strdup(lua_tostring(L, -1))))
+    luaL_error(L, "not enough memory");
+  lua_pop(L, 1);
+}
+
+static uint64_t integer(lua_State *L, int t, const char *key) {
+  lua_getfield(L, t, key);
+  uint64_t value = (uint64_t)lua_tonumber(L, -1);
+  lua_pop(L, 1);
+  return value;
+}
+
+static bool boolean(lua_State *L, int t, const char *key) {
+  lua_getfield(L, t, key);
+  bool value = lua_toboolean(L, -1);
+  lua_pop(L, 1);
+  return value;
+}
+
+static int word(lua_State *L, int t, const char *key, const char *const *words) {
+  lua_getfield(L, t, key);
+  int value = luaL_checkoption(L, -1, NULL, words);
+  lua_pop(L, 1);
+  return value;
+}
+
+static void read_log(lua_State *L, int t, struct config *config) {
+  static const char *const levels[] = {"debug", "info", "warn", "error", "off", NULL};
+  static const char *const formats[] = {"logfmt", "json", NULL};
+  int fields = table_at(L, t, "log");
+  config->log_level = (enum log_level)word(L, fields, "level", levels);
+  config->log_format = (enum log_format)word(L, fields, "format", formats);
+  config->settings.access_log = boolean(L, fields, "access");
+  lua_settop(L, fields - 1);
+}
+
+static void read_settings(lua_State *L, int t, struct config *config) {
+  struct worker_settings *settings = &config->settings;
+  int fields = table_at(L, t, "tcp");
+  settings->tcp = (struct tcp_options){
+      .no_delay = boolean(L, fields, "no_delay"),
+      .keep_alive = boolean(L, fields, "keep_alive"),
+      .probe_after_s = (int)(integer(L, fields, "probe_after") / 1000),
+      .probe_interval_s = (int)(integer(L, fields, "probe_interval") / 1000),
+      .probes = (int)integer(L, fields, "probes"),
+  };
+  fields = table_at(L, t, "dns");
+  copy_string(L, fields, "servers", &config->dns_servers);
+  settings->dns = (struct resolver_options){
+      .servers = config->dns_servers,
+      .timeout_ms = (uint32_t)integer(L, fields, "timeout"),
+      .tries = (uint32_t)integer(L, fields, "tries"),
+      .cache_entries = (uint32_t)integer(L, fields, "cache"),
+      .negative_ttl_s = 5,
+      .max_ttl_s = 3600,
+  };
+  fields = table_at(L, t, "limits");
+  settings->script_time_ms = integer(L, fields, "script_time");
+  settings->script_memory = integer(L, fields, "script_memory");
+  unsigned pipes = (unsigned)integer(L, fields, "splice_pipes");
+  settings->splice_pipes = pipes > 0 && pipes < config->workers ? 1 : pipes / config->workers;
+  lua_settop(L, fields - 3);
+}
+
+static void read_jit_files(lua_State *L, int t, struct config *config) {
+  int script = table_at(L, t, "script"), files = table_at(L, script, "jit");
+  size_t count = lua_objlen(L, files);
+  if (count > 0 && !(config->jit_files = calloc(count, sizeof *config->jit_files)))
+    luaL_error(L, "not enough memory");
+  for (size_t i = 0; i < count; i++) {
+    lua_rawgeti(L, files, (int)i + 1);
+    if (!(config->jit_files[i] = strdup(lua_tostring(L, -1))))
+      luaL_error(L, "not enough memory");
+    config->jit_file_count = i + 1;
+    lua_pop(L, 1);
+  }
+  lua_settop(L, script - 1);
+}
+
+static void read_config(lua_State *L, int t, const struct config_load *load) {
+  struct config *config = load->config;
+  copy_string(L, t, "routes", &config->routes);
+  copy_string(L, t, "control", &config->control);
+  copy_string(L, t, "state", &config->state);
+  config->workers = load->overrides->workers > 0 ? load->overrides->workers : (unsigned)integer(L, t, "workers");
+  int admin = table_at(L, t, "admin");
+  copy_string(L, admin, "listen", &config->admin_listen);
+  copy_string(L, admin, "token", &config->admin_token);
+  lua_settop(L, admin - 1);
+  read_log(L, t, config);
+  compile_timeouts(L, t, &config->timeouts);
+  read_settings(L, t, config);
+  read_jit_files(L, t, config);
+}
+
+/* Checks the value on top of `L`, of the trusted state. */
+static int check(struct config_load *load, lua_State *L) {
+  struct error error;
+  int value = lua_gettop(L);
+  int status = loader_push_check(load->loader, L, "moongate.schema.config", &error);
+  if (status == 0) {
+    lua_pushvalue(L, value);
+    push_environment(L, load);
+    status = script_call(load->loader->trusted, L, 2, 1, &error); /* [value, result] */
+  }
+  if (status < 0)
+    return add_fault(load, &error);
+  int result = lua_gettop(L), faults = table_at(L, result, "faults");
+  fault_list_add_from(load->faults, file_name(load), L, faults);
+  if (lua_objlen(L, faults) > 0)
+    return -EINVAL;
+  fault_list_add_from(&load->config->warnings, file_name(load), L, table_at(L, result, "warnings"));
+  read_config(L, table_at(L, result, "config"), load);
+  return 0;
+}
+
+static int check_copy(lua_State *L) {
+  struct config_load *load = lua_touserdata(L, 1);
+  struct error error = {0};
+  if (!load->state)
+    lua_pushnil(L);
+  else if (transfer_value(load->state->L, -1, L, &error) < 0) {
+    load->status = add_fault(load, &error);
+    return 0;
+  }
+  if (load->state && lua_isnil(L, -1)) {
+    error_set(&error, EINVAL, "the file returns nothing: it ends with: return { … }");
+    load->status = add_fault(load, &error);
+    return 0;
+  }
+  load->status = check(load, L);
+  return 0;
+}
+
+/* In the state of the config's file. */
+static int run_file(lua_State *L) {
+  struct config_load *load = lua_touserdata(L, 1);
+  luaL_checkstack(L, 96, "not enough memory");
+  load->status = source_run(&load->source, load->state, L, load->loader->log, load->faults);
+  if (load->status == 0) {
+    int status = script_protect(load->loader->trusted, check_copy, load);
+    load->status = status < 0 ? status : load->status;
+  }
+  return 0;
+}
+
+static int find_file(struct config_load *load) {
+  const char *path = load->overrides->config;
+  if (!path && access("moongate.lua", F_OK) == 0)
+    path = "moongate.lua";
+  load->directory = path ? path_directory(path) : strdup(".");
+  if (!load->directory)
+    return -ENOMEM;
+  if (!path)
+    return 0;
+  struct error error;
+  if (source_read(&load->source, path, &error) < 0) {
+    int status = fault_list_add(load->faults, path, 0, NULL, NULL, error.message);
+    return status < 0 ? status : -EINVAL;
+  }
+  load->config->settings.script_time_ms = CONFIG_TIME_MS;
+  load->config->settings.script_memory = CONFIG_MEMORY;
+  load->state = loader_user_state(load->loader, load->config, load->directory, false, &error);
+  if (!load->state)
+    return add_fault(load, &error);
+  return (load->config->path = strdup(path)) ? 0 : -ENOMEM;
+}
+
+int loader_read_config(struct loader *loader, const struct config_overrides *overrides, struct config *config,
+                       struct fault_list *faults) {
+  *config = (struct config){0};
+  struct config_load load = {.loader = loader, .overrides = overrides, .config = config, .faults = faults};
+  int status = find_file(&load);
+  if (status == 0) {
+    status =
+        load.state ? script_protect(load.state, run_file, &load) : script_protect(loader->trusted, check_copy, &load);
+    if (status == 0)
+      status = load.status;
+  }
+  if (status == 0 && overrides->routes) {
+    free(config->routes);
+    config->routes = strdup(overrides->routes);
+    status = config->routes ? 0 : -ENOMEM;
+  }
+  if (status < 0) {
+    if (status == -ENOMEM && faults->count == 0)
+      fault_list_add(faults, file_name(&load), 0, NULL, NULL, "not enough memory to load it");
+    config_clear(config);
+  }
+  if (load.state)
+    script_state_unref(load.state);
+  source_clear(&load.source);
+  free(load.directory);
+  return status;
+}
+
+void config_clear(struct config *config) {
+  free(config->path);
+  free(config->routes);
+  free(config->control);
+  free(config->state);
+  free(config->admin_listen);
+  free(config->admin_token);
+  free(config->dns_servers);
+  for (size_t i = 0; i < config->jit_file_count; i++)
+    free(config->jit_files[i]);
+  free(config->jit_files);
+  fault_list_clear(&config->warnings);
+  *config = (struct config){0};
+}

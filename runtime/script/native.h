@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What the control thread's Lua finds as "moongate.native", and how its tasks are begun from rooms that know no lua.h:
+ * what the module's functions do is handed down as a table of plain C functions. */
+#pragma once
+
+#include "core/error.h"
+#include "script/value.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct script_host;
+struct script_options;
+struct script_place;
+
+/* A function of the module that is being waited for. */
+struct native_call;
+
+/* The one answer of a call, from the control thread, within the function or later; takes over `value` (NULL or not
+ * whole: the caller in Lua gets an error, out of memory). The call is gone then. Last thing in an event, since it runs
+ * Lua. */
+void native_call_answer(struct native_call *call, struct value *value);
+
+/* What the command line gave; NULL and 0: not given. */
+struct native_settings {
+  const char *config;
+  const char *routes;
+  const char *control;
+  unsigned workers;
+  bool strict;
+};
+
+/* `context` is native_module's. `settings` and its strings are valid during the call only. */
+struct native_ops {
+  /* native.check{config=, routes=, workers=}: may block. The caller frees the value. */
+  struct value *(*check)(void *context, const struct native_settings *settings);
+  /* native.run{config=, routes=, workers=, strict=, control=}: answers with the exit status when it has stopped. */
+  void (*run)(void *context, const struct native_settings *settings, struct native_call *call);
+  /* native.snapshot(): answers with the sums of all workers. */
+  void (*snapshot)(void *context, struct native_call *call);
+  /* native.status() and native.defaults() */
+  struct value *(*status)(void *context);
+  struct value *(*defaults)(void *context);
+};
+
+/* Who answers. */
+struct native_module {
+  const struct native_ops *ops;
+  void *context;
+};
+
+/* As script_host_init(); `module` outlives the host. */
+int native_host_init(struct script_host *host, const struct script_place *place, const struct script_options *options,
+                     struct native_module *module, struct error *error);
+
+/* A task that was begun from C; embedded, and kept by its owner until on_ended, or until the host is gone (which calls
+ * nobody). */
+struct native_task {
+  /* `status` is the number that it returned (0 when it returned none), or -1 with what it raised in `message`, or -1
+   * and NULL when it was cancelled. The record may be freed in it. */
+  void (*on_ended)(struct native_task *task, int status, const char *message);
+  size_t count; /* until it has started: its arguments */
+  char *const *words;
+  const char *word;
+  int fd;
+};
+
+/* Runs require(module)[name](words…) as a task. 0; or a negative errno and `error`: then on_ended is not called. It may
+ * be called before this returns 0. */
+int native_start_words(struct script_host *host, struct native_task *task, const char *module, const char *name,
+                       size_t count, char *const *words, struct error *error);
+
+/* Runs require(module)[name](socket, word) as a task on the connected descriptor, which is the task's when this returns
+ * 0, and closed otherwise. */
+int native_start_socket(struct script_host *host, struct native_task *task, const char *module, const char *name,
+                        int fd, const char *word, struct error *error);

@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What a new state has in it: Lua's own libraries, as many as its kind may have, and the search for modules that
+ * `require` is made of: the embedded library, then C modules of this folder, then the user's modules. What user code
+ * may not reach is taken away, and the rest of the sandbox set up, by lua/moongate/sandbox.lua. */
+#include "script/bind.h"
+#include "script/embedded.h"
+#include "script/state.h"
+#include "script/state_private.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <lauxlib.h>
+#include <luajit.h>
+#include <lualib.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { PATH_SIZE = 4096, MODULE_MAX_BYTES = 16 * 1024 * 1024 };
+
+/* C modules that `require` finds besides the Lua library. */
+static const struct luaL_Reg natives[] = {
+    {"moongate.http_parser", luaopen_moongate_http_parser},
+};
+
+/* Those of user states. jit and ffi are never opened there, and without jit nothing is ever compiled. */
+static const struct luaL_Reg user_libraries[] = {
+    {"", luaopen_base},
+    {LUA_LOADLIBNAME, luaopen_package},
+    {LUA_TABLIBNAME, luaopen_table},
+    {LUA_IOLIBNAME, luaopen_io},
+    {LUA_OSLIBNAME, luaopen_os},
+    {LUA_STRLIBNAME, luaopen_string},
+    {LUA_MATHLIBNAME, luaopen_math},
+    {LUA_DBLIBNAME, luaopen_debug},
+    {LUA_BITLIBNAME, luaopen_bit},
+};
+
+static void open_user_libraries(lua_State *L, bool jit) {
+  for (size_t i = 0; i < sizeof user_libraries / sizeof user_libraries[0]; i++) {
+    lua_pushcfunction(L, user_libraries[i].func);
+    lua_pushstring(L, user_libraries[i].name);
+    lua_call(L, 1, 0);
+  }
+  if (jit) {
+    lua_pushcfunction(L, luaopen_jit);
+    lua_pushstring(L, LUA_JITLIBNAME);
+    lua_call(L, 1, 0);
+  }
+  luaJIT_setmode(L, 0, LUAJIT_MODE_ENGINE | (jit ? LUAJIT_MODE_ON : LUAJIT_MODE_OFF));
+}
+
+/* Pushes the contents of a regular file. False, and nothing pushed, with errno. */
+static bool push_file(lua_State *L, const char *path) {
+  int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (fd < 0)
+    return false;
+  struct stat status;
+  int failure = 0;
+  char *bytes = NULL;
+  size_t size = 0;
+  if (fstat(fd, &status) != 0)
+    failure = errno;
+  else if (!S_ISREG(status.st_mode))
+    failure = ENOENT;
+  else if (status.st_size > MODULE_MAX_BYTES)
+    failure = EFBIG;
+  else if ((bytes = malloc((size_t)status.st_size + 1)) == NULL)
+    failure = ENOMEM;
+  while (failure == 0 && size < (size_t)status.st_size) {
+    ssize_t count = read(fd, bytes + size, (size_t)status.st_size - size);
+    if (count < 0)
+      failure = errno;
+    if (count <= 0)
+      break;
+    size += (size_t)count;
+  }
+  close(fd);
+  if (failure == 0)
+    lua_pushlstring(L, bytes, size);
+  free(bytes);
+  errno = failure;
+  return failure == 0;
+}
+
+/* "a.b" as "a/b"; false for names that are no module's. */
+static bool module_path(const char *name, char *path, size_t size) {
+  size_t length = strlen(name);
+  if (length == 0 || length >= size || name[0] == '.' || strstr(name, "..") != NULL || strpbrk(name, "/\\") != NULL)
+    return false;
+  for (size_t i = 0; i <= length; i++)
+    path[i] = name[i] == '.' ? '/' : name[i];
+  return true;
+}
+
+/* Pushes the chunk of `directory`/`module`.lua or …/init.lua, or returns false. Raises on errors in it. Messages name
+ * it with the directory, unless it is the library's. */
+static bool load_from(lua_State *L, const char *directory, const char *module, bool library) {
+  for (int i = 0; i < 2; i++) {
+    char path[PATH_SIZE], name[PATH_SIZE + 1];
+    name[0] = '@';
+    int length = i == 0 ? snprintf(path, sizeof path, "%s/%s.lua", directory, module)
+                        : snprintf(path, sizeof path, "%s/%s/init.lua", directory, module);
+    if (length < 0 || (size_t)length >= sizeof path)
+      continue;
+    if (!push_file(L, path)) {
+      if (errno != ENOENT && errno != ENOTDIR)
+        luaL_error(L, "%s: %s", path, strerror(errno));
+      continue;
+    }
+    snprintf(name + 1, sizeof name - 1, "%s", path + (library ? strlen(directory) + 1 : 0));
+    size_t size;
+    const char *text = lua_tolstring(L, -1, &size);
+    if (size > 0 && text[0] == '\x1b')
+      luaL_error(L, "%s is bytecode, and only text is loaded: put the source there", path);
+    if (luaL_loadbufferx(L, text, size, name, "t") != 0)
+      lua_error(L);
+    lua_remove(L, -2);
+    return true;
+  }
+  return false;
+}
+
+static bool load_embedded(lua_State *L, const char *name) {
+  for (size_t i = 0; i < embedded_lua_count; i++) {
+    if (strcmp(embedded_lua[i].name, name) != 0)
+      continue;
+    if (luaL_loadbufferx(L, (const char *)embedded_lua[i].bytes, embedded_lua[i].size, name, "b") != 0)
+      lua_error(L);
+    return true;
+  }
+  return false;
+}
+
+static bool load_library(lua_State *L, const struct script_state *state, const char *name) {
+  char path[PATH_SIZE];
+  if (strncmp(name, "moongate", 8) != 0 || (name[8] != '\0' && name[8] != '.') || !module_path(name, path, sizeof path))
+    return false;
+  if (state->options.library != NULL)
+    return load_from(L, state->options.library, path, true);
+  return load_embedded(L, name);
+}
+
+/* core.search(name): the module's chunk and "library", "native" or "user"; nil when there is none. Raises on errors in
+ * it. */
+static int search(lua_State *L) {
+  const struct script_state *state = script_state_of(L);
+  const char *name = luaL_checkstring(L, 1);
+  char path[PATH_SIZE];
+  if (load_library(L, state, name)) {
+    lua_pushliteral(L, "library");
+    return 2;
+  }
+  for (size_t i = 0; i < sizeof natives / sizeof natives[0]; i++) {
+    if (strcmp(natives[i].name, name) == 0) {
+      lua_pushcfunction(L, natives[i].func);
+      lua_pushliteral(L, "native");
+      return 2;
+    }
+  }
+  if (state->options.module_path != NULL && module_path(name, path, sizeof path) &&
+      load_from(L, state->options.module_path, path, false)) {
+    lua_pushliteral(L, "user");
+    return 2;
+  }
+  lua_pushnil(L);
+  return 1;
+}
+
+int script_open_libraries(lua_State *L) {
+  struct script_state *state = lua_touserdata(L, 1);
+  if (state->options.trusted)
+    luaL_openlibs(L);
+  else
+    open_user_libraries(L, state->options.jit);
+  if (!load_library(L, state, "moongate.sandbox"))
+    return luaL_error(L, "the library has no moongate.sandbox: is MOONGATE_LUA set to the lua/ of another version?");
+  lua_pushliteral(L, "moongate.sandbox");
+  script_push_core(L);
+  lua_pushcfunction(L, search);
+  lua_setfield(L, -2, "search");
+  lua_pushboolean(L, state->options.trusted);
+  lua_setfield(L, -2, "trusted");
+  lua_pushstring(L, state->options.module_path);
+  lua_setfield(L, -2, "module_path");
+  lua_call(L, 2, 0);
+  return 0;
+}

@@ -1,0 +1,299 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Resuming, waiting, ending. A task that waits has yielded the sentinel, and whatever its waiting call had on its stack
+ * stays there as yielded values, so that nothing it needs is collected. Memory that runs out outside of a coroutine
+ * would end the process, hence the protected pushes. */
+#include "script/scheduler.h"
+#include "script/state_private.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <lauxlib.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { MOST_TURNS = 100 };
+
+/* What a wait yields: an address that user code never gets hold of. */
+static const char wait_sentinel;
+
+static void *sentinel(void) { return (void *)(uintptr_t)&wait_sentinel; }
+
+/* moongate.core.waiting, for the coroutine functions of lua/moongate/sandbox.lua. */
+void task_push_sentinel(lua_State *L) { lua_pushlightuserdata(L, sentinel()); }
+
+static void on_reap(struct deferred *deferred) {
+  task_free((struct script_task *)(void *)((char *)deferred - offsetof(struct script_task, reap)));
+}
+
+static void unlink_task(struct script_task *task) {
+  *task->link = task->next;
+  if (task->next != NULL)
+    task->next->link = task->link;
+}
+
+static void drop_wait(struct script_task *task) {
+  struct script_wait *wait = task->wait;
+  if (wait == NULL)
+    return;
+  task->wait = NULL;
+  wait->task = NULL;
+  if (wait->cancel != NULL)
+    wait->cancel(wait);
+}
+
+void task_free(struct script_task *task) {
+  struct script_state *state = task->state;
+  assert(state->running != task);
+  task->over = true;
+  drop_wait(task);
+  if (state->place != NULL) {
+    loop_undefer(state->place->loop, &task->reap);
+    loop_undefer(state->place->loop, &task->starting);
+  }
+  list_remove(&task->family);
+  unlink_task(task);
+  luaL_unref(state->L, LUA_REGISTRYINDEX, task->reference);
+  if (task->starved)
+    script_state_relieve(state); /* of what it had got hold of */
+  free(task);
+  script_state_unref(state);
+}
+
+static void on_starting(struct deferred *deferred) {
+  task_start((struct script_task *)(void *)((char *)deferred - offsetof(struct script_task, starting)));
+}
+
+struct script_task *task_new(struct script_state *state, lua_State *from, int arguments, task_ended_fn *on_ended,
+                             void *context) {
+  assert(state->place != NULL);
+  int first = lua_gettop(from) - arguments;
+  lua_State *coroutine = lua_newthread(from);
+  lua_insert(from, first);
+  if (!lua_checkstack(coroutine, arguments + LUA_MINSTACK))
+    luaL_error(from, "too many arguments");
+  lua_xmove(from, coroutine, arguments + 1);
+  int reference = luaL_ref(from, LUA_REGISTRYINDEX);
+  struct script_task *task = calloc(1, sizeof *task);
+  if (task == NULL) {
+    luaL_unref(from, LUA_REGISTRYINDEX, reference);
+    return NULL;
+  }
+  task->state = state;
+  state->references++;
+  task->coroutine = coroutine;
+  task->reference = reference;
+  task->on_ended = on_ended;
+  task->context = context;
+  task->reap.run = on_reap;
+  task->starting.run = on_starting;
+  list_init(&task->family);
+  task->next = state->tasks;
+  task->link = &state->tasks;
+  if (task->next != NULL)
+    task->next->link = &task->next;
+  state->tasks = task;
+  return task;
+}
+
+static void end_task(struct script_task *task, enum task_end end) {
+  assert(!task->over);
+  task->over = true;
+  drop_wait(task); /* of a coroutine of its own that it left waiting */
+  list_remove(&task->family);
+  loop_undefer(task->state->place->loop, &task->starting);
+  loop_defer(task->state->place->loop, &task->reap);
+  if (task->on_ended != NULL)
+    task->on_ended(task->context, end, task->coroutine);
+}
+
+struct failure {
+  struct script_task *task;
+  const char *message; /* NULL: what is on top of the coroutine */
+  bool traceback;
+};
+
+/* On the main coroutine: makes the message, and moves it to the top of the task's. */
+static int make_message(lua_State *L) {
+  struct failure *failure = lua_touserdata(L, 1);
+  lua_State *coroutine = failure->task->coroutine;
+  if (failure->message != NULL)
+    lua_pushstring(L, failure->message);
+  else if (lua_gettop(coroutine) > 0)
+    lua_xmove(coroutine, L, 1);
+  else
+    lua_pushnil(L);
+  if (failure->traceback)
+    script_add_traceback(L, coroutine);
+  lua_settop(coroutine, 0);
+  lua_xmove(L, coroutine, 1);
+  return 0;
+}
+
+/* The task has failed; sees to it that a string is on top of its coroutine. */
+static void fail_task(struct script_task *task, enum task_end end, const char *message, bool traceback) {
+  struct script_state *state = task->state;
+  struct failure failure = {task, message, traceback};
+  script_watch_begin(state); /* the error's own __tostring may run */
+  int status = script_protect(state, make_message, &failure);
+  if (script_watch_end(state)) {
+    end = TASK_STOPPED;
+    failure = (struct failure){task, script_watch_report(state), false};
+    status = script_protect(state, make_message, &failure);
+  }
+  if (status != 0) {
+    failure = (struct failure){task, "not enough memory", false};
+    if (script_protect(state, make_message, &failure) != 0)
+      lua_settop(task->coroutine, 0);
+  }
+  end_task(task, end);
+}
+
+static void fail_without_memory(struct script_task *task) {
+  struct script_state *state = task->state;
+  char text[128];
+  snprintf(text, sizeof text, "not enough memory: this file's state may hold limits.script_memory (%llu bytes)",
+           (unsigned long long)state->options.memory);
+  task->starved = true;
+  script_state_relieve(state);
+  fail_task(task, TASK_RAISED, text, true);
+}
+
+/* Resumes with the `arguments` on top of the coroutine, and sees what has become of it. */
+static void run_task(struct script_task *task, int arguments) {
+  struct script_state *state = task->state;
+  assert(state->running == NULL && !task->over);
+  task->turns = 0;
+  state->running = task;
+  script_watch_begin(state);
+  int status = lua_resume(task->coroutine, arguments);
+  bool stopped = script_watch_end(state);
+  state->running = NULL;
+  if (stopped) {
+    fail_task(task, TASK_STOPPED, script_watch_report(state), false);
+  } else if (task->doomed) {
+    end_task(task, TASK_CANCELLED);
+  } else if (status == 0) {
+    end_task(task, TASK_RETURNED);
+  } else if (status == LUA_ERRMEM) {
+    fail_without_memory(task);
+  } else if (status != LUA_YIELD) {
+    fail_task(task, TASK_RAISED, NULL, true);
+  } else if (lua_touserdata(task->coroutine, 1) != sentinel() || (task->wait == NULL && !task->leaving)) {
+    fail_task(task, TASK_RAISED,
+              "coroutine.yield was called outside of a coroutine of your own: nobody would resume it", true);
+  } else if (task->leaving) {
+    end_task(task, TASK_LEFT);
+  }
+}
+
+void task_start(struct script_task *task) { run_task(task, lua_gettop(task->coroutine) - 1); }
+
+void task_start_soon(struct script_task *task) { loop_defer(task->state->place->loop, &task->starting); }
+
+struct script_task *task_running(lua_State *L) {
+  return script_state_of(L)->running;
+}
+
+struct script_task *task_enter(lua_State *L) {
+  struct script_state *state = script_state_of(L);
+  if (state->place == NULL)
+    luaL_error(L, "can't wait here: a file is being loaded; wait in a handler or another function of a route");
+  if (state->running == NULL)
+    luaL_error(L, "can't wait here: this is not a task of the event loop");
+  /* A wait that was begun in a coroutine of the task's own, and then could not be passed on to it. */
+  drop_wait(state->running);
+  return state->running;
+}
+
+struct script_task *task_check(lua_State *L) {
+  struct script_task *task = task_enter(L);
+  if (!lua_isyieldable(L))
+    luaL_error(L, "can't wait here: within a function that C calls (the callback of string.gsub or table.sort, a "
+                  "metamethod, an iterator), Lua can't be suspended");
+  return task;
+}
+
+int task_wait(lua_State *L, struct script_wait *wait, void (*cancel)(struct script_wait *wait)) {
+  struct script_task *task = task_running(L);
+  assert(task != NULL && task->wait == NULL && wait->task == NULL);
+  wait->task = task;
+  wait->cancel = cancel;
+  task->wait = wait;
+  lua_pushlightuserdata(L, sentinel());
+  lua_insert(L, 1);
+  return lua_yield(L, lua_gettop(L));
+}
+
+int task_leave(lua_State *L) {
+  struct script_task *task = task_running(L);
+  assert(task != NULL && task->wait == NULL);
+  task->leaving = true;
+  lua_pushlightuserdata(L, sentinel());
+  return lua_yield(L, 1);
+}
+
+bool task_has_had_its_turn(struct script_task *task) {
+  return ++task->turns >= MOST_TURNS || script_watch_is_late(task->state);
+}
+
+static struct script_task *end_wait(struct script_wait *wait) {
+  struct script_task *task = wait->task;
+  assert(task != NULL && task->wait == wait);
+  task->wait = NULL;
+  wait->task = NULL;
+  return task;
+}
+
+/* The results stand above what was yielded, which is of no more use. */
+static void resume_with_top(struct script_task *task, int results) {
+  lua_State *coroutine = task->coroutine;
+  int first = lua_gettop(coroutine) - results + 1;
+  for (int i = 0; first > 1 && i < results; i++) {
+    lua_pushvalue(coroutine, first + i);
+    lua_replace(coroutine, 1 + i);
+  }
+  lua_settop(coroutine, results);
+  run_task(task, results);
+}
+
+void task_resume(struct script_wait *wait, int results) { resume_with_top(end_wait(wait), results); }
+
+struct push {
+  struct script_task *task;
+  task_push_fn *push;
+  void *context;
+  int results;
+};
+
+static int push_results(lua_State *L) {
+  struct push *push = lua_touserdata(L, 1);
+  lua_settop(L, 0);
+  push->results = push->push(L, push->context);
+  if (!lua_checkstack(push->task->coroutine, push->results + LUA_MINSTACK))
+    return luaL_error(L, "too many results");
+  lua_xmove(L, push->task->coroutine, push->results);
+  return 0;
+}
+
+void task_resume_with(struct script_wait *wait, task_push_fn *push_fn, void *context) {
+  struct push push = {wait->task, push_fn, context, 0};
+  int status = script_protect(push.task->state, push_results, &push);
+  struct script_task *task = end_wait(wait);
+  if (status == 0)
+    resume_with_top(task, push.results);
+  else
+    fail_without_memory(task);
+}
+
+void task_cancel(struct script_task *task, bool quiet) {
+  if (task->over)
+    return;
+  if (quiet)
+    task->on_ended = NULL;
+  if (task->state->running == task)
+    task->doomed = true;
+  else
+    end_task(task, TASK_CANCELLED);
+}

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * How a socket of a script's own ends once the script has let go of it: the sending side is shut down, what still comes
+ * is discarded until the peer ends as well, and only then it is closed. Closed at once, with input unread, it would
+ * reset the peer, and take from it what it has not read yet. Bounded by a time without progress. */
+#include "script/socket.h"
+#include "script/state_private.h"
+
+#include <stddef.h>
+#include <stdlib.h>
+
+enum { LINGER_MS = 5000, DISCARD_ROUNDS = 16 };
+
+static void finish(struct script_socket *socket) {
+  struct loop *loop = socket->own->loop;
+  list_remove(&socket->node);
+  loop_cancel_timer(loop, &socket->linger);
+  loop_undefer(loop, &socket->discarding);
+  stream_close(socket->own, false);
+  socket->lingering = false;
+  if (socket->collected)
+    loop_defer(loop, &socket->freeing);
+}
+
+static void discard(struct script_socket *socket) {
+  uint8_t bytes[16 * 1024];
+  for (int round = 0; stream_may_read(socket->own); round++) {
+    if (round == DISCARD_ROUNDS) {
+      loop_defer(socket->own->loop, &socket->discarding);
+      return;
+    }
+    ssize_t got = stream_read(socket->own, bytes, sizeof bytes);
+    if (got == STREAM_WANT_READ || got == STREAM_WANT_WRITE)
+      return;
+    if (got <= 0) {
+      finish(socket);
+      return;
+    }
+  }
+}
+
+static void on_ready(struct stream *stream, void *context) {
+  (void)stream;
+  discard(context);
+}
+
+static void on_again(struct deferred *deferred) {
+  discard((struct script_socket *)(void *)((char *)deferred - offsetof(struct script_socket, discarding)));
+}
+
+static void on_linger_over(struct wheel_timer *timer) {
+  struct script_socket *socket =
+      (struct script_socket *)(void *)((char *)timer - offsetof(struct script_socket, linger));
+  size_t unsent = stream_unsent(socket->own);
+  if (unsent > 0 && unsent < socket->unsent) {
+    socket->unsent = unsent;
+    loop_set_timer(socket->own->loop, timer, LINGER_MS);
+    return;
+  }
+  finish(socket);
+}
+
+void socket_linger(struct script_socket *socket, struct script_place *place) {
+  struct loop *loop = socket->own->loop;
+  socket->lingering = true;
+  list_add_tail(&place->lingering, &socket->node);
+  socket->own->on_ready = on_ready;
+  socket->own->context = socket;
+  socket->discarding.run = on_again;
+  socket->linger.on_expired = on_linger_over;
+  socket->unsent = stream_unsent(socket->own);
+  loop_set_timer(loop, &socket->linger, LINGER_MS);
+  discard(socket);
+}
+
+void script_place_close_lingering(struct script_place *place) {
+  while (!list_is_empty(&place->lingering))
+    finish(LIST_OWNER(place->lingering.next, struct script_socket, node));
+}

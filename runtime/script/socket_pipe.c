@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * socket:pipe(other): joins two sockets natively (net/pipe.h) until both have ended, while the task waits. */
+#include "connection/connection.h"
+#include "script/socket.h"
+#include "script/worker_script.h"
+
+#include <lauxlib.h>
+#include <stddef.h>
+#include <stdlib.h>
+
+/* The userdata's own, because it ends with the wait; its memory waits for the end of the round. */
+struct socket_pipe {
+  struct script_wait wait;
+  struct pipe pipe;
+  struct script_socket *sockets[2];
+  uint64_t before[2];     /* bytes that had been written to each */
+  unsigned ended, failed; /* bits by side */
+  const char *error;
+  clock_ms last_active; /* where no connection keeps it */
+  struct deferred later, freeing;
+};
+
+static void on_freeing(struct deferred *deferred) { free((char *)deferred - offsetof(struct socket_pipe, freeing)); }
+
+static uint64_t written(const struct script_socket *socket) {
+  const struct stream *stream = socket->stream;
+  return stream != NULL && stream->tally != NULL ? stream->tally->own.out : 0;
+}
+
+/* The streams are the sockets' again; who piped to its end finds them ended. */
+static void finish(struct socket_pipe *joined) {
+  struct loop *loop = joined->pipe.shared->loop;
+  pipe_stop(&joined->pipe);
+  for (int side = 0; side < 2; side++) {
+    struct script_socket *socket = joined->sockets[side];
+    socket->piped = false;
+    if (socket->stream == NULL)
+      continue;
+    socket_take_events(socket);
+    if (joined->ended & (1u << side))
+      socket->ended = true;
+    if (joined->ended & (1u << (1 - side)))
+      socket->shut_send = true;
+    if (joined->failed & (1u << side))
+      socket->failure = joined->error;
+  }
+  loop_undefer(loop, &joined->later);
+  loop_defer(loop, &joined->freeing);
+}
+
+static void on_cancel(struct script_wait *wait) {
+  finish((struct socket_pipe *)(void *)((char *)wait - offsetof(struct socket_pipe, wait)));
+}
+
+static int push_result(lua_State *L, void *context) {
+  struct socket_pipe *joined = context;
+  int extra = 0;
+  if (joined->error != NULL) {
+    lua_pushnil(L);
+    lua_pushstring(L, joined->error);
+    extra = 2;
+  }
+  for (int side = 1; side >= 0; side--)
+    lua_pushnumber(L, (lua_Number)(written(joined->sockets[side]) - joined->before[side]));
+  return 2 + extra;
+}
+
+static void resume(struct socket_pipe *joined) {
+  finish(joined);
+  task_resume_with(&joined->wait, push_result, joined);
+}
+
+/* Not from within pipe_start(), where the task does not wait yet: hence deferred. */
+static void on_later(struct deferred *deferred) {
+  resume((struct socket_pipe *)(void *)((char *)deferred - offsetof(struct socket_pipe, later)));
+}
+
+static void on_ended(void *context, enum pipe_side side) {
+  struct socket_pipe *joined = context;
+  joined->ended |= 1u << side;
+  if (joined->ended == 3)
+    loop_defer(joined->pipe.shared->loop, &joined->later);
+}
+
+static void on_failed(void *context, enum pipe_side side, int status) {
+  struct socket_pipe *joined = context;
+  joined->failed |= 1u << side;
+  joined->error = socket_error_text(status);
+  loop_defer(joined->pipe.shared->loop, &joined->later);
+}
+
+static const struct pipe_callbacks callbacks = {on_ended, on_failed};
+
+static void check_free(lua_State *L, const struct script_socket *socket) {
+  if (socket->piped || socket->reader.wait.task != NULL || socket->writer.wait.task != NULL)
+    luaL_error(L, "the socket is busy: another task is using it");
+}
+
+/* What was read ahead goes in front again; what had ended already stays so. */
+static int give_back(struct script_socket *socket) {
+  size_t size = buffer_size(socket->ahead);
+  int status = size > 0 ? stream_unread(socket->stream, buffer_bytes(socket->ahead), size) : 0;
+  if (status == 0) {
+    buffer_free(socket->ahead);
+    socket->ahead = NULL;
+  }
+  return status;
+}
+
+int socket_pipe(lua_State *L) {
+  struct script_task *task = task_check(L);
+  struct script_socket *sockets[2] = {socket_check(L, 1), socket_check(L, 2)};
+  luaL_argcheck(L, sockets[0] != sockets[1], 2, "another socket than this one");
+  for (int side = 0; side < 2; side++) {
+    check_free(L, sockets[side]);
+    if (sockets[side]->stream == NULL || sockets[side]->failure != NULL) {
+      lua_pushnil(L);
+      lua_pushliteral(L, "closed");
+      return 2;
+    }
+  }
+  struct script_place *place = task->state->place;
+  if (place->pipes == NULL)
+    return luaL_error(L, "pipe is there on workers only");
+  struct socket_pipe *joined = calloc(1, sizeof *joined);
+  if (joined == NULL || give_back(sockets[0]) != 0 || give_back(sockets[1]) != 0) {
+    free(joined);
+    return luaL_error(L, "out of memory");
+  }
+  joined->later.run = on_later;
+  joined->freeing.run = on_freeing;
+  for (int side = 0; side < 2; side++) {
+    joined->sockets[side] = sockets[side];
+    joined->before[side] = written(sockets[side]);
+    sockets[side]->piped = true;
+  }
+  const struct script_run *run = task->run;
+  pipe_start(&joined->pipe, place->pipes, sockets[0]->stream, sockets[1]->stream, &callbacks, joined,
+             run != NULL ? &run->connection->last_active : &joined->last_active);
+  return task_wait(L, &joined->wait, on_cancel);
+}

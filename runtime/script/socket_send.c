@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Sending: a string, a part of one, or a table of strings, as LuaSocket has it. What the kernel does not take at once
+ * waits in the Lua string itself, kept alive by the coroutine: nothing is copied or queued. */
+#include "script/socket.h"
+
+#include <lauxlib.h>
+
+bool socket_write_on(struct script_socket *socket) {
+  struct socket_writer *writer = &socket->writer;
+  writer->error = NULL;
+  while (writer->next < writer->end) {
+    if (socket->stream == NULL || socket->shut_send) {
+      writer->error = "closed";
+      return true;
+    }
+    if (!(socket->stream->readiness & STREAM_WRITABLE))
+      return false;
+    ssize_t put = stream_write(socket->stream, writer->bytes + writer->next, writer->end - writer->next);
+    if (put == STREAM_WANT_WRITE || put == STREAM_WANT_READ)
+      return false;
+    if (put < 0) {
+      writer->error = socket_error_text((int)put);
+      return true;
+    }
+    writer->next += (size_t)put;
+    socket_touch(socket, writer->wait.task);
+  }
+  return true;
+}
+
+/* The index of the last byte sent; or nil, why, and that index. */
+int socket_push_sent(lua_State *L, void *context) {
+  struct script_socket *socket = context;
+  const struct socket_writer *writer = &socket->writer;
+  if (writer->error == NULL) {
+    lua_pushnumber(L, (lua_Number)writer->next);
+    return 1;
+  }
+  lua_pushnil(L);
+  lua_pushstring(L, writer->error);
+  lua_pushnumber(L, (lua_Number)writer->next);
+  return 3;
+}
+
+/* Puts all strings of the table at 2 in its place. */
+static void join_table(lua_State *L) {
+  luaL_Buffer buffer;
+  int count = (int)lua_objlen(L, 2);
+  luaL_buffinit(L, &buffer);
+  for (int i = 1; i <= count; i++) {
+    lua_rawgeti(L, 2, i);
+    if (lua_type(L, -1) != LUA_TSTRING && lua_type(L, -1) != LUA_TNUMBER)
+      luaL_error(L, "bad argument #1 to 'send' (element %d is a %s, not a string)", i, luaL_typename(L, -1));
+    luaL_addvalue(&buffer);
+  }
+  luaL_pushresult(&buffer);
+  lua_replace(L, 2);
+}
+
+static size_t position(lua_Number index, size_t length) {
+  if (index < 0)
+    index += (lua_Number)length + 1;
+  return index < 0 ? 0 : index > (lua_Number)length ? length : (size_t)index;
+}
+
+int socket_send(lua_State *L) {
+  struct script_task *task = task_enter(L);
+  struct script_socket *socket = socket_check(L, 1);
+  struct socket_writer *writer = &socket->writer;
+  if (writer->wait.task != NULL || socket->piped)
+    return luaL_error(L, "the socket is busy: another task is sending on it");
+  if (lua_istable(L, 2))
+    join_table(L);
+  size_t length;
+  const char *bytes = luaL_checklstring(L, 2, &length);
+  size_t first = position(luaL_optnumber(L, 3, 1), length);
+  size_t last = position(luaL_optnumber(L, 4, -1), length);
+  writer->bytes = bytes;
+  writer->from = writer->next = first > 0 ? first - 1 : 0;
+  writer->end = last > writer->next ? last : writer->next;
+  if (socket->timeout_ms == 0 && socket->stream != NULL)
+    socket->stream->readiness |= STREAM_WRITABLE; /* who polls wants to know, not to hear of it in the next event */
+  bool done = socket_write_on(socket);
+  if (done && writer->next == writer->end && socket->stream == NULL)
+    writer->error = "closed";
+  if (done && (!task_has_had_its_turn(task) || !lua_isyieldable(L)))
+    return socket_push_sent(L, socket);
+  if (!done && socket->timeout_ms == 0) {
+    writer->error = "timeout";
+    return socket_push_sent(L, socket);
+  }
+  if (!done)
+    task_check(L);
+  return socket_wait_to_write(L, socket, done);
+}

@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A user's file: reading its text, and running it in a user state. What goes wrong becomes a fault with its line. */
+#include "script/load_private.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static int read_all(int fd, char *text, size_t size, size_t *length) {
+  *length = 0;
+  while (*length < size) {
+    ssize_t count = read(fd, text + *length, size - *length);
+    if (count < 0 && errno == EINTR)
+      continue;
+    if (count < 0)
+      return -errno;
+    if (count == 0)
+      return 0;
+    *length += (size_t)count;
+  }
+  return 0;
+}
+
+int source_read(struct source *source, const char *path, struct error *error) {
+  int status = 0;
+  struct stat found;
+  *source = (struct source){.path = strdup(path)};
+  int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (!source->path) {
+    status = error_set(error, ENOMEM, "not enough memory");
+  } else if (fd < 0 || fstat(fd, &found) < 0) {
+    status = error_set(error, errno, "can't be read: %s", strerror(errno));
+  } else if (!S_ISREG(found.st_mode)) {
+    status = error_set(error, EINVAL, "can't be read: it is not a regular file");
+  } else if (found.st_size > LOAD_MAX_FILE) {
+    status = error_set(error, EFBIG, "is larger than 8 MiB: keep large data elsewhere");
+  } else {
+    /* One more byte than it should have tells whether it has grown. */
+    size_t room = (size_t)found.st_size + 1;
+    source->text = malloc(room);
+    status = source->text ? read_all(fd, source->text, room, &source->size) : -ENOMEM;
+    if (status == 0 && source->size == room)
+      status = error_set(error, EAGAIN, "was being written while it was read: try again");
+    else if (status < 0)
+      error_set(error, -status, "can't be read: %s", strerror(-status));
+  }
+  if (fd >= 0)
+    close(fd);
+  if (status < 0)
+    source_clear(source);
+  return status;
+}
+
+void source_clear(struct source *source) {
+  free(source->path);
+  free(source->text);
+  *source = (struct source){0};
+}
+
+char *path_directory(const char *path) {
+  size_t length = strlen(path);
+  while (length > 1 && path[length - 1] == '/')
+    length--;
+  while (length > 0 && path[length - 1] != '/')
+    length--;
+  while (length > 1 && path[length - 1] == '/')
+    length--;
+  return length > 0 ? strndup(path, length) : strdup(".");
+}
+
+/* Where `text` names a line of the file: "site.lua:12" after its start, a slash or a blank. Lua cuts long paths at
+ * their start, so the base name is what is looked for. NULL: nowhere. */
+static const char *find_line(const char *text, const char *path, int *line) {
+  const char *base = strrchr(path, '/');
+  base = base ? base + 1 : path;
+  size_t length = strlen(base);
+  for (const char *at = strstr(text, base); at; at = strstr(at + 1, base)) {
+    if (at != text && !strchr("/ \t\n", at[-1]))
+      continue;
+    char *end = NULL;
+    long number = at[length] == ':' ? strtol(at + length + 1, &end, 10) : 0;
+    if (number > 0 && number <= INT32_MAX) {
+      *line = (int)number;
+      return end;
+    }
+  }
+  return NULL;
+}
+
+/* Adds the fault for what Lua said: "routes/site.lua:3: what is wrong\nstack traceback: …". */
+static int add_fault(const struct source *source, const char *text, const char *place, const struct log *log,
+                     struct fault_list *faults) {
+  static const char traceback[] = "\nstack traceback:";
+  const char *cut = strstr(text, traceback);
+  char *message = cut ? strndup(text, (size_t)(cut - text)) : strdup(text);
+  if (!message)
+    return -ENOMEM;
+  int line = 0;
+  const char *rest = find_line(message, source->path, &line);
+  const char *shown = message;
+  const char *first_blank = strpbrk(message, " \n");
+  if (rest && strncmp(rest, ": ", 2) == 0 && (!first_blank || rest < first_blank))
+    shown = rest + 2;
+  if (!rest && !find_line(place, source->path, &line))
+    find_line(text, source->path, &line);
+  int status = fault_list_add(faults, source->path, line, NULL, NULL, shown[0] ? shown : "raised an empty error");
+  free(message);
+  if (cut)
+    LOG(log, LOG_DEBUG, "a file raised an error while it was loaded", LOG_STRING("file", source->path),
+        LOG_STRING("error", text));
+  return status;
+}
+
+int source_run(const struct source *source, struct script_state *state, lua_State *L, const struct log *log,
+               struct fault_list *faults) {
+  struct error error = {0};
+  lua_pushfstring(L, "@%s", source->path); /* [chunk name] */
+  int status = script_load_text(state, L, source->text, source->size, lua_tostring(L, -1), &error);
+  lua_remove(L, status == 0 ? -2 : -1); /* [chunk] or [] */
+  if (status < 0)
+    return add_fault(source, error.message, error.place, log, faults) < 0 ? -ENOMEM : status;
+  status = script_call(state, L, 0, 1, &error);
+  if (status < 0) {
+    /* What is on the stack is whole; an error cuts it. */
+    const char *text = status == -EINVAL && lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : error.message;
+    if (add_fault(source, text, error.place, log, faults) < 0)
+      status = -ENOMEM;
+  }
+  return status;
+}

@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Making and closing states, counting their memory, and the guarded door. LuaJIT's own allocator does the work, so that
+ * a state that is closed gives its memory back whole; ours stands in front of it, counts, refuses beyond the limit, and
+ * is how a state is found from any of its coroutines. */
+#include "script/state.h"
+#include "script/state_private.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <lauxlib.h>
+#include <luajit.h>
+#include <lualib.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void *allocate(void *context, void *block, size_t old_size, size_t new_size) {
+  struct script_state *state = context;
+  if (new_size > old_size) {
+    if (state->watch.refusing)
+      return NULL;
+    if (state->options.memory != 0 && state->memory_used + (new_size - old_size) > state->options.memory) {
+      state->memory_refused = true;
+      return NULL;
+    }
+  }
+  void *result = state->allocate(state->allocator, block, old_size, new_size);
+  if (result != NULL || new_size == 0)
+    state->memory_used += new_size - old_size;
+  return result;
+}
+
+struct script_state *script_state_of(lua_State *L) {
+  void *state = NULL;
+  lua_Alloc used = lua_getallocf(L, &state);
+  assert(used == allocate);
+  (void)used;
+  return state;
+}
+
+static void push_as_text(lua_State *L) {
+  if (lua_type(L, -1) == LUA_TSTRING || lua_type(L, -1) == LUA_TNUMBER)
+    return;
+  if (luaL_callmeta(L, -1, "__tostring") && lua_type(L, -1) == LUA_TSTRING) {
+    lua_replace(L, -2);
+    return;
+  }
+  const char *type = luaL_typename(L, -1);
+  lua_pushfstring(L, "(the error is a %s value)", type);
+  lua_replace(L, -2);
+}
+
+void script_add_traceback(lua_State *L, lua_State *from) {
+  push_as_text(L);
+  luaL_traceback(L, from, lua_tostring(L, -1), L == from ? 1 : 0);
+  lua_replace(L, -2);
+}
+
+static int on_error(lua_State *L) {
+  lua_settop(L, 1);
+  script_add_traceback(L, L);
+  return 1;
+}
+
+static int set_up(lua_State *L) {
+  struct script_state *state = lua_touserdata(L, 1);
+  lua_pushcfunction(L, on_error);
+  state->on_error = luaL_ref(L, LUA_REGISTRYINDEX);
+  lua_pushcfunction(L, script_open_libraries);
+  lua_pushlightuserdata(L, state);
+  lua_call(L, 1, 0);
+  return 0;
+}
+
+static char *copy_string(const char *string) { return string != NULL ? strdup(string) : NULL; }
+
+static void state_free(struct script_state *state) {
+  list_remove(&state->node);
+  if (state->L != NULL) {
+    state->options.memory = 0;
+    /* Only so does it take its memory back whole, the heap itself included. */
+    if (state->allocate != NULL)
+      lua_setallocf(state->L, state->allocate, state->allocator);
+    lua_close(state->L);
+  }
+  free(state->watch.report);
+  free((char *)(uintptr_t)state->options.library);
+  free((char *)(uintptr_t)state->options.module_path);
+  free(state);
+}
+
+struct script_state *script_state_new(const struct script_options *options, struct error *error) {
+  struct script_state *state = calloc(1, sizeof *state);
+  if (state == NULL) {
+    error_set(error, ENOMEM, "no memory for a Lua state");
+    return NULL;
+  }
+  state->references = 1;
+  list_init(&state->node);
+  state->options = *options;
+  state->options.library = copy_string(options->library);
+  state->options.module_path = copy_string(options->module_path);
+  state->L = luaL_newstate();
+  if ((options->library != NULL && state->options.library == NULL) ||
+      (options->module_path != NULL && state->options.module_path == NULL) || state->L == NULL) {
+    error_set(error, ENOMEM, "no memory for a Lua state");
+    goto fail;
+  }
+  state->memory_used = (size_t)lua_gc(state->L, LUA_GCCOUNT, 0) * 1024 + (size_t)lua_gc(state->L, LUA_GCCOUNTB, 0);
+  state->memory_relief = (size_t)(options->memory - options->memory / 4);
+  state->allocate = lua_getallocf(state->L, &state->allocator);
+  lua_setallocf(state->L, allocate, state);
+  if (lua_cpcall(state->L, set_up, state) != 0) {
+    const char *message = lua_tostring(state->L, -1);
+    error_set(error, state->memory_refused ? ENOMEM : EINVAL, "a Lua state can't be set up: %s",
+              message != NULL ? message : "unknown error");
+    goto fail;
+  }
+  lua_settop(state->L, 0);
+  script_watch_arm(state);
+  return state;
+fail:
+  state_free(state);
+  return NULL;
+}
+
+void script_state_attach(struct script_state *state, struct script_place *place) {
+  assert(state->place == NULL);
+  state->place = place;
+  list_add_tail(&place->states, &state->node);
+}
+
+void script_place_init(struct script_place *place) {
+  list_init(&place->states);
+  list_init(&place->lingering);
+}
+
+void script_place_deinit(struct script_place *place) {
+  LIST_FOREACH(node, &place->states) {
+    struct script_state *state = LIST_OWNER(node, struct script_state, node);
+    state->references++;
+    script_state_stop(state);
+    list_remove(&state->node);
+    if (state->references > 1)
+      state->place = NULL;
+    script_state_unref(state);
+  }
+  script_place_close_lingering(place);
+}
+
+void script_state_stop(struct script_state *state) {
+  assert(state->running == NULL);
+  state->references++;
+  while (state->tasks != NULL)
+    task_free(state->tasks);
+  script_state_unref(state);
+}
+
+void script_state_unref(struct script_state *state) {
+  assert(state->references > 0);
+  if (--state->references == 0)
+    state_free(state);
+}
+
+static int collect(lua_State *L) {
+  lua_gc(L, LUA_GCCOLLECT, 0);
+  return 0;
+}
+
+void script_state_relieve(struct script_state *state) {
+  int top = lua_gettop(state->L);
+  lua_cpcall(state->L, collect, NULL);
+  lua_settop(state->L, top);
+  state->memory_refused = false;
+}
+
+static int describe_failure(struct script_state *state, lua_State *L, int status, bool stopped, struct error *error) {
+  if (stopped)
+    return error_set(error, ETIME, "%s", script_watch_report(state));
+  if (status == LUA_ERRMEM) {
+    state->memory_refused = false;
+    return error_set(error, ENOMEM, "not enough memory: limits.script_memory is %llu bytes",
+                     (unsigned long long)state->options.memory);
+  }
+  const char *message = lua_tostring(L, -1);
+  return error_set(error, EINVAL, "%s", message != NULL ? message : "unknown error");
+}
+
+int script_call(struct script_state *state, lua_State *L, int arguments, int results, struct error *error) {
+  int function = lua_gettop(L) - arguments;
+  lua_rawgeti(L, LUA_REGISTRYINDEX, state->on_error);
+  lua_insert(L, function);
+  script_watch_begin(state);
+  int status = lua_pcall(L, arguments, results, function);
+  bool stopped = script_watch_end(state);
+  lua_remove(L, function);
+  if (status == 0 && !stopped)
+    return 0;
+  if (status == 0) { /* what it returned after it had been stopped does not count */
+    lua_settop(L, function - 1);
+    lua_pushnil(L);
+  }
+  int result = describe_failure(state, L, status, stopped, error);
+  if (status == LUA_ERRMEM)
+    script_state_relieve(state);
+  return result != 0 ? result : -EINVAL;
+}
+
+int script_protect(struct script_state *state, lua_CFunction function, void *context) {
+  int top = lua_gettop(state->L);
+  int status = lua_cpcall(state->L, function, context);
+  lua_settop(state->L, top);
+  if (status == LUA_ERRMEM)
+    script_state_relieve(state);
+  return status == 0 ? 0 : status == LUA_ERRMEM ? -ENOMEM : -EINVAL;
+}
+
+/* "routes/site.lua:3: '=' expected near 'x'" is a place and a message. */
+static int split_syntax_error(const char *message, struct error *error) {
+  const char *colon = strchr(message, ':');
+  const char *end = colon;
+  if (colon != NULL)
+    for (end = colon + 1; *end >= '0' && *end <= '9'; end++)
+      ;
+  if (colon == NULL || end == colon + 1 || strncmp(end, ": ", 2) != 0)
+    return error_set(error, EINVAL, "%s", message);
+  error_set(error, EINVAL, "%s", end + 2);
+  error_set_place(error, "%.*s", (int)(end - message), message);
+  return -EINVAL;
+}
+
+int script_load_text(struct script_state *state, lua_State *L, const char *text, size_t size, const char *chunk_name,
+                     struct error *error) {
+  int status = luaL_loadbufferx(L, text, size, chunk_name, "t");
+  if (status == 0)
+    return 0;
+  int result = -EINVAL;
+  if (status == LUA_ERRMEM)
+    result = describe_failure(state, L, status, false, error);
+  else if (size > 0 && text[0] == '\x1b')
+    result = error_set(error, EINVAL, "this is bytecode, and only text is loaded: put the source there");
+  else
+    result = split_syntax_error(lua_tostring(L, -1), error);
+  lua_pop(L, 1);
+  return result;
+}

@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Lua states: making them, what user code finds in them, and the one guarded door into them. Two kinds: a user state
+ * (one per file version and worker; user code, sandboxed, interpreted, under the watchdog) and a trusted state (our own
+ * library only: command line, schema, admin interface). A state belongs to one thread at a time. */
+#pragma once
+
+#include "core/error.h"
+#include "core/list.h"
+#include "core/log.h"
+#include "core/loop.h"
+#include "net/dial.h"
+#include "net/pipe.h"
+
+#include <lua.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct script_task;
+struct script_version;
+struct worker;
+
+/* Where a state runs: what its waiting calls use. A worker has one, and the control thread. NULL in a state until it is
+ * attached: calls that wait raise then ("can't wait while a file is being loaded"). */
+struct script_place {
+  struct loop *loop;
+  struct dialer *dialer;
+  struct pipe_shared *pipes;
+  const struct log *log;
+  struct worker *worker;      /* NULL on the control thread */
+  unsigned number, count;     /* moongate.worker; 0 of 0 on the control thread */
+  struct list_node states;    /* that run here */
+  struct list_node lingering; /* sockets that Lua has let go of and that still have to end well (socket_linger.c) */
+};
+
+/* Empties the lists; whoever fills in a place calls it. */
+void script_place_init(struct script_place *place);
+
+/* Cancels all tasks of its states without telling anybody, takes it away from them, and closes what lingers. Before the
+ * loop goes, outside of tasks and their callbacks. */
+void script_place_deinit(struct script_place *place);
+
+struct script_options {
+  bool trusted;        /* everything of Lua, the whole library, no watchdog */
+  bool jit;            /* compiled, and so beyond the watchdog's reach */
+  uint64_t time_ms;    /* limits.script_time; 0: none */
+  uint64_t memory;     /* limits.script_memory in bytes; 0: none */
+  const char *library; /* a directory that the library is read from instead of the binary (MOONGATE_LUA); NULL mostly */
+  const char *module_path; /* beside routes/: where `require` finds the user's modules; NULL: none */
+  const struct log *log;
+};
+
+/* watchdog.c */
+struct script_watch {
+  uint64_t deadline_ns; /* of CLOCK_MONOTONIC_COARSE; 0: not running, or nobody watches */
+  uint64_t began_ns;
+  unsigned depth; /* stretches within stretches count as one */
+  bool stopping;  /* past the deadline: raising until the coroutine is dead */
+  bool refusing;  /* the allocator refuses, which raises what no error handler sees */
+  char *report;   /* what was stopped last, with a traceback; NULL mostly */
+};
+
+struct script_state {
+  lua_State *L; /* the main coroutine; user code runs in coroutines of its own (scheduler.h) or through script_call() */
+  struct script_options options;
+  struct script_place *place;     /* NULL while loading */
+  struct list_node node;          /* in place->states */
+  struct script_version *version; /* whose state it is, not owned; NULL for trusted ones and once it is retired */
+  unsigned references;            /* tasks that run, and who made it */
+  struct script_task *running;    /* the task that is being resumed now; NULL */
+  struct script_task *tasks;      /* all that have begun and are not freed (scheduler.c) */
+  size_t memory_used;
+  size_t memory_relief; /* collect when it gets here, before the limit is reached */
+  bool memory_refused;  /* since somebody asked last */
+  lua_Alloc allocate;   /* LuaJIT's own, which ours counts for */
+  void *allocator;
+  int on_error; /* in the registry: the function that adds the traceback */
+  struct script_watch watch;
+};
+
+/* NULL: see `error`. One reference. Strings in `options` are copied. */
+struct script_state *script_state_new(const struct script_options *options, struct error *error);
+
+/* Closes it when the last reference goes; each task holds one. On its thread. */
+void script_state_unref(struct script_state *state);
+
+/* The state of `L`, from any of its coroutines. */
+struct script_state *script_state_of(lua_State *L);
+
+/* The guarded door for calls that may not wait: lua_pcall under the watchdog, with a traceback. Takes the function and
+ * `arguments` off `L`, leaves `results` or the message. 0, or -EINVAL (raised), -ETIME (stopped by the watchdog),
+ * -ENOMEM; then `error` (may be NULL) has the message. */
+int script_call(struct script_state *state, lua_State *L, int arguments, int results, struct error *error);
+
+/* Loads a chunk of text (never bytecode) on the stack of `L`, named as Lua names files ("@routes/site.lua"). 0 or
+ * -EINVAL with the syntax error in `error` (place "routes/site.lua:3"). */
+int script_load_text(struct script_state *state, lua_State *L, const char *text, size_t size, const char *chunk_name,
+                     struct error *error);
+
+/* As script_call(), for a C function with a light userdata: what the C side does in a state outside of a coroutine,
+ * where running out of memory would otherwise end the process. Results that it leaves are lost; lua_xmove() takes them
+ * elsewhere. 0 or -ENOMEM (-EINVAL: it raised). */
+int script_protect(struct script_state *state, lua_CFunction function, void *context);
+
+/* For the watchdog's users: begin and end of a stretch of uninterrupted running. script_watch_end() tells whether it
+ * was stopped. */
+void script_watch_begin(struct script_state *state);
+bool script_watch_end(struct script_state *state);
+
+/* True once the present stretch has lasted for a while: time to let the others have a turn, where that is possible. */
+bool script_watch_is_late(const struct script_state *state);
+
+/* What was stopped last, as people read it: the limit, and the traceback of the place. Never NULL. Valid until the next
+ * stop. */
+const char *script_watch_report(const struct script_state *state);
+
+/* From now on it runs at `place`, on that thread: what waits works. */
+void script_state_attach(struct script_state *state, struct script_place *place);
+
+/* Cancels all tasks of the state at once, without telling anybody, and frees them. Outside of tasks and their
+ * callbacks. */
+void script_state_stop(struct script_state *state);

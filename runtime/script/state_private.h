@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What state.c, sandbox.c, watchdog.c and scheduler.c share. */
+#pragma once
+
+#include "script/state.h"
+
+/* The libraries, the sandbox of user states, `require`, and the global `moongate`. Runs protected; raises. `context` is
+ * the state. */
+int script_open_libraries(lua_State *L);
+
+/* Arms the hook of a state that is to be watched. */
+void script_watch_arm(struct script_state *state);
+
+/* Turns the error on top of `L` into a string with the traceback of `from` (the coroutine that raised it). Raises
+ * without memory. */
+void script_add_traceback(lua_State *L, lua_State *from);
+
+/* Closes the sockets that linger (socket_linger.c). */
+void script_place_close_lingering(struct script_place *place);
+
+/* Frees the task at once (scheduler.c). */
+void task_free(struct script_task *task);
+
+/* After something ran out of memory: collects, so that the state's next task finds some. */
+void script_state_relieve(struct script_state *state);
+
+/* Pushes what a waiting call yields first, for lua/moongate/sandbox.lua. */
+void task_push_sentinel(lua_State *L);
+
+/* Pushes the table of C functions that the library's own modules are handed (bind_moongate.c). Raises without memory.
+ */
+void script_push_core(lua_State *L);

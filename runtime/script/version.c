@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Holding loaded versions, and reaching the functions in their states. The loader (load.h) makes them. */
+#include "script/version.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+struct script_version *script_version_ref(struct script_version *version) {
+  atomic_fetch_add_explicit(&version->references, 1, memory_order_relaxed);
+  return version;
+}
+
+static void version_free(struct script_version *version) {
+  for (unsigned i = 0; i < version->state_count; i++) {
+    /* Only a version that never went live still has states here. */
+    if (version->states != NULL && version->states[i] != NULL)
+      script_state_unref(version->states[i]);
+    if (version->references_of != NULL)
+      free(version->references_of[i]);
+  }
+  free(version->states);
+  free(version->references_of);
+  for (size_t i = 0; i < version->function_count; i++) {
+    free(version->functions[i].route);
+    free(version->functions[i].field);
+  }
+  free(version->functions);
+  free(version->file);
+  free(version->path);
+  free(version);
+}
+
+void script_version_unref(struct script_version *version) {
+  if (version != NULL && atomic_fetch_sub_explicit(&version->references, 1, memory_order_acq_rel) == 1)
+    version_free(version);
+}
+
+struct script_state *script_version_state(const struct script_version *version, unsigned worker) {
+  return worker >= 1 && worker <= version->state_count ? version->states[worker - 1] : NULL;
+}
+
+void script_version_retire(struct script_version *version, unsigned worker) {
+  struct script_state *state = script_version_state(version, worker);
+  if (state == NULL)
+    return;
+  version->states[worker - 1] = NULL;
+  state->version = NULL;
+  script_state_unref(state);
+}
+
+void script_version_push(struct script_version *version, unsigned worker, int slot, lua_State *L) {
+  assert(slot >= 0 && (size_t)slot < version->function_count);
+  lua_rawgeti(L, LUA_REGISTRYINDEX, version->references_of[worker - 1][slot]);
+}

@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The watchdog: stops Lua code that runs too long without waiting. A count hook, set once by the thread that made the
+ * state, looks at the clock. Past the limit it raises at every instruction, so that whatever pcall catches it is thrown
+ * out again at once, until the coroutine is dead. What it raises is a failed allocation: the one error that calls no
+ * error handler, which could loop as well. Out of its reach: one long call into C (a pathological pattern), finalizers
+ * (LuaJIT runs them without hooks; user states have none of their own), compiled code. */
+#include "script/state.h"
+#include "script/state_private.h"
+
+#include <lauxlib.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum {
+  HOOK_INSTRUCTIONS = 100,
+  LATE_NS = 8 * 1000 * 1000,
+};
+
+/* Real running time, not the clock that a spec moves; coarse, because it is read every hundred instructions. */
+static uint64_t running_clock(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+  return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+static void refuse(struct script_state *state, lua_State *L) {
+  state->watch.refusing = true;
+  lua_newtable(L);
+  /* Not reached: the allocator has refused. */
+  state->watch.refusing = false;
+}
+
+static void format_limit(const struct script_state *state, char *text, size_t size) {
+  if (state->options.time_ms % 1000 == 0)
+    snprintf(text, size, "ran longer than limits.script_time (%llus) without waiting",
+             (unsigned long long)(state->options.time_ms / 1000));
+  else
+    snprintf(text, size, "ran longer than limits.script_time (%llums) without waiting",
+             (unsigned long long)state->options.time_ms);
+}
+
+static void take_report(struct script_state *state, lua_State *L) {
+  char text[96];
+  format_limit(state, text, sizeof text);
+  luaL_traceback(L, L, text, 0);
+  free(state->watch.report);
+  state->watch.report = strdup(lua_tostring(L, -1));
+  lua_pop(L, 1);
+}
+
+/* Garbage counts against the limit too; the collector does not know the limit. */
+static void relieve_memory(struct script_state *state, lua_State *L) {
+  lua_gc(L, LUA_GCCOLLECT, 0);
+  state->memory_relief = state->memory_used + (size_t)(state->options.memory - state->memory_used) / 2;
+  size_t least = (size_t)(state->options.memory - state->options.memory / 4);
+  if (state->memory_relief < least)
+    state->memory_relief = least;
+}
+
+static void on_count(lua_State *L, lua_Debug *unused) {
+  (void)unused;
+  struct script_state *state = script_state_of(L);
+  state->watch.refusing = false;
+  if (!state->watch.stopping) {
+    if (state->options.memory != 0 && state->memory_used > state->memory_relief)
+      relieve_memory(state, L);
+    if (state->watch.deadline_ns == 0 || running_clock() < state->watch.deadline_ns)
+      return;
+    state->watch.stopping = true;
+    lua_sethook(L, on_count, LUA_MASKCOUNT, 1);
+    free(state->watch.report);
+    state->watch.report = NULL;
+    take_report(state, L);
+  }
+  refuse(state, L);
+}
+
+void script_watch_arm(struct script_state *state) {
+  if (state->options.trusted || state->options.jit)
+    return;
+  lua_sethook(state->L, on_count, LUA_MASKCOUNT, HOOK_INSTRUCTIONS);
+}
+
+void script_watch_begin(struct script_state *state) {
+  if (state->watch.depth++ > 0)
+    return;
+  state->watch.began_ns = running_clock();
+  if (state->options.time_ms != 0 && !state->options.trusted)
+    state->watch.deadline_ns = state->watch.began_ns + state->options.time_ms * 1000000u;
+}
+
+bool script_watch_end(struct script_state *state) {
+  bool stopped = state->watch.stopping;
+  state->watch.refusing = false;
+  if (--state->watch.depth > 0)
+    return stopped;
+  state->watch.deadline_ns = 0;
+  state->watch.stopping = false;
+  if (stopped)
+    script_watch_arm(state);
+  return stopped;
+}
+
+bool script_watch_is_late(const struct script_state *state) {
+  return running_clock() - state->watch.began_ns > LATE_NS;
+}
+
+const char *script_watch_report(const struct script_state *state) {
+  return state->watch.report != NULL ? state->watch.report : "ran longer than limits.script_time without waiting";
+}

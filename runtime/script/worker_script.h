@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A worker's Lua side: the hooks through which the corridor reaches the functions of routes, and what runs for a
+ * connection. Belongs to the worker's thread; making and freeing happen before it starts and after it has ended, or on
+ * it. */
+#pragma once
+
+#include "connection/worker.h"
+#include "core/list.h"
+#include "script/scheduler.h"
+#include "script/version.h"
+
+struct connection;
+struct script_socket;
+
+struct script_worker {
+  struct script_place place;
+  struct worker *worker;
+  struct script_version **versions; /* whose states run here; one reference each */
+  size_t version_count;
+};
+
+/* What runs for one connection now: its handler, or one function of its route. connection->script. Tasks that it spawns
+ * are of the run as well, and end with it. */
+struct script_run {
+  struct connection *connection;
+  struct script_worker *worker;
+  struct script_state *state;   /* not counted: the tasks do */
+  struct script_task *task;     /* the handler's or function's own; NULL once it is over */
+  struct script_socket *socket; /* the client's; NULL for functions, and once Lua has collected it */
+  struct list_node tasks;       /* by family */
+  bool is_handler;
+  int slot;           /* of its function */
+  char *forward_host; /* context:forward has been called: where to */
+  int forward_port;
+  struct deferred freeing;
+};
+
+/* What worker_init() is handed. */
+extern const struct script_hooks script_worker_hooks;
+
+/* Makes the Lua side of an initialised worker, and sets worker->script. 0 or -ENOMEM. */
+int script_worker_new(struct worker *worker, struct error *error);
+
+/* Cancels what runs, without telling the connections, and retires all versions; sets worker->script to NULL. Before
+ * worker_deinit(). NULL is nothing. */
+void script_worker_free(struct script_worker *script);
+
+/* The versions of the table's scripts run here from now on; those that are not in it any more retire: their states go
+ * with their last tasks. 0, or -ENOMEM with nothing changed. */
+int script_worker_adopt(struct worker *worker, const struct route_table *table);
+
+/* Pushes a fresh context table for the connection (bind_context.c). Raises without memory. */
+void script_push_context(lua_State *L, const struct connection *connection);
+
+/* A function of the connection's route has failed. */
+void script_count_failure(const struct connection *connection);
+
+/* Whether the handler could hand its client on as it is. */
+bool script_run_has_client(const struct script_run *run);

@@ -1,0 +1,227 @@
+-- SPDX-License-Identifier: MIT
+
+describe("moongate.cli", function()
+  local cli, native, control, called, out, err
+  local stdout, stderr = io.stdout, io.stderr
+
+  local function sink()
+    local parts = {}
+    return {
+      write = function(self, ...)
+        for _, part in ipairs({ ... }) do
+          parts[#parts + 1] = tostring(part)
+        end
+        return self
+      end,
+      text = function()
+        return table.concat(parts)
+      end,
+    }
+  end
+
+  -- The exit status, what went to standard output, and to standard error.
+  local function run(...)
+    out, err = sink(), sink()
+    rawset(io, "stdout", out)
+    rawset(io, "stderr", err)
+    local fine, status = pcall(cli.main, ...)
+    rawset(io, "stdout", stdout)
+    rawset(io, "stderr", stderr)
+    assert.is_true(fine, status)
+    return status, out.text(), err.text()
+  end
+
+  setup(function()
+    native = {}
+    control = {}
+    package.loaded["moongate.native"] = native
+    package.loaded["moongate.control"] = control
+    package.loaded["moongate"] = { version = "1.2.3" }
+    cli = require("moongate.cli")
+  end)
+
+  teardown(function()
+    for name in pairs(package.loaded) do
+      if type(name) == "string" and name:match("^moongate%.?") then
+        package.loaded[name] = nil
+      end
+    end
+  end)
+
+  before_each(function()
+    called = nil
+    native.run = function(options)
+      called = options
+      return 0
+    end
+    native.check = function(options)
+      called = options
+      return { faults = {}, warnings = {}, files = 1, routes = 2 }
+    end
+  end)
+
+  it("runs with the options that were given, and returns what run returned", function()
+    assert.are.equal(
+      0,
+      (run("run", "--config", "c.lua", "--routes", "r", "--workers", "3", "--strict", "--control", "/c"))
+    )
+    assert.are.same({ config = "c.lua", routes = "r", workers = 3, strict = true, control = "/c" }, called)
+    native.run = function()
+      return 1
+    end
+    assert.are.equal(1, (run("run")))
+  end)
+
+  it("takes the control socket before and after the command", function()
+    run("--control", "/x", "run")
+    assert.are.equal("/x", called.control)
+    run("run", "--control", "/y")
+    assert.are.equal("/y", called.control)
+  end)
+
+  it("exits 2 with the usage on standard error when the command line is wrong", function()
+    for _, arguments in ipairs({
+      { "bogus" },
+      { "run", "--bogus" },
+      { "run", "--workers", "0" },
+      { "run", "--workers", "257" },
+      { "run", "--workers", "1.5" },
+      { "run", "--config" },
+      { "check", "extra" },
+      { "--control" },
+      { "--control", "/x" },
+    }) do
+      local status, printed, said = run(unpack(arguments))
+      assert.are.equal(2, status)
+      assert.are.equal("", printed)
+      assert.truthy(said:find("Usage: moongate", 1, true))
+      assert.is_nil(called)
+    end
+  end)
+
+  it("without a command shows the help, and exits 2", function()
+    local status, printed, said = run()
+    assert.are.equal(2, status)
+    assert.are.equal("", printed)
+    assert.truthy(said:find("Commands:", 1, true))
+  end)
+
+  it("prints help for itself and for each command, and exits 0", function()
+    for _, arguments in ipairs({
+      { "--help" },
+      { "-h" },
+      { "run", "--help" },
+      { "check", "-h" },
+      { "status", "--help" },
+    }) do
+      local status, printed, said = run(unpack(arguments))
+      assert.are.equal(0, status)
+      assert.truthy(printed:find("Usage: moongate", 1, true))
+      assert.are.equal("", said)
+    end
+    assert.is_nil(called)
+  end)
+
+  it("check says how much it read when nothing is wrong", function()
+    local status, printed = run("check", "--routes", "r")
+    assert.are.equal(0, status)
+    assert.are.equal("1 file, 2 routes: no fault\n", printed)
+    assert.are.same({ routes = "r" }, called)
+  end)
+
+  it("check prints each fault on a line, warnings aside, and exits 1", function()
+    native.check = function()
+      return {
+        faults = {
+          { file = "routes/a.lua", line = 3, route = "", field = "", message = "syntax" },
+          { file = "routes/b.lua", line = 0, route = "api", field = "match.ports", message = "bad" },
+        },
+        warnings = {
+          { file = "moongate.lua", line = 0, route = "", field = "limits.connections", message = "no effect" },
+        },
+        files = 2,
+        routes = 0,
+      }
+    end
+    local status, printed, said = run("check")
+    assert.are.equal(1, status)
+    assert.are.equal(
+      'routes/a.lua:3: syntax\nroutes/b.lua: route "api": match.ports: bad\n2 files, 0 routes: 2 faults\n',
+      printed
+    )
+    assert.are.equal("warning: moongate.lua: limits.connections: no effect\n", said)
+    status, printed = run("check", "--json")
+    assert.are.equal(1, status)
+    local body = require("cjson").decode(printed)
+    assert.are.same({ file = "routes/a.lua", line = 3, route = "", field = "", message = "syntax" }, body.faults[1])
+    assert.are.equal(2, #body.faults)
+  end)
+
+  it("check --json prints an empty list when nothing is wrong", function()
+    local status, printed = run("check", "--json")
+    assert.are.equal(0, status)
+    assert.truthy(printed:find('"faults":[]', 1, true))
+  end)
+
+  it("prints the version", function()
+    native.defaults = function()
+      return { libevent = "2.1.12-stable" }
+    end
+    local status, printed = run("version")
+    assert.are.equal(0, status)
+    assert.truthy(printed:match("^moongate 1%.2%.3 %(LuaJIT 2%.1%S*, libevent 2%.1%.12%-stable%)\n$"))
+  end)
+
+  it("status prints an aligned overview with the faults of files", function()
+    local asked
+    control.get = function(path, target)
+      asked = { path, target }
+      return 200,
+        {
+          version = "1.2.3",
+          uptime = 125,
+          workers = 2,
+          generation = 1,
+          connections = { active = 3, total = 40 },
+          bytes = { ["in"] = 1536, out = 10 },
+          routes = { {}, {} },
+          files = { { file = "a.lua", faults = { { file = "routes/a.lua", line = 2, message = "bad" } } } },
+        },
+        '{"version":"1.2.3","routes":[]}\n'
+    end
+    local status, printed = run("status", "--control", "/c.sock")
+    assert.are.equal(0, status)
+    assert.are.same({ "/c.sock", "/api/v1/status" }, asked)
+    assert.are.equal(
+      [[
+version      1.2.3
+uptime       2m 5s
+workers      2
+generation   1
+connections  3 open, 40 in all
+bytes        1.5 KiB in, 10 B out
+routes       2
+files        1
+fault: routes/a.lua:2: bad
+]],
+      printed
+    )
+    status, printed = run("status", "--json")
+    assert.are.equal(0, status)
+    assert.are.equal('{"version":"1.2.3","routes":[]}\n', printed)
+  end)
+
+  it("status says why nothing answers, and exits 1", function()
+    control.get = function()
+      return nil, "no moongate answers on /run/moongate.sock"
+    end
+    local status, printed, said = run("status")
+    assert.are.equal(1, status)
+    assert.are.equal("", printed)
+    assert.are.equal("moongate: no moongate answers on /run/moongate.sock\n", said)
+    control.get = function()
+      return 503, "busy"
+    end
+    assert.are.equal(1, (run("status")))
+  end)
+end)
