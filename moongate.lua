@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
 --
--- The config of this moongate. Everything has a default, so each line here can go; what else can be set is in the README.
--- Check what you write with `moongate check`: it names the file, the line and the field.
+-- The config of this moongate. Everything has a default, so each line here can go. Check what you write with
+-- `moongate check`: it names the file, the line and the field.
 
 return {
   routes = "routes", -- the directory whose *.lua files say what listens where, and what happens to connections

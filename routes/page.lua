@@ -14,7 +14,8 @@ local page = [[
          background: #14213d; color: #e8ecf4 }
   main { max-width: 34rem; padding: 2rem }
   .gate { width: 7rem; height: 7rem; border-radius: 50%; margin: 0 auto 1.5rem;
-          background: radial-gradient(circle at 62% 42%, #fff8e1 0 34%, #ffe9a8 35%, #26365f 37% 100%); border: .5rem solid #3b4d7d }
+          border: .5rem solid #3b4d7d;
+          background: radial-gradient(circle at 62% 42%, #fff8e1 0 34%, #ffe9a8 35%, #26365f 37% 100%) }
   h1 { text-align: center; font-weight: 600; margin: 0 }
   h1 + p { text-align: center; margin-top: 0; opacity: .8 }
   code { background: #26365f; border-radius: .3rem; padding: .1rem .4rem }
@@ -28,7 +29,7 @@ local page = [[
   <p>It runs. This page is a route: the file <code>routes/page.lua</code>. Edit it to change what you see here.</p>
   <ul>
     <li><code>nc localhost 9000</code> speaks with <code>routes/echo.lua</code>: it sends back what you type.</li>
-    <li><code>nc localhost 9001</code> speaks with <code>routes/line.lua</code>: a protocol of lines. Say <code>help</code>.</li>
+    <li><code>nc localhost 9001</code> speaks with <code>routes/line.lua</code>: try <code>help</code>.</li>
     <li><a href="http://localhost:9090/metrics">localhost:9090/metrics</a> has the counters.</li>
     <li><code>moongate status</code> says what is running, <code>moongate check</code> what is wrong with a file.</li>
   </ul>

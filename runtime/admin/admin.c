@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Accepting for the admin interface. The descriptor goes to Lua at once; what stays here is a record that tells how many there are. */
+ * Accepting for the admin interface. The descriptor goes to Lua at once; what stays here is a record that tells how
+ * many there are. */
 #include "admin/admin.h"
 
 #include "core/list.h"

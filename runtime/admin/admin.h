@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Where the admin interface listens: each connection becomes a task of require("moongate.admin").serve on the control thread. What is
- * answered there is lua/moongate/admin.lua's. This traffic is not counted. */
+ * Where the admin interface listens: each connection becomes a task of require("moongate.admin").serve on the control
+ * thread. What is answered there is lua/moongate/admin.lua's. This traffic is not counted. */
 #pragma once
 
 #include "core/error.h"
@@ -16,7 +16,8 @@ struct script_host;
 
 enum { ADMIN_MAX_CONNECTIONS = 256 };
 
-/* `channel` is a literal, "control" or "tcp", that the Lua side is told; the host and the log outlive it. NULL: see `error`. */
+/* `channel` is a literal, "control" or "tcp", that the Lua side is told; the host and the log outlive it. NULL: see
+ * `error`. */
 struct admin *admin_open(struct loop *loop, struct script_host *host, const struct log *log,
                          const struct endpoint *endpoint, const char *channel, struct error *error);
 

@@ -100,7 +100,7 @@ void connection_check_linger(struct connection *connection) {
     connection_finish(connection, true);
     return;
   }
-  if (unsent < connection->unsent) {
+  if (unsent > 0 && unsent < connection->unsent) {
     connection->unsent = unsent;
     connection->linger_until = now + connection->linger;
   }
@@ -116,7 +116,7 @@ void connection_check_linger(struct connection *connection) {
 static void linger(struct connection *connection) {
   const struct route *route = connection->exchange.route;
   connection->linger = route ? route->timeouts.linger : 0;
-  connection->unsent = stream_unsent(&connection->client);
+  connection->unsent = SIZE_MAX; /* looked at when the timer comes, which most never see */
   connection->linger_until = loop_now(&connection->worker->loop) + connection->linger;
   connection_set_state(connection, CONNECTION_CLOSING);
   if (connection->linger == 0) {

@@ -23,7 +23,7 @@ int worker_init(struct worker *worker, unsigned number, unsigned count, struct c
   worker->metrics = metrics_shard_new();
   worker->pipes =
       (struct pipe_shared){.loop = &worker->loop, .bytes = malloc(COPY_BUFFER_SIZE), .size = COPY_BUFFER_SIZE};
-  unsigned pipes = settings->splice_pipes / count;
+  unsigned pipes = settings->splice_pipes;
   worker->pipes.pool = pipes ? splice_pool_new(&worker->loop, pipes) : NULL;
   worker->resolver = resolver_new(&worker->loop, &settings->dns, error);
   if (!worker->resolver) {
@@ -34,7 +34,7 @@ int worker_init(struct worker *worker, unsigned number, unsigned count, struct c
     worker_deinit(worker);
     return error_set(error, ENOMEM, "worker %u: no memory", number);
   }
-  worker->dialer = (struct dialer){.loop = &worker->loop, .resolver = worker->resolver, .tcp = settings->tcp};
+  dialer_init(&worker->dialer, &worker->loop, worker->resolver, &settings->tcp);
   worker->dialer.tcp.keep_alive = false; /* connection.c, begin_probes() */
   return 0;
 }

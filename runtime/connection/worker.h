@@ -38,7 +38,7 @@ struct worker_settings {
   struct resolver_options dns;
   uint64_t script_time_ms;
   uint64_t script_memory;
-  unsigned splice_pipes; /* limits.splice_pipes: kernel pipes a worker may hold */
+  unsigned splice_pipes; /* a worker's share of limits.splice_pipes */
   bool access_log;
 };
 

@@ -22,7 +22,8 @@ int instance_complain(const char *subject, const struct error *error) {
   return -1;
 }
 
-/* Each connection takes two descriptors, and the default soft limit is low for the sake of programs that use select(2). */
+/* Each connection takes two descriptors, and the default soft limit is low for the sake of programs that use select(2).
+ */
 static void raise_descriptor_limit(void) {
   struct rlimit limit;
   if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
@@ -31,18 +32,18 @@ static void raise_descriptor_limit(void) {
   }
 }
 
-/* Of the workers, when they run; all of them have ended. */
+/* All threads that ran have ended. */
 static void release(struct instance *instance) {
   struct runtime *runtime = instance->runtime;
   signals_free(instance->signals);
   loop_cancel_timer(&runtime->loop, &instance->patience);
   loop_undefer(&runtime->loop, &instance->finish);
+  threads_deinit(&instance->threads);
+  snapshots_deinit(&instance->snapshots); /* answers, and who is answered may ask for the status */
   admin_close(instance->control);
   admin_close(instance->admin);
   runtime->admins[0] = instance->control;
   runtime->admins[1] = instance->admin;
-  threads_deinit(&instance->threads);
-  snapshots_deinit(&instance->snapshots);
   route_table_unref(instance->table);
   free(instance->resolved);
   loaded_routes_clear(&instance->loaded);
@@ -70,7 +71,8 @@ static void on_ended(void *context) {
   loop_defer(&instance->runtime->loop, &instance->finish);
 }
 
-/* A worker hangs, in Lua that is not watched or in the kernel: the others are done with theirs, and the process has been told to end. */
+/* A worker hangs, in Lua that is not watched or in the kernel: the others are done with theirs, and the process has
+ * been told to end. */
 static void on_patience_over(struct wheel_timer *timer) {
   struct instance *instance = (struct instance *)(void *)((char *)timer - offsetof(struct instance, patience));
   LOG(&instance->runtime->log, LOG_WARN, "a worker does not answer; ending without it");

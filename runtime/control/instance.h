@@ -39,7 +39,7 @@ struct instance {
   struct names names;
   struct loaded_routes loaded;
   struct route_table *table;
-  uint16_t *resolved; /* the real port of each of table->ports */
+  uint16_t *resolved;            /* the real port of each of table->ports */
   struct admin *control, *admin; /* NULL: none. Given to the runtime at the end, because their tasks outlast us */
   struct threads threads;
   struct snapshots snapshots;
@@ -48,12 +48,13 @@ struct instance {
   struct deferred finish;
 };
 
-/* Starts, and answers `call` with the exit status once all has stopped; when starting fails, at once, after having said why on standard
- * error. One at a time. */
+/* Starts, and answers `call` with the exit status once all has stopped; when starting fails, at once, after having said
+ * why on standard error. One at a time. */
 void instance_run(struct runtime *runtime, const struct native_settings *settings, struct native_call *call);
 
 /* See native_ops. */
 void instance_snapshot(struct instance *instance, struct native_call *call);
 
-/* Says on standard error what is wrong; `subject` (NULL: nobody) is what it is about: `admin.listen`, `route "page"`. Returns -1. */
+/* Says on standard error what is wrong; `subject` (NULL: nobody) is what it is about: `admin.listen`, `route "page"`.
+ * Returns -1. */
 int instance_complain(const char *subject, const struct error *error);

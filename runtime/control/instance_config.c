@@ -22,11 +22,17 @@ static void print_faults(const struct fault_list *faults) {
 
 static void log_faults(const struct log *log, enum log_level level, const char *message,
                        const struct fault_list *faults) {
-  for (size_t i = 0; i < faults->count; i++) {
+  for (size_t i = 0; i < faults->count && log_enabled(log, level); i++) {
     const struct fault *fault = &faults->faults[i];
-    LOG(log, level, message, LOG_STRING("file", fault->file), LOG_INTEGER("line", fault->line),
-        LOG_STRING("route", fault->route[0] ? fault->route : NULL),
-        LOG_STRING("field", fault->field[0] ? fault->field : NULL), LOG_STRING("error", fault->message));
+    struct log_field fields[5];
+    size_t count = 0;
+    fields[count++] = LOG_STRING("file", fault->file[0] ? fault->file : NULL);
+    if (fault->line > 0)
+      fields[count++] = LOG_INTEGER("line", fault->line);
+    fields[count++] = LOG_STRING("route", fault->route[0] ? fault->route : NULL);
+    fields[count++] = LOG_STRING("field", fault->field[0] ? fault->field : NULL);
+    fields[count++] = LOG_STRING("error", fault->message);
+    log_write(log, level, message, fields, count);
   }
 }
 
@@ -47,7 +53,7 @@ static int read_config(struct instance *instance, const struct native_settings *
     return -1;
   runtime->log.level = instance->config.log_level;
   runtime->log.format = instance->config.log_format;
-  log_faults(&runtime->log, LOG_WARN, "the config has what takes no effect", &instance->config.warnings);
+  log_faults(&runtime->log, LOG_WARN, "the config: take note", &instance->config.warnings);
   const char *control = settings->control ? settings->control : instance->config.control;
   if (control && !(instance->control_path = strdup(control))) {
     error_set(&error, ENOMEM, "no memory to start");
@@ -59,8 +65,9 @@ static int read_config(struct instance *instance, const struct native_settings *
 static int take_lock(struct instance *instance) {
   struct error error;
   if (!instance->config.state) {
-    error_set(&error, EINVAL, "there is no place for the state directory, since neither XDG_STATE_HOME nor HOME is set; "
-                              "name one as `state` in the config");
+    error_set(&error, EINVAL,
+              "there is no place for the state directory, since neither XDG_STATE_HOME nor HOME is set; "
+              "name one as `state` in the config");
     return instance_complain(NULL, &error);
   }
   if (instance_lock_take(&instance->lock, instance->config.state, &error) != 0)
@@ -101,28 +108,38 @@ done:
   return table;
 }
 
+/* 0, or -1 when faults are not to be lived with. Without `strict` a faulty file is left out, for its user to mend. */
+static int judge_faults(const struct instance *instance, int status, bool strict) {
+  const struct fault_list *faults = &instance->loaded.faults;
+  struct error error;
+  if (status == 0)
+    return 0;
+  if (faults->count == 0) {
+    error_set(&error, -status, "the routes can't be loaded: %s", strerror(-status));
+    return instance_complain(NULL, &error);
+  }
+  if (!strict) {
+    log_faults(&instance->runtime->log, LOG_ERROR, "a fault in the routes: left out", faults);
+    return 0;
+  }
+  print_faults(faults);
+  error_set(&error, EINVAL, "--strict: mend what is named above, or start without it");
+  return instance_complain(NULL, &error);
+}
+
 static int load_routes(struct instance *instance, bool strict) {
   const struct log *log = &instance->runtime->log;
   struct error error;
   int status = loader_load_routes(instance->loader, &instance->config, instance->config.workers, number_of,
                                   &instance->names, &instance->loaded);
-  log_faults(log, LOG_WARN, "a route file has what takes no effect", &instance->loaded.warnings);
-  log_faults(log, LOG_ERROR, "a route file has a fault, and is left out", &instance->loaded.faults);
-  if (status != 0 && instance->loaded.faults.count == 0) {
-    error_set(&error, -status, "the routes can't be loaded: %s", strerror(-status));
-    return instance_complain(NULL, &error);
-  }
-  if (status != 0 && strict) {
-    print_faults(&instance->loaded.faults);
-    error_set(&error, EINVAL, "--strict: mend the faults above, or start without it");
-    return instance_complain(NULL, &error);
-  }
+  log_faults(log, LOG_WARN, "the routes: take note", &instance->loaded.warnings);
+  if (judge_faults(instance, status, strict) != 0)
+    return -1;
   instance->table = make_table(&instance->loaded, &error);
   if (!instance->table)
     return instance_complain(NULL, &error);
   if (instance->table->route_count == 0)
-    LOG(log, LOG_WARN, "there is no route: put files into the routes directory and restart",
-        LOG_STRING("routes", instance->config.routes));
+    LOG(log, LOG_WARN, "there is no route, so nothing is served", LOG_STRING("routes", instance->config.routes));
   instance->table->generation = 1;
   instance->resolved = calloc(instance->table->port_count + 1, sizeof *instance->resolved);
   if (instance->resolved)

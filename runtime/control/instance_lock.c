@@ -48,7 +48,10 @@ static int explain_held(int fd, const char *path, struct error *error) {
   char who[48] = "another process";
   if (pid > 0)
     snprintf(who, sizeof who, "process %ld", pid);
-  error_set(error, EBUSY, "another moongate (%s) runs on this state directory; stop it, or give this one a `state` of its own in the config", who);
+  error_set(error, EBUSY,
+            "another moongate (%s) runs on this state directory; stop it, or give this one a `state` of its own in the "
+            "config",
+            who);
   error_set_place(error, "%s", path);
   return -EBUSY;
 }
@@ -66,7 +69,8 @@ int instance_lock_take(struct instance_lock *lock, const char *directory, struct
   char path[PATH_MAX];
   int status = make_directories(directory);
   if (status != 0) {
-    error_set(error, -status, "the state directory can't be made: %s; make it, or name another as `state` in the config",
+    error_set(error, -status,
+              "the state directory can't be made: %s; make it, or name another as `state` in the config",
               strerror(-status));
     error_set_place(error, "%s", directory);
     return status;
@@ -86,7 +90,9 @@ int instance_lock_take(struct instance_lock *lock, const char *directory, struct
   }
   if (fd >= 0)
     close(fd);
-  error_set(error, -status, "the lock file can't be written: %s; check the owner and the mode of the state directory, or name another as `state`",
+  error_set(error, -status,
+            "the lock file can't be written: %s; check the owner and the mode of the state directory, or name another "
+            "as `state`",
             strerror(-status));
   error_set_place(error, "%s", path);
   return status;

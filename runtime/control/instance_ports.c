@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * What an instance opens, and what it says about that: first of all it makes sure that nobody else has its ports, because sharing them
- * (SO_REUSEPORT) would go unnoticed. */
+ * What an instance opens, and what it says about that: first of all it makes sure that nobody else has its ports,
+ * because sharing them (SO_REUSEPORT) would go unnoticed. */
 #include "control/instance_private.h"
 #include "control/runtime.h"
 

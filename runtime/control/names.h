@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The registry of route names: each name has a number, under which the workers count for it, and a cursor for its round robin. Both
- * outlive the route's content, and are never given to another name. The control thread's. */
+ * The registry of route names: each name has a number, under which the workers count for it, and a cursor for its round
+ * robin. Both outlive the route's content, and are never given to another name. The control thread's. */
 #pragma once
 
 #include <stdatomic.h>
@@ -22,8 +22,8 @@ struct names {
 int names_init(struct names *names);
 void names_deinit(struct names *names);
 
-/* A name's number, which it is given when it is new. Past NAMES_MAX names, or without memory, it is that of "(none)". `cursor` (may be
- * NULL) lives as long as the registry. */
+/* A name's number, which it is given when it is new. Past NAMES_MAX names, or without memory, it is that of "(none)".
+ * `cursor` (may be NULL) lives as long as the registry. */
 unsigned names_number(struct names *names, const char *name, atomic_uint **cursor);
 
 /* "(none)" for 0. `number` is below names->count. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * What "moongate.native" does: the table of functions that the Lua side is handed. Their context is the struct runtime. */
+ * What "moongate.native" does: the table of functions that the Lua side is handed. Their context is the struct runtime.
+ */
 #pragma once
 
 #include "script/native.h"
@@ -13,5 +14,6 @@ extern const struct native_ops operations;
 /* native.status(): without a running instance only what is known of the process. NULL without memory. */
 struct value *status_report(const struct runtime *runtime);
 
-/* Appends { file =, line =, route =, field =, message = } to `list` for each fault: those of one file (NULL: of all). */
+/* Appends { file =, line =, route =, field =, message = } to `list` for each fault: those of one file (NULL: of all).
+ */
 void report_faults(struct value *list, const struct fault_list *faults, const char *file);

@@ -39,7 +39,7 @@ int runtime_init(struct runtime *runtime, const char *library, struct error *err
   runtime->resolver = resolver_new(&runtime->loop, NULL, error);
   if (!runtime->resolver)
     goto fail;
-  runtime->dialer = (struct dialer){.loop = &runtime->loop, .resolver = runtime->resolver, .tcp.no_delay = true};
+  dialer_init(&runtime->dialer, &runtime->loop, runtime->resolver, &(struct tcp_options){.no_delay = true});
   status = init_host(runtime, error);
   if (status)
     goto fail;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The whole of moongate in one structure, the control thread's: its loop, the Lua that the command line and the admin interface run
- * in, and, while `moongate run` lasts, the instance that carries traffic. */
+ * The whole of moongate in one structure, the control thread's: its loop, the Lua that the command line and the admin
+ * interface run in, and, while `moongate run` lasts, the instance that carries traffic. */
 #pragma once
 
 #include "core/clock.h"
@@ -35,8 +35,8 @@ struct runtime {
   bool has_run;
 };
 
-/* `library` (NULL mostly) outlives the runtime. 0, or a negative errno and `error`. On the thread that becomes the control thread; it ignores
- * SIGPIPE from then on. */
+/* `library` (NULL mostly) outlives the runtime. 0, or a negative errno and `error`. On the thread that becomes the
+ * control thread; it ignores SIGPIPE from then on. */
 int runtime_init(struct runtime *runtime, const char *library, struct error *error);
 void runtime_deinit(struct runtime *runtime);
 

@@ -9,7 +9,7 @@
 struct signals;
 
 struct signal_callbacks {
-  void (*on_end)(void *context);             /* SIGTERM, SIGINT */
+  void (*on_end)(void *context);               /* SIGTERM, SIGINT */
   void (*on_other)(void *context, int signal); /* SIGHUP, SIGUSR1 */
 };
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Rounds of asking: one at a time, and who comes while one is under way waits for the next, so that an answer is never older than its
- * question. The sums are in snapshot_sum.c. */
+ * Rounds of asking: one at a time, and who comes while one is under way waits for the next, so that an answer is never
+ * older than its question. The sums are in snapshot_sum.c. */
 #include "control/snapshot.h"
 
 #include "connection/worker.h"
@@ -26,8 +26,8 @@ int shard_copy_take(struct shard_copy *copy, const struct metrics_shard *shard) 
 
 static void begin_round(struct snapshots *snapshots);
 
-/* Answering runs Lua, which may ask again at once: that goes to a round of its own. So the answers come last, from what this round
- * brought. */
+/* Answering runs Lua, which may ask again at once: that goes to a round of its own. So the answers come last, from what
+ * this round brought. */
 static void end_round(struct snapshots *snapshots) {
   struct native_call *calls[SNAPSHOT_MAX_WAITING];
   struct value *answers[SNAPSHOT_MAX_WAITING];
@@ -133,8 +133,8 @@ void snapshots_deinit(struct snapshots *snapshots) {
   loop_cancel_timer(snapshots->loop, &snapshots->timer);
   snapshots->closed = true;
   while (snapshots->now_count + snapshots->next_count > 0) {
-    struct native_call *call = snapshots->now_count > 0 ? snapshots->now[--snapshots->now_count]
-                                                        : snapshots->next[--snapshots->next_count];
+    struct native_call *call =
+        snapshots->now_count > 0 ? snapshots->now[--snapshots->now_count] : snapshots->next[--snapshots->next_count];
     native_call_answer(call, snapshots_sum(snapshots));
   }
   for (size_t i = 0; i < snapshots->count; i++) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * What all workers have counted: each copies its shard between two of its events and sends the copy to the control thread, where the
- * copies are added up. A worker that does not answer in time is represented by its last copy. */
+ * What all workers have counted: each copies its shard between two of its events and sends the copy to the control
+ * thread, where the copies are added up. A worker that does not answer in time is represented by its last copy. */
 #pragma once
 
 #include "control/names.h"
@@ -46,7 +46,7 @@ struct snapshots {
   struct snapshot_part *parts; /* one a worker */
   size_t count;
   uint64_t round;
-  size_t missing; /* answers of this round */
+  size_t missing;                   /* answers of this round */
   struct native_call **now, **next; /* who waits for this round, and for one that begins later */
   size_t now_count, next_count;
   struct wheel_timer timer; /* set while a round is under way */
@@ -57,8 +57,8 @@ struct snapshots {
 int snapshots_init(struct snapshots *snapshots, struct loop *loop, const struct names *names, size_t count);
 void snapshots_set_worker(struct snapshots *snapshots, size_t index, struct worker *worker);
 
-/* Answers who waits with what there is. After the workers' threads have ended and the loop's messages are delivered; before, only when no worker
- * runs yet. Nothing when it is zeroed. */
+/* Answers who waits with what there is. After the workers' threads have ended and the loop's messages are delivered;
+ * before, only when no worker runs yet. Nothing when it is zeroed. */
 void snapshots_deinit(struct snapshots *snapshots);
 
 /* Answers `call` with a snapshot that was begun after this. */

@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-
 static void add_worker(struct worker_stats *sum, const struct worker_stats *part) {
   sum->connections += part->connections;
   sum->active += part->active;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * A worker thread from start to end, and the messages that take it there. What has its home on a worker (connections, Lua states) is given
- * back there before the thread ends. */
+ * A worker thread from start to end, and the messages that take it there. What has its home on a worker (connections,
+ * Lua states) is given back there before the thread ends. */
 #include "control/threads.h"
 
 #include "script/worker_script.h"
@@ -50,7 +50,8 @@ static void on_drain(struct message *message, void *receiver) {
   worker_drain(receiver, order->ms, on_drained, order);
 }
 
-/* Ending connections takes a few rounds, and they have to be over before what they use goes: so stopping is draining without patience. */
+/* Ending connections takes a few rounds, and they have to be over before what they use goes: so stopping is draining
+ * without patience. */
 static void on_stop(struct message *message, void *receiver) {
   struct thread_order *order = (struct thread_order *)(void *)message;
   struct worker *worker = receiver;

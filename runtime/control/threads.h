@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The worker threads: started once everything that they need is there, told to drain and to stop by messages, joined when they have
- * said that they are done. Lives on the control thread. */
+ * The worker threads: started once everything that they need is there, told to drain and to stop by messages, joined
+ * when they have said that they are done. Lives on the control thread. */
 #pragma once
 
 #include "connection/worker.h"
@@ -27,14 +27,14 @@ struct thread {
   struct thread_order drain, stop;
   struct message ended;
   bool initialised, started;
-  bool drained;   /* its connections are gone */
+  bool drained; /* its connections are gone */
 };
 
 struct threads {
   struct loop *loop; /* the control thread's */
   struct thread **threads;
   size_t count;
-  size_t started, drained, ended; /* how many */
+  size_t started, drained, ended;    /* how many */
   void (*on_drained)(void *context); /* no connection is left in any of them */
   void (*on_ended)(void *context);   /* all have left their loops and can be joined */
   void *context;
@@ -56,5 +56,6 @@ void threads_drain(struct threads *threads, uint64_t ms);
 /* Ends all connections and leaves the loops; then on_ended. May follow threads_drain() at any time. */
 void threads_stop(struct threads *threads);
 
-/* Joins the threads and releases all. Those that run must have been told to stop: it waits for them. Nothing when it is zeroed. */
+/* Joins the threads and releases all. Those that run must have been told to stop: it waits for them. Nothing when it is
+ * zeroed. */
 void threads_deinit(struct threads *threads);

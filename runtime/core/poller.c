@@ -48,9 +48,17 @@ void poller_deinit(struct poller *poller) {
   poller->fd = -1;
 }
 
+static int control(struct poller *poller, int operation, int fd, uint32_t events, struct poll_source *source) {
+  struct epoll_event event = {.events = events | EPOLLRDHUP | EPOLLET, .data.ptr = source};
+  return epoll_ctl(poller->fd, operation, fd, &event) < 0 ? -errno : 0;
+}
+
 int poller_add(struct poller *poller, int fd, struct poll_source *source) {
-  struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data.ptr = source};
-  return epoll_ctl(poller->fd, EPOLL_CTL_ADD, fd, &event) < 0 ? -errno : 0;
+  return control(poller, EPOLL_CTL_ADD, fd, EPOLLIN, source);
+}
+
+int poller_add_writable(struct poller *poller, int fd, struct poll_source *source) {
+  return control(poller, EPOLL_CTL_MOD, fd, EPOLLIN | EPOLLOUT, source);
 }
 
 void poller_forget(struct poller *poller, const struct poll_source *source) {

@@ -34,8 +34,12 @@ struct poller {
 int poller_init(struct poller *poller, struct event_base *base);
 void poller_deinit(struct poller *poller);
 
-/* Watches `fd` for everything, edge-triggered, until it is closed. 0 or a negative errno (-ENOSPC, -ENOMEM). */
+/* Watches `fd`, edge-triggered, until it is closed: for EPOLLIN and whatever kind of end, not yet for EPOLLOUT, which a
+ * new socket would only answer with an event for nothing. 0 or a negative errno (-ENOSPC, -ENOMEM). */
 int poller_add(struct poller *poller, int fd, struct poll_source *source);
+
+/* From now on for EPOLLOUT too; when it is writable already there is an event at once. */
+int poller_add_writable(struct poller *poller, int fd, struct poll_source *source);
 
 /* To be called when the socket is closed: no event that is already fetched reaches `source` any more. */
 void poller_forget(struct poller *poller, const struct poll_source *source);

@@ -2,7 +2,7 @@
  *
  * The userspace engine: chooses a target, connects to it, the next one where that fails, and joins the two sides by a
  * pipe. */
-#include "connection/connection_private.h"
+#include "connection/corridor.h"
 #include "engines/engine.h"
 
 #include <errno.h>

@@ -9,7 +9,9 @@
 #include <errno.h>
 #include <event2/event.h>
 #include <event2/event_struct.h>
+#include <inttypes.h>
 #include <netinet/in.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/un.h>
@@ -19,7 +21,6 @@ enum {
   LONGEST_MS = 24 * 3600 * 1000, /* so that no sum of times overflows */
   FIRST_PAUSE_MS = 1,
   LONGEST_PAUSE_MS = 32,
-  FIRST_UNPRIVILEGED_PORT = 1024, /* below, the kernel chooses none for us */
 };
 
 enum dial_phase { DIAL_RESOLVING, DIAL_CONNECTING, DIAL_PAUSING, DIAL_OVER };
@@ -45,6 +46,16 @@ struct dial {
 };
 
 static void try_addresses(struct dial *dial);
+
+void dialer_init(struct dialer *dialer, struct loop *loop, struct resolver *resolver, const struct tcp_options *tcp) {
+  *dialer = (struct dialer){.loop = loop, .resolver = resolver, .tcp = *tcp};
+  FILE *range = fopen("/proc/sys/net/ipv4/ip_local_port_range", "re");
+  if (!range)
+    return;
+  if (fscanf(range, "%" SCNu16, &dialer->first_local_port) != 1)
+    dialer->first_local_port = 0;
+  fclose(range);
+}
 
 static struct dial *dial_of_timer(struct wheel_timer *timer) {
   return (struct dial *)(void *)((char *)timer - offsetof(struct dial, timer));
@@ -123,7 +134,7 @@ static bool is_loopback(const struct endpoint *endpoint) {
  * start. */
 static bool is_self_connected(const struct dial *dial) {
   const struct endpoint *peer = &dial->addresses[dial->index];
-  if (peer->storage.ss_family == AF_UNIX || endpoint_port(peer) < FIRST_UNPRIVILEGED_PORT)
+  if (peer->storage.ss_family == AF_UNIX || endpoint_port(peer) < dial->dialer->first_local_port)
     return false;
   struct endpoint own = {.length = sizeof own.storage};
   if (getsockname(dial->fd, (struct sockaddr *)&own.storage, &own.length) != 0)

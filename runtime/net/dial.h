@@ -16,7 +16,11 @@ struct dialer {
   struct loop *loop;
   struct resolver *resolver;
   struct tcp_options tcp;
+  uint16_t
+      first_local_port; /* the kernel chooses ports for us from here on (ip_local_port_range, ip(7)); 0: not known */
 };
+
+void dialer_init(struct dialer *dialer, struct loop *loop, struct resolver *resolver, const struct tcp_options *tcp);
 
 /* 0 and a connected, non-blocking, close-on-exec descriptor that is now the callee's (no event of ours is left on it);
  * or a negative errno and -1: -ETIMEDOUT when the deadline passed, -EINVAL or -ENAMETOOLONG for a host that is none,

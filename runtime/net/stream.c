@@ -27,9 +27,17 @@ static void on_event(struct poll_source *source, uint32_t events) {
     stream->on_ready(stream, stream->context);
 }
 
+static int watch_writable(struct stream *stream) {
+  int status = poller_add_writable(&stream->loop->poller, stream->fd, &stream->source);
+  stream->watches_writable = status == 0;
+  return status;
+}
+
 int stream_open(struct stream *stream, struct loop *loop, int fd, struct tally *tally, uint8_t readiness) {
   *stream = (struct stream){.source = {on_event}, .loop = loop, .tally = tally, .fd = fd, .readiness = readiness};
   int status = poller_add(&loop->poller, fd, &stream->source);
+  if (status == 0 && !(readiness & STREAM_WRITABLE))
+    status = watch_writable(stream);
   if (status == 0)
     stream->ops = &socket_stream_ops;
   return status;
@@ -106,16 +114,22 @@ static ssize_t after_read(struct stream *stream, ssize_t got, size_t asked) {
   return -errno;
 }
 
+static void is_full(struct stream *stream) {
+  stream->readiness &= (uint8_t)~STREAM_WRITABLE;
+  if (!stream->watches_writable)
+    watch_writable(stream); /* changing what is watched can't fail for lack of anything */
+}
+
 static ssize_t after_write(struct stream *stream, ssize_t put, size_t asked) {
   if (put >= 0) {
     if (stream->tally)
       tally_out(stream->tally, (size_t)put);
     if ((size_t)put < asked)
-      stream->readiness &= (uint8_t)~STREAM_WRITABLE;
+      is_full(stream);
     return put;
   }
   if (errno == EAGAIN) {
-    stream->readiness &= (uint8_t)~STREAM_WRITABLE;
+    is_full(stream);
     return STREAM_WANT_WRITE;
   }
   return -errno;

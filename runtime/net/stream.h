@@ -59,7 +59,8 @@ struct stream {
   struct tally *tally;   /* the client's side: counts its wire; NULL on the target's side */
   struct buffer *unread; /* read again before the socket is; counted already. NULL mostly */
   int fd;
-  uint8_t readiness; /* enum stream_readiness */
+  uint8_t readiness;     /* enum stream_readiness */
+  bool watches_writable; /* a write has once been short */
 };
 
 /* Takes over the socket `fd` (non-blocking) and watches it (core/poller.h). `tally` outlives the stream; `readiness`:

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * For the steps of the corridor, and the engines at its end: the record's states, and asking a route's functions. */
+#pragma once
+
+#include "connection/connection.h"
+
+void connection_set_state(struct connection *connection, enum connection_state state);
+
+/* Sets the timer for whichever bound comes next, if that is sooner than what it is set for. */
+void connection_arm_timer(struct connection *connection);
+
+/* Lets go of the table, when no function of the route can be asked any more. */
+void connection_unpin_table(struct connection *connection);
+
+enum function_result {
+  FUNCTION_ANSWERED, /* `answer` is filled; its string is the caller's to free */
+  FUNCTION_WAITS,    /* the connection is resumed when it has answered; ask again then */
+  FUNCTION_FAILED,   /* the connection has been closed */
+};
+
+/* Asks a function of the route (or of the candidate that is being asked). */
+enum function_result connection_ask(struct connection *connection, int slot, struct function_answer *answer);
