@@ -1,0 +1,170 @@
+-- SPDX-License-Identifier: MIT
+--
+-- `moongate check`: every kind of fault a file can have, said with the file, the line where there is one, the route and
+-- the field; all of them at once, without binding anything.
+
+local cjson = require "cjson"
+local moongate = require "spec.support.moongate"
+local net = require "spec.support.net"
+
+describe("moongate check", function()
+  after_each(moongate.finish)
+
+  local function text_of(options)
+    local space = moongate.workspace(options)
+    local answer = moongate.command { "check", moongate.files_of(space) }
+    return answer.out .. answer.err, answer.status
+  end
+
+  -- The text of a route "api", with more fields, or other ones.
+  local function api(more)
+    return ("return { name = 'api', match = { ports = 80 }, %s }"):format(more)
+  end
+
+  -- Faults of one route file whose text is given: the output has all of the words.
+  local function expect_fault(text, ...)
+    local output, status = text_of { routes = { ["site.lua"] = text } }
+    assert.are.equal(1, status, output)
+    for _, word in ipairs { ... } do
+      assert.truthy(output:find(word, 1, true), ("no %q in: %s"):format(word, output))
+    end
+  end
+
+  it("is content with files that are well", function()
+    local output, status = text_of {
+      routes = {
+        ["a.lua"] = [[return { match = { ports = 8080 }, action = { target = "127.0.0.1:80" } }]],
+        ["b.lua"] = [[return {
+          {
+            name = "one",
+            match = { ports = { 80, "8000-8010", { from = 9000, to = 9010 } } },
+            action = { targets = { "a:1", { host = "b", port = 2 } } },
+          },
+          { name = "two", match = { ports = 81, address = "127.0.0.1" }, action = { handler = function() end } },
+        }]],
+        ["empty.lua"] = [[return {}]],
+      },
+    }
+    assert.are.equal(0, status, output)
+  end)
+
+  it("names file and line of a syntax error", function()
+    expect_fault('return {\n  name = "api",\n  match = = 1,\n}', "routes/site.lua:3:")
+  end)
+
+  it("names file and line of an error at load", function()
+    expect_fault("local missing = nil\nlocal x = missing.field\nreturn {}", "routes/site.lua:2:", "missing")
+    expect_fault('error "told so"', "routes/site.lua:1:", "told so")
+    expect_fault("error({ code = 7 })", "site.lua")
+  end)
+
+  it("names route and field of a wrong type", function()
+    expect_fault(
+      'return {\n  name = "api",\n  match = { ports = true },\n  action = { target = "127.0.0.1:80" },\n}',
+      "routes/site.lua:3:", "api", "match.ports"
+    )
+    expect_fault(api "action = { target = 7 }", "site.lua:1:", "api", "action.target")
+    expect_fault(api 'action = { handler = "echo" }', "api", "action.handler")
+    expect_fault(api 'name = 7, action = { target = "a:1" }', "site.lua", "name")
+  end)
+
+  it("names an unknown field and the nearest known one", function()
+    local text = 'return {\n  name = "api",\n  match = { port = 80 },\n  action = { target = "a:1" } }'
+    expect_fault(text, "site.lua:3:", "api", "match.port", "ports")
+    expect_fault(api 'mach = {}, action = { target = "a:1" }', "mach", "match")
+  end)
+
+  it("names values that are out of range or no value at all", function()
+    local no_ports = { "70000", "-1", "1.5", '"9-8"', '"80-"', '"http"', "{}", "{ from = 5 }", "{ from = 9, to = 8 }" }
+    for _, ports in ipairs(no_ports) do
+      expect_fault(api(("match = { ports = %s }, action = { target = 'a:1' }"):format(ports)), "api", "match.ports")
+    end
+    for _, target in ipairs { "''", "'host'", "'host:'", "'host:99999'", "':80'", "'unix:'" } do
+      expect_fault(api(("action = { target = %s }"):format(target)), "api", "target")
+    end
+    expect_fault(api "match = { ports = 80, address = 'nonsense' }, action = { target = 'a:1' }", "match.address")
+    expect_fault(api "action = { target = 'a:1' }, timeouts = { connect = 'soon' }", "timeouts.connect")
+    expect_fault(api "action = { targets = { { host = 'a', port = 1, weight = -1 } } }", "weight")
+  end)
+
+  it("names a route without a port, without an action, and with two", function()
+    expect_fault("return { name = 'api', action = { target = 'a:1' } }", "api", "ports")
+    expect_fault(api "", "api", "action")
+    expect_fault(api "action = { target = 'a:1', handler = function() end }", "api", "handler")
+  end)
+
+  it("names a file that returns no route", function()
+    expect_fault("return 7", "site.lua")
+    expect_fault("local x = 1", "site.lua")
+    expect_fault('return { "text" }', "site.lua")
+  end)
+
+  it("names a route name that stands twice, in one file and over two", function()
+    local one = [[{ name = "same", match = { ports = 80 }, action = { target = "a:1" } }]]
+    expect_fault(("return { %s, %s }"):format(one, one), "site.lua", "same")
+    local output, status = text_of { routes = { ["a.lua"] = "return " .. one, ["b.lua"] = "return " .. one } }
+    assert.are.equal(1, status)
+    assert.truthy(output:find("b.lua", 1, true) and output:find("same", 1, true), output)
+  end)
+
+  it("stops a file that runs for ever", function()
+    expect_fault("while true do end", "site.lua")
+  end)
+
+  it("keeps ffi, the JIT and bytecode out of reach", function()
+    expect_fault('local ffi = require "ffi"\nreturn {}', "site.lua:1:", "ffi")
+    local bytecode = string.dump(function() end)
+    expect_fault(bytecode, "site.lua")
+  end)
+
+  it("names faults of the config", function()
+    local output, status = text_of { config_text = 'return {\n  worker = 2,\n}' }
+    assert.are.equal(1, status)
+    assert.truthy(output:find("moongate.lua:2:", 1, true) and output:find("workers", 1, true), output)
+    output, status = text_of { config_text = 'return { timeouts = { connect = "soon" } }' }
+    assert.are.equal(1, status)
+    assert.truthy(output:find("timeouts.connect", 1, true), output)
+    output, status = text_of { config_text = "return {" }
+    assert.are.equal(1, status)
+    assert.truthy(output:find("moongate.lua:1:", 1, true), output)
+  end)
+
+  it("tells all faults of all files at once", function()
+    local output = text_of {
+      routes = {
+        ["a.lua"] = "return {",
+        ["b.lua"] = 'return { { name = "x", match = { ports = true } , action = { target = 5 } } }',
+        ["c.lua"] = [[return { name = "fine", match = { ports = 80 }, action = { target = "a:1" } }]],
+      },
+    }
+    for _, word in ipairs { "a.lua:1:", "b.lua:1:", "match.ports", "action.target" } do
+      assert.truthy(output:find(word, 1, true), word .. " in: " .. output)
+    end
+    assert.falsy(output:find("c.lua", 1, true), output)
+  end)
+
+  it("tells faults as JSON", function()
+    local space = moongate.workspace {
+      routes = {
+        ["site.lua"] = 'return {\n  name = "api",\n  match = { ports = true },\n  action = { target = "a:1" },\n}',
+      },
+    }
+    local answer = moongate.command { "check", "--json", moongate.files_of(space) }
+    assert.are.equal(1, answer.status)
+    local decoded = cjson.decode(answer.out)
+    local fault = (decoded.faults or decoded)[1]
+    assert.truthy(fault.file:find("site.lua", 1, true))
+    assert.are.equal(3, fault.line)
+    assert.are.equal("api", fault.route)
+    assert.truthy(fault.field:find("match.ports", 1, true))
+    assert.are_not.equal("", fault.message)
+  end)
+
+  it("binds nothing, and runs beside a moongate that has the ports", function()
+    local port = net.free_ports(1)
+    local m = moongate.start { routes = moongate.front(1, "ports = " .. port) }
+    local answer = moongate.command { "check", moongate.files_of(m) }
+    assert.are.equal(0, answer.status, answer.out .. answer.err)
+    assert.are.equal(200, (m:get "/readyz"))
+  end)
+end)
