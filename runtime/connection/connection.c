@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 /* While draining, a connection that has been quiet for so long counts as idle. */
-enum { DRAIN_QUIET_MS = 1000, PROBES_AFTER_MS = 60 * 1000 };
+enum { DRAIN_QUIET_MS = 1000, PROBES_AFTER_MS = 60 * 1000, DIAL_GRACE_MS = 100 };
 
 const char *connection_state_label(enum connection_state state) {
   static const char *const labels[] = {
@@ -72,11 +72,13 @@ static clock_ms next_deadline(const struct connection *connection, enum close_re
   *reason = CLOSE_LIFETIME;
   clock_ms deadline = earlier(CLOCK_NEVER, connection->started, timeouts->lifetime);
   if (connection->state == CONNECTION_CONNECTING) {
-    if (connection->exchange.connect_deadline >= deadline)
+    /* The dial keeps the deadline itself; this is for the functions that say where to. */
+    clock_ms connect = connection->exchange.connect_deadline;
+    if (connect == CLOCK_NEVER || connect + DIAL_GRACE_MS >= deadline)
       return deadline;
     *reason = CLOSE_CONNECT_TIMEOUT;
     *side = PIPE_TARGET;
-    return connection->exchange.connect_deadline;
+    return connect + DIAL_GRACE_MS;
   }
   clock_ms idle = earlier(CLOCK_NEVER, connection->last_active, timeouts->idle);
   if (idle < deadline) {
@@ -114,6 +116,8 @@ static void on_timer(struct wheel_timer *timer) {
       probes_at(connection) <= loop_now(&connection->worker->loop))
     begin_probes(connection);
   clock_ms deadline = next_deadline(connection, &reason, &side);
+  if (reason == CLOSE_CONNECT_TIMEOUT && deadline <= loop_now(&connection->worker->loop))
+    connection->worker->metrics->worker.errors[ERROR_CONNECT_TIMEOUT]++;
   if (deadline <= loop_now(&connection->worker->loop))
     connection_close(connection, side, reason);
   else

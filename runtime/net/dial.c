@@ -181,8 +181,8 @@ static int connect_socket(const struct dial *dial) {
   if (connect(dial->fd, sockaddr, peer->length) == 0)
     return 0;
   int error = errno;
-  if (peer->storage.ss_family == AF_UNIX)
-    return -error;
+  if (peer->storage.ss_family == AF_UNIX) /* -ENOENT is for names */
+    return error == ENOENT ? -ECONNREFUSED : -error;
   if (error == EAGAIN) /* no local port is left */
     return -EADDRNOTAVAIL;
   if (error == EINTR)
