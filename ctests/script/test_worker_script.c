@@ -20,6 +20,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 static const uint64_t SECOND = 1000000000;
@@ -270,6 +271,46 @@ static void forward_gives_back_what_was_read_ahead(void **state) {
   assert_int_equal(9, fixture->worker.metrics->routes[1]->bytes.in);
 }
 
+static void what_a_handler_has_connected_is_closed_with_it(void **state) {
+  struct fixture *fixture = *state;
+  int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  struct sockaddr_un address = {.sun_family = AF_UNIX};
+  snprintf(address.sun_path, sizeof address.sun_path, "%s/target", fixture->directory);
+  assert_int_equal(0, bind(listener, (struct sockaddr *)&address, sizeof address));
+  assert_int_equal(0, listen(listener, 4));
+  char route[256];
+  snprintf(
+      route, sizeof route,
+      "action = { handler = function(s) db = assert(moongate.connect('unix:%s')) db:send('query') s:send('x') end }",
+      address.sun_path);
+  serve(fixture, route);
+  client_connects(fixture);
+  expect_answer(fixture, "x");
+  int target = accept(listener, NULL, NULL);
+  char bytes[16];
+  assert_int_equal(5, recv(target, bytes, sizeof bytes, 0));
+  assert_int_equal(0, recv(target, bytes, sizeof bytes, 0));
+  close(target);
+  close(listener);
+  unlink(address.sun_path);
+}
+
+static void the_line_handler_answers_each_line_until_false(void **state) {
+  struct fixture *fixture = *state;
+  serve(fixture, "action = { handler = moongate.handlers.line(function(l, s, c) if l == 'quit' then return false end "
+                 "if l ~= '' then return l:upper() end end) }");
+  client_connects(fixture);
+  client_sends(fixture, "one\r\n\r\ntwo\nquit\nthree\n");
+  expect_answer(fixture, "ONE\r\nTWO\r\n");
+}
+
+static void the_block_handler_sends_its_message(void **state) {
+  struct fixture *fixture = *state;
+  serve(fixture, "action = { handler = moongate.handlers.block('go away') }");
+  client_connects(fixture);
+  expect_answer(fixture, "go away");
+}
+
 static void handlers_in_waiting_are_freed_with_the_worker(void **state) {
   struct fixture *fixture = *state;
   serve(fixture,
@@ -320,6 +361,9 @@ int main(void) {
       TEST(a_socket_kept_from_another_connection_is_refused),
       TEST(a_target_function_may_wait_and_its_error_is_counted),
       TEST(forward_gives_back_what_was_read_ahead),
+      TEST(what_a_handler_has_connected_is_closed_with_it),
+      TEST(the_line_handler_answers_each_line_until_false),
+      TEST(the_block_handler_sends_its_message),
       TEST(handlers_in_waiting_are_freed_with_the_worker),
       TEST(memory_stays_flat_over_many_connections),
   };

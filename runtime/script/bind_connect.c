@@ -19,14 +19,15 @@ enum { DEFAULT_TIMEOUT_MS = 30 * 1000 };
 struct connecting {
   struct script_wait wait;
   struct script_state *state;
-  struct dial *dial; /* NULL: done */
+  struct script_run *run; /* whose the socket will be; NULL outside of connections */
+  struct dial *dial;      /* NULL: done */
   int status, fd;
 };
 
 static int push_result(lua_State *L, void *context) {
   struct connecting *connecting = context;
   if (connecting->status == 0) {
-    connecting->status = socket_push_own(connecting->state, L, connecting->fd);
+    connecting->status = socket_push_own(connecting->state, L, connecting->fd, connecting->run);
     if (connecting->status == 0) {
       connecting->fd = -1;
       return 1;
@@ -68,9 +69,9 @@ static int on_collect(lua_State *L) {
   return 0;
 }
 
-static struct connecting *push_connecting(lua_State *L, struct script_state *state) {
+static struct connecting *push_connecting(lua_State *L, const struct script_task *task) {
   struct connecting *connecting = lua_newuserdata(L, sizeof *connecting);
-  *connecting = (struct connecting){.state = state, .fd = -1};
+  *connecting = (struct connecting){.state = task->state, .run = task->run, .fd = -1};
   if (luaL_newmetatable(L, "moongate.connecting")) {
     lua_pushcfunction(L, on_collect);
     lua_setfield(L, -2, "__gc");
@@ -106,7 +107,7 @@ int core_connect(lua_State *L) {
     return luaL_error(L, "connect is not there in this place");
   int options = lua_istable(L, 2) ? 2 : 3;
   uint64_t ms = timeout_of(L, options, task);
-  struct connecting *connecting = push_connecting(L, task->state);
+  struct connecting *connecting = push_connecting(L, task);
   connecting->dial = dial_start(task->state->place->dialer, target.host, target.port > 0 ? (uint16_t)target.port : 0,
                                 ms, on_dialled, connecting);
   if (connecting->dial == NULL)

@@ -19,7 +19,7 @@ struct script_socket *socket_check(lua_State *L, int index) {
   struct script_socket *socket = *(struct script_socket **)luaL_checkudata(L, index, type_name);
   struct script_task *task = task_running(L);
   if (socket->run != NULL && (task == NULL || task->run != socket->run))
-    luaL_error(L, "this socket is the client of another connection: only the handler that it was given to may use it");
+    luaL_error(L, "this socket belongs to another connection: only the handler that got it may use it");
   return socket;
 }
 
@@ -39,6 +39,7 @@ static int on_collect(lua_State *L) {
     socket_close(socket);
   if (socket->is_client && socket->run != NULL)
     socket->run->socket = NULL;
+  list_remove(&socket->mine);
   socket->run = NULL;
   socket_collected(socket);
   return 0;
@@ -125,7 +126,7 @@ static int self_of(int fd, struct sockaddr *address, socklen_t *length) { return
 /* The client's address is the connection's word: not always the one on the wire. */
 static int socket_getpeername(lua_State *L) {
   struct script_socket *socket = socket_check(L, 1);
-  if (socket->stream == NULL || socket->run == NULL)
+  if (socket->stream == NULL || !socket->is_client)
     return push_name(L, peer_of);
   const struct ip_address *address = &socket->run->connection->client_address;
   char text[ADDRESS_TEXT_SIZE];
@@ -180,7 +181,7 @@ static struct script_socket **push_userdata(lua_State *L) {
   return place;
 }
 
-int socket_push_own(struct script_state *state, lua_State *L, int fd) {
+int socket_push_own(struct script_state *state, lua_State *L, int fd, struct script_run *run) {
   struct script_socket **place = push_userdata(L);
   struct script_socket *socket = calloc(1, sizeof *socket + sizeof socket->own[0]);
   int status =
@@ -191,12 +192,15 @@ int socket_push_own(struct script_state *state, lua_State *L, int fd) {
     return status;
   }
   socket->stream = socket->own;
+  socket->run = run;
   socket_prepare(socket, state);
+  if (run != NULL)
+    list_add_tail(&run->sockets, &socket->mine);
   *place = socket;
   return 0;
 }
 
-int script_push_socket(struct script_state *state, lua_State *L, int fd) { return socket_push_own(state, L, fd); }
+int script_push_socket(struct script_state *state, lua_State *L, int fd) { return socket_push_own(state, L, fd, NULL); }
 
 struct script_socket *socket_push_client(struct script_state *state, lua_State *L, struct script_run *run,
                                          struct stream *client) {

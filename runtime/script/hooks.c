@@ -26,6 +26,12 @@ static int finish_run(struct script_run *run, bool give_back) {
     task_cancel(run->task, true);
   run->task = NULL;
   LIST_FOREACH(node, &run->tasks) { task_cancel(LIST_OWNER(node, struct script_task, family), true); }
+  LIST_FOREACH(mine, &run->sockets) {
+    struct script_socket *socket = LIST_OWNER(mine, struct script_socket, mine);
+    list_remove(mine);
+    socket->run = NULL;
+    socket_close(socket);
+  }
   if (run->socket != NULL)
     status = socket_detach(run->socket, give_back);
   run->socket = NULL;
@@ -176,6 +182,7 @@ static int start(struct connection *connection, int slot, bool is_handler) {
   run->slot = slot;
   run->freeing.run = on_freeing;
   list_init(&run->tasks);
+  list_init(&run->sockets);
   struct preparation preparation = {run, route->script, number};
   connection->script = run;
   int status = script_protect(state, prepare, &preparation);

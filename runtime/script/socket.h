@@ -51,7 +51,8 @@ struct socket_writer {
 struct script_socket {
   struct script_state *state;
   struct stream *stream;  /* own, or the connection's client; NULL once it is closed */
-  struct script_run *run; /* of a handler's client; NULL for one of its own, and once the connection has it back */
+  struct script_run *run; /* of a connection, whose end closes it; NULL for others, and after that */
+  struct list_node mine;  /* of its own: in run->sockets */
   struct buffer *ahead;   /* read, and not taken by the script; NULL mostly */
   const uint8_t *fresh; /* … and, while `ahead` is empty, what has just been read into the place's buffer; gone in the
                            next event */
@@ -78,8 +79,8 @@ void socket_prepare(struct script_socket *socket, struct script_state *state);
 /* The stream's events come to the socket (again). */
 void socket_take_events(struct script_socket *socket);
 
-/* Pushes a new socket on a stream of its own. See script_push_socket(). */
-int socket_push_own(struct script_state *state, lua_State *L, int fd);
+/* Pushes a new socket on a stream of its own; `run` may be NULL. See script_push_socket(). */
+int socket_push_own(struct script_state *state, lua_State *L, int fd, struct script_run *run);
 
 /* Pushes a handler's client socket. NULL without memory of our own (nothing is pushed); raises without Lua memory. */
 struct script_socket *socket_push_client(struct script_state *state, lua_State *L, struct script_run *run,

@@ -150,6 +150,7 @@ void socket_prepare(struct script_socket *socket, struct script_state *state) {
   socket->writer.timer.on_expired = on_write_timeout;
   socket_take_events(socket);
   list_init(&socket->node);
+  list_init(&socket->mine);
 }
 
 void socket_collected(struct script_socket *socket) {

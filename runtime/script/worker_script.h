@@ -29,6 +29,7 @@ struct script_run {
   struct script_task *task;     /* the handler's or function's own; NULL once it is over */
   struct script_socket *socket; /* the client's; NULL for functions, and once Lua has collected it */
   struct list_node tasks;       /* by family */
+  struct list_node sockets;     /* that it has connected, by mine; closed when it ends */
   bool is_handler;
   int slot;           /* of its function */
   char *forward_host; /* context:forward has been called: where to */

@@ -8,9 +8,9 @@
 --- (over 64 KiB), "too much data" ("*a" with more than a quarter of limits.script_memory), "out of memory".
 ---@alias moongate.SocketError "timeout"|"closed"|"line too long"|"too much data"|"out of memory"|string
 
---- One task may read and another write at the same time; a second reader or writer raises "busy". A handler's socket
---- is for that handler and what it spawns, and is closed when the handler returns, after all that was sent has gone
---- out. All others are closed by close(), or when they are collected.
+--- One task may read and another write at the same time; a second reader or writer raises "busy". A socket belongs to
+--- the handler (or other function of a route) that was given it or has connected it, and to what that spawns: it is
+--- closed when that ends, after all that was sent has gone out. In another connection's handler it raises.
 ---@class moongate.Socket
 local Socket = {}
 
