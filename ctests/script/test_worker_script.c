@@ -74,7 +74,7 @@ static void serve(struct fixture *fixture, const char *route) {
   struct error error = {0};
   struct fault_list faults = {0};
   char text[4096], path[128];
-  snprintf(text, sizeof text, "return { name = 'tested', match = { ports = 1234 }, %s }", route);
+  snprintf(text, sizeof text, "return { name = 'tested', match = { ports = 0 }, %s }", route);
   write_file(fixture, "routes/a.lua", text);
   write_file(fixture, "moongate.lua", "return { workers = 1, limits = { script_time = '50ms' } }");
   snprintf(path, sizeof path, "%s/moongate.lua", fixture->directory);
@@ -92,14 +92,15 @@ static void serve(struct fixture *fixture, const char *route) {
   assert_int_equal(0, worker_init(&fixture->worker, 1, 1, &fixture->clock, &fixture->log, &fixture->config.settings,
                                   &script_worker_hooks, &error));
   assert_int_equal(0, script_worker_new(&fixture->worker, &error));
-  assert_int_equal(0, script_worker_adopt(&fixture->worker, fixture->table));
-  fixture->worker.table = fixture->table;
+  assert_int_equal(0, worker_set_table(&fixture->worker, fixture->table, NULL, &error));
 }
 
 static int tear_down(void **state) {
   struct fixture *fixture = *state;
   if (fixture->client >= 0)
     close(fixture->client);
+  worker_release(&fixture->worker);
+  route_table_unref(fixture->table);
   script_worker_free(fixture->worker.script);
   worker_deinit(&fixture->worker);
   loaded_routes_clear(&fixture->loaded);

@@ -143,6 +143,7 @@ static bool resets_client(const struct connection *connection, enum close_reason
   case CLOSE_HALF_CLOSED:
   case CLOSE_HALF_DEAD:
   case CLOSE_SHUTDOWN:
+  case CLOSE_CHANGED:
   case CLOSE_SUPERSEDED:
     return cut || connection->state == CONNECTION_CONNECTING;
   default:

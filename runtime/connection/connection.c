@@ -35,8 +35,8 @@ void connection_set_state(struct connection *connection, enum connection_state s
 }
 
 void connection_unpin_table(struct connection *connection) {
-  route_table_unref(connection->table);
-  connection->table = NULL;
+  table_pin_unref(connection->worker, connection->pin);
+  connection->pin = NULL;
   connection->table_port = NULL;
 }
 
@@ -85,9 +85,14 @@ static clock_ms next_deadline(const struct connection *connection, enum close_re
     *reason = CLOSE_IDLE;
     deadline = idle;
   }
-  if (connection->worker->draining && connection->last_active + DRAIN_QUIET_MS < deadline) {
-    *reason = CLOSE_SHUTDOWN;
+  bool draining = connection->worker->draining;
+  if ((draining || connection->drain_until) && connection->last_active + DRAIN_QUIET_MS < deadline) {
+    *reason = draining ? CLOSE_SHUTDOWN : CLOSE_CHANGED;
     deadline = connection->last_active + DRAIN_QUIET_MS;
+  }
+  if (connection->drain_until && connection->drain_until < deadline) {
+    *reason = CLOSE_CHANGED;
+    deadline = connection->drain_until;
   }
   if (connection->state == CONNECTION_FORWARDING && !connection->probed && probes_at(connection) < deadline)
     deadline = probes_at(connection);
@@ -134,6 +139,11 @@ void connection_arm_timer(struct connection *connection) {
     wheel_set(&connection->worker->loop.wheel, &connection->timer, deadline);
 }
 
+void connection_drain(struct connection *connection) {
+  connection->drain_until = loop_now(&connection->worker->loop) + connection->exchange.route->timeouts.shutdown;
+  connection_arm_timer(connection);
+}
+
 void connection_accept(struct worker *worker, const struct table_port *table_port, uint16_t port, int fd,
                        const struct sockaddr *peer) {
   struct worker_stats *stats = &worker->metrics->worker;
@@ -148,7 +158,7 @@ void connection_accept(struct worker *worker, const struct table_port *table_por
   connection->number = ++worker->last_id;
   ip_address_from_sockaddr(&connection->client_address, peer);
   connection->port = port;
-  connection->table = route_table_ref(worker->table);
+  connection->pin = table_pin_ref(worker->pin);
   connection->table_port = table_port;
   connection->exchange.port = -1;
   connection->started = connection->last_active = loop_now(&worker->loop);

@@ -64,7 +64,7 @@ struct connection {
   uint16_t port; /* the one it came in on */
   struct stream client;
   struct tally tally;
-  struct route_table *table; /* pinned from accept until nothing of it is needed any more; NULL then */
+  struct table_pin *pin; /* of its table, from accept until no function of the route can be asked any more; NULL then */
   const struct table_port *table_port;
   struct route_stats *stats; /* of the route; NULL until routed */
   struct exchange exchange;
@@ -84,6 +84,7 @@ struct connection {
   uint64_t linger;          /* closing: timeouts.linger */
   clock_ms linger_until;    /* closing */
   struct wheel_timer timer; /* idle, lifetime, half-dead, linger: whichever comes first */
+  clock_ms drain_until;     /* its route has changed or gone, and on_change says drain; 0: not */
   struct deferred later;    /* discarding goes on; in the end, freeing */
 };
 

@@ -14,6 +14,34 @@ void connection_check_linger(struct connection *connection);
 /* Ends a connection now, also one that is closing. */
 void connection_end(struct connection *connection);
 
+/* Its route has changed or gone: it may finish, as when moongate stops. */
+void connection_drain(struct connection *connection);
+
+/* A table, as long as something of the worker may use it. */
+struct table_pin {
+  struct route_table *table; /* one reference */
+  unsigned users;
+};
+
+struct table_pin *table_pin_ref(struct table_pin *pin);
+void table_pin_unref(struct worker *worker, struct table_pin *pin); /* NULL is nothing */
+
+/* Between the two steps of changing the table. */
+struct table_change {
+  struct table_pin *pin;
+  struct worker_port **ports; /* for each of its table's ports: open already, or opened now */
+};
+
+/* Fills change->ports. On failure what was opened is closed again. */
+int worker_open_ports(struct worker *worker, struct table_change *change, uint16_t *resolved, struct error *error);
+void worker_close_new_ports(struct worker *worker, struct table_change *change);
+
+/* change->ports (taken over) are the worker's from now on; those that are not among them are closed. */
+void worker_take_ports(struct worker *worker, struct table_change *change);
+
+/* Lets go of the current table, and of one that is prepared. */
+void worker_release_table(struct worker *worker);
+
 /* Stops listening; what waits in the queues is accepted first. */
 void worker_close_ports(struct worker *worker);
 
@@ -21,6 +49,7 @@ void worker_close_ports(struct worker *worker);
 struct worker_port {
   struct worker *worker;
   struct listener *listener;
-  const struct table_port *table_port; /* of the worker's current table */
+  const struct table_port *table_port; /* of the worker's current table; NULL while it is only prepared */
   uint16_t port;                       /* the real one, where the kernel gave it */
+  bool stays;                          /* used while ports are taken over */
 };

@@ -45,17 +45,21 @@ static void end_all(struct worker *worker) {
     connection_end(LIST_OWNER(worker->connections.next, struct connection, node));
 }
 
-void worker_deinit(struct worker *worker) {
-  loop_cancel_timer(&worker->loop, &worker->drain_timer);
+void worker_release(struct worker *worker) {
   worker->on_drained = NULL;
   worker_close_ports(worker);
   end_all(worker);
+  worker_release_table(worker);
+}
+
+void worker_deinit(struct worker *worker) {
+  loop_cancel_timer(&worker->loop, &worker->drain_timer);
+  worker_release(worker);
   resolver_free(worker->resolver);
   splice_pool_free(worker->pipes.pool);
   loop_deinit(&worker->loop);
   free(worker->pipes.bytes);
   metrics_shard_free(worker->metrics);
-  route_table_unref(worker->table);
 }
 
 static void on_drain_over(struct wheel_timer *timer) {

@@ -17,6 +17,7 @@
 #include <stdbool.h>
 
 struct connection;
+struct worker;
 struct script_worker; /* script/: the worker's Lua side */
 
 /* What the corridor asks of the room above it, for routes with functions. One table, handed in at start. Unless noted,
@@ -28,6 +29,10 @@ struct script_hooks {
   /* Asks function `slot` of the route's version, with the connection's context. connection_function_answered() brings
    * what it returned. 0 or a negative errno (nothing was started). */
   int (*function_call)(struct connection *connection, int slot);
+  /* The worker is going to use this table: what its routes' functions need is made ready. 0 or a negative errno. */
+  int (*table_adopted)(struct worker *worker, const struct route_table *table);
+  /* Nothing of the worker can ask a function of this table's routes any more. (A handler that runs goes on.) */
+  void (*table_released)(struct worker *worker, const struct route_table *table);
   /* Ends the handler or function that runs for this connection; nothing calls back afterwards. */
   void (*cancel)(struct connection *connection);
 };
@@ -42,7 +47,9 @@ struct worker_settings {
   bool access_log;
 };
 
-struct worker_port; /* a listener and the table's entry for it */
+struct worker_port;  /* a listener and the table's entry for it */
+struct table_pin;    /* a table, while something of the worker may use it */
+struct table_change; /* a table that is prepared */
 
 struct worker {
   unsigned number; /* from 1 */
@@ -57,9 +64,10 @@ struct worker {
   struct dialer dialer;
   struct pipe_shared pipes;
   struct metrics_shard *metrics;
-  struct route_table *table; /* the current one; one reference */
+  struct table_pin *pin; /* of the current table; NULL before there is one */
   struct worker_port **ports;
   size_t port_count;
+  struct table_change *change; /* prepared, and neither committed nor aborted yet; NULL mostly */
   struct list_node connections;
   size_t connection_count;
   uint64_t last_id;
@@ -74,13 +82,26 @@ struct worker {
 int worker_init(struct worker *worker, unsigned number, unsigned count, struct clock *clock, const struct log *log,
                 const struct worker_settings *settings, const struct script_hooks *hooks, struct error *error);
 
-/* Closes all connections and listeners at once and releases all. */
+/* Closes all connections and listeners at once and lets go of the table. On the worker's thread when it has run. */
+void worker_release(struct worker *worker);
+
+/* After worker_release(), and after the room above has let go of the worker. */
 void worker_deinit(struct worker *worker);
 
-/* Makes `table` (one reference is taken) the current one, opening and closing listeners by difference. All or nothing:
- * when a port can't be opened the old table stays. On the worker's thread, or before it runs. 0 or a negative errno and
- * `error`. `resolved` may be NULL; else it has table->port_count places: ports to bind where the table says 0 (in), and
- * what was bound (out). */
+/* Changing the table takes two steps, on the worker's thread or before it runs, so that all workers change or none. The
+ * first opens the ports that are new and adopts the routes' functions; nothing is accepted on them for the new table
+ * yet. When a port can't be opened nothing has changed: a negative errno and `error`. `resolved` may be NULL; else it
+ * has table->port_count places: ports to bind where the table says 0 (in), and what was bound (out). */
+int worker_prepare_table(struct worker *worker, struct route_table *table, uint16_t *resolved, struct error *error);
+
+/* The second: the prepared table is the current one. Ports that are gone are accepted empty, then closed; connections
+ * of routes that have changed or gone are treated as their on_change says. */
+void worker_commit_table(struct worker *worker);
+
+/* Or: nothing of it. Nothing when none is prepared. */
+void worker_abort_table(struct worker *worker);
+
+/* Both steps at once. */
 int worker_set_table(struct worker *worker, struct route_table *table, uint16_t *resolved, struct error *error);
 
 /* Stops accepting, closes idle connections at once and the rest after `ms`; then on_drained. On the worker's thread. */

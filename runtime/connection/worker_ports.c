@@ -7,11 +7,15 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static void on_accept(void *context, int fd, const struct sockaddr *peer, socklen_t length) {
   struct worker_port *port = context;
   (void)length;
-  connection_accept(port->worker, port->table_port, port->port, fd, peer);
+  if (port->table_port)
+    connection_accept(port->worker, port->table_port, port->port, fd, peer);
+  else
+    close(fd); /* it waited for a table that was given up */
 }
 
 static void on_refused(void *context, int status) {
@@ -40,8 +44,8 @@ static struct worker_port *port_open(struct worker *worker, const struct table_p
   struct endpoint endpoint = table_port->endpoint;
   if (table_port->port == 0)
     endpoint_set_port(&endpoint, number);
-  *port = (struct worker_port){.worker = worker, .table_port = table_port};
-  port->listener = listener_open(&worker->loop, &endpoint, &worker->settings->tcp, &callbacks, port, error);
+  port->worker = worker;
+  port->listener = listener_prepare(&worker->loop, &endpoint, &worker->settings->tcp, &callbacks, port, error);
   if (!port->listener) {
     free(port);
     return NULL;
@@ -70,54 +74,51 @@ static struct worker_port *find_open(struct worker *worker, const struct table_p
   return NULL;
 }
 
-/* Fills `ports` for the table: those that are open already, and new ones. On failure the new ones are closed again. */
-static int open_ports(struct worker *worker, struct route_table *table, struct worker_port **ports, uint16_t *resolved,
-                      struct error *error) {
+int worker_open_ports(struct worker *worker, struct table_change *change, uint16_t *resolved, struct error *error) {
+  const struct route_table *table = change->pin->table;
   for (size_t i = 0; i < table->port_count; i++) {
-    ports[i] = find_open(worker, &table->ports[i]);
-    if (!ports[i])
-      ports[i] = port_open(worker, &table->ports[i], resolved ? resolved[i] : 0, error);
-    if (!ports[i]) {
-      while (i-- > 0)
-        if (ports[i]->table_port == &table->ports[i])
-          port_close(ports[i]);
+    struct worker_port **port = &change->ports[i];
+    *port = find_open(worker, &table->ports[i]);
+    if (!*port)
+      *port = port_open(worker, &table->ports[i], resolved ? resolved[i] : 0, error);
+    if (!*port) {
+      worker_close_new_ports(worker, change);
       return error && error->code ? -error->code : -EADDRINUSE;
     }
     if (resolved)
-      resolved[i] = ports[i]->port;
+      resolved[i] = (*port)->port;
   }
   return 0;
 }
 
-int worker_set_table(struct worker *worker, struct route_table *table, uint16_t *resolved, struct error *error) {
-  struct worker_port **ports = calloc(table->port_count + 1, sizeof(struct worker_port *));
-  if (!ports)
-    return error_set(error, ENOMEM, "no memory for the ports");
-  int status = open_ports(worker, table, ports, resolved, error);
-  if (status) {
-    free(ports);
-    return status;
-  }
+void worker_close_new_ports(struct worker *worker, struct table_change *change) {
+  (void)worker;
+  for (size_t i = 0; i < change->pin->table->port_count && change->ports[i]; i++)
+    if (!change->ports[i]->table_port)
+      port_close(change->ports[i]);
+}
+
+void worker_take_ports(struct worker *worker, struct table_change *change) {
+  const struct route_table *table = change->pin->table;
   struct worker_port **old = worker->ports;
   size_t old_count = worker->port_count;
-  for (size_t i = 0; i < table->port_count; i++) {
-    for (size_t o = 0; o < old_count; o++)
-      if (old[o] == ports[i])
-        old[o] = NULL;
-  }
+  for (size_t i = 0; i < table->port_count; i++)
+    change->ports[i]->stays = true;
   /* What waits in a closing port's queue is accepted now, under the old table. */
   for (size_t o = 0; o < old_count; o++)
-    if (old[o])
+    if (!old[o]->stays)
       port_close(old[o]);
   free(old);
-  struct route_table *previous = worker->table;
-  worker->ports = ports;
+  worker->ports = change->ports;
   worker->port_count = table->port_count;
-  for (size_t i = 0; i < table->port_count; i++)
-    ports[i]->table_port = &table->ports[i];
-  worker->table = route_table_ref(table);
-  route_table_unref(previous);
-  return 0;
+  change->ports = NULL;
+  for (size_t i = 0; i < table->port_count; i++) {
+    bool is_new = !worker->ports[i]->table_port;
+    worker->ports[i]->stays = false;
+    worker->ports[i]->table_port = &table->ports[i];
+    if (is_new)
+      listener_start(worker->ports[i]->listener);
+  }
 }
 
 void worker_close_ports(struct worker *worker) {

@@ -68,6 +68,7 @@ static void *thread_main(void *argument) {
   snprintf(name, sizeof name, "worker-%u", worker->number);
   pthread_setname_np(pthread_self(), name);
   loop_run(&worker->loop);
+  worker_release(worker);
   script_worker_free(worker->script);
   worker_deinit(worker);
   post_back(thread, &thread->ended);
@@ -103,8 +104,6 @@ int threads_init(struct threads *threads, unsigned count, struct loop *loop, con
 int threads_set_table(struct threads *threads, struct route_table *table, uint16_t *resolved, struct error *error) {
   for (size_t i = 0; i < threads->count; i++) {
     struct worker *worker = &threads->threads[i]->worker;
-    if (script_worker_adopt(worker, table) != 0)
-      return error_set(error, ENOMEM, "no memory for the route table");
     int status = worker_set_table(worker, table, resolved, error);
     if (status)
       return status;
@@ -144,6 +143,7 @@ void threads_stop(struct threads *threads) {
 static void release_idle(struct thread *thread) {
   if (!thread->initialised)
     return;
+  worker_release(&thread->worker);
   script_worker_free(thread->worker.script);
   worker_deinit(&thread->worker);
 }

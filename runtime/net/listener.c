@@ -43,12 +43,16 @@ static void pause_accepting(struct listener *listener) {
   loop_set_timer(listener->loop, &listener->pause, LISTENER_PAUSE_MS);
 }
 
+void listener_start(struct listener *listener) {
+  if (event_add(&listener->event, NULL) != 0)
+    loop_set_timer(listener->loop, &listener->pause, LISTENER_PAUSE_MS);
+}
+
 static void on_pause_over(struct wheel_timer *timer) {
   struct listener *listener = (struct listener *)(void *)((char *)timer - offsetof(struct listener, pause));
   if (listener->spare_fd < 0)
     listener->spare_fd = open_spare();
-  if (event_add(&listener->event, NULL) != 0)
-    loop_set_timer(listener->loop, &listener->pause, LISTENER_PAUSE_MS);
+  listener_start(listener);
 }
 
 /* Without a descriptor the client would wait in the queue for as long as we have none. */
@@ -146,8 +150,8 @@ static void on_readable(evutil_socket_t fd, short what, void *argument) {
   adapt_batch(listener, true);
 }
 
-struct listener *listener_open(struct loop *loop, const struct endpoint *endpoint, const struct tcp_options *tcp,
-                               const struct listener_callbacks *callbacks, void *context, struct error *error) {
+struct listener *listener_prepare(struct loop *loop, const struct endpoint *endpoint, const struct tcp_options *tcp,
+                                  const struct listener_callbacks *callbacks, void *context, struct error *error) {
   struct listener *listener = calloc(1, sizeof *listener);
   if (!listener) {
     error_set(error, ENOMEM, "not enough memory for a listener");
@@ -168,8 +172,7 @@ struct listener *listener_open(struct loop *loop, const struct endpoint *endpoin
   if (listening_socket_open(&listener->socket, endpoint, tcp, error) != 0)
     goto fail;
   if (event_assign(&listener->event, loop->base, listener->socket.fd, EV_READ | EV_PERSIST, on_readable, listener) !=
-          0 ||
-      event_add(&listener->event, NULL) != 0) {
+      0) {
     error_set(error, ENOMEM, "cannot wait for connections: the event loop refuses the socket");
     goto fail;
   }
@@ -181,6 +184,14 @@ fail:
     close(listener->spare_fd);
   free(listener);
   return NULL;
+}
+
+struct listener *listener_open(struct loop *loop, const struct endpoint *endpoint, const struct tcp_options *tcp,
+                               const struct listener_callbacks *callbacks, void *context, struct error *error) {
+  struct listener *listener = listener_prepare(loop, endpoint, tcp, callbacks, context, error);
+  if (listener)
+    listener_start(listener);
+  return listener;
 }
 
 const struct endpoint *listener_endpoint(const struct listener *listener) { return &listener->socket.endpoint; }

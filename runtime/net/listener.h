@@ -33,6 +33,11 @@ int listener_probe(const struct endpoint *endpoint, struct error *error);
 struct listener *listener_open(struct loop *loop, const struct endpoint *endpoint, const struct tcp_options *tcp,
                                const struct listener_callbacks *callbacks, void *context, struct error *error);
 
+/* The same, but nothing is accepted before listener_start(): until then, clients wait in the queue. */
+struct listener *listener_prepare(struct loop *loop, const struct endpoint *endpoint, const struct tcp_options *tcp,
+                                  const struct listener_callbacks *callbacks, void *context, struct error *error);
+void listener_start(struct listener *listener);
+
 const struct endpoint *listener_endpoint(const struct listener *listener);
 
 /* No more is accepted; what waits in the queue is accepted first (a close would reset it). Must not be called from the

@@ -18,6 +18,9 @@ enum { ROUTE_NO_FUNCTION = -1 };
 
 enum route_action { ROUTE_FORWARD, ROUTE_HANDLER };
 
+/* What becomes of a route's connections when it changes or goes. */
+enum route_on_change { ROUTE_KEEP, ROUTE_DRAIN, ROUTE_CLOSE };
+
 /* Milliseconds; 0 is off. */
 struct route_timeouts {
   uint64_t connect, initial_data, idle, lifetime, half_closed, linger, shutdown, half_dead, half_dead_tls, stuck,
@@ -62,6 +65,7 @@ struct route {
   size_t rotation_length;
   atomic_uint *cursor; /* the place in it, shared by the workers; belongs to the name's statistics */
   bool half_open;
+  enum route_on_change on_change;
 
   struct route_timeouts timeouts;
 };

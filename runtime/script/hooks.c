@@ -178,6 +178,7 @@ static int start(struct connection *connection, int slot, bool is_handler) {
   run->connection = connection;
   run->worker = script;
   run->state = state;
+  run->version = state->version;
   run->is_handler = is_handler;
   run->slot = slot;
   run->freeing.run = on_freeing;
@@ -207,4 +208,10 @@ static void cancel(struct connection *connection) {
     finish_run(run, false);
 }
 
-const struct script_hooks script_worker_hooks = {handler_start, function_call, cancel};
+const struct script_hooks script_worker_hooks = {
+    .handler_start = handler_start,
+    .function_call = function_call,
+    .table_adopted = script_worker_adopt,
+    .table_released = script_worker_release,
+    .cancel = cancel,
+};

@@ -26,39 +26,56 @@ int script_worker_new(struct worker *worker, struct error *error) {
   return 0;
 }
 
-static bool is_among(const struct script_version *version, struct script_version *const *versions, size_t count) {
-  for (size_t i = 0; i < count; i++)
-    if (versions[i] == version)
-      return true;
-  return false;
+static struct script_use *find_use(const struct script_worker *script, const struct script_version *version) {
+  for (size_t i = 0; i < script->use_count; i++)
+    if (script->uses[i].version == version)
+      return &script->uses[i];
+  return NULL;
 }
 
-static void let_go(struct script_worker *script, struct script_version *version) {
-  script_version_retire(version, script->worker->number);
-  script_version_unref(version);
+static void let_go(struct script_worker *script, struct script_use *use) {
+  script_version_retire(use->version, script->worker->number);
+  script_version_unref(use->version);
+  *use = script->uses[--script->use_count];
 }
 
 int script_worker_adopt(struct worker *worker, const struct route_table *table) {
   struct script_worker *script = worker->script;
-  struct script_version **versions = calloc(table->script_count + 1, sizeof *versions);
-  if (versions == NULL)
+  struct script_use *uses = realloc(script->uses, (script->use_count + table->script_count + 1) * sizeof *uses);
+  if (uses == NULL)
     return -ENOMEM;
+  script->uses = uses;
   for (size_t i = 0; i < table->script_count; i++) {
-    versions[i] = script_version_ref(table->scripts[i]);
-    struct script_state *state = script_version_state(versions[i], worker->number);
-    if (state != NULL && state->place == NULL)
-      script_state_attach(state, &script->place);
+    struct script_version *version = table->scripts[i];
+    struct script_use *use = find_use(script, version);
+    if (use == NULL) {
+      use = &script->uses[script->use_count++];
+      *use = (struct script_use){.version = script_version_ref(version)};
+      struct script_state *state = script_version_state(version, worker->number);
+      if (state != NULL && state->place == NULL)
+        script_state_attach(state, &script->place);
+    }
+    use->tables++;
   }
-  for (size_t i = 0; i < script->version_count; i++) {
-    if (is_among(script->versions[i], versions, table->script_count))
-      script_version_unref(script->versions[i]);
-    else
-      let_go(script, script->versions[i]);
-  }
-  free(script->versions);
-  script->versions = versions;
-  script->version_count = table->script_count;
   return 0;
+}
+
+void script_worker_release(struct worker *worker, const struct route_table *table) {
+  struct script_worker *script = worker->script;
+  for (size_t i = 0; i < table->script_count; i++) {
+    struct script_use *use = find_use(script, table->scripts[i]);
+    if (use != NULL && --use->tables == 0)
+      let_go(script, use);
+  }
+}
+
+void script_worker_supersede(struct worker *worker, const struct script_version *version) {
+  LIST_FOREACH(node, &worker->connections) {
+    struct connection *connection = LIST_OWNER(node, struct connection, node);
+    const struct script_run *run = connection->script;
+    if (run != NULL && run->version == version)
+      connection_close(connection, PIPE_CLIENT, CLOSE_SUPERSEDED);
+  }
 }
 
 void script_worker_free(struct script_worker *script) {
@@ -70,9 +87,9 @@ void script_worker_free(struct script_worker *script) {
     if (connection->script != NULL)
       script_worker_hooks.cancel(connection);
   }
-  for (size_t i = 0; i < script->version_count; i++)
-    let_go(script, script->versions[i]);
-  free(script->versions);
+  while (script->use_count > 0)
+    let_go(script, &script->uses[script->use_count - 1]);
+  free(script->uses);
   script_place_deinit(&script->place);
   worker->script = NULL;
   free(script);

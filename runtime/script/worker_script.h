@@ -16,8 +16,14 @@ struct script_socket;
 struct script_worker {
   struct script_place place;
   struct worker *worker;
-  struct script_version **versions; /* whose states run here; one reference each */
-  size_t version_count;
+  struct script_use *uses; /* whose states run here */
+  size_t use_count;
+};
+
+/* A version, as long as tables that the worker may still use have it. */
+struct script_use {
+  struct script_version *version; /* one reference */
+  unsigned tables;
 };
 
 /* What runs for one connection now: its handler, or one function of its route. connection->script. Tasks that it spawns
@@ -25,11 +31,12 @@ struct script_worker {
 struct script_run {
   struct connection *connection;
   struct script_worker *worker;
-  struct script_state *state;   /* not counted: the tasks do */
-  struct script_task *task;     /* the handler's or function's own; NULL once it is over */
-  struct script_socket *socket; /* the client's; NULL for functions, and once Lua has collected it */
-  struct list_node tasks;       /* by family */
-  struct list_node sockets;     /* that it has connected, by mine; closed when it ends */
+  struct script_state *state;           /* not counted: the tasks do */
+  const struct script_version *version; /* its own; to tell it by, it may be gone */
+  struct script_task *task;             /* the handler's or function's own; NULL once it is over */
+  struct script_socket *socket;         /* the client's; NULL for functions, and once Lua has collected it */
+  struct list_node tasks;               /* by family */
+  struct list_node sockets;             /* that it has connected, by mine; closed when it ends */
   bool is_handler;
   int slot;           /* of its function */
   char *forward_host; /* context:forward has been called: where to */
@@ -47,9 +54,13 @@ int script_worker_new(struct worker *worker, struct error *error);
  * worker_deinit(). NULL is nothing. */
 void script_worker_free(struct script_worker *script);
 
-/* The versions of the table's scripts run here from now on; those that are not in it any more retire: their states go
- * with their last tasks. 0, or -ENOMEM with nothing changed. */
+/* The hooks of the same names: versions run here from the first table that has them to the last. Then they retire:
+ * their states go with their last tasks. */
 int script_worker_adopt(struct worker *worker, const struct route_table *table);
+void script_worker_release(struct worker *worker, const struct route_table *table);
+
+/* Closes the connections whose handler belongs to this old version; reason "superseded". */
+void script_worker_supersede(struct worker *worker, const struct script_version *version);
 
 /* Pushes a fresh context table for the connection (bind_context.c). Raises without memory. */
 void script_push_context(lua_State *L, const struct connection *connection);
