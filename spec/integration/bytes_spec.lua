@@ -5,6 +5,7 @@
 
 local moongate = require "spec.support.moongate"
 local peers = require "spec.support.peers"
+local process = require "spec.support.process"
 
 local large = os.getenv "MOONGATE_SLOW" and "1g" or moongate.sanitized and "16m" or "64m"
 
@@ -60,6 +61,18 @@ for way, config in pairs(ways) do
       local kinds, sizes = "exchange,half", { "3m", "2m" }
       expect_counted { connections = 4, parallel = 4, kinds = kinds, down = sizes, up = 10, pace = 4000 }
       expect_counted { connections = 4, parallel = 4, kinds = kinds, up = sizes, down = 10, server_pace = 4000 }
+    end)
+
+    it("of bulk goes through kernel pipes, or not, as it is told", function()
+      local m = start(peers.server())
+      local before, most = m.process:pipes(), 0
+      local clients = peers.start_clients { port = m:port "front", down = "8m", pace = 65536 }
+      process.wait_for(function()
+        most = math.max(most, m.process:pipes())
+        return not clients.process:alive()
+      end, 60, "the client to end")
+      assert.are.equal(0, clients.finish().failed)
+      assert.are.equal(way == "splice", most > before)
     end)
 
     it("that goes from small to bulk and back arrives whole", function()

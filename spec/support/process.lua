@@ -5,6 +5,7 @@
 
 local fcntl = require "posix.fcntl"
 local dirent = require "posix.dirent"
+local lfs = require "lfs"
 local signal = require "posix.signal"
 local stdlib = require "posix.stdlib"
 local time = require "posix.time"
@@ -159,6 +160,16 @@ end
 -- How many descriptors it has open.
 function process:fds()
   return #dirent.dir(("/proc/%d/fd"):format(self.pid)) - 2
+end
+
+-- How many of them are ends of pipes.
+function process:pipes()
+  local count, directory = 0, ("/proc/%d/fd/"):format(self.pid)
+  for _, name in ipairs(dirent.dir(directory)) do
+    local target = lfs.symlinkattributes(directory .. name, "target")
+    count = count + (target and target:find "^pipe:" and 1 or 0)
+  end
+  return count
 end
 
 -- Its resident memory, in bytes.
