@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The thread is a loop of its own that lives on messages. */
+#include "control/loading.h"
+
+#include <signal.h>
+#include <string.h>
+
+static void on_done(struct message *message, void *receiver) {
+  struct loading_job *job = (struct loading_job *)(void *)message;
+  (void)receiver;
+  if (job->loading->started)
+    job->on_done(job);
+}
+
+static void on_run(struct message *message, void *receiver) {
+  struct loading_job *job = (struct loading_job *)(void *)message;
+  const struct loading *loading = receiver;
+  if (loading->loop.stopping)
+    return;
+  job->run(job);
+  message->deliver = on_done;
+  mailbox_post(&loading->control->mailbox, message);
+}
+
+static void on_stop(struct message *message, void *receiver) {
+  struct loading *loading = receiver;
+  (void)message;
+  loop_stop(&loading->loop);
+}
+
+static void *thread_main(void *argument) {
+  struct loading *loading = argument;
+  pthread_setname_np(pthread_self(), "loader");
+  loop_run(&loading->loop);
+  return NULL;
+}
+
+int loading_start(struct loading *loading, struct loop *control, struct clock *clock, struct error *error) {
+  *loading = (struct loading){.control = control};
+  int status = loop_init(&loading->loop, clock, loading);
+  if (status)
+    return error_set(error, -status, "the loader's event loop can't be made: %s", strerror(-status));
+  sigset_t all, before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  status = pthread_create(&loading->thread, NULL, thread_main, loading);
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
+  loading->started = status == 0;
+  if (loading->started)
+    return 0;
+  loop_deinit(&loading->loop);
+  return error_set(error, status, "the loader thread can't be started: %s", strerror(status));
+}
+
+void loading_stop(struct loading *loading) {
+  if (!loading->started)
+    return;
+  loading->started = false;
+  struct message stop = {.deliver = on_stop};
+  mailbox_post(&loading->loop.mailbox, &stop);
+  pthread_join(loading->thread, NULL);
+  loading->loop.stopping = true; /* for what loop_deinit() still delivers */
+  loop_deinit(&loading->loop);
+}
+
+void loading_post(struct loading *loading, struct loading_job *job) {
+  job->loading = loading;
+  job->message.deliver = on_run;
+  mailbox_post(&loading->loop.mailbox, &job->message);
+}

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The messages of a swap: to a worker, and back. */
+#include "control/swap.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+struct swap_order {
+  struct message message;
+  struct swap *swap;
+  struct worker *worker;
+  int status;
+};
+
+static void prepare_next(struct swap *swap);
+
+static void finish(struct swap *swap, int status) {
+  struct route_table *table = swap->table;
+  swap->table = NULL;
+  swap->on_done(swap, status);
+  route_table_unref(table);
+}
+
+static void post_back(struct swap_order *order, void (*deliver)(struct message *, void *)) {
+  order->message.deliver = deliver;
+  mailbox_post(&order->swap->threads->loop->mailbox, &order->message);
+}
+
+static void on_carried_out(struct message *message, void *receiver) {
+  struct swap *swap = ((struct swap_order *)(void *)message)->swap;
+  (void)receiver;
+  if (--swap->missing == 0)
+    finish(swap, swap->status);
+}
+
+/* On the worker's thread. */
+static void on_commit(struct message *message, void *receiver) {
+  struct worker *worker = receiver;
+  if (worker->change)
+    worker_commit_table(worker);
+  post_back((struct swap_order *)(void *)message, on_carried_out);
+}
+
+/* On the worker's thread. */
+static void on_abort(struct message *message, void *receiver) {
+  worker_abort_table(receiver);
+  post_back((struct swap_order *)(void *)message, on_carried_out);
+}
+
+static void post_all(struct swap *swap, void (*deliver)(struct message *, void *)) {
+  swap->missing = swap->prepared;
+  for (size_t i = 0; i < swap->prepared; i++) {
+    struct swap_order *order = &swap->orders[i];
+    order->message.deliver = deliver;
+    mailbox_post(&order->worker->loop.mailbox, &order->message);
+  }
+}
+
+static void on_prepared(struct message *message, void *receiver) {
+  struct swap_order *order = (struct swap_order *)(void *)message;
+  struct swap *swap = order->swap;
+  (void)receiver;
+  swap->status = order->status;
+  if (order->status == 0)
+    swap->prepared++;
+  if (order->status == 0 && swap->prepared < swap->threads->count)
+    prepare_next(swap);
+  else if (order->status == 0)
+    post_all(swap, on_commit);
+  else if (swap->prepared > 0)
+    post_all(swap, on_abort);
+  else
+    finish(swap, swap->status);
+}
+
+/* On the worker's thread. What it writes into the swap, the others read only once it has answered. */
+static void on_prepare(struct message *message, void *receiver) {
+  struct swap_order *order = (struct swap_order *)(void *)message;
+  struct worker *worker = receiver;
+  if (worker->draining)
+    order->status = error_set(&order->swap->error, ESHUTDOWN, "moongate is stopping");
+  else
+    order->status = worker_prepare_table(worker, order->swap->table, order->swap->resolved, &order->swap->error);
+  post_back(order, on_prepared);
+}
+
+static void prepare_next(struct swap *swap) {
+  struct swap_order *order = &swap->orders[swap->prepared];
+  order->message.deliver = on_prepare;
+  mailbox_post(&order->worker->loop.mailbox, &order->message);
+}
+
+int swap_init(struct swap *swap, struct threads *threads) {
+  *swap = (struct swap){.threads = threads, .orders = calloc(threads->count, sizeof *swap->orders)};
+  if (!swap->orders)
+    return -ENOMEM;
+  for (size_t i = 0; i < threads->count; i++)
+    swap->orders[i] = (struct swap_order){.swap = swap, .worker = &threads->threads[i]->worker};
+  return 0;
+}
+
+void swap_deinit(struct swap *swap) {
+  route_table_unref(swap->table);
+  free(swap->orders);
+  *swap = (struct swap){.threads = NULL};
+}
+
+void swap_begin(struct swap *swap, struct route_table *table, uint16_t *resolved, swap_done_fn *on_done) {
+  swap->table = route_table_ref(table);
+  swap->resolved = resolved;
+  swap->prepared = 0;
+  swap->error = (struct error){.code = 0};
+  swap->on_done = on_done;
+  prepare_next(swap);
+}

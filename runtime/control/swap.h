@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Changing the table of all workers, or of none: each prepares it in turn (the first one learns which ports the kernel
+ * gives, and the others take the same), then all commit. Lives on the control thread. */
+#pragma once
+
+#include "control/threads.h"
+#include "core/error.h"
+#include "routing/table.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct swap;
+struct swap_order;
+
+/* 0: the table is live. Else a negative errno and swap->error, and nothing has changed. */
+typedef void swap_done_fn(struct swap *swap, int status);
+
+struct swap {
+  struct threads *threads;
+  struct swap_order *orders; /* one a worker */
+  struct route_table *table; /* one reference, while under way */
+  uint16_t *resolved;        /* the user's; see worker_prepare_table() */
+  size_t missing;            /* workers that have not answered */
+  size_t prepared;
+  int status;
+  struct error error;
+  swap_done_fn *on_done;
+};
+
+/* 0 or -ENOMEM. `threads` outlives the swap. */
+int swap_init(struct swap *swap, struct threads *threads);
+
+/* After the threads have ended. Nothing when zeroed. */
+void swap_deinit(struct swap *swap);
+
+static inline bool swap_is_under_way(const struct swap *swap) { return swap->table != NULL; }
+
+/* One at a time. `resolved` stays valid until `on_done`, which is called in a later event; never, when the workers end
+ * meanwhile. */
+void swap_begin(struct swap *swap, struct route_table *table, uint16_t *resolved, swap_done_fn *on_done);

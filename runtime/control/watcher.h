@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Tells when something in a directory of route files may have changed: debounced, whatever way an editor saves, also
+ * when the directory itself is replaced. What has changed is the loader's to find out, by the bytes. */
+#pragma once
+
+#include "core/error.h"
+#include "core/loop.h"
+
+#include <stddef.h>
+
+struct watcher;
+
+enum {
+  WATCHER_QUIET_MS = 50,    /* it is told so long after the last event … */
+  WATCHER_LONGEST_MS = 250, /* … and at the latest so long after the first */
+};
+
+typedef void watcher_changed_fn(void *context);
+
+/* Watches `directory`, which need not exist yet, and the directory that it is in. NULL: see `error` (inotify(7) has
+ * limits). */
+struct watcher *watcher_new(struct loop *loop, const char *directory, watcher_changed_fn *on_changed, void *context,
+                            struct error *error);
+void watcher_free(struct watcher *watcher); /* NULL is nothing */
+
+/* Further directories (of required modules) in place of those that were set before. One that can't be watched is passed
+ * over. */
+void watcher_set_others(struct watcher *watcher, const char *const *directories, size_t count);
