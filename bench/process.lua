@@ -194,6 +194,39 @@ function process.free_port()
   return port
 end
 
+-- So many of them, all different.
+function process.free_ports(count)
+  local held, ports = {}, {}
+  for i = 1, count do
+    held[i] = assert(socket.socket(socket.AF_INET, socket.SOCK_STREAM, 0))
+    assert(socket.bind(held[i], { family = socket.AF_INET, addr = "127.0.0.1", port = 0 }))
+    ports[i] = socket.getsockname(held[i]).port
+  end
+  for _, fd in ipairs(held) do
+    unistd.close(fd)
+  end
+  return ports
+end
+
+-- Connects, sends, and reads to the end: what came; nil when nobody took it or it took longer than `seconds`.
+function process.ask(port, request, seconds)
+  local fd = assert(socket.socket(socket.AF_INET, socket.SOCK_STREAM, 0))
+  local parts, due = {}, process.now() + seconds
+  assert(socket.setsockopt(fd, socket.SOL_SOCKET, socket.SO_RCVTIMEO, seconds, 0))
+  local bytes = socket.connect(fd, { family = socket.AF_INET, addr = "127.0.0.1", port = port })
+    and socket.send(fd, request)
+    and ""
+  while bytes do
+    bytes = process.now() < due and socket.recv(fd, 65536) or nil
+    parts[#parts + 1] = bytes
+    if bytes == "" then
+      break
+    end
+  end
+  unistd.close(fd)
+  return bytes and table.concat(parts)
+end
+
 -- Waits until the port takes a connection: true, or nil and why not.
 function process.await_port(port, child, seconds)
   local due = process.now() + seconds

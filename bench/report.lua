@@ -152,13 +152,14 @@ local function verdict(value, limit, digits)
   end
   local unit = 10 ^ digits
   local reached = math.floor(value * unit + 0.5) / unit <= limit
-  return ("≤ %s %s"):format(digits == 0 and grouped(limit) or ("%.2f"):format(limit), reached and "yes" or "NO")
+  local bound = digits == 0 and grouped(limit) or ("%%.%df"):format(digits):format(limit)
+  return ("≤ %s %s"):format(bound, reached and "yes" or "NO")
 end
 
 -- What a target compares moongate with: the value, and what it is called.
 local function compared(scenario, results, target)
   if target.against == "nothing" then
-    return report.median(results.moongate, "cost"), scenario.cost_title
+    return report.median(results.moongate, target.field or "cost"), target.title or scenario.cost_title
   end
   local other = target.against == "peers" and report.best(results, scenario.peers) or target.against
   return other and report.ratio(results, "moongate", other), "moongate / " .. (other or "the better peer")
@@ -166,14 +167,14 @@ end
 
 -- The targets of all scenarios, and whether they are reached.
 function report.targets(measured)
-  local widths = { 18, 32, 8, 14, 14 }
+  local widths = { 18, 36, 8, 14, 14 }
   print "\nTargets                (bound: what must hold now; goal: what is aimed at)"
   row({ "", "", "", "bound", "goal" }, widths)
   for _, entry in ipairs(measured) do
     for _, target in ipairs(entry.scenario.targets) do
       local value, title = compared(entry.scenario, entry.results, target)
-      local digits = target.against == "nothing" and 0 or 2
-      local format = digits == 0 and "grouped" or "%.2f"
+      local digits = target.digits or (target.against == "nothing" and 0 or 2)
+      local format = digits == 0 and "grouped" or ("%%.%df"):format(digits)
       row({ entry.scenario.name, title, shown(value, format), value and verdict(value, target.bound, digits) or "",
             value and verdict(value, target.goal, digits) or "not measured" }, widths)
     end

@@ -4,10 +4,24 @@ local fake_socket = require "spec.support.fake_socket"
 
 describe("admin", function()
   local admin, cjson, state
-  local replaced = { "moongate.http_parser", "moongate.http_server", "moongate.native", "moongate.admin" }
+  local replaced = {
+    "moongate.http_parser",
+    "moongate.http_server",
+    "moongate.native",
+    "moongate.admin",
+    "moongate.admin.access",
+    "moongate.admin.files",
+  }
+
+  local function make_file()
+    return { file = "web.lua", ok = true, state = "live", routes = 1, faults = {}, warnings = {} }
+  end
 
   local function make_state()
     return {
+      calls = {},
+      files = { make_file() },
+      answer = { ok = true, generation = 3, ms = 12, changed = { "web.lua" }, removed = {}, faults = {} },
       snapshot = {
         connections = 12,
         active = 3,
@@ -34,11 +48,20 @@ describe("admin", function()
         control = "/run/moongate.sock",
         admin = "127.0.0.1:9090",
         routes = { { name = "web", file = "web.lua", ports = { 8080 }, action = "handler" } },
-        files = { { file = "web.lua", ok = true, routes = 1, faults = {} } },
+        files = { make_file() },
         rss = 1024,
         descriptors = { used = 10, limit = 1024 },
       },
     }
+  end
+
+  -- What stands behind a call that changes something.
+  local function called(...)
+    state.calls[#state.calls + 1] = { ... }
+    if type(state.answer) == "string" then
+      error(state.answer)
+    end
+    return state.answer
   end
 
   setup(function()
@@ -52,6 +75,21 @@ describe("admin", function()
       end,
       status = function()
         return state.status
+      end,
+      token = function()
+        return state.token
+      end,
+      files = function()
+        return state.files
+      end,
+      reload = function()
+        return called "reload"
+      end,
+      put_file = function(file)
+        return called("put", file.name, file.text)
+      end,
+      delete_file = function(name)
+        return called("delete", name)
       end,
     }
     admin = require "moongate.admin"
@@ -69,8 +107,12 @@ describe("admin", function()
   end)
 
   -- Status, body and headers of the one answer to a request.
-  local function ask(method, target, channel)
-    local socket = fake_socket { ("%s %s HTTP/1.1\r\nHost: localhost\r\n\r\n"):format(method, target) }
+  local function ask(method, target, channel, text, fields)
+    local request = ("%s %s HTTP/1.1\r\nHost: localhost\r\n%s"):format(method, target, fields or "")
+    if text then
+      request = ("%sContent-Length: %d\r\n"):format(request, #text)
+    end
+    local socket = fake_socket { request .. "\r\n" .. (text or "") }
     admin.serve(socket, channel or "tcp", { now = socket:clock() })
     local head, body = socket:output():match "^(.-\r\n)\r\n(.*)$"
     local headers = {}
@@ -139,7 +181,7 @@ describe("admin", function()
     local status, body, headers = ask("GET", "/")
     assert.equal(200, status)
     assert.matches("^text/html", headers["content-type"])
-    for _, path in ipairs { "/healthz", "/readyz", "/metrics", "/api/v1/status" } do
+    for _, path in ipairs { "/healthz", "/readyz", "/metrics", "/api/v1/status", "/api/v1/files" } do
       assert.matches(('<a href="%s">'):format(path), body, 1, true)
       assert.equal(200, (ask("GET", path)))
     end
@@ -164,6 +206,166 @@ describe("admin", function()
     assert.equal("GET, HEAD", headers.allow)
     assert.matches("does not answer POST", cjson.decode(body).error.message)
     assert.equal(404, (ask("POST", "/nowhere")))
+    for target, allowed in pairs {
+      ["/api/v1/reload"] = "POST",
+      ["/api/v1/files"] = "GET, HEAD",
+      ["/api/v1/files/a.lua"] = "PUT, DELETE",
+    } do
+      local code, _, fields = ask("PATCH", target, "control")
+      assert.equal(405, code)
+      assert.equal(allowed, fields.allow)
+    end
+    assert.equal(405, (ask("GET", "/api/v1/reload", "control")))
+    assert.same({}, state.calls)
+  end)
+
+  it("lists the route files with their states and faults", function()
+    state.files[2] = { file = "b.lua", ok = false, state = "last_good", faults = { { file = "b.lua", line = 2 } } }
+    local status, body = ask("GET", "/api/v1/files")
+    assert.equal(200, status)
+    local list = cjson.decode(body).files
+    assert.equal("live", list[1].state)
+    assert.same({ { file = "b.lua", line = 2 } }, list[2].faults)
+    assert.matches('"warnings":[]', body, 1, true)
+    state.files = {}
+    local _, nothing = ask("GET", "/api/v1/files")
+    assert.equal('{"files":[]}\n', nothing)
+  end)
+
+  it("reloads, and answers with what has changed", function()
+    local status, body = ask("POST", "/api/v1/reload", "control")
+    assert.equal(200, status)
+    assert.same({ { "reload" } }, state.calls)
+    assert.equal(
+      '{"changed":["web.lua"],"faults":[],"generation":3,"ms":12,"notes":[],"ok":true,"removed":[],"warnings":[]}\n',
+      body
+    )
+  end)
+
+  it("answers a reload that finds faults with 422 and the faults", function()
+    state.answer.ok = false
+    state.answer.faults = { { file = "b.lua", line = 2, route = "api", field = "match.ports", message = "bad" } }
+    local status, body = ask("POST", "/api/v1/reload", "control")
+    assert.equal(422, status)
+    assert.equal("match.ports", cjson.decode(body).faults[1].field)
+    assert.equal(422, cjson.decode(body).error.status)
+  end)
+
+  it("says so when nothing is running that could change", function()
+    state.answer = "native: moongate is not running"
+    for _, call in ipairs { { "POST", "/api/v1/reload" }, { "PUT", "/api/v1/files/a.lua" } } do
+      local status, body = ask(call[1], call[2], "control", "return {}")
+      assert.equal(503, status)
+      assert.matches("starting or stopping", cjson.decode(body).error.message)
+    end
+  end)
+
+  it("writes a route file, whatever bytes it has", function()
+    state.answer = { status = 201, generation = 4 }
+    local status, body = ask("PUT", "/api/v1/files/new-site_2.lua", "control", "return {}\0\255\r\n")
+    assert.equal(201, status)
+    assert.same({ { "put", "new-site_2.lua", "return {}\0\255\r\n" } }, state.calls)
+    assert.equal('{"faults":[],"file":"new-site_2.lua","generation":4}\n', body)
+    state.answer = { status = 422, generation = 4, message = "it has faults", faults = { { line = 1 } } }
+    status, body = ask("PUT", "/api/v1/files/new-site_2.lua", "control", "")
+    assert.equal(422, status)
+    assert.equal("", state.calls[2][3])
+    assert.same({ status = 422, message = "it has faults" }, cjson.decode(body).error)
+    assert.same({ { line = 1 } }, cjson.decode(body).faults)
+  end)
+
+  it("deletes a route file", function()
+    state.answer = { status = 200, generation = 5 }
+    local status, body = ask("DELETE", "/api/v1/files/a.lua", "control")
+    assert.equal(200, status)
+    assert.same({ { "delete", "a.lua" } }, state.calls)
+    assert.equal('{"file":"a.lua","generation":5}\n', body)
+    state.answer = { status = 404, generation = 5, message = "there is no such file" }
+    assert.equal(404, (ask("DELETE", "/api/v1/files/a.lua", "control")))
+  end)
+
+  it("takes plain names of route files only", function()
+    for _, name in ipairs {
+      "",
+      ".lua",
+      ".hidden.lua",
+      "..",
+      "../a.lua",
+      "a/b.lua",
+      "a",
+      "a.lua.bak",
+      "a%2f..lua",
+      "a b.lua",
+      "\195\164.lua",
+      ("a"):rep(125) .. ".lua",
+    } do
+      assert.equal(400, (ask("PUT", "/api/v1/files/" .. name:gsub(" ", "%%20"), "control", "return {}")), name)
+      assert.equal(400, (ask("DELETE", "/api/v1/files/" .. name:gsub(" ", "%%20"), "control")), name)
+    end
+    assert.same({}, state.calls)
+    state.answer = { status = 200, generation = 5 }
+    assert.equal(200, (ask("PUT", "/api/v1/files/" .. ("a"):rep(124) .. ".lua", "control", "return {}")))
+  end)
+
+  local WRITES = {
+    { "POST", "/api/v1/reload" },
+    { "PUT", "/api/v1/files/a.lua" },
+    { "DELETE", "/api/v1/files/a.lua" },
+  }
+
+  it("changes nothing over TCP without a token in the config", function()
+    for _, token in ipairs { false, "" } do
+      state.token = token or nil
+      for _, call in ipairs(WRITES) do
+        local status, body = ask(call[1], call[2], "tcp", nil, "Authorization: Bearer \r\n")
+        assert.equal(403, status)
+        assert.matches("control socket", cjson.decode(body).error.message)
+        assert.matches("admin.token", cjson.decode(body).error.message, 1, true)
+      end
+    end
+    assert.same({}, state.calls)
+  end)
+
+  it("changes something over TCP for the token only", function()
+    state.token = "s3cret"
+    for _, call in ipairs(WRITES) do
+      for _, given in ipairs { "", "Bearer", "Bearer s3cre", "Bearer s3crets3cret", "Bearer S3cret", "Basic s3cret" } do
+        local fields = given ~= "" and ("Authorization: %s\r\n"):format(given) or nil
+        local status, body, headers = ask(call[1], call[2], "tcp", nil, fields)
+        assert.equal(401, status, given)
+        assert.matches("^Bearer", headers["www-authenticate"])
+        assert.is_nil(body:find("s3cret", 1, true))
+      end
+    end
+    assert.same({}, state.calls)
+    state.answer = { status = 200, generation = 5, ok = true }
+    for index, call in ipairs(WRITES) do
+      assert.equal(200, (ask(call[1], call[2], "tcp", nil, "Authorization: bearer s3cret\r\n")))
+      assert.equal(index, #state.calls)
+    end
+  end)
+
+  it("shows the token nowhere", function()
+    state.token = "s3cret"
+    for _, path in ipairs { "/", "/metrics", "/api/v1/status", "/api/v1/files" } do
+      assert.is_nil(select(2, ask("GET", path)):find("s3cret", 1, true))
+    end
+  end)
+
+  it("reads no body that it would not take", function()
+    local function refuse(status, head, channel)
+      local socket = fake_socket { head .. "\r\n\r\n", 1 }
+      admin.serve(socket, channel, { now = socket:clock() })
+      assert.matches("^HTTP/1.1 " .. status, socket:output())
+      assert.matches("\r\nConnection: close\r\n", socket:output(), 1, true)
+      assert.is_nil(socket:output():find("100 Continue", 1, true))
+    end
+    local large = "\r\nContent-Length: 8388609\r\nExpect: 100-continue"
+    refuse(413, "PUT /api/v1/files/a.lua HTTP/1.1" .. large, "control")
+    refuse(413, "POST /api/v1/reload HTTP/1.1\r\nContent-Length: 65537", "control")
+    refuse(403, "PUT /api/v1/files/a.lua HTTP/1.1\r\nContent-Length: 8388608\r\nExpect: 100-continue", "tcp")
+    refuse(400, "PUT /api/v1/files/a.txt HTTP/1.1\r\nContent-Length: 10\r\nExpect: 100-continue", "control")
+    assert.same({}, state.calls)
   end)
 
   it("lets nobody keep or reinterpret an answer", function()

@@ -113,6 +113,7 @@ describe("moongate.cli", function()
       { "run", "--help" },
       { "check", "-h" },
       { "status", "--help" },
+      { "reload", "--help" },
     }) do
       local status, printed, said = run(unpack(arguments))
       assert.are.equal(0, status)
@@ -209,6 +210,67 @@ fault: routes/a.lua:2: bad
     status, printed = run("status", "--json")
     assert.are.equal(0, status)
     assert.are.equal('{"version":"1.2.3","routes":[]}\n', printed)
+  end)
+
+  local function answer_reload(code, body, raw)
+    control.request = function(...)
+      called = { ... }
+      return code, body, raw
+    end
+  end
+
+  it("reload says what is live now", function()
+    local body = { ok = true, generation = 12, ms = 34, changed = { "a.lua", "b.lua" }, removed = {}, faults = {} }
+    answer_reload(200, body, '{"ok":true}\n')
+    local status, printed, said = run("reload", "--control", "/c.sock")
+    assert.are.equal(0, status)
+    assert.are.equal("live: generation 12, 2 files changed (a.lua, b.lua), 34 ms\n", printed)
+    assert.are.equal("", said)
+    assert.are.same({ "/c.sock", "POST", "/api/v1/reload", nil, 300 }, called)
+    body.changed, body.removed = {}, { "c.lua" }
+    body.notes, body.warnings = { "workers: 2 until the next start" }, { { file = "moongate.lua", message = "hm" } }
+    status, printed, said = run("reload")
+    assert.are.equal(0, status)
+    assert.are.equal("live: generation 12, 1 file removed (c.lua), 34 ms\n", printed)
+    assert.are.equal("warning: moongate.lua: hm\nnote: workers: 2 until the next start\n", said)
+    body.removed = {}
+    assert.are.equal("live: generation 12, nothing changed, 34 ms\n", (select(2, run("reload"))))
+    for i = 1, 100 do
+      body.changed[i] = "f.lua"
+    end
+    assert.is_true(#select(2, run("reload")) < 200)
+  end)
+
+  it("reload prints faults on standard error, and exits 1", function()
+    local fault = { file = "routes/b.lua", line = 4, route = "api", field = "match.ports", message = "bad" }
+    answer_reload(422, { ok = false, generation = 12, ms = 3, changed = { "a.lua" }, faults = { fault } }, "{}\n")
+    local status, printed, said = run("reload")
+    assert.are.equal(1, status)
+    assert.are.equal("live: generation 12, 1 file changed (a.lua), 3 ms\n", printed)
+    assert.are.equal(
+      'routes/b.lua:4: route "api": match.ports: bad\nmoongate: 1 fault; a file at fault keeps its last good version\n',
+      said
+    )
+    answer_reload(422, { ok = false, generation = 12, changed = {}, faults = { fault } }, '{"faults":[{}]}\n')
+    assert.are.equal("", (select(2, run("reload"))))
+    status, printed, said = run("reload", "--json")
+    assert.are.equal(1, status)
+    assert.are.equal('{"faults":[{}]}\n', printed)
+    assert.are.equal("", said)
+  end)
+
+  it("reload says why it could not be done, and exits 1", function()
+    for _, case in ipairs({
+      { nil, "no moongate answers", nil, "no moongate answers" },
+      { 503, { error = { status = 503, message = "it is stopping" } }, "{}", "it is stopping" },
+      { 404, "nothing", "nothing", "/api/v1/reload answered with status 404" },
+    }) do
+      answer_reload(unpack(case, 1, 3))
+      local status, printed, said = run("reload")
+      assert.are.equal(1, status)
+      assert.are.equal("", printed)
+      assert.are.equal("moongate: " .. case[4] .. "\n", said)
+    end
   end)
 
   it("status says why nothing answers, and exits 1", function()

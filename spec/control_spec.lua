@@ -89,6 +89,18 @@ describe("control", function()
     end
   end)
 
+  it("sends other methods with the length of their body, and waits for as long as it is told", function()
+    sockets["unix:/s"] = fake_socket { 200, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok" }
+    local status, body = control.request("/s", "POST", "/api/v1/reload", nil, 300)
+    assert.equal(200, status)
+    assert.equal("ok", body)
+    assert.matches("^POST /api/v1/reload HTTP/1.1\r\n.*\r\nContent%-Length: 0\r\n", sockets["unix:/s"]:output())
+    sockets["unix:/s"] = fake_socket { 3600 }
+    assert.is_nil((control.request("/s", "PUT", "/x", "text", 300)))
+    assert.equal(1300, sockets["unix:/s"].time)
+    assert.matches("\r\nContent-Length: 4\r\nConnection: close\r\n\r\ntext", sockets["unix:/s"]:output(), 1, true)
+  end)
+
   it("looks where the socket usually is, when nobody says", function()
     local status, message = control.get(nil, "/")
     assert.is_nil(status)

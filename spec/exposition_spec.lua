@@ -16,7 +16,13 @@ local function source()
       states = { routing = 1, forwarding = 2 },
       errors = { no_route = 1 },
     },
-    status = { version = "1.2.3", generation = 4, started = 1700000000.25 },
+    status = {
+      version = "1.2.3",
+      generation = 4,
+      started = 1700000000.25,
+      files = { { file = "a.lua", ok = true }, { file = "b.lua", ok = false } },
+      reload = { swaps = 3, faults = 2, last_ms = 12, total_ms = 1500, old_versions = 1, old_connections = 5 },
+    },
   }
 end
 
@@ -59,6 +65,14 @@ describe("exposition", function()
       ['moongate_handler_errors_total{route="(none)"}'] = "0",
       ['moongate_handler_errors_total{route="a \\"b\\"\\\\c\\nd"}'] = "4",
       ["moongate_config_generation"] = "4",
+      ['moongate_route_file_ok{file="a.lua"}'] = "1",
+      ['moongate_route_file_ok{file="b.lua"}'] = "0",
+      ["moongate_swaps_total"] = "3",
+      ["moongate_swap_seconds_total"] = "1.5",
+      ["moongate_last_swap_seconds"] = "0.012",
+      ["moongate_route_file_faults"] = "2",
+      ["moongate_old_versions"] = "1",
+      ["moongate_old_version_connections"] = "5",
       ["moongate_start_time_seconds"] = "1700000000.25",
       ['moongate_build_info{version="1.2.3"}'] = "1",
     }
@@ -91,7 +105,9 @@ describe("exposition", function()
 
   it("stands without routes, reasons or states", function()
     local bare = { snapshot = { connections = 0, active = 0, routes = {} }, status = source().status }
+    bare.status.reload, bare.status.files = nil, nil
     local samples = parse(exposition.render(bare))
+    assert.is_nil(samples.moongate_swaps_total)
     assert.equal("0", samples['moongate_bytes_total{direction="in"}'])
   end)
 

@@ -57,6 +57,26 @@ describe("http_server", function()
     assert.equal(ok "GET /1" .. ok "GET /2", (serve(steps, echo_path)))
   end)
 
+  it("asks on_head before it reads a body, and reads none when that answers", function()
+    local asked = {}
+    local options = {
+      on_head = function(request)
+        asked[#asked + 1] = request.path .. " " .. request.length
+        return request.path == "/no" and { status = 403, body = "no" } or nil
+      end,
+    }
+    local function put(path, length)
+      local head = "PUT %s HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\nExpect: 100-continue\r\n\r\n"
+      return head:format(path, length)
+    end
+    local output, answered = serve({ get "/1", put("/yes", 2), "ok", put("/no", 9) }, echo_path, options)
+    local refused = "HTTP/1.1 403 Forbidden\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 2\r\n"
+    local go_on = "HTTP/1.1 100 Continue\r\n\r\n"
+    assert.equal(ok "GET /1" .. go_on .. ok "PUT /yes" .. refused .. "Connection: close\r\n\r\nno", output)
+    assert.equal(3, answered)
+    assert.same({ "/yes 2", "/no 9" }, asked)
+  end)
+
   it("answers pipelined requests in their order", function()
     local post = "POST /2 HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc"
     local output = serve({ get "/1" .. post .. get "/3" }, function(request)

@@ -11,13 +11,10 @@
 
 #include <cmocka.h>
 
-static unsigned next_order;
-
 static struct route *make_route(const char *name, const char *address, uint16_t from, uint16_t to, int priority) {
   struct route *route = route_new();
   route->name = strdup(name);
   route->priority = priority;
-  route->order = next_order++;
   route->ports = calloc(1, sizeof *route->ports);
   route->ports[0] = (struct port_range){from, to};
   route->port_count = 1;

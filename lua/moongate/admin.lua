@@ -1,30 +1,22 @@
 -- SPDX-License-Identifier: MIT
 --
--- The admin interface: what is answered on admin.listen and on the control socket. It reads snapshots through
--- moongate.native and changes nothing.
+-- The admin interface: which calls there are on admin.listen and on the control socket, by path and method, and what
+-- reads the running state through moongate.native. Who may change something is admin/access.lua's, what is changed
+-- admin/files.lua's.
 
+local access = require "moongate.admin.access"
+local answers = require "moongate.admin.answers"
 local exposition = require "moongate.metrics.exposition"
+local files = require "moongate.admin.files"
 local http_server = require "moongate.http_server"
 local json = require "moongate.json"
 local native = require "moongate.native"
 
 local admin = {}
 
-local MAX_HEAD, MAX_BODY = 16 * 1024, 64 * 1024
+local MAX_HEAD, MAX_BODY, MAX_FILE = 16 * 1024, 64 * 1024, 8 * 1024 * 1024
 
-local function plain(status, text)
-  return { status = status, body = text, headers = { ["Content-Type"] = "text/plain; charset=utf-8" } }
-end
-
-local function as_json(status, value, headers)
-  headers = headers or {}
-  headers["Content-Type"] = "application/json"
-  return { status = status, body = json.encode(value) .. "\n", headers = headers }
-end
-
-local function fault(status, message, headers)
-  return as_json(status, { error = { status = status, message = message } }, headers)
-end
+local plain, fault = answers.plain, answers.fault
 
 local function healthz()
   return plain(200, "ok\n")
@@ -59,45 +51,104 @@ end
 
 local function status_of_api()
   local snapshot, status = native.snapshot(), native.status()
-  status.routes, status.files = json.list(status.routes), json.list(status.files)
+  status.routes, status.files = json.list(status.routes), files.as_json(status.files)
   for _, route in ipairs(status.routes) do
     route.ports = json.list(route.ports)
   end
-  for _, file in ipairs(status.files) do
-    file.faults = json.list(file.faults)
-  end
   status.connections = { active = snapshot.active, total = snapshot.connections }
   status.bytes = { ["in"] = sum(snapshot.routes, "bytes_in"), out = sum(snapshot.routes, "bytes_out") }
-  return as_json(200, status)
+  return answers.json(200, status)
 end
 
 local index
 
--- Calls that change something will say so here, and on which channels they are answered.
+-- `calls` by method; HEAD is answered as GET is. `writes`: changes something, see admin/access.lua. `max_body`: bytes,
+-- when it is not MAX_BODY.
+local function reading(path, text, answer)
+  return { path = path, text = text, calls = { GET = { answer = answer } } }
+end
+
 local PAGES = {
+  reading("/", "this page", function()
+    return index()
+  end),
+  reading("/healthz", "200 while the process answers", healthz),
+  reading("/readyz", "200 while new connections are taken, else 503 and why", readyz),
+  reading("/metrics", "counters and gauges as Prometheus reads them", metrics),
+  reading("/api/v1/status", "what is running, as JSON", status_of_api),
+  reading("/api/v1/files", "every route file: its state and its faults", files.list),
   {
-    path = "/",
-    text = "this page",
-    answer = function()
-      return index()
-    end,
+    path = "/api/v1/reload",
+    text = "POST: takes up what has changed in the config and the route files",
+    calls = { POST = { answer = files.reload, writes = true } },
   },
-  { path = "/healthz", text = "200 while the process answers", answer = healthz },
-  { path = "/readyz", text = "200 while new connections are taken, else 503 and why", answer = readyz },
-  { path = "/metrics", text = "counters and gauges as Prometheus reads them", answer = metrics },
-  { path = "/api/v1/status", text = "what is running, as JSON", answer = status_of_api },
 }
+
+local FILE_PREFIX = "/api/v1/files/"
+local FILE_PAGE = {
+  path = FILE_PREFIX .. "NAME.lua",
+  text = "PUT, DELETE: checks a route file, then writes it; deletes it",
+  calls = {
+    PUT = { answer = files.put, writes = true, max_body = MAX_FILE },
+    DELETE = { answer = files.delete, writes = true },
+  },
+}
+
+local METHODS = { "GET", "POST", "PUT", "DELETE" }
 
 local BY_PATH = {}
 for _, page in ipairs(PAGES) do
   BY_PATH[page.path] = page
 end
 
+-- "GET", "HEAD"…
+local function methods_of(page)
+  local list = {}
+  for _, method in ipairs(METHODS) do
+    if page.calls[method] then
+      list[#list + 1] = method
+      list[#list + 1] = method == "GET" and "HEAD" or nil
+    end
+  end
+  return list
+end
+
+-- The call that a request asks for, and the name of its file, if any; or nil and the response that refuses it. Needs
+-- the head only.
+local function find(request, channel)
+  local name = request.path:sub(1, #FILE_PREFIX) == FILE_PREFIX and request.path:sub(#FILE_PREFIX + 1) or nil
+  local page = name and FILE_PAGE or BY_PATH[request.path]
+  if not page then
+    return nil, fault(404, ("there is nothing at %s; / lists what there is"):format(request.path))
+  end
+  local call = page.calls[request.method == "HEAD" and "GET" or request.method]
+  if not call then
+    local methods = methods_of(page)
+    local known = table.concat(methods, " and ")
+    local message = ("%s does not answer %s, only %s"):format(request.path, request.method, known)
+    return nil, fault(405, message, { Allow = table.concat(methods, ", ") })
+  end
+  local refusal = call.writes and access.refusal(request, channel)
+  local wrong = not refusal and name and files.fault_of_name(name)
+  if refusal or wrong then
+    return nil, refusal or fault(400, ("%q: %s"):format(name, wrong))
+  end
+  local most = call.max_body or MAX_BODY
+  if request.length and request.length > most then
+    return nil, fault(413, ("the body of this call has at most %d bytes"):format(most))
+  elseif not request.length and most < MAX_FILE then
+    return nil, fault(411, "this call takes no body of unknown length: send Content-Length")
+  end
+  return call, name
+end
+
 function index()
   local rows = {}
   for position, page in ipairs(PAGES) do
-    rows[position] = ('<tr><td><a href="%s">%s</a></td><td>%s</td></tr>'):format(page.path, page.path, page.text)
+    local path = page.calls.GET and ('<a href="%s">%s</a>'):format(page.path, page.path) or page.path
+    rows[position] = ("<tr><td>%s</td><td>%s</td></tr>"):format(path, page.text)
   end
+  rows[#rows + 1] = ("<tr><td>%s</td><td>%s</td></tr>"):format(FILE_PAGE.path, FILE_PAGE.text)
   return {
     status = 200,
     headers = { ["Content-Type"] = "text/html; charset=utf-8" },
@@ -115,27 +166,26 @@ function index()
   }
 end
 
---- The response to a request that came on "control" (the control socket) or "tcp" (admin.listen).
-function admin.answer(request, channel)
-  assert(channel == "control" or channel == "tcp", "the channel is control or tcp")
-  local page = BY_PATH[request.path]
-  local response
-  if not page then
-    response = fault(404, ("there is nothing at %s; / lists what there is"):format(request.path))
-  elseif request.method ~= "GET" and request.method ~= "HEAD" then
-    local message = ("%s does not answer %s, only GET and HEAD"):format(request.path, request.method)
-    response = fault(405, message, { Allow = "GET, HEAD" })
-  else
-    response = page.answer(request)
-  end
+local function finish(response)
   response.headers["Cache-Control"] = "no-store"
   response.headers["X-Content-Type-Options"] = "nosniff"
   return response
 end
 
+--- The response to a request that came on "control" (the control socket) or "tcp" (admin.listen).
+function admin.answer(request, channel)
+  assert(channel == "control" or channel == "tcp", "the channel is control or tcp")
+  local call, other = find(request, channel)
+  return finish(call and call.answer(request, other) or other)
+end
+
 --- Serves one connection until it ends, and closes it. `options`: see moongate.http_server.
 function admin.serve(socket, channel, options)
-  local settings = { max_head = MAX_HEAD, max_body = MAX_BODY }
+  local settings = { max_head = MAX_HEAD, max_body = MAX_FILE }
+  function settings.on_head(request)
+    local call, refusal = find(request, channel)
+    return not call and finish(refusal) or nil
+  end
   for name, value in pairs(options or {}) do
     settings[name] = value
   end

@@ -6,7 +6,7 @@
 
 local cli = {}
 
-local COMMANDS = { "run", "check", "status", "version" }
+local COMMANDS = { "run", "check", "status", "reload", "version" }
 
 -- argparse would end the process for help and for a wrong command line; both unwind to `main` instead.
 local function stop(status, text)

@@ -52,9 +52,9 @@ local function open(paths, connect)
   return nil, closest or explain(table.concat(paths, " or "), "no such file")
 end
 
--- All that the other side sends until it ends.
-local function read_all(socket, now)
-  local pieces, size, deadline = {}, 0, now() + TIMEOUT
+-- All that the other side sends until it ends, within `timeout` seconds.
+local function read_all(socket, now, timeout)
+  local pieces, size, deadline = {}, 0, now() + timeout
   while true do
     local left = deadline - now()
     if left <= 0 then
@@ -95,22 +95,33 @@ local function parse(text)
   return tonumber(status), body, headers
 end
 
---- GETs `target` from the moongate behind the control socket at `path` (nil: where it usually is). Returns the status
---- and the body, decoded where it is JSON; or nil and a message that says what to do. Waits, 10 seconds at most for
---- each step.
-function control.get(path, target)
+local function encode(method, target, body)
+  local lines = {
+    ("%s %s HTTP/1.1"):format(method, target),
+    "Host: moongate",
+    "Accept: application/json",
+  }
+  if body or method ~= "GET" then
+    lines[#lines + 1] = "Content-Length: " .. #(body or "")
+  end
+  lines[#lines + 1] = "Connection: close\r\n\r\n"
+  return table.concat(lines, "\r\n") .. (body or "")
+end
+
+--- Sends a request to the moongate behind the control socket at `path` (nil: where it usually is). Returns the status,
+--- the body, decoded where it is JSON, and the body as it came; or nil and a message that says what to do. Waits: 10
+--- seconds at most for each step, `timeout` seconds (nil: 10) for the answer.
+function control.request(path, method, target, request_body, timeout)
   local moongate = require "moongate"
   local socket, found = open(control.paths(path), moongate.connect)
   if not socket then
     return nil, found
   end
   socket:settimeout(TIMEOUT)
-  local sent, failure = socket:send(
-    ("GET %s HTTP/1.1\r\nHost: moongate\r\nAccept: application/json\r\nConnection: close\r\n\r\n"):format(target)
-  )
+  local sent, failure = socket:send(encode(method, target, request_body))
   local text
   if sent then
-    text, failure = read_all(socket, moongate.now)
+    text, failure = read_all(socket, moongate.now, timeout or TIMEOUT)
   end
   socket:close()
   if not text then
@@ -128,6 +139,11 @@ function control.get(path, target)
     end
   end
   return status, body, raw
+end
+
+--- request() with GET.
+function control.get(path, target)
+  return control.request(path, "GET", target)
 end
 
 return control

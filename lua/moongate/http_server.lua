@@ -146,8 +146,20 @@ local function make_request(parser)
     version = parser.version,
     headers = parser.headers,
     keep_alive = parser.keep_alive,
+    length = not parser.chunked and parser.length or nil,
     body = parser.body,
   }
+end
+
+-- The request, when it has a body that on_head does not want to be read.
+function Session:refused_at_head()
+  local parser, on_head = self.parser, self.options.on_head
+  if not on_head or not (parser.chunked or parser.length > 0) then
+    return nil
+  end
+  local request = make_request(parser)
+  request.refusal = on_head(request)
+  return request.refusal and request
 end
 
 -- The next request; or nil when the client has gone or stayed silent; or nil, status and reason.
@@ -175,6 +187,10 @@ function Session:read_request()
     elseif event == "error" then
       return nil, status, reason
     elseif event == "head" then
+      local request = self:refused_at_head()
+      if request then
+        return request
+      end
       deadline = self.now() + options.body_timeout
       if parser.expect_continue and self.pending == "" and not self:send("HTTP/1.1 100 Continue\r\n\r\n", "") then
         return nil
@@ -215,8 +231,8 @@ end
 function Session:answer(request, on_request)
   local keep_alive, date = request.keep_alive, self.options.date
   local done, head, body = xpcall(function()
-    local response = on_request(request)
-    if type(response) == "table" and response.close then
+    local response = request.refusal or on_request(request)
+    if request.refusal or type(response) == "table" and response.close then
       keep_alive = false
     end
     return encode(response, request, keep_alive, date)
@@ -232,10 +248,13 @@ function Session:answer(request, on_request)
 end
 
 --- Answers HTTP requests on a connected socket until the client ends, or something goes wrong; closing the socket is
---- the caller's. `on_request(request)` gets { method, target, path, query, version, headers, body, keep_alive }, where
---- `headers` is a list of { name =, value = } that also maps names in lower case to values. It returns
+--- the caller's. `on_request(request)` gets { method, target, path, query, version, headers, body, length,
+--- keep_alive }: `headers` is a list of { name =, value = } that also maps names in lower case to values,
+--- `length` what the head says of the body (nil: it is chunked). It returns
 --- { status = 200, headers = { [name] = value or list }, body = string, close = bool }.
---- `options`: see DEFAULTS at the top; `now`: a clock in seconds, for specs. Returns how many requests were answered.
+--- `options`: see DEFAULTS at the top; `now`: a clock in seconds, for specs; `on_head(request)`: asked before a body
+--- is read; a response that it returns is sent at once, and the connection closed. Returns how many requests were
+--- answered.
 function http_server.serve(socket, on_request, options)
   local settings = {}
   for name, value in pairs(DEFAULTS) do
@@ -263,7 +282,7 @@ function http_server.serve(socket, on_request, options)
     local goes_on = session:answer(request, on_request)
     session.answered = session.answered + 1
     if not goes_on then
-      if session.pending ~= "" then
+      if session.pending ~= "" or request.refusal then
         session:linger()
       end
       return session.answered

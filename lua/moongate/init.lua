@@ -18,6 +18,7 @@ local moongate = {
   sleep = core.sleep,
   spawn = core.spawn,
   now = core.now,
+  on_reload = core.on_reload,
   version = core.version,
   log = {
     debug = function(message, fields)

@@ -71,7 +71,8 @@ local forbidden = {
 
 local loading = {}
 
-local function load_module(name)
+-- Called by require() alone: what it raises has the line of require's caller.
+local function locate(name)
   local loader = preload[name] or find(name)
   if not loader then
     if forbidden[name] then
@@ -81,6 +82,10 @@ local function load_module(name)
     local places = path and ("%s/%s.lua, …/init.lua"):format(path, (name:gsub("%.", "/"))) or "no directory of modules"
     error(("module '%s' not found: it is neither in the library nor beside routes/ (%s)"):format(name, places), 3)
   end
+  return loader
+end
+
+local function load_module(name, loader)
   loaded[name] = loading
   local value = loader(name)
   if value ~= nil then
@@ -104,7 +109,8 @@ function require(name)
   if value ~= nil then
     return value
   end
-  local ok, result = pcall(load_module, name)
+  local loader = locate(name)
+  local ok, result = pcall(load_module, name, loader)
   if not ok then
     loaded[name] = nil
     error(result, 0)

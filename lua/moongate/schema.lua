@@ -62,6 +62,13 @@ local limits = {
     off = true,
     doc = "For each Lua state; 0: no limit",
   },
+  old_versions = {
+    type = "integer",
+    default = 32,
+    min = 1,
+    max = 4096,
+    doc = "Old versions of files that may live on",
+  },
   splice_pipes = {
     type = "integer",
     default = 256,
@@ -85,19 +92,13 @@ for name, descriptor in pairs(later("warn", {
     doc = "New connections of one address in a window",
   },
   block_for = duration(0, "How long an address over its limit is refused"),
-  old_versions = {
-    type = "integer",
-    default = 32,
-    min = 1,
-    max = 4096,
-    doc = "Old versions of files that may live on",
-  },
 })) do
   limits[name] = descriptor
 end
 
 schema.config = {
   type = "table",
+  kind = "config",
   doc = "The config, moongate.lua",
   fields = {
     routes = { type = "string", default = "routes", doc = "The directory of the route files, relative to the config" },
@@ -193,7 +194,7 @@ schema.config = {
         ip_block = strings({}, "Addresses that may not"),
       }),
     },
-    defaults = { type = "nothing", doc = "A partial route, merged under every route" },
+    defaults = { type = "partial_route", doc = "A partial route, merged under every route" },
     proxy_protocol = {
       type = "table",
       doc = "The PROXY protocol in front of a client's bytes",
@@ -285,6 +286,7 @@ end
 
 schema.route = {
   type = "table",
+  kind = "route",
   doc = "A route",
   fields = {
     name = { type = "string", max = 200, doc = 'Unique; by default "<file>#<index>"' },
@@ -295,6 +297,7 @@ schema.route = {
     match = {
       type = "table",
       doc = "Which connections it takes",
+      example = "such as match = { ports = 443 }",
       fields = {
         address = { type = "address", doc = "The local address to bind; by default all, IPv4 and IPv6" },
         ports = {
@@ -303,16 +306,20 @@ schema.route = {
           doc = "The ports to listen on; 0: one that the kernel chooses",
         },
         when = { type = "function", doc = "function(context): the last word, asked only when the rest matches" },
-        domains = unsupported("Names that the client asks for"),
-        path = unsupported("The path of a request"),
-        client_ip = unsupported("Where clients come from"),
-        headers = unsupported("Headers of a request"),
+        domains = unsupported(
+          "Names that the client asks for",
+          "nothing on a plain TCP connection names a domain (remove it; TLS passthrough comes with action.tls)"
+        ),
+        path = unsupported("The path of a request", "nothing on a plain TCP connection has a path (remove it)"),
+        client_ip = unsupported("Where clients come from", "use `when`, a function that looks at context.client_ip"),
+        headers = unsupported("Headers of a request", "nothing on a plain TCP connection has headers (remove it)"),
         tls_version = unsupported("Versions of TLS"),
       },
     },
     action = {
       type = "table",
       doc = "What is done with them",
+      example = 'such as action = { target = "host:port" }',
       fields = {
         target = {
           type = "target",
@@ -342,7 +349,7 @@ schema.route = {
           doc = "Who moves the bytes",
         },
         half_open = { type = "boolean", default = false, doc = "Either side may end while the other sends" },
-        handler = { type = "function", doc = "function(socket, context), instead of forwarding" },
+        handler = { type = "handler", doc = "function(socket, context), instead of forwarding" },
         nftables = unsupported("Forwarding in the kernel"),
         fallback = unsupported("Where the kernel can't"),
         tls = unsupported("TLS"),
@@ -357,7 +364,12 @@ schema.route = {
     },
     security = unsupported("Who may use the route"),
     keep_alive = unsupported("How quiet connections are treated", "set timeouts.idle and timeouts.lifetime"),
-    timeouts = { type = "table", doc = "Any of the config's, for this route", fields = route_timeouts() },
+    timeouts = {
+      type = "table",
+      doc = "Any of the config's, for this route",
+      example = 'such as timeouts = { idle = "10m" }',
+      fields = route_timeouts(),
+    },
     on_change = {
       type = "string",
       default = "keep",

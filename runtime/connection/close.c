@@ -170,6 +170,7 @@ static void close_client(struct connection *connection, enum pipe_side side, enu
     connection_finish(connection, false);
     return;
   }
+
   /* An idle client that is told that moongate stops has nothing to lose, and would hold up the stop for `linger`. */
   bool stops = reason == CLOSE_SHUTDOWN && stream_unsent(&connection->client) == 0;
   if (heard_end || stops)

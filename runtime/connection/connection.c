@@ -8,6 +8,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 /* While draining, a connection that has been quiet for so long counts as idle. */
@@ -86,8 +87,8 @@ static clock_ms next_deadline(const struct connection *connection, enum close_re
     deadline = idle;
   }
   bool draining = connection->worker->draining;
-  if ((draining || connection->drain_until) && connection->last_active + DRAIN_QUIET_MS < deadline) {
-    *reason = draining ? CLOSE_SHUTDOWN : CLOSE_CHANGED;
+  if (draining && connection->last_active + DRAIN_QUIET_MS < deadline) {
+    *reason = CLOSE_SHUTDOWN;
     deadline = connection->last_active + DRAIN_QUIET_MS;
   }
   if (connection->drain_until && connection->drain_until < deadline) {
@@ -109,6 +110,27 @@ static clock_ms next_deadline(const struct connection *connection, enum close_re
   return deadline;
 }
 
+/* Whether a peer has taken some of what was written to it since it was looked last: a slow reader makes no event for a
+ * long time (its socket is writable again only when a good part of it is free), and is not idle. */
+static bool is_being_read(struct connection *connection) {
+  size_t unsent = stream_unsent(&connection->client) + stream_unsent(&connection->exchange.target_stream);
+  bool progress = unsent != connection->unsent && unsent > 0;
+  connection->unsent = unsent;
+  return progress;
+}
+
+static void on_deadline(struct connection *connection, enum pipe_side side, enum close_reason reason) {
+  bool is_quiet = reason == CLOSE_IDLE || reason == CLOSE_HALF_DEAD || reason == CLOSE_HALF_CLOSED;
+  if (is_quiet && is_being_read(connection)) {
+    connection_touch(connection);
+    connection_arm_timer(connection);
+    return;
+  }
+  if (reason == CLOSE_CONNECT_TIMEOUT)
+    connection->worker->metrics->worker.errors[ERROR_CONNECT_TIMEOUT]++;
+  connection_close(connection, side, reason);
+}
+
 static void on_timer(struct wheel_timer *timer) {
   struct connection *connection = (struct connection *)((char *)timer - offsetof(struct connection, timer));
   if (connection->state == CONNECTION_CLOSING) {
@@ -117,14 +139,11 @@ static void on_timer(struct wheel_timer *timer) {
   }
   enum close_reason reason;
   enum pipe_side side;
-  if (connection->state == CONNECTION_FORWARDING && !connection->probed &&
-      probes_at(connection) <= loop_now(&connection->worker->loop))
+  clock_ms now = clock_now(connection->worker->loop.clock); /* what the wheel goes by: the coarse clock is behind */
+  if (connection->state == CONNECTION_FORWARDING && !connection->probed && probes_at(connection) <= now)
     begin_probes(connection);
-  clock_ms deadline = next_deadline(connection, &reason, &side);
-  if (reason == CLOSE_CONNECT_TIMEOUT && deadline <= loop_now(&connection->worker->loop))
-    connection->worker->metrics->worker.errors[ERROR_CONNECT_TIMEOUT]++;
-  if (deadline <= loop_now(&connection->worker->loop))
-    connection_close(connection, side, reason);
+  if (next_deadline(connection, &reason, &side) <= now)
+    on_deadline(connection, side, reason);
   else
     connection_arm_timer(connection);
 }
@@ -140,6 +159,8 @@ void connection_arm_timer(struct connection *connection) {
 }
 
 void connection_drain(struct connection *connection) {
+  if (connection->drain_until)
+    return;
   connection->drain_until = loop_now(&connection->worker->loop) + connection->exchange.route->timeouts.shutdown;
   connection_arm_timer(connection);
 }
@@ -148,8 +169,14 @@ void connection_accept(struct worker *worker, const struct table_port *table_por
                        const struct sockaddr *peer) {
   struct worker_stats *stats = &worker->metrics->worker;
   struct connection *connection = calloc(1, sizeof *connection);
-  if (!connection || stream_open(&connection->client, &worker->loop, fd, &connection->tally, STREAM_WRITABLE) != 0) {
+  int status =
+      connection ? stream_open(&connection->client, &worker->loop, fd, &connection->tally, STREAM_WRITABLE) : -ENOMEM;
+  if (status != 0) {
+    uint64_t suppressed;
     stats->errors[ERROR_MEMORY]++;
+    if (log_limit_pass(&worker->refused_log, loop_now(&worker->loop), &suppressed))
+      LOG(worker->log, LOG_ERROR, "a connection was refused", LOG_INTEGER("port", port),
+          LOG_STRING("error", strerror(-status)), LOG_INTEGER("not_logged_before", suppressed));
     free(connection);
     close(fd);
     return;

@@ -80,7 +80,7 @@ struct connection {
   bool reset_client;                   /* closing: with a reset, once what was sent is through */
   uint8_t reasons[2];                  /* enum close_reason, by enum pipe_side */
   clock_ms started, last_active;
-  size_t unsent;            /* closing: what the client had not taken when it was looked last */
+  size_t unsent;            /* what the peers had not taken when it was looked last */
   uint64_t linger;          /* closing: timeouts.linger */
   clock_ms linger_until;    /* closing */
   struct wheel_timer timer; /* idle, lifetime, half-dead, linger: whichever comes first */

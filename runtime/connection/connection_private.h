@@ -14,6 +14,9 @@ void connection_check_linger(struct connection *connection);
 /* Ends a connection now, also one that is closing. */
 void connection_end(struct connection *connection);
 
+/* It has just got its route, of a table that may have been replaced meanwhile: then as on_change says. */
+void worker_treat_late(struct worker *worker, struct connection *connection);
+
 /* Its route has changed or gone: it may finish, as when moongate stops. */
 void connection_drain(struct connection *connection);
 

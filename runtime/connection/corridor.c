@@ -32,7 +32,7 @@ enum function_result connection_ask(struct connection *connection, int slot, str
       return FUNCTION_WAITS;
   }
   take_answer(connection, answer);
-  if (answer->kind == ANSWER_VALUES)
+  if (answer->kind == ANSWER_VALUES || answer->kind == ANSWER_NONE) /* none: as if it had returned nil */
     return FUNCTION_ANSWERED;
   enum close_reason reason = answer->kind == ANSWER_STOPPED ? CLOSE_SCRIPT_TIME : CLOSE_HANDLER_ERROR;
   free(answer->string);
@@ -53,7 +53,8 @@ static enum step_result take_route(struct connection *connection, struct route *
   stats->active++;
   metrics_shard_route(connection->worker->metrics, METRIC_NO_ROUTE)->active--;
   tally_set_route(&connection->tally, &stats->bytes);
-  return STEP_DONE;
+  worker_treat_late(connection->worker, connection);
+  return connection->state < CONNECTION_CLOSING ? STEP_DONE : STEP_REFUSED;
 }
 
 /* The candidates come in order; the first whose `when` says so, or that has none, it is. */

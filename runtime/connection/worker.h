@@ -67,6 +67,7 @@ struct worker {
   struct table_pin *pin; /* of the current table; NULL before there is one */
   struct worker_port **ports;
   size_t port_count;
+  size_t riders;               /* connections whose route's record is not in the current table, when it was committed */
   struct table_change *change; /* prepared, and neither committed nor aborted yet; NULL mostly */
   struct list_node connections;
   size_t connection_count;

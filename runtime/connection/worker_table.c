@@ -5,6 +5,7 @@
  * atomics. */
 #include "connection/connection_private.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,6 +41,7 @@ static void change_free(struct table_change *change) {
 }
 
 int worker_prepare_table(struct worker *worker, struct route_table *table, uint16_t *resolved, struct error *error) {
+  assert(!worker->change);
   struct table_change *change = calloc(1, sizeof *change);
   if (!change)
     return error_set(error, ENOMEM, "no memory for the route table");
@@ -71,39 +73,51 @@ static int compare_pointers(const void *left, const void *right) {
   return a < b ? -1 : a > b;
 }
 
-/* The records of `old` that `table` does not have any more, and whose connections are not to be kept; sorted. */
-static size_t find_gone(const struct route_table *old, const struct route_table *table, struct route **gone) {
-  struct route **present = malloc((table->route_count + 1) * sizeof(struct route *));
-  size_t count = 0;
-  if (!present)
-    return 0;
-  memcpy(present, table->routes, table->route_count * sizeof(struct route *));
-  qsort(present, table->route_count, sizeof(struct route *), compare_pointers);
-  for (size_t i = 0; i < old->route_count; i++)
-    if (old->routes[i]->on_change != ROUTE_KEEP &&
-        !bsearch(&old->routes[i], present, table->route_count, sizeof(struct route *), compare_pointers))
-      gone[count++] = old->routes[i];
-  free(present);
-  qsort(gone, count, sizeof(struct route *), compare_pointers);
-  return count;
+/* The table's records, sorted; NULL without memory. */
+static struct route **sort_records(const struct route_table *table) {
+  struct route **records = malloc((table->route_count + 1) * sizeof(struct route *));
+  if (!records)
+    return NULL;
+  memcpy(records, table->routes, table->route_count * sizeof(struct route *));
+  qsort(records, table->route_count, sizeof(struct route *), compare_pointers);
+  return records;
 }
 
-static void end_changed(struct worker *worker, const struct route_table *old, const struct route_table *table) {
-  struct route **gone = malloc((old->route_count + 1) * sizeof(struct route *));
-  size_t count = gone ? find_gone(old, table, gone) : 0;
-  if (count > 0) {
-    LIST_FOREACH(node, &worker->connections) {
-      struct connection *connection = LIST_OWNER(node, struct connection, node);
-      struct route *route = connection->exchange.route;
-      if (!route || !bsearch(&route, gone, count, sizeof(struct route *), compare_pointers))
-        continue;
-      if (route->on_change == ROUTE_CLOSE)
-        connection_close(connection, PIPE_CLIENT, CLOSE_CHANGED);
-      else
-        connection_drain(connection);
-    }
+static void treat(struct connection *connection) {
+  struct route *route = connection->exchange.route;
+  if (route->on_change == ROUTE_CLOSE)
+    connection_close(connection, PIPE_CLIENT, CLOSE_CHANGED);
+  else if (route->on_change == ROUTE_DRAIN)
+    connection_drain(connection);
+}
+
+void worker_treat_late(struct worker *worker, struct connection *connection) {
+  const struct route_table *table = worker->pin->table;
+  if (connection->pin == worker->pin || connection->exchange.route->on_change == ROUTE_KEEP)
+    return;
+  for (size_t i = 0; i < table->route_count; i++)
+    if (table->routes[i] == connection->exchange.route)
+      return;
+  treat(connection);
+}
+
+/* Connections of routes that have changed or gone go on with the record that they have, or as on_change says. */
+static void treat_riders(struct worker *worker) {
+  const struct route_table *table = worker->pin->table;
+  struct route **records = sort_records(table);
+  worker->riders = 0;
+  if (!records)
+    return;
+  LIST_FOREACH(node, &worker->connections) {
+    struct connection *connection = LIST_OWNER(node, struct connection, node);
+    struct route *route = connection->exchange.route;
+    if (!route || connection->state >= CONNECTION_CLOSING ||
+        bsearch(&route, records, table->route_count, sizeof(struct route *), compare_pointers))
+      continue;
+    worker->riders++;
+    treat(connection);
   }
-  free(gone);
+  free(records);
 }
 
 void worker_commit_table(struct worker *worker) {
@@ -113,9 +127,7 @@ void worker_commit_table(struct worker *worker) {
   worker_take_ports(worker, change);
   worker->pin = change->pin;
   change_free(change);
-  if (!old)
-    return;
-  end_changed(worker, old->table, worker->pin->table);
+  treat_riders(worker);
   table_pin_unref(worker, old);
 }
 

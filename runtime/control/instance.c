@@ -35,10 +35,12 @@ static void raise_descriptor_limit(void) {
 /* All threads that ran have ended. */
 static void release(struct instance *instance) {
   struct runtime *runtime = instance->runtime;
+  reload_stop(&instance->reload);
   signals_free(instance->signals);
   loop_cancel_timer(&runtime->loop, &instance->patience);
   loop_undefer(&runtime->loop, &instance->finish);
   threads_deinit(&instance->threads);
+  reload_deinit(&instance->reload);
   snapshots_deinit(&instance->snapshots); /* answers, and who is answered may ask for the status */
   admin_close(instance->control);
   admin_close(instance->admin);
@@ -52,6 +54,8 @@ static void release(struct instance *instance) {
   instance_lock_release(&instance->lock);
   config_clear(&instance->config);
   free(instance->control_path);
+  free(instance->config_path);
+  free(instance->routes_path);
   runtime->instance = NULL;
   free(instance);
 }
@@ -78,15 +82,18 @@ static void on_patience_over(struct wheel_timer *timer) {
   LOG(&instance->runtime->log, LOG_WARN, "a worker does not answer; ending without it");
   admin_close(instance->control);
   instance_lock_release(&instance->lock);
-  _exit(instance->status);
+  _exit(instance->status ? instance->status : 1);
 }
 
 static void stop(struct instance *instance) {
   if (instance->phase == INSTANCE_STOPPING)
     return;
+  reload_stop(&instance->reload);
   instance->phase = INSTANCE_STOPPING;
   instance->patience.on_expired = on_patience_over;
-  loop_set_timer(&instance->runtime->loop, &instance->patience, THREADS_PATIENCE_MS);
+  /* A function may run for so long before the watchdog ends it. */
+  loop_set_timer(&instance->runtime->loop, &instance->patience,
+                 THREADS_PATIENCE_MS + instance->config.settings.script_time_ms);
   if (instance->threads.started > 0)
     threads_stop(&instance->threads);
   else
@@ -117,10 +124,11 @@ static void on_end(void *context) {
 }
 
 static void on_other_signal(void *context, int signal) {
-  const struct instance *instance = context;
-  LOG(&instance->runtime->log, LOG_WARN,
-      signal == SIGHUP ? "SIGHUP: reloading comes with the next version; restart moongate to take up changes"
-                       : "SIGUSR1: diagnosing comes with a later version");
+  struct instance *instance = context;
+  if (signal == SIGHUP)
+    instance_reload(instance, true, NULL);
+  else
+    LOG(&instance->runtime->log, LOG_WARN, "SIGUSR1: diagnosing comes with a later version");
 }
 
 static const struct signal_callbacks signal_callbacks = {.on_end = on_end, .on_other = on_other_signal};
@@ -157,7 +165,7 @@ static int start(struct instance *instance, const struct native_settings *settin
   instance->signals = signals_new(&instance->runtime->loop, &signal_callbacks, instance, &error);
   if (!instance->signals)
     return instance_complain(NULL, &error);
-  if (threads_start(&instance->threads, &error) != 0)
+  if (threads_start(&instance->threads, &error) != 0 || reload_start(instance, &error) != 0)
     return instance_complain(NULL, &error);
   instance->phase = INSTANCE_READY;
   instance_announce(instance);
@@ -178,6 +186,7 @@ void instance_run(struct runtime *runtime, const struct native_settings *setting
   instance->runtime = runtime;
   instance->call = call;
   instance->lock.fd = -1;
+  list_init(&instance->puts);
   instance->started = clock_wall(&runtime->clock);
   instance->started_ms = clock_now(&runtime->clock);
   instance->finish.run = on_finish;

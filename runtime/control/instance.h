@@ -6,6 +6,7 @@
 #include "admin/admin.h"
 #include "control/instance_lock.h"
 #include "control/names.h"
+#include "control/reload.h"
 #include "control/signals.h"
 #include "control/snapshot.h"
 #include "control/threads.h"
@@ -33,7 +34,8 @@ struct instance {
   double started; /* seconds since the epoch */
   clock_ms started_ms;
   struct config config;
-  char *control_path; /* NULL: none */
+  char *config_path, *routes_path; /* as the command line said; NULL: it did not */
+  char *control_path;              /* NULL: none */
   struct loader *loader;
   struct instance_lock lock;
   struct names names;
@@ -44,6 +46,8 @@ struct instance {
   struct threads threads;
   struct snapshots snapshots;
   struct signals *signals;
+  struct reload reload;
+  struct list_node puts;       /* control/files.c: files that are being checked */
   struct wheel_timer patience; /* for the workers, once they have been told to stop */
   struct deferred finish;
 };

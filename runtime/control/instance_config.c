@@ -20,8 +20,8 @@ static void print_faults(const struct fault_list *faults) {
   }
 }
 
-static void log_faults(const struct log *log, enum log_level level, const char *message,
-                       const struct fault_list *faults) {
+void instance_log_faults(const struct log *log, enum log_level level, const char *message,
+                         const struct fault_list *faults) {
   for (size_t i = 0; i < faults->count && log_enabled(log, level); i++) {
     const struct fault *fault = &faults->faults[i];
     struct log_field fields[5];
@@ -53,7 +53,12 @@ static int read_config(struct instance *instance, const struct native_settings *
     return -1;
   runtime->log.level = instance->config.log_level;
   runtime->log.format = instance->config.log_format;
-  log_faults(&runtime->log, LOG_WARN, "the config: take note", &instance->config.warnings);
+  instance_log_faults(&runtime->log, LOG_WARN, "the config: take note", &instance->config.warnings);
+  if ((settings->config && !(instance->config_path = strdup(settings->config))) ||
+      (settings->routes && !(instance->routes_path = strdup(settings->routes)))) {
+    error_set(&error, ENOMEM, "no memory to start");
+    return instance_complain(NULL, &error);
+  }
   const char *control = settings->control ? settings->control : instance->config.control;
   if (control && !(instance->control_path = strdup(control))) {
     error_set(&error, ENOMEM, "no memory to start");
@@ -79,8 +84,7 @@ static void number_of(void *context, const char *name, unsigned *number, atomic_
   *number = names_number(context, name, cursor);
 }
 
-/* All routes of the good files, and a reference on each version for the table. */
-static struct route_table *make_table(const struct loaded_routes *loaded, struct error *error) {
+struct route_table *instance_make_table(const struct loaded_routes *loaded, struct error *error) {
   size_t route_count = 0, script_count = 0;
   for (size_t i = 0; i < loaded->file_count; i++)
     route_count += loaded->files[i].route_count;
@@ -119,7 +123,7 @@ static int judge_faults(const struct instance *instance, int status, bool strict
     return instance_complain(NULL, &error);
   }
   if (!strict) {
-    log_faults(&instance->runtime->log, LOG_ERROR, "a fault in the routes: left out", faults);
+    instance_log_faults(&instance->runtime->log, LOG_ERROR, "a fault in the routes: left out", faults);
     return 0;
   }
   print_faults(faults);
@@ -132,10 +136,10 @@ static int load_routes(struct instance *instance, bool strict) {
   struct error error;
   int status = loader_load_routes(instance->loader, &instance->config, instance->config.workers, number_of,
                                   &instance->names, &instance->loaded);
-  log_faults(log, LOG_WARN, "the routes: take note", &instance->loaded.warnings);
+  instance_log_faults(log, LOG_WARN, "the routes: take note", &instance->loaded.warnings);
   if (judge_faults(instance, status, strict) != 0)
     return -1;
-  instance->table = make_table(&instance->loaded, &error);
+  instance->table = instance_make_table(&instance->loaded, &error);
   if (!instance->table)
     return instance_complain(NULL, &error);
   if (instance->table->route_count == 0)

@@ -5,6 +5,14 @@
 
 #include "control/instance.h"
 
+/* instance_config.c: all routes of the files that are served, and a reference on each version for the table. NULL: see
+ * `error`. */
+struct route_table *instance_make_table(const struct loaded_routes *loaded, struct error *error);
+
+/* instance_config.c: a line for each. */
+void instance_log_faults(const struct log *log, enum log_level level, const char *message,
+                         const struct fault_list *faults);
+
 /* instance_config.c: the config, the log's settings, the lock, the routes. 0 or -1, having said why. */
 int instance_load(struct instance *instance, const struct native_settings *settings);
 

@@ -4,6 +4,7 @@
 #include "control/names.h"
 
 #include "core/text.h"
+#include "routing/table.h"
 
 #include <errno.h>
 #include <stdbool.h>
@@ -16,13 +17,15 @@ struct name {
   unsigned number;
   uint64_t hash;
   atomic_uint cursor;
+  bool removed;
+  bool retained; /* while names_retain() looks */
   char text[];
 };
 
 /* Where the name is, or would be. There is always a free slot. */
 static struct name **find(struct name **slots, size_t slot_count, uint64_t hash, const char *text) {
   size_t at = hash & (slot_count - 1);
-  while (slots[at] && (slots[at]->hash != hash || strcmp(slots[at]->text, text) != 0))
+  while (slots[at] && (slots[at]->removed || slots[at]->hash != hash || strcmp(slots[at]->text, text) != 0))
     at = (at + 1) & (slot_count - 1);
   return &slots[at];
 }
@@ -41,7 +44,8 @@ static bool make_room(struct names *names) {
     return false;
   }
   for (size_t i = 0; i < names->count; i++)
-    *find(slots, slot_count, by_number[i]->hash, by_number[i]->text) = by_number[i];
+    if (!by_number[i]->removed)
+      *find(slots, slot_count, by_number[i]->hash, by_number[i]->text) = by_number[i];
   free(names->slots);
   names->slots = slots;
   names->slot_count = slot_count;
@@ -57,6 +61,7 @@ static struct name *add(struct names *names, const char *text, uint64_t hash) {
     return NULL;
   name->number = (unsigned)names->count;
   name->hash = hash;
+  name->removed = name->retained = false;
   atomic_init(&name->cursor, 0);
   memcpy(name->text, text, size);
   names->by_number[names->count++] = name;
@@ -93,4 +98,18 @@ unsigned names_number(struct names *names, const char *text, atomic_uint **curso
   return name->number;
 }
 
-const char *names_text(const struct names *names, unsigned number) { return names->by_number[number]->text; }
+bool names_is_removed(const struct names *names, unsigned number) { return names->by_number[number]->removed; }
+
+void names_retain(struct names *names, const struct route_table *table) {
+  for (size_t i = 0; i < names->count; i++)
+    names->by_number[i]->retained = i == 0;
+  for (size_t i = 0; i < table->route_count; i++)
+    names->by_number[table->routes[i]->stats]->retained = true;
+  for (size_t i = 0; i < names->count; i++)
+    if (!names->by_number[i]->retained)
+      names->by_number[i]->removed = true;
+}
+
+const char *names_text(const struct names *names, unsigned number) {
+  return names->by_number[number]->removed ? "(removed)" : names->by_number[number]->text;
+}

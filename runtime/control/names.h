@@ -5,6 +5,7 @@
 #pragma once
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 enum { NAMES_MAX = 65536 };
@@ -21,6 +22,14 @@ struct names {
 /* 0 or -ENOMEM. */
 int names_init(struct names *names);
 void names_deinit(struct names *names);
+
+/* The names of the table's routes stay; the others are removed: what was counted for them is told as "(removed)", and a
+ * route that takes such a name again begins anew. */
+struct route_table;
+void names_retain(struct names *names, const struct route_table *table);
+
+/* Was it removed? Then its text is "(removed)". */
+bool names_is_removed(const struct names *names, unsigned number);
 
 /* A name's number, which it is given when it is new. Past NAMES_MAX names, or without memory, it is that of "(none)".
  * `cursor` (may be NULL) lives as long as the registry. */

@@ -3,7 +3,9 @@
  * The functions of "moongate.native", as far as they don't belong to the instance; `check` is whole here. */
 #include "control/operations.h"
 
+#include "control/files.h"
 #include "control/instance.h"
+#include "control/reload_private.h"
 #include "control/runtime.h"
 #include "script/load.h"
 
@@ -11,8 +13,8 @@
 #include <string.h>
 #include <unistd.h>
 
-static void report_fault(struct value *list, const char *file, int line, const char *route, const char *field,
-                         const char *message) {
+void report_fault(struct value *list, const char *file, int line, const char *route, const char *field,
+                  const char *message) {
   struct value *entry = value_set_table(list, NULL);
   value_set_string(entry, "file", file);
   value_set_number(entry, "line", line);
@@ -113,5 +115,56 @@ static struct value *defaults(void *context) {
   return root;
 }
 
+static void reload(void *context, struct native_call *call) {
+  struct runtime *runtime = context;
+  if (runtime->instance)
+    instance_reload(runtime->instance, true, call);
+  else
+    native_call_answer(call, reload_refusal(&(struct reload_waiter){.call = call}, "moongate is stopping"));
+}
+
+static struct value *files(void *context) {
+  const struct runtime *runtime = context;
+  struct value *list = value_table();
+  if (runtime->instance)
+    instance_list_files(runtime->instance, list);
+  return list;
+}
+
+static struct value *is_stopping(void) {
+  return reload_refusal(&(struct reload_waiter){.file_status = 409}, "moongate is stopping");
+}
+
+static void put_file(void *context, const char *name, const char *text, size_t size, struct native_call *call) {
+  struct runtime *runtime = context;
+  if (runtime->instance)
+    instance_put_file(runtime->instance, name, text, size, call);
+  else
+    native_call_answer(call, is_stopping());
+}
+
+static void delete_file(void *context, const char *name, struct native_call *call) {
+  struct runtime *runtime = context;
+  if (runtime->instance)
+    instance_delete_file(runtime->instance, name, call);
+  else
+    native_call_answer(call, is_stopping());
+}
+
+static const char *token(void *context) {
+  const struct runtime *runtime = context;
+  return runtime->instance ? runtime->instance->config.admin_token : NULL;
+}
+
 const struct native_ops operations = {
-    .check = check, .run = run, .snapshot = snapshot, .status = status, .defaults = defaults};
+    .check = check,
+    .run = run,
+    .snapshot = snapshot,
+    .status = status,
+    .defaults = defaults,
+    .reload = reload,
+    .files = files,
+    .put_file = put_file,
+    .delete_file = delete_file,
+    .token = token,
+};

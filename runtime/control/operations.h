@@ -14,6 +14,10 @@ extern const struct native_ops operations;
 /* native.status(): without a running instance only what is known of the process. NULL without memory. */
 struct value *status_report(const struct runtime *runtime);
 
+/* The same, for one that stands nowhere else. */
+void report_fault(struct value *list, const char *file, int line, const char *route, const char *field,
+                  const char *message);
+
 /* Appends { file =, line =, route =, field =, message = } to `list` for each fault: those of one file (NULL: of all).
  */
 void report_faults(struct value *list, const struct fault_list *faults, const char *file);

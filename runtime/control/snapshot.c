@@ -63,8 +63,11 @@ static void on_question(struct message *message, void *receiver) {
 
 static void ask_worker(struct snapshot_part *part) {
   part->message.deliver = on_question;
+  unsigned long before = part->round;
   part->round = part->owner->round;
   part->asked = part->worker && mailbox_post(&part->worker->loop.mailbox, &part->message);
+  if (!part->asked)
+    part->round = before;
 }
 
 static void on_answer(struct message *message, void *receiver) {

@@ -49,26 +49,42 @@ static int compare_named(const void *left, const void *right) {
   return strcmp(((const struct named *)left)->name, ((const struct named *)right)->name);
 }
 
+static void write_route(struct value *list, const struct named *named) {
+  const struct route_stats *stats = named->stats;
+  struct value *route = value_set_table(list, NULL);
+  value_set_string(route, "name", named->name);
+  value_set_number(route, "bytes_in", (double)stats->bytes.in);
+  value_set_number(route, "bytes_out", (double)stats->bytes.out);
+  value_set_number(route, "connections", (double)stats->connections);
+  value_set_number(route, "active", (double)stats->active);
+  value_set_number(route, "handler_errors", (double)stats->handler_errors);
+}
+
+/* By name; what was counted for names that are gone stands together, so that the sum over the routes stays the total.
+ */
 static void write_routes(struct value *root, const struct names *names, const struct route_stats *routes) {
-  struct named *sorted = calloc(names->count, sizeof *sorted);
+  struct named *sorted = calloc(names->count + 1, sizeof *sorted);
+  struct route_stats removed = {.connections = 0};
+  bool is_removed = false;
+  size_t count = 0;
   if (!sorted) {
     root->failed = true;
     return;
   }
-  for (size_t i = 0; i < names->count; i++)
-    sorted[i] = (struct named){names_text(names, (unsigned)i), &routes[i]};
-  qsort(sorted, names->count, sizeof *sorted, compare_named);
-  struct value *list = value_set_table(root, "routes");
   for (size_t i = 0; i < names->count; i++) {
-    const struct route_stats *stats = sorted[i].stats;
-    struct value *route = value_set_table(list, NULL);
-    value_set_string(route, "name", sorted[i].name);
-    value_set_number(route, "bytes_in", (double)stats->bytes.in);
-    value_set_number(route, "bytes_out", (double)stats->bytes.out);
-    value_set_number(route, "connections", (double)stats->connections);
-    value_set_number(route, "active", (double)stats->active);
-    value_set_number(route, "handler_errors", (double)stats->handler_errors);
+    if (names_is_removed(names, (unsigned)i)) {
+      add_route(&removed, &routes[i]);
+      is_removed = true;
+    } else {
+      sorted[count++] = (struct named){names_text(names, (unsigned)i), &routes[i]};
+    }
   }
+  if (is_removed)
+    sorted[count++] = (struct named){"(removed)", &removed};
+  qsort(sorted, count, sizeof *sorted, compare_named);
+  struct value *list = value_set_table(root, "routes");
+  for (size_t i = 0; i < count; i++)
+    write_route(list, &sorted[i]);
   free(sorted);
 }
 

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
  * native.status(): what is running, since when, on which ports, from which files. */
+#include "control/files.h"
 #include "control/instance.h"
 #include "control/operations.h"
+#include "control/reload_private.h"
 #include "control/runtime.h"
 
 #include <dirent.h>
@@ -77,19 +79,20 @@ static void write_route(struct value *list, const struct instance *instance, con
   }
 }
 
-static void write_files(struct value *root, const struct loaded_routes *loaded) {
-  struct value *files = value_set_table(root, "files");
-  for (size_t i = 0; i < loaded->file_count; i++) {
-    const struct loaded_file *file = &loaded->files[i];
-    struct value *entry = value_set_table(files, NULL);
-    value_set_string(entry, "file", file->file);
-    value_set_boolean(entry, "ok", file->ok);
-    value_set_number(entry, "routes", (double)file->route_count);
-    report_faults(value_set_table(entry, "faults"), &loaded->faults, file->path);
-  }
+static void write_reload(struct value *root, struct instance *instance) {
+  const struct reload *reload = &instance->reload;
+  struct value *entry = value_set_table(root, "reload");
+  if (reload->instance)
+    reload_forget_finished(&instance->reload);
+  value_set_number(entry, "swaps", (double)reload->totals.swaps);
+  value_set_number(entry, "faults", (double)instance->loaded.faults.count);
+  value_set_number(entry, "last_ms", reload->totals.last_seconds * 1000);
+  value_set_number(entry, "total_ms", reload->totals.seconds * 1000);
+  value_set_number(entry, "old_versions", (double)reload->old_count);
+  value_set_number(entry, "old_connections", (double)reload->swap.riders);
 }
 
-static void write_instance(struct value *root, const struct instance *instance) {
+static void write_instance(struct value *root, struct instance *instance) {
   char admin[ENDPOINT_TEXT_SIZE];
   const struct clock *clock = &instance->runtime->clock;
   bool open = instance->phase == INSTANCE_READY || instance->phase == INSTANCE_DRAINING;
@@ -108,7 +111,8 @@ static void write_instance(struct value *root, const struct instance *instance) 
   struct value *routes = value_set_table(root, "routes");
   for (size_t i = 0; open && i < instance->table->route_count; i++)
     write_route(routes, instance, instance->table->routes[i]);
-  write_files(root, &instance->loaded);
+  instance_list_files(instance, value_set_table(root, "files"));
+  write_reload(root, instance);
 }
 
 struct value *status_report(const struct runtime *runtime) {

@@ -11,6 +11,7 @@ struct swap_order {
   struct swap *swap;
   struct worker *worker;
   int status;
+  size_t riders;
 };
 
 static void prepare_next(struct swap *swap);
@@ -28,24 +29,30 @@ static void post_back(struct swap_order *order, void (*deliver)(struct message *
 }
 
 static void on_carried_out(struct message *message, void *receiver) {
-  struct swap *swap = ((struct swap_order *)(void *)message)->swap;
+  struct swap_order *order = (struct swap_order *)(void *)message;
+  struct swap *swap = order->swap;
   (void)receiver;
+  swap->riders += order->riders;
   if (--swap->missing == 0)
     finish(swap, swap->status);
 }
 
 /* On the worker's thread. */
 static void on_commit(struct message *message, void *receiver) {
+  struct swap_order *order = (struct swap_order *)(void *)message;
   struct worker *worker = receiver;
   if (worker->change)
     worker_commit_table(worker);
-  post_back((struct swap_order *)(void *)message, on_carried_out);
+  order->riders = worker->riders;
+  post_back(order, on_carried_out);
 }
 
 /* On the worker's thread. */
 static void on_abort(struct message *message, void *receiver) {
+  struct swap_order *order = (struct swap_order *)(void *)message;
   worker_abort_table(receiver);
-  post_back((struct swap_order *)(void *)message, on_carried_out);
+  order->riders = 0;
+  post_back(order, on_carried_out);
 }
 
 static void post_all(struct swap *swap, void (*deliver)(struct message *, void *)) {
@@ -110,6 +117,7 @@ void swap_begin(struct swap *swap, struct route_table *table, uint16_t *resolved
   swap->table = route_table_ref(table);
   swap->resolved = resolved;
   swap->prepared = 0;
+  swap->riders = 0;
   swap->error = (struct error){.code = 0};
   swap->on_done = on_done;
   prepare_next(swap);

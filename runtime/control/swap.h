@@ -26,6 +26,7 @@ struct swap {
   size_t missing;            /* workers that have not answered */
   size_t prepared;
   int status;
+  size_t riders; /* connections that go on with records of older tables, when it was live */
   struct error error;
   swap_done_fn *on_done;
 };

@@ -6,9 +6,12 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -24,8 +27,22 @@ struct line {
   char bytes[LINE_SIZE];
 };
 
+/* A log that nobody reads must not stop the bytes. A pipe's description is shared with others, so one of our own is
+ * made that does not block. Terminals and files are waited for. */
+static int open_unblocking(int fd) {
+  char path[64];
+  snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+  int own = open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+  return own >= 0 ? own : fd;
+}
+
 void log_init(struct log *log, const struct clock *clock, int fd) {
+  struct stat status = {.st_mode = 0};
+  fstat(fd, &status);
   *log = (struct log){.level = LOG_INFO, .format = LOG_LOGFMT, .fd = fd, .clock = clock};
+  log->is_socket = S_ISSOCK(status.st_mode);
+  if (S_ISFIFO(status.st_mode))
+    log->fd = open_unblocking(fd);
 }
 
 static void put(struct line *line, const char *bytes, size_t size) {
@@ -196,10 +213,11 @@ static const char *level_name(enum log_level level) {
   return "error";
 }
 
-/* What can't be written now is lost: a log that is not read must not stop the bytes. */
-static void write_out(int fd, const char *bytes, size_t size) {
+/* What can't be written now is lost. */
+static void write_out(const struct log *log, const char *bytes, size_t size) {
   while (size > 0) {
-    ssize_t written = write(fd, bytes, size);
+    ssize_t written =
+        log->is_socket ? send(log->fd, bytes, size, MSG_DONTWAIT | MSG_NOSIGNAL) : write(log->fd, bytes, size);
     if (written < 0 && errno == EINTR)
       continue;
     if (written <= 0)
@@ -231,7 +249,7 @@ void log_write(const struct log *log, enum log_level level, const char *message,
   if (json)
     close_with(&line, '}');
   close_with(&line, '\n');
-  write_out(log->fd, line.bytes, line.size);
+  write_out(log, line.bytes, line.size);
   errno = saved_errno;
 }
 

@@ -13,9 +13,10 @@ enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR, LOG_OFF };
 enum log_format { LOG_LOGFMT, LOG_JSON };
 
 struct log {
-  enum log_level level;
+  _Atomic enum log_level level; /* may change while threads log */
   enum log_format format;
-  int fd;
+  int fd; /* the one given, or, of a pipe, a description of our own */
+  bool is_socket;
   const struct clock *clock;
 };
 

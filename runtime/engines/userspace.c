@@ -271,6 +271,10 @@ static enum step_result userspace_run(struct connection *connection) {
   struct exchange *exchange = &connection->exchange;
   if (connection->state != CONNECTION_CONNECTING)
     begin(connection);
+  if (connection->client.readiness & STREAM_FAILED) { /* it has left meanwhile */
+    connection_close(connection, PIPE_CLIENT, CLOSE_RESET);
+    return STEP_REFUSED;
+  }
   for (;;) {
     if (!exchange->dialled) {
       if (exchange->dial)

@@ -9,7 +9,7 @@
 struct metrics_shard *metrics_shard_new(void) {
   struct metrics_shard *shard = calloc(1, sizeof *shard);
   if (shard && !metrics_shard_route(shard, METRIC_NO_ROUTE)) {
-    free(shard);
+    metrics_shard_free(shard);
     return NULL;
   }
   return shard;

@@ -42,7 +42,13 @@ static void destination_failed(struct pipe *pipe, enum pipe_side from, ssize_t s
   pipe->flows[from].broken = true;
   if (!pipe->failure[to])
     pipe->failure[to] = (int)status;
-  pipe->streams[to]->readiness |= STREAM_READABLE | STREAM_FAILED;
+  if (status == -EPIPE || status == -ECONNRESET) {
+    pipe->streams[to]->readiness |= STREAM_READABLE | STREAM_FAILED;
+    return;
+  }
+  /* The peer is there, and may never end by itself: what failed is ours, or on the way. It is told at once. */
+  flow_drop(pipe, &pipe->flows[to]);
+  pipe->flows[to].finished = true;
 }
 
 static void source_ended(struct pipe *pipe, enum pipe_side from, ssize_t status) {
@@ -69,6 +75,7 @@ static bool flow_flush(struct pipe *pipe, enum pipe_side from) {
       destination_failed(pipe, from, put);
       return true;
     }
+    *pipe->last_active = loop_now(pipe->shared->loop);
     if (flow->spliced) {
       flow->spliced -= (uint32_t)put;
     } else {
@@ -84,6 +91,8 @@ static bool flow_flush(struct pipe *pipe, enum pipe_side from) {
 
 static void consider_splice(struct pipe *pipe, enum pipe_side from, size_t got) {
   struct pipe_flow *flow = &pipe->flows[from];
+  if (flow->splice || flow->broken || pipe->streams[from]->unread)
+    return;
   flow->evidence = got == pipe->shared->size ? (uint8_t)(flow->evidence + 1) : 0;
   if (flow->evidence < BULK_EVIDENCE)
     return;

@@ -161,7 +161,10 @@ static ssize_t socket_writev(struct stream *stream, const struct iovec *parts, i
 
 /* ENOTCONN: the peer has reset; the next read or write says so. */
 static int socket_shutdown(struct stream *stream) {
-  return shutdown(stream->fd, SHUT_WR) < 0 && errno != ENOTCONN ? -errno : 0;
+  if (shutdown(stream->fd, SHUT_WR) < 0)
+    return errno == ENOTCONN ? 0 : -errno;
+  stream->is_shut = true;
+  return 0;
 }
 
 static int socket_splice_fd(struct stream *stream) { return stream->fd; }
@@ -196,5 +199,5 @@ size_t stream_unsent(const struct stream *stream) {
   int bytes = 0;
   if (!stream_is_open(stream) || ioctl(stream->fd, SIOCOUTQ, &bytes) < 0 || bytes < 0)
     return 0;
-  return (size_t)bytes;
+  return (size_t)(stream->is_shut && bytes > 0 ? bytes - 1 : bytes);
 }

@@ -61,6 +61,7 @@ struct stream {
   int fd;
   uint8_t readiness;     /* enum stream_readiness */
   bool watches_writable; /* a write has once been short */
+  bool is_shut;          /* our side has ended: a FIN may count among what is not acknowledged */
 };
 
 /* Takes over the socket `fd` (non-blocking) and watches it (core/poller.h). `tally` outlives the stream; `readiness`:
@@ -93,7 +94,8 @@ static inline bool stream_may_read(const struct stream *stream) {
 
 int stream_shutdown(struct stream *stream);
 
-/* Bytes that were written and that the peer's kernel has not acknowledged yet (SIOCOUTQ); 0 where unknown. */
+/* Bytes that were written and that the peer's kernel has not acknowledged yet (SIOCOUTQ), without the FIN; 0 where
+ * unknown. */
 size_t stream_unsent(const struct stream *stream);
 
 /* Closes the descriptor at once; with `reset` the peer gets RST, and what was not sent is dropped. Nothing on a stream

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 struct route *route_new(void) {
   struct route *route = calloc(1, sizeof *route);
@@ -31,6 +32,53 @@ void route_unref(struct route *route) {
   free(route->name);
   free(route->file);
   free(route);
+}
+
+bool route_has_functions(const struct route *route) {
+  if (route->when_function != ROUTE_NO_FUNCTION || route->handler_function != ROUTE_NO_FUNCTION ||
+      route->target_function != ROUTE_NO_FUNCTION)
+    return true;
+  for (size_t i = 0; i < route->target_count; i++)
+    if (route->targets[i].host_function != ROUTE_NO_FUNCTION || route->targets[i].port_function != ROUTE_NO_FUNCTION)
+      return true;
+  return false;
+}
+
+static bool same_text(const char *a, const char *b) { return a == b || (a && b && strcmp(a, b) == 0); }
+
+static bool same_ports(const struct route *a, const struct route *b) {
+  if (a->port_count != b->port_count)
+    return false;
+  for (size_t i = 0; i < a->port_count; i++)
+    if (a->ports[i].from != b->ports[i].from || a->ports[i].to != b->ports[i].to)
+      return false;
+  return true;
+}
+
+static bool same_targets(const struct route *a, const struct route *b) {
+  if (a->target_count != b->target_count)
+    return false;
+  for (size_t i = 0; i < a->target_count; i++) {
+    const struct route_target *x = &a->targets[i], *y = &b->targets[i];
+    if (!same_text(x->host, y->host) || x->port != y->port || x->preserve_port != y->preserve_port ||
+        x->weight != y->weight)
+      return false;
+  }
+  return true;
+}
+
+static bool same_address(const struct endpoint *a, const struct endpoint *b) {
+  return a->length == b->length && memcmp(&a->storage, &b->storage, a->length) == 0;
+}
+
+bool route_equal(const struct route *a, const struct route *b) {
+  if (route_has_functions(a) || route_has_functions(b))
+    return false;
+  return same_text(a->name, b->name) && same_text(a->file, b->file) && a->priority == b->priority &&
+         same_address(&a->address, &b->address) && same_ports(a, b) && a->action == b->action && same_targets(a, b) &&
+         a->half_open == b->half_open && a->on_change == b->on_change &&
+         /* nothing but numbers of one size in it, so no padding */
+         memcmp(&a->timeouts, &b->timeouts, sizeof a->timeouts) == 0;
 }
 
 static unsigned greatest_common_divisor(unsigned a, unsigned b) {

@@ -45,10 +45,9 @@ struct route {
   atomic_uint references;
   char *name;     /* unique in a table */
   char *file;     /* base name of its file */
-  int line;       /* 0 when not known */
+  int line;       /* where it stood when this record was made; 0 when not known */
   unsigned stats; /* metrics/: the number of its name */
   int priority;
-  unsigned order; /* its place among all routes, in file order */
 
   /* match */
   struct endpoint address; /* what to bind, port 0; length 0: all */
@@ -74,6 +73,13 @@ struct route {
 struct route *route_new(void);
 struct route *route_ref(struct route *route);
 void route_unref(struct route *route); /* NULL is nothing */
+
+/* Does anything of it run in Lua? */
+bool route_has_functions(const struct route *route);
+
+/* Do both say the same: name, file, match, action, timeouts, all but the line and what belongs to the name (statistics,
+ * cursor)? Then one record can stand for the other. Never true of routes with functions. */
+bool route_equal(const struct route *a, const struct route *b);
 
 /* Fills `rotation` from the targets' weights (smooth weighted round robin). 0 or -ENOMEM. */
 int route_build_rotation(struct route *route);

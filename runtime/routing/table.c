@@ -21,6 +21,7 @@ static struct endpoint any_address(void) {
 struct want {
   struct endpoint endpoint;
   struct route *route;
+  size_t order; /* of the route */
   uint16_t port;
 };
 
@@ -37,7 +38,7 @@ static int compare_wants(const void *left, const void *right) {
   int order = compare_endpoints(&a->endpoint, &b->endpoint);
   if (order)
     return order;
-  return a->route->order < b->route->order ? -1 : a->route->order > b->route->order;
+  return a->order < b->order ? -1 : a->order > b->order;
 }
 
 static size_t count_wants(struct route *const *routes, size_t count) {
@@ -58,6 +59,7 @@ static struct want *collect_wants(struct route *const *routes, size_t count, siz
     for (size_t p = 0; p < routes[i]->port_count; p++) {
       for (unsigned port = routes[i]->ports[p].from; port <= routes[i]->ports[p].to; port++, want++) {
         want->route = routes[i];
+        want->order = i;
         want->port = (uint16_t)port;
         want->endpoint = routes[i]->address.length ? routes[i]->address : any_address();
         endpoint_set_port(&want->endpoint, (uint16_t)port);
@@ -104,10 +106,11 @@ static int build_port(struct table_port *port, const struct want *own, size_t ow
     return -ENOMEM;
   for (size_t i = 0; i < own_count; i++)
     add_route(port, own[i].route);
-  if (port->port == 0 || is_wildcard(&port->endpoint))
+  bool is_ipv4 = port->endpoint.storage.ss_family == AF_INET;
+  if (port->port == 0 || (is_wildcard(&port->endpoint) && !is_ipv4))
     return 0;
   for (size_t i = 0; i < group_count; i++)
-    if (is_wildcard(&group[i].endpoint))
+    if (is_wildcard(&group[i].endpoint) && (is_ipv4 || group[i].endpoint.storage.ss_family == AF_INET6))
       add_route(port, group[i].route);
   return 0;
 }

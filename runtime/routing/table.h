@@ -32,8 +32,8 @@ struct route_table {
 
 enum { TABLE_MAX_PORTS = 65536 };
 
-/* Takes a reference on each route; takes over one reference on each of `scripts`, released by `script_unref`. NULL: see
- * `error`. */
+/* `routes` stand in file order, which decides between equals. Takes a reference on each route; takes over one on each
+ * of `scripts`, released by `script_unref`. NULL: see `error`. */
 struct route_table *route_table_new(struct route *const *routes, size_t count, struct script_version *const *scripts,
                                     size_t script_count, void (*script_unref)(struct script_version *),
                                     struct error *error);

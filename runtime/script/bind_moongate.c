@@ -176,8 +176,9 @@ static int core_duration(lua_State *L) {
 
 void script_push_core(lua_State *L) {
   static const luaL_Reg functions[] = {
-      {"connect", core_connect}, {"sleep", core_sleep}, {"spawn", core_spawn},       {"now", core_now},
-      {"worker", core_worker},   {"log", core_log},     {"duration", core_duration}, {NULL, NULL},
+      {"connect", core_connect},   {"sleep", core_sleep},         {"spawn", core_spawn},
+      {"now", core_now},           {"worker", core_worker},       {"log", core_log},
+      {"duration", core_duration}, {"on_reload", core_on_reload}, {NULL, NULL},
   };
   lua_newtable(L);
   luaL_register(L, NULL, functions);

@@ -7,3 +7,6 @@
 
 /* moongate.connect(host, port, options) (bind_connect.c). */
 int core_connect(lua_State *L);
+
+/* moongate.on_reload(fn) (bind_reload.c). */
+int core_on_reload(lua_State *L);

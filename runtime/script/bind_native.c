@@ -10,6 +10,7 @@
 #include <lauxlib.h>
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 struct native_call {
@@ -156,9 +157,76 @@ static int native_status(lua_State *L) { return return_value(L, native_of(L)->op
 
 static int native_defaults(lua_State *L) { return return_value(L, native_of(L)->ops->defaults(native_of(L)->context)); }
 
+static int raise_not_running(lua_State *L) { return luaL_error(L, "moongate is not running"); }
+
+static int native_reload(lua_State *L) {
+  const struct native_module *native = native_of(L);
+  if (!native->ops->reload)
+    return raise_not_running(L);
+  struct native_call *call = begin_call(L);
+  native->ops->reload(native->context, call);
+  return finish_call(L, call);
+}
+
+static int native_files(lua_State *L) {
+  const struct native_module *native = native_of(L);
+  return native->ops->files ? return_value(L, native->ops->files(native->context)) : raise_not_running(L);
+}
+
+/* The name goes into a path. */
+static const char *check_file_name(lua_State *L, int index) {
+  size_t length;
+  const char *name = luaL_checklstring(L, index, &length);
+  bool plain = strlen(name) == length && name[0] != '.' && strchr(name, '/') == NULL;
+  luaL_argcheck(L, plain && length > 4 && strcmp(name + length - 4, ".lua") == 0, index,
+                "the name of a route file expected");
+  return name;
+}
+
+static int native_put_file(lua_State *L) {
+  const struct native_module *native = native_of(L);
+  luaL_checktype(L, 1, LUA_TTABLE);
+  lua_settop(L, 1);
+  lua_getfield(L, 1, "name");
+  lua_getfield(L, 1, "text"); /* options, name, text: they stay for as long as it waits */
+  const char *name = check_file_name(L, 2);
+  size_t size;
+  const char *text = luaL_checklstring(L, 3, &size);
+  if (!native->ops->put_file)
+    return raise_not_running(L);
+  struct native_call *call = begin_call(L);
+  native->ops->put_file(native->context, name, text, size, call);
+  return finish_call(L, call);
+}
+
+static int native_delete_file(lua_State *L) {
+  const struct native_module *native = native_of(L);
+  const char *name = check_file_name(L, 1);
+  if (!native->ops->delete_file)
+    return raise_not_running(L);
+  struct native_call *call = begin_call(L);
+  native->ops->delete_file(native->context, name, call);
+  return finish_call(L, call);
+}
+
+static int native_token(lua_State *L) {
+  const struct native_module *native = native_of(L);
+  lua_pushstring(L, native->ops->token ? native->ops->token(native->context) : NULL);
+  return 1;
+}
+
 static const struct luaL_Reg functions[] = {
-    {"check", native_check},   {"run", native_run},           {"snapshot", native_snapshot},
-    {"status", native_status}, {"defaults", native_defaults}, {NULL, NULL},
+    {"check", native_check},
+    {"run", native_run},
+    {"snapshot", native_snapshot},
+    {"status", native_status},
+    {"defaults", native_defaults},
+    {"reload", native_reload},
+    {"files", native_files},
+    {"put_file", native_put_file},
+    {"delete_file", native_delete_file},
+    {"token", native_token},
+    {NULL, NULL},
 };
 
 int native_host_init(struct script_host *host, const struct script_place *place, const struct script_options *options,

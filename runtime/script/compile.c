@@ -141,6 +141,13 @@ int compile_route(lua_State *L, int index, const char *file, struct route **comp
   copy_text(L, &route->name, lua_tostring(L, -1));
   lua_pop(L, 1);
   copy_text(L, &route->file, file);
+  route->line = (int)number_at(L, t, "line");
+  lua_getfield(L, t, "on_change");
+  if (lua_isstring(L, -1)) {
+    static const char *const words[] = {"keep", "drain", "close", NULL};
+    route->on_change = (enum route_on_change)luaL_checkoption(L, -1, NULL, words);
+  }
+  lua_pop(L, 1);
   route->priority = (int)number_at(L, t, "priority");
   int status = compile_match(L, t, route, error);
   if (status == 0)

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void fault_clear(struct fault *fault) {
+void fault_clear(struct fault *fault) {
   free(fault->file);
   free(fault->route);
   free(fault->field);
@@ -26,33 +26,49 @@ void fault_list_clear(struct fault_list *list) {
 
 static char *copy(const char *text) { return strdup(text ? text : ""); }
 
+int fault_make(struct fault *fault, const char *file, int line, const char *route, const char *field,
+               const char *message) {
+  *fault = (struct fault){
+      .file = copy(file), .line = line, .route = copy(route), .field = copy(field), .message = copy(message)};
+  if (fault->file && fault->route && fault->field && fault->message)
+    return 0;
+  fault_clear(fault);
+  return -ENOMEM;
+}
+
 int fault_list_add(struct fault_list *list, const char *file, int line, const char *route, const char *field,
                    const char *message) {
   struct fault *faults = realloc(list->faults, (list->count + 1) * sizeof *faults);
   if (!faults)
     return -ENOMEM;
   list->faults = faults;
-  struct fault fault = {
-      .file = copy(file), .line = line, .route = copy(route), .field = copy(field), .message = copy(message)};
-  if (!fault.file || !fault.route || !fault.field || !fault.message) {
-    fault_clear(&fault);
-    return -ENOMEM;
+  int status = fault_make(&faults[list->count], file, line, route, field, message);
+  list->count += status == 0;
+  return status;
+}
+
+int fault_list_append(struct fault_list *list, const struct fault_list *more) {
+  int status = 0;
+  for (size_t i = 0; i < more->count && status == 0; i++) {
+    const struct fault *fault = &more->faults[i];
+    status = fault_list_add(list, fault->file, fault->line, fault->route, fault->field, fault->message);
   }
-  faults[list->count++] = fault;
-  return 0;
+  return status;
 }
 
 void fault_list_add_from(struct fault_list *list, const char *file, lua_State *L, int index) {
   size_t count = lua_objlen(L, index);
   for (size_t i = 1; i <= count; i++) {
     lua_rawgeti(L, index, (int)i);
-    lua_getfield(L, -1, "route");
-    lua_getfield(L, -2, "field");
-    lua_getfield(L, -3, "message"); /* [fault, route, field, message] */
-    int status = fault_list_add(list, file, 0, lua_tostring(L, -3), lua_tostring(L, -2), lua_tostring(L, -1));
+    lua_getfield(L, -1, "line");
+    lua_getfield(L, -2, "route");
+    lua_getfield(L, -3, "field");
+    lua_getfield(L, -4, "message"); /* [fault, line, route, field, message] */
+    int status = fault_list_add(list, file, (int)lua_tointeger(L, -4), lua_tostring(L, -3), lua_tostring(L, -2),
+                                lua_tostring(L, -1));
     if (status < 0)
       luaL_error(L, "not enough memory");
-    lua_pop(L, 4);
+    lua_pop(L, 5);
   }
 }
 

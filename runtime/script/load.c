@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * The loader itself: its trusted state, and the user states that it makes. */
+ * The loader itself: its trusted state, the user states that it makes, the frame of a load, and what a commit makes of
+ * one. */
 #include "script/load_private.h"
 
 #include <errno.h>
+#include <lauxlib.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,10 +16,15 @@ struct loader *loader_new(const struct log *log, const char *library, struct err
     goto fail;
   }
   loader->log = log;
+  loader->knowns = loader->index = LUA_NOREF;
   struct script_options options = {.trusted = true, .library = library, .log = log};
   loader->trusted = script_state_new(&options, error);
   if (!loader->trusted)
     goto fail;
+  if (schema_sweep_known(loader) < 0) {
+    error_set(error, ENOMEM, "not enough memory");
+    goto fail;
+  }
   return loader;
 fail:
   loader_free(loader);
@@ -29,6 +36,9 @@ void loader_free(struct loader *loader) {
     return;
   if (loader->trusted)
     script_state_unref(loader->trusted);
+  memory_clear(&loader->memory);
+  free(loader->routes);
+  free(loader->module_path);
   free(loader->library);
   free(loader);
 }
@@ -46,12 +56,61 @@ struct script_state *loader_user_state(const struct loader *loader, const struct
   return script_state_new(&options, error);
 }
 
-int loader_push_check(const struct loader *loader, lua_State *L, const char *module, struct error *error) {
+int loader_push_function(const struct loader *loader, lua_State *L, const char *module, const char *function,
+                         struct error *error) {
   lua_getglobal(L, "require");
   lua_pushstring(L, module);
   if (script_call(loader->trusted, L, 1, 1, error) < 0)
     return -EINVAL;
-  lua_getfield(L, -1, "check");
+  lua_getfield(L, -1, function);
   lua_remove(L, -2);
+  return 0;
+}
+
+static int collect(lua_State *L) {
+  lua_gc(L, LUA_GCCOLLECT, 0);
+  return 0;
+}
+
+int load_run_init(struct load_run *run, struct loader *loader, const struct config *config, unsigned workers,
+                  struct loaded_routes *loaded) {
+  *run = (struct load_run){.loader = loader, .config = config, .workers = workers, .loaded = loaded};
+  char *real = realpath(config->routes, NULL), *modules = path_directory(config->routes);
+  if (!real)
+    real = strdup(config->routes);
+  if (!real || !modules) {
+    free(real);
+    free(modules);
+    return -ENOMEM;
+  }
+  free(loader->routes);
+  free(loader->module_path);
+  loader->routes = real;
+  run->module_path = loader->module_path = modules;
+  return 0;
+}
+
+void load_run_deinit(struct load_run *run) {
+  module_list_clear(&run->cache);
+  script_protect(run->loader->trusted, collect, NULL);
+}
+
+int loader_commit(struct loader *loader, const struct loaded_routes *loaded) {
+  struct memory *memory = &loader->memory;
+  for (size_t i = 0; i < loaded->file_count; i++)
+    if (!memory_enter(memory, loaded->files[i].file))
+      return -ENOMEM;
+  if (loaded->listed)
+    memory_retain(memory, loaded);
+  for (size_t i = 0; i < loaded->file_count; i++) {
+    const struct loaded_file *file = &loaded->files[i];
+    struct file_memory *known = memory_find(memory, file->file);
+    struct known_file *before = known->committed;
+    known->committed = file->known ? known_file_ref(file->known) : NULL;
+    known_file_unref(before);
+    if (file->ok)
+      known->told = 0;
+  }
+  memory_clear_exclusions(memory);
   return 0;
 }

@@ -3,7 +3,10 @@
  * Loading: the config and the route files, from text to compiled routes. User code runs here, each file in a state
  * of its own under the watchdog; what it returns is copied, as plain data with marks where functions stand, into the
  * loader's trusted state, where the schema (lua/moongate/schema.lua) checks and normalises it. Runs on a thread that
- * carries no traffic. */
+ * carries no traffic.
+ *
+ * The loader remembers what is live (loader_commit()), and loads only what has changed since: what has not is given out
+ * again as it is, with its records, states and upvalues. */
 #pragma once
 
 #include "connection/worker.h"
@@ -44,6 +47,8 @@ struct config {
   enum log_level log_level;
   enum log_format log_format;
   struct route_timeouts timeouts;
+  unsigned old_versions; /* limits.old_versions */
+  char *defaults; /* the schema's own text of `defaults`, the partial route under every route; NULL: none */
   struct worker_settings settings; /* splice_pipes is one worker's share */
   char *dns_servers;               /* what settings.dns.servers points to */
   char **jit_files;                /* base names of route files that run compiled */
@@ -59,7 +64,8 @@ struct config_overrides { /* from the command line; NULL or 0: not given */
 
 struct loader;
 
-/* `library`: see script_options. */
+/* One thread at a time may use it, each thread may. It keeps versions alive until it goes, which is after the workers
+ * have gone. `library`: see script_options. */
 struct loader *loader_new(const struct log *log, const char *library, struct error *error);
 void loader_free(struct loader *loader);
 
@@ -69,28 +75,87 @@ int loader_read_config(struct loader *loader, const struct config_overrides *ove
                        struct fault_list *faults);
 void config_clear(struct config *config);
 
-/* What became of one file. */
+/* What is served in the place of a file that is at fault. */
+enum file_stand_in {
+  FILE_NOTHING,
+  FILE_LIVE,      /* the version that was committed last */
+  FILE_LAST_GOOD, /* the copy that an earlier run left under `state` */
+};
+
+struct known_file;
+
+/* What became of one file. What stands here belongs to `known`, of which this is a reference. */
 struct loaded_file {
   char *file; /* base name */
   char *path;
-  bool ok;
-  struct route **routes; /* one reference each; none when not ok */
+  bool ok;                      /* what is in the directory is what is served */
+  bool same;                    /* as committed: nothing of it has changed. Also of a live stand-in */
+  bool fault_known;             /* not ok, for the same reason as in the load before, from the same bytes */
+  enum file_stand_in stands_in; /* when not ok */
+  struct known_file *known;     /* the rest is its; NULL, and the rest 0, when nothing is served for the file */
+  struct route **routes;
   size_t route_count;
-  struct script_version *version; /* one reference; NULL without functions */
+  struct script_version *version; /* NULL without functions */
+  unsigned version_number;        /* counts what has been committed under this file name: 1 is the first */
+  uint64_t hash;                  /* of its bytes */
+  size_t size;                    /* in bytes */
+  size_t function_count;
+  double loaded_at; /* seconds since the epoch */
 };
 
 struct loaded_routes {
   struct loaded_file *files; /* in the order of their names */
   size_t file_count;
-  struct fault_list faults; /* of all files, and between files (names that stand twice) */
-  struct fault_list warnings;
+  bool listed;              /* the directory could be read: a file that is not here is gone */
+  char **gone;              /* base names of files that were committed and are not here any more */
+  size_t gone_count;
+  struct fault_list faults; /* of all files, and between files (names that stand twice); of one file: by its path */
+  struct fault_list warnings; /* of the files that were run by this load */
+  char **module_directories;  /* where modules lie that the files require, or would if they were there */
+  size_t module_directory_count;
 };
 
+typedef void loaded_number_of(void *context, const char *name, unsigned *number, atomic_uint **cursor);
+
 /* Loads every *.lua of the directory (no hidden files, no editors' backups), with states for `workers` workers (0: to
- * check only). `number_of` gives a route's name its number for statistics and its round-robin cursor; NULL when only
- * checking. A directory that can't be read is a fault. 0 when there is no fault, else -EINVAL (the files that are ok
- * are there all the same), or -ENOMEM. `loaded` is filled and to be cleared in each case. */
+ * check only). A file is as committed, and is not run, when its bytes, those of the modules that it requires while it is
+ * loaded, and what the config says to files are; a route without functions that says what it said keeps its record in a
+ * file that has changed.
+ *
+ * A file at fault keeps what is live of it, or, when nothing is, the copy of its last good version under config->state;
+ * its fault is told again by each load, but it is only run again when something of it has changed
+ * (loader_forget_faults()). A directory that can't be read is a fault, and all that is live stays. Of two files that
+ * name a route alike, the one that has changed is at fault, or else the later one.
+ *
+ * `number_of` gives a route's name its number for statistics and its round-robin cursor; NULL when only checking, or for
+ * loaded_routes_number() to do it. 0 when there is no fault, else -EINVAL, or -ENOMEM (then only to be cleared).
+ * `loaded` is filled and to be cleared in each case. */
 int loader_load_routes(struct loader *loader, const struct config *config, unsigned workers,
-                       void (*number_of)(void *context, const char *name, unsigned *number, atomic_uint **cursor),
-                       void *context, struct loaded_routes *loaded);
-void loaded_routes_clear(struct loaded_routes *loaded);
+                       loaded_number_of *number_of, void *context, struct loaded_routes *loaded);
+void loaded_routes_clear(struct loaded_routes *loaded); /* any thread */
+
+/* Numbers the routes that have no number yet: those that no table has seen. */
+void loaded_routes_number(struct loaded_routes *loaded, loaded_number_of *number_of, void *context);
+
+/* What was loaded is live now: it is what the next load compares with. 0 or -ENOMEM, when nothing has happened. */
+int loader_commit(struct loader *loader, const struct loaded_routes *loaded);
+
+/* Writes a copy of what is live of each good file under `state`/last-good, with the modules that it required, where the
+ * one that is there differs; removes those of files that are gone. A copy is whole or the one before, whenever the
+ * process dies. After loader_commit(). 0 or a negative errno and `error`, of the first that failed; the others are
+ * written all the same, and it in the next call. */
+int loader_store_last_good(struct loader *loader, const char *state, struct error *error);
+
+/* Until the next commit, loads take the file (base name) as being at fault with `message`, for the route (may be NULL):
+ * a port can't be opened. Told once, its stand-in is served; told twice, nothing is. 0 or -ENOMEM. */
+int loader_exclude_file(struct loader *loader, const char *file, const char *route, const char *field,
+                        const char *message);
+
+/* The next load runs those at fault again, though nothing of them has changed: somebody asks for a reload, because what
+ * they read or ask has. */
+void loader_forget_faults(struct loader *loader);
+
+/* Would `text` load as the file `name` ("site.lua"), beside what is live of the other files? Changes nothing. 0, or
+ * -EINVAL with `faults` (appended to), or -ENOMEM. */
+int loader_check_candidate(struct loader *loader, const struct config *config, const char *name, const char *text,
+                           size_t size, struct fault_list *faults);

@@ -48,6 +48,12 @@ static void push_environment(lua_State *L, const struct config_load *load) {
   lua_newtable(L);
   lua_pushstring(L, load->directory);
   lua_setfield(L, -2, "directory");
+  lua_pushstring(L, file_name(load));
+  lua_setfield(L, -2, "path");
+  if (load->source.text) {
+    lua_pushlstring(L, load->source.text, load->source.size);
+    lua_setfield(L, -2, "source");
+  }
   lua_pushinteger(L, count_cpus());
   lua_setfield(L, -2, "cpus");
   lua_pushboolean(L, geteuid() == 0);
@@ -129,6 +135,7 @@ static void read_settings(lua_State *L, int t, struct config *config) {
   fields = table_at(L, t, "limits");
   settings->script_time_ms = integer(L, fields, "script_time");
   settings->script_memory = integer(L, fields, "script_memory");
+  config->old_versions = (unsigned)integer(L, fields, "old_versions");
   unsigned pipes = (unsigned)integer(L, fields, "splice_pipes");
   settings->splice_pipes = pipes > 0 && pipes < config->workers ? 1 : pipes / config->workers;
   lua_settop(L, fields - 3);
@@ -155,6 +162,7 @@ static void read_config(lua_State *L, int t, const struct config_load *load) {
   copy_string(L, t, "control", &config->control);
   copy_string(L, t, "state", &config->state);
   config->workers = load->overrides->workers > 0 ? load->overrides->workers : (unsigned)integer(L, t, "workers");
+  copy_string(L, t, "defaults", &config->defaults);
   int admin = table_at(L, t, "admin");
   copy_string(L, admin, "listen", &config->admin_listen);
   copy_string(L, admin, "token", &config->admin_token);
@@ -169,7 +177,7 @@ static void read_config(lua_State *L, int t, const struct config_load *load) {
 static int check(struct config_load *load, lua_State *L) {
   struct error error;
   int value = lua_gettop(L);
-  int status = loader_push_check(load->loader, L, "moongate.schema.config", &error);
+  int status = loader_push_function(load->loader, L, "moongate.schema.config", "check", &error);
   if (status == 0) {
     lua_pushvalue(L, value);
     push_environment(L, load);
@@ -189,9 +197,9 @@ static int check(struct config_load *load, lua_State *L) {
 static int check_copy(lua_State *L) {
   struct config_load *load = lua_touserdata(L, 1);
   struct error error = {0};
-  if (!load->state)
+  if (!load->state) {
     lua_pushnil(L);
-  else if (transfer_value(load->state->L, -1, L, &error) < 0) {
+  } else if (transfer_value(load->state->L, -1, L, &error) < 0) {
     load->status = add_fault(load, &error);
     return 0;
   }
@@ -274,6 +282,7 @@ void config_clear(struct config *config) {
   free(config->admin_listen);
   free(config->admin_token);
   free(config->dns_servers);
+  free(config->defaults);
   for (size_t i = 0; i < config->jit_file_count; i++)
     free(config->jit_files[i]);
   free(config->jit_files);

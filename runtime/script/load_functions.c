@@ -31,7 +31,7 @@ static int run_again(lua_State *L) {
   struct resolve *resolve = lua_touserdata(L, 1);
   struct file_load *load = resolve->load;
   resolve->status =
-      source_run(&load->source, resolve->version->states[resolve->worker], L, load->loader->log, load->faults);
+      source_run(&load->source, resolve->version->states[resolve->worker], L, load->run->loader->log, load->faults);
   if (resolve->status == 0)
     resolve->root = luaL_ref(L, LUA_REGISTRYINDEX);
   return 0;
@@ -124,7 +124,7 @@ static struct script_version *version_new(struct file_load *load, unsigned worke
   if (!version)
     return NULL;
   atomic_init(&version->references, 1);
-  version->file = strdup(load->file->file);
+  version->file = strdup(load->file);
   version->path = strdup(load->source.path);
   version->hash = text_hash(load->source.text, load->source.size, 0);
   version->states = calloc(workers, sizeof(struct script_state *));
@@ -153,15 +153,17 @@ static int load_state(struct file_load *load, struct script_version *version, un
     load->state = NULL;
   } else {
     struct error error;
-    version->states[worker] = loader_user_state(load->loader, load->config, load->module_path, load->jit, &error);
+    version->states[worker] = loader_user_state(load->run->loader, load->run->config, load->run->module_path, load->jit, &error);
     if (!version->states[worker])
       return add_fault(load, NULL, error.message);
+    version->states[worker]->reader = &load->reader.reader;
     status = script_protect(version->states[worker], run_again, &resolve);
   }
   struct script_state *state = version->states[worker];
   state->version = version;
   if (status == 0 && resolve.status == 0)
     status = script_protect(state, resolve_functions, &resolve);
+  state->reader = NULL;
   if (status < 0)
     return add_fault(load, NULL, "not enough memory to load it: limits.script_memory bounds each of its states");
   return resolve.status;
@@ -175,7 +177,7 @@ int file_load_states(struct file_load *load, unsigned workers) {
   for (unsigned i = 0; i < workers && status == 0; i++)
     status = load_state(load, version, i);
   if (status == 0)
-    load->file->version = version;
+    load->known->version = version;
   else
     script_version_unref(version);
   return status;

@@ -5,6 +5,8 @@
 #pragma once
 
 #include "script/load.h"
+#include "script/load_known.h"
+#include "script/load_modules.h"
 #include "script/state.h"
 #include "script/version.h"
 
@@ -23,20 +25,36 @@ struct loader {
   const struct log *log;
   char *library;
   struct script_state *trusted;
+  struct memory memory;
+  char *routes; /* of the last load: the directory, as the kernel names it */
+  char *module_path;
+  int knowns; /* in the trusted registry: what the schema knows of the routes of each good version, by schema_id */
+  int index;  /* likewise: the routes of the files so far */
+  unsigned last_schema_id;
+};
+
+/* One load of all files, or of one candidate. */
+struct load_run {
+  struct loader *loader;
+  const struct config *config;
+  unsigned workers;
+  const char *module_path; /* the loader's */
+  struct module_list cache;
+  struct loaded_routes *loaded;
 };
 
 /* One route file on its way from text to compiled routes. */
 struct file_load {
-  const struct loader *loader;
-  const struct config *config;
-  const char *module_path;
-  struct source source;
+  struct load_run *run;
+  const char *file;     /* base name */
+  struct source source; /* borrowed */
   bool jit;
-  int names;                  /* in the trusted state's registry: which names are taken, and where */
+  unsigned workers;
+  struct module_reader reader;
   struct script_state *state; /* the one that ran it first */
   int root;                   /* in its registry: what the file returned */
   int status;                 /* of what ran protected */
-  struct loaded_file *file;
+  struct known_file *known;   /* what it becomes */
   struct script_function *functions;
   size_t function_count;
   struct fault_list *faults, *warnings;
@@ -46,7 +64,15 @@ struct file_load {
 int fault_list_add(struct fault_list *list, const char *file, int line, const char *route, const char *field,
                    const char *message);
 
-/* Appends those of a list that the schema made ({ { route =, field =, message = }, … }), at `index` of `L`. Raises
+/* 0 or -ENOMEM, when there is nothing to clear. */
+int fault_make(struct fault *fault, const char *file, int line, const char *route, const char *field,
+               const char *message);
+void fault_clear(struct fault *fault);
+
+/* Appends copies. 0 or -ENOMEM. */
+int fault_list_append(struct fault_list *list, const struct fault_list *more);
+
+/* Appends those of a list that the schema made ({ { route =, field =, message =, line = }, … }), at `index` of `L`. Raises
  * without memory. */
 void fault_list_add_from(struct fault_list *list, const char *file, lua_State *L, int index);
 
@@ -72,16 +98,76 @@ int compile_route(lua_State *L, int index, const char *file, struct route **comp
 /* The `timeouts` of a normal config or route at the absolute `index` of `L`. Raises without memory. */
 void compile_timeouts(lua_State *L, int index, struct route_timeouts *timeouts);
 
+/* Has the schema check what the file returned, which stands on top of its state, and leaves the schema's answer on top of
+ * `L`, of the trusted state; all between them goes through here. Raises without memory. 0, or -EINVAL and `error`. */
+int schema_call_routes(const struct file_load *load, lua_State *L, struct error *error);
+
+/* Keeps what the schema's answer at `answer` of `L` has for later under a new id. Raises without memory. */
+void schema_keep_known(struct loader *loader, lua_State *L, int answer, unsigned *id);
+
+/* Forgets what it kept of versions that are not committed. 0 or -ENOMEM. */
+int schema_sweep_known(struct loader *loader);
+
+/* The line of a field ("match.ports") of a route; 0: not known. */
+int schema_find_line(struct loader *loader, unsigned id, const char *route, const char *field);
+
+/* What holds between files: schema_index_begin(), then schema_index_admit() for each, which enters its routes unless it
+ * has a fault, because of those before it. 0 or a negative errno. */
+int schema_index_begin(struct loader *loader);
+int schema_index_admit(struct loader *loader, unsigned id, const char *path, struct fault_list *faults,
+                       struct fault_list *warnings);
+
+/* Runs and compiles the file `file` from `source`, in the end `*known`. `given` (may be NULL) takes the place of modules
+ * on the disk. 0, or a negative errno with faults added; then `tried` (may be NULL, else empty) has the modules. */
+int load_file(struct load_run *run, const char *file, const struct source *source, unsigned workers,
+              const struct module_list *given, struct known_file **known, struct module_list *tried,
+              struct fault_list *faults, struct fault_list *warnings);
+
+/* What the config says to the file, as a number. */
+uint64_t load_key(const struct load_run *run, const char *file, const char *path);
+
+/* Is `known` what loading `source` now would give? */
+bool load_is_same(struct load_run *run, const struct known_file *known, const struct source *source, uint64_t key);
+
 /* Makes the version of a file with functions: states for the further workers, the functions resolved in each. Takes
- * over the first state and the list of functions. 0 and file->version, or a negative errno with a fault. */
+ * over the first state and the list of functions. 0 and known->version, or a negative errno with a fault. */
 int file_load_states(struct file_load *load, unsigned workers);
+
+/* Lets go of what is served for the file, and has the next best stand in: what is live, a copy, nothing. `source` is what
+ * failed (NULL: not known): a copy that is the same is no help. 0 or -ENOMEM. */
+int load_stand_in(struct load_run *run, struct loaded_file *file, const struct source *source);
+
+/* Serves `known` (NULL: nothing) for the file; takes over the reference. */
+void loaded_file_serve(struct loaded_file *file, struct known_file *known);
+
+/* Finds the names that stand in two files, and has one of both stand back until there are none. 0 or -ENOMEM. */
+int load_resolve_conflicts(struct load_run *run);
+
+/* Fills loaded->module_directories. 0 or -ENOMEM. */
+int load_find_module_directories(struct load_run *run);
+
+/* Reads the copy of a file. 0 (`text` is malloc'ed), -ENOENT, or another negative errno and `error`. */
+int last_good_read(const struct loader *loader, const char *state, const char *file, char **text, size_t *size,
+                   struct module_list *modules, struct error *error);
+
+/* Where it is: malloc'ed, NULL without memory. */
+char *last_good_path(const char *state, const char *file);
+
+/* Sets the loader's places, and the run up. 0 or -ENOMEM. */
+int load_run_init(struct load_run *run, struct loader *loader, const struct config *config, unsigned workers,
+                  struct loaded_routes *loaded);
+void load_run_deinit(struct load_run *run);
+
+/* "directory/name"; NULL without memory. */
+char *path_join(const char *directory, const char *name);
 
 /* A state for user code as the config says, for a route file (`jit`) or the config itself. */
 struct script_state *loader_user_state(const struct loader *loader, const struct config *config,
                                        const char *module_path, bool jit, struct error *error);
 
-/* Pushes the function `check` of a module of the schema on `L`, of the trusted state. 0, or -EINVAL and `error`. */
-int loader_push_check(const struct loader *loader, lua_State *L, const char *module, struct error *error);
+/* Pushes a function of a module of the library on `L`, of the trusted state. 0, or -EINVAL and `error`. */
+int loader_push_function(const struct loader *loader, lua_State *L, const char *module, const char *function,
+                         struct error *error);
 
 /* dirname(3) that allocates; NULL without memory. */
 char *path_directory(const char *path);

@@ -1,201 +1,20 @@
 /* SPDX-License-Identifier: MIT
  *
- * The route files of a directory: found, run, copied, checked by lua/moongate/schema/routes.lua, compiled. What
- * concerns the functions of a file is in load_functions.c. */
+ * Loading the directory of route files: which there are, which have changed, what becomes of each. How one is loaded is
+ * in load_file.c. */
 #include "script/load_private.h"
+
+#include "core/text.h"
 
 #include <dirent.h>
 #include <errno.h>
-#include <lauxlib.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { MAX_FILES = 16384 };
-
-static int add_fault(const struct file_load *load, const char *route, const struct error *error) {
-  int status = fault_list_add(load->faults, load->source.path, 0, route, error->place, error->message);
-  return status < 0 ? status : -EINVAL;
-}
-
-static void push_timeouts(lua_State *L, const struct route_timeouts *timeouts) {
-  lua_newtable(L);
-#define FIELD(name) (lua_pushnumber(L, (lua_Number)timeouts->name), lua_setfield(L, -2, #name))
-  FIELD(connect);
-  FIELD(initial_data);
-  FIELD(idle);
-  FIELD(lifetime);
-  FIELD(half_closed);
-  FIELD(linger);
-  FIELD(shutdown);
-#undef FIELD
-#define PAIR(name)                                                                                                     \
-  (lua_createtable(L, 0, 2), lua_pushnumber(L, (lua_Number)timeouts->name), lua_setfield(L, -2, "plain"),              \
-   lua_pushnumber(L, (lua_Number)timeouts->name##_tls), lua_setfield(L, -2, "tls"), lua_setfield(L, -2, #name))
-  PAIR(half_dead);
-  PAIR(stuck);
-#undef PAIR
-}
-
-static void push_options(lua_State *L, const struct file_load *load) {
-  lua_newtable(L);
-  lua_pushstring(L, load->file->file);
-  lua_setfield(L, -2, "file");
-  lua_pushstring(L, load->source.path);
-  lua_setfield(L, -2, "path");
-  push_timeouts(L, &load->config->timeouts);
-  lua_setfield(L, -2, "timeouts");
-  lua_rawgeti(L, LUA_REGISTRYINDEX, load->names);
-  lua_setfield(L, -2, "names");
-}
-
-/* The list of functions at `index`. */
-static void read_functions(struct file_load *load, lua_State *L, int index) {
-  size_t count = lua_objlen(L, index);
-  if (count == 0)
-    return;
-  load->functions = calloc(count, sizeof *load->functions);
-  if (!load->functions)
-    luaL_error(L, "not enough memory");
-  for (size_t i = 0; i < count; i++) {
-    lua_rawgeti(L, index, (int)i + 1);
-    lua_getfield(L, -1, "route");
-    lua_getfield(L, -2, "field"); /* [function, route, field] */
-    struct script_function *function = &load->functions[i];
-    load->function_count = i + 1;
-    function->route = strdup(lua_tostring(L, -2));
-    function->field = strdup(lua_tostring(L, -1));
-    if (!function->route || !function->field)
-      luaL_error(L, "not enough memory");
-    lua_pop(L, 3);
-  }
-}
-
-/* The list of routes at `index`. */
-static int compile_routes(struct file_load *load, lua_State *L, int index) {
-  struct loaded_file *file = load->file;
-  size_t count = lua_objlen(L, index);
-  file->routes = calloc(count > 0 ? count : 1, sizeof(struct route *));
-  if (!file->routes)
-    luaL_error(L, "not enough memory");
-  int result = 0;
-  for (size_t i = 0; i < count; i++) {
-    struct error error;
-    lua_rawgeti(L, index, (int)i + 1);
-    file->route_count = i + 1;
-    int status = compile_route(L, -1, file->file, &file->routes[i], &error);
-    if (status < 0)
-      result = add_fault(load, file->routes[i] ? file->routes[i]->name : NULL, &error);
-    lua_pop(L, 1);
-  }
-  return result;
-}
-
-/* In the trusted state, while the user state has what the file returned on its top. */
-static int check_copy(lua_State *L) {
-  struct file_load *load = lua_touserdata(L, 1);
-  struct error error = {0};
-  int status = loader_push_check(load->loader, L, "moongate.schema.routes", &error);
-  if (status == 0)
-    status = transfer_value(load->state->L, -1, L, &error); /* [check, value] */
-  if (status == 0) {
-    push_options(L, load);
-    status = script_call(load->loader->trusted, L, 2, 1, &error); /* [result] */
-  }
-  if (status < 0) {
-    load->status = add_fault(load, NULL, &error);
-    return 0;
-  }
-  int result = lua_gettop(L);
-  lua_getfield(L, result, "warnings");
-  lua_getfield(L, result, "faults");
-  lua_getfield(L, result, "functions");
-  lua_getfield(L, result, "routes");
-  fault_list_add_from(load->warnings, load->source.path, L, result + 1);
-  fault_list_add_from(load->faults, load->source.path, L, result + 2);
-  if (lua_objlen(L, result + 2) > 0) {
-    load->status = -EINVAL;
-    return 0;
-  }
-  read_functions(load, L, result + 3);
-  load->status = compile_routes(load, L, result + 4);
-  return 0;
-}
-
-/* In the user state. */
-static int run_file(lua_State *L) {
-  struct file_load *load = lua_touserdata(L, 1);
-  luaL_checkstack(L, 96, "not enough memory");
-  load->status = source_run(&load->source, load->state, L, load->loader->log, load->faults);
-  if (load->status < 0)
-    return 0;
-  int status = script_protect(load->loader->trusted, check_copy, load);
-  if (status < 0)
-    load->status = status;
-  if (load->status == 0)
-    load->root = luaL_ref(L, LUA_REGISTRYINDEX);
-  return 0;
-}
-
-static void release_routes(struct loaded_file *file) {
-  for (size_t i = 0; i < file->route_count; i++)
-    route_unref(file->routes[i]);
-  free(file->routes);
-  file->routes = NULL;
-  file->route_count = 0;
-}
-
-static void release_functions(struct file_load *load) {
-  for (size_t i = 0; i < load->function_count; i++) {
-    free(load->functions[i].route);
-    free(load->functions[i].field);
-  }
-  free(load->functions);
-}
-
-static bool is_jit_file(const struct config *config, const char *file) {
-  for (size_t i = 0; i < config->jit_file_count; i++)
-    if (strcmp(config->jit_files[i], file) == 0)
-      return true;
-  return false;
-}
-
-static int load_source(struct file_load *load, unsigned workers) {
-  struct error error;
-  load->state = loader_user_state(load->loader, load->config, load->module_path, load->jit, &error);
-  if (!load->state)
-    return add_fault(load, NULL, &error);
-  size_t before = load->faults->count;
-  int status = script_protect(load->state, run_file, load);
-  if (status == 0)
-    status = load->status;
-  if (status == 0 && load->function_count > 0 && workers > 0)
-    status = file_load_states(load, workers);
-  if (status < 0 && load->faults->count == before) {
-    error_set(&error, ENOMEM, "not enough memory to load it");
-    add_fault(load, NULL, &error);
-  }
-  return status;
-}
-
-static void load_file(struct file_load *load, unsigned workers) {
-  struct loaded_file *file = load->file;
-  struct error error;
-  load->jit = is_jit_file(load->config, file->file);
-  if (source_read(&load->source, file->path, &error) < 0) {
-    fault_list_add(load->faults, file->path, 0, NULL, NULL, error.message);
-    return;
-  }
-  file->ok = load_source(load, workers) == 0;
-  if (!file->ok)
-    release_routes(file);
-  for (size_t i = 0; i < file->route_count; i++)
-    file->routes[i]->script = file->version;
-  release_functions(load);
-  if (load->state)
-    script_state_unref(load->state);
-  source_clear(&load->source);
-}
 
 /* Route files: "site.lua"; not hidden ones, nor what editors leave behind ("site.lua~", "#site.lua#", ".#site.lua"). */
 static int is_route_file(const struct dirent *entry) {
@@ -206,7 +25,7 @@ static int is_route_file(const struct dirent *entry) {
 
 static int by_name(const struct dirent **a, const struct dirent **b) { return strcmp((*a)->d_name, (*b)->d_name); }
 
-static char *join(const char *directory, const char *name) {
+char *path_join(const char *directory, const char *name) {
   char *path = NULL;
   size_t length = strlen(directory);
   while (length > 1 && directory[length - 1] == '/')
@@ -246,21 +65,13 @@ static int list_files(const char *directory, struct loaded_routes *loaded) {
     if (status == 0) {
       struct loaded_file *file = &loaded->files[loaded->file_count++];
       file->file = strdup(entries[i]->d_name);
-      file->path = join(directory, entries[i]->d_name);
+      file->path = path_join(directory, entries[i]->d_name);
       status = file->file && file->path ? 0 : -ENOMEM;
     }
     free(entries[i]);
   }
   free(entries);
   return status;
-}
-
-/* In the trusted state. */
-static int make_names(lua_State *L) {
-  int *names = lua_touserdata(L, 1);
-  lua_newtable(L);
-  *names = luaL_ref(L, LUA_REGISTRYINDEX);
-  return 0;
 }
 
 static void warn_of_absent_jit_files(const struct config *config, struct loaded_routes *loaded) {
@@ -276,60 +87,271 @@ static void warn_of_absent_jit_files(const struct config *config, struct loaded_
   }
 }
 
-static void number_routes(struct loaded_routes *loaded,
-                          void (*number_of)(void *context, const char *name, unsigned *number, atomic_uint **cursor),
-                          void *context) {
-  unsigned order = 0;
+
+void loaded_file_serve(struct loaded_file *file, struct known_file *known) {
+  known_file_unref(file->known);
+  file->known = known;
+  file->routes = known ? known->routes : NULL;
+  file->route_count = known ? known->route_count : 0;
+  file->version = known ? known->version : NULL;
+  file->version_number = known ? known->number : 0;
+  file->hash = known ? known->hash : 0;
+  file->size = known ? known->size : 0;
+  file->function_count = known ? known->function_count : 0;
+  file->loaded_at = known ? known->loaded_at : 0;
+}
+
+/* Remembers why it failed, and from what. `source` NULL: it could not be read. */
+static void remember_failure(struct file_memory *memory, const struct source *source, uint64_t key,
+                             struct module_list *modules, const struct fault_list *faults) {
+  struct file_failure *failure = &memory->failure;
+  file_failure_clear(failure);
+  failure->modules = *modules;
+  *modules = (struct module_list){0};
+  if (!source || fault_list_append(&failure->faults, faults) < 0)
+    return;
+  failure->is_known = true;
+  failure->size = source->size;
+  failure->hash = text_hash(source->text, source->size, 0);
+  failure->key = key;
+}
+
+static bool fails_as_before(struct load_run *run, const struct file_failure *failure, const struct source *source,
+                            uint64_t key) {
+  return failure->is_known && failure->key == key && failure->size == source->size &&
+         failure->hash == text_hash(source->text, source->size, 0) &&
+         module_list_is_current(&failure->modules, &run->cache);
+}
+
+/* A version of the file that is new. */
+static void take_new(struct file_memory *memory, struct loaded_file *file, struct known_file *known) {
+  const struct known_file *before = memory->committed;
+  known->number = before ? before->number + 1 : 1;
+  if (known->version)
+    known->version->number = known->number;
+  if (before)
+    known_file_share_routes(known, before);
+  file_failure_clear(&memory->failure);
+  file->ok = true;
+  loaded_file_serve(file, known);
+}
+
+/* Runs what has changed. 0 or -ENOMEM. */
+static int load_changed(struct load_run *run, struct file_memory *memory, struct loaded_file *file,
+                        const struct source *source, uint64_t key) {
+  struct fault_list *all = &run->loaded->faults, faults = {0};
+  int status = 0;
+  if (fails_as_before(run, &memory->failure, source, key)) {
+    status = fault_list_append(all, &memory->failure.faults);
+    return status < 0 ? status : load_stand_in(run, file, source);
+  }
+  struct known_file *known = NULL;
+  struct module_list tried = {0};
+  if (load_file(run, file->file, source, run->workers, NULL, &known, &tried, &faults, &run->loaded->warnings) == 0) {
+    take_new(memory, file, known);
+  } else {
+    if (faults.count == 0)
+      fault_list_add(&faults, file->path, 0, NULL, NULL, "not enough memory to load it");
+    remember_failure(memory, source, key, &tried, &faults);
+    status = fault_list_append(all, &faults);
+    if (status == 0)
+      status = load_stand_in(run, file, source);
+  }
+  fault_list_clear(&faults);
+  return status;
+}
+
+static int add_exclusion_fault(struct load_run *run, const struct loaded_file *file, const struct exclusion *exclusion) {
+  const struct fault *fault = &exclusion->fault;
+  int line = schema_find_line(run->loader, file->known->schema_id, fault->route, fault->field);
+  return fault_list_add(&run->loaded->faults, file->path, line, fault->route, fault->field, fault->message);
+}
+
+/* 0 or a negative errno; -ENOENT when the file is gone. */
+static int load_one(struct load_run *run, struct loaded_file *file) {
+  struct file_memory *memory = memory_enter(&run->loader->memory, file->file);
+  struct source source;
+  struct error error;
+  if (!memory)
+    return -ENOMEM;
+  int status = source_read(&source, file->path, &error);
+  if (status == -ENOENT && faccessat(AT_FDCWD, file->path, F_OK, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT)
+    return -ENOENT;
+  if (status < 0) {
+    struct module_list none = {0};
+    remember_failure(memory, NULL, 0, &none, NULL);
+    status = fault_list_add(&run->loaded->faults, file->path, 0, NULL, NULL, error.message);
+    return status < 0 ? status : load_stand_in(run, file, NULL);
+  }
+  uint64_t key = load_key(run, file->file, file->path);
+  if (memory->committed && load_is_same(run, memory->committed, &source, key)) {
+    file_failure_clear(&memory->failure);
+    file->ok = file->same = true;
+    loaded_file_serve(file, known_file_ref(memory->committed));
+    status = 0;
+  } else {
+    status = load_changed(run, memory, file, &source, key);
+  }
+  const struct exclusion *exclusion = memory_exclusion(&run->loader->memory, file->file);
+  if (status == 0 && file->ok && exclusion) {
+    status = add_exclusion_fault(run, file, exclusion);
+    if (status == 0)
+      status = load_stand_in(run, file, &source);
+  }
+  source_clear(&source);
+  return status;
+}
+
+static void clear_file(struct loaded_file *file) {
+  known_file_unref(file->known);
+  free(file->file);
+  free(file->path);
+}
+
+static int load_all(struct load_run *run) {
+  struct loaded_routes *loaded = run->loaded;
+  size_t left = 0;
+  int status = 0;
+  for (size_t i = 0; i < loaded->file_count; i++) {
+    if (status == 0)
+      status = load_one(run, &loaded->files[i]);
+    if (status == -ENOENT) {
+      clear_file(&loaded->files[i]);
+      status = 0;
+    } else {
+      loaded->files[left++] = loaded->files[i];
+    }
+  }
+  loaded->file_count = left;
+  return status;
+}
+
+/* The directory can't be read: what is live stays. */
+static int keep_all(struct load_run *run) {
+  const struct memory *memory = &run->loader->memory;
+  struct loaded_routes *loaded = run->loaded;
+  loaded->files = calloc(memory->count + 1, sizeof *loaded->files);
+  if (!loaded->files)
+    return -ENOMEM;
+  for (size_t i = 0; i < memory->count; i++) {
+    struct known_file *known = memory->files[i].committed;
+    if (!known)
+      continue;
+    struct loaded_file *file = &loaded->files[loaded->file_count++];
+    file->file = strdup(known->file);
+    file->path = path_join(run->config->routes, known->file);
+    file->same = true;
+    file->stands_in = FILE_LIVE;
+    loaded_file_serve(file, known_file_ref(known));
+    if (!file->file || !file->path)
+      return -ENOMEM;
+  }
+  return 0;
+}
+
+static int find_gone(struct load_run *run) {
+  const struct memory *memory = &run->loader->memory;
+  struct loaded_routes *loaded = run->loaded;
+  size_t at = 0;
+  loaded->gone = calloc(memory->count + 1, sizeof *loaded->gone);
+  if (!loaded->gone)
+    return -ENOMEM;
+  for (size_t i = 0; i < memory->count && loaded->listed; i++) {
+    const struct file_memory *file = &memory->files[i];
+    while (at < loaded->file_count && strcmp(loaded->files[at].file, file->file) < 0)
+      at++;
+    if (!file->committed || (at < loaded->file_count && strcmp(loaded->files[at].file, file->file) == 0))
+      continue;
+    if (!(loaded->gone[loaded->gone_count] = strdup(file->file)))
+      return -ENOMEM;
+    loaded->gone_count++;
+  }
+  return 0;
+}
+
+static uint64_t sum_faults(const struct fault_list *faults, size_t *at, const char *path, uint64_t sum) {
+  for (size_t i = 0; i < faults->count; i++) {
+    const struct fault *fault = &faults->faults[i];
+    if (strcmp(fault->file, path) != 0)
+      continue;
+    ++*at;
+    sum = text_hash(&fault->line, sizeof fault->line, sum);
+    sum = text_hash(fault->field, strlen(fault->field), sum);
+    sum = text_hash(fault->message, strlen(fault->message), sum);
+  }
+  return sum;
+}
+
+/* Which faults have been told already. */
+static void mark_told(struct load_run *run) {
+  struct loaded_routes *loaded = run->loaded;
+  for (size_t i = 0; i < loaded->file_count; i++) {
+    struct loaded_file *file = &loaded->files[i];
+    struct file_memory *memory = file->ok ? NULL : memory_find(&run->loader->memory, file->file);
+    size_t count = 0;
+    uint64_t sum = memory ? sum_faults(&loaded->faults, &count, file->path, file->stands_in) : 0;
+    if (count == 0)
+      continue;
+    file->fault_known = memory->told == sum;
+    memory->told = sum;
+  }
+}
+
+void loaded_routes_number(struct loaded_routes *loaded, loaded_number_of *number_of, void *context) {
   for (size_t i = 0; i < loaded->file_count; i++)
     for (size_t k = 0; k < loaded->files[i].route_count; k++) {
       struct route *route = loaded->files[i].routes[k];
-      route->order = order++;
-      if (number_of)
+      if (!route->cursor)
         number_of(context, route->name, &route->stats, &route->cursor);
     }
 }
 
 int loader_load_routes(struct loader *loader, const struct config *config, unsigned workers,
-                       void (*number_of)(void *context, const char *name, unsigned *number, atomic_uint **cursor),
-                       void *context, struct loaded_routes *loaded) {
+                       loaded_number_of *number_of, void *context, struct loaded_routes *loaded) {
   *loaded = (struct loaded_routes){0};
-  int names = LUA_NOREF;
-  char *module_path = path_directory(config->routes);
-  int status = module_path ? script_protect(loader->trusted, make_names, &names) : -ENOMEM;
+  struct load_run run;
+  int status = load_run_init(&run, loader, config, workers, loaded);
+  if (status < 0)
+    return status;
+  status = schema_sweep_known(loader);
   if (status == 0)
     status = list_files(config->routes, loaded);
-  for (size_t i = 0; i < loaded->file_count && status == 0; i++) {
-    struct file_load load = {.loader = loader,
-                             .config = config,
-                             .module_path = module_path,
-                             .names = names,
-                             .root = LUA_NOREF,
-                             .file = &loaded->files[i],
-                             .faults = &loaded->faults,
-                             .warnings = &loaded->warnings};
-    load_file(&load, workers);
-  }
+  loaded->listed = status == 0;
+  if (status == 0)
+    status = load_all(&run);
+  else if (status == -EINVAL)
+    status = keep_all(&run);
+  if (status == 0)
+    status = load_resolve_conflicts(&run);
+  if (status == 0)
+    status = find_gone(&run);
+  if (status == 0)
+    status = load_find_module_directories(&run);
   if (status == 0) {
-    number_routes(loaded, number_of, context);
+    mark_told(&run);
     warn_of_absent_jit_files(config, loaded);
+    if (number_of)
+      loaded_routes_number(loaded, number_of, context);
+    status = loaded->listed ? 0 : -EINVAL;
     for (size_t i = 0; i < loaded->file_count; i++)
       status = loaded->files[i].ok ? status : -EINVAL;
   }
-  luaL_unref(loader->trusted->L, LUA_REGISTRYINDEX, names);
-  free(module_path);
+  load_run_deinit(&run);
   return status;
 }
 
+static void clear_strings(char **strings, size_t count) {
+  for (size_t i = 0; i < count; i++)
+    free(strings[i]);
+  free(strings);
+}
+
 void loaded_routes_clear(struct loaded_routes *loaded) {
-  for (size_t i = 0; i < loaded->file_count; i++) {
-    struct loaded_file *file = &loaded->files[i];
-    release_routes(file);
-    if (file->version)
-      script_version_unref(file->version);
-    free(file->file);
-    free(file->path);
-  }
+  for (size_t i = 0; i < loaded->file_count; i++)
+    clear_file(&loaded->files[i]);
   free(loaded->files);
+  clear_strings(loaded->gone, loaded->gone_count);
+  clear_strings(loaded->module_directories, loaded->module_directory_count);
   fault_list_clear(&loaded->faults);
   fault_list_clear(&loaded->warnings);
   *loaded = (struct loaded_routes){0};

@@ -31,7 +31,9 @@ struct native_settings {
   bool strict;
 };
 
-/* `context` is native_module's. `settings` and its strings are valid during the call only. */
+/* `context` is native_module's. `settings` with its strings, `name` and `text` are valid during the call only. What
+ * stands below `defaults` may be NULL: then its function raises "moongate is not running", and native.token() is nil.
+ */
 struct native_ops {
   /* native.check{config=, routes=, workers=}: may block. The caller frees the value. */
   struct value *(*check)(void *context, const struct native_settings *settings);
@@ -42,6 +44,20 @@ struct native_ops {
   /* native.status() and native.defaults() */
   struct value *(*status)(void *context);
   struct value *(*defaults)(void *context);
+  /* native.reload(): answers, when all is live or refused, with { ok =, generation =, ms =, changed = { file, … },
+   * removed = { file, … }, faults = { { file, line, route, field, message }, … }, warnings = { the same, … },
+   * notes = { text, … } }; a note says which setting of the config needs a restart. */
+  void (*reload)(void *context, struct native_call *call);
+  /* native.files(): a list of { file =, path =, ok =, state = "live" | "last_good" | "absent", routes =, functions =,
+   * version =, hash =, size =, loaded_at =, faults = { … }, warnings = { … } }. The caller frees it. */
+  struct value *(*files)(void *context);
+  /* native.put_file{ name =, text = }: answers { status = 200 | 201 | 409 | 422 | 500, generation =, faults = { … },
+   * message = }. `text` may hold any bytes. The name has been checked to be a plain one that ends in ".lua". */
+  void (*put_file)(void *context, const char *name, const char *text, size_t size, struct native_call *call);
+  /* native.delete_file(name): answers { status = 200 | 404 | …, generation =, message = }. */
+  void (*delete_file)(void *context, const char *name, struct native_call *call);
+  /* native.token(): admin.token, or NULL (nil in Lua). Never to be printed. */
+  const char *(*token)(void *context);
 };
 
 /* Who answers. */

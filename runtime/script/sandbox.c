@@ -7,19 +7,17 @@
 #include "script/embedded.h"
 #include "script/state.h"
 #include "script/state_private.h"
+#include "script/text_file.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <lauxlib.h>
 #include <luajit.h>
 #include <lualib.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-enum { PATH_SIZE = 4096, MODULE_MAX_BYTES = 16 * 1024 * 1024 };
+enum { PATH_SIZE = 4096 };
 
 /* C modules that `require` finds besides the Lua library. */
 static const struct luaL_Reg natives[] = {
@@ -53,37 +51,27 @@ static void open_user_libraries(lua_State *L, bool jit) {
   luaJIT_setmode(L, 0, LUAJIT_MODE_ENGINE | (jit ? LUAJIT_MODE_ON : LUAJIT_MODE_OFF));
 }
 
-/* Pushes the contents of a regular file. False, and nothing pushed, with errno. */
-static bool push_file(lua_State *L, const char *path) {
-  int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  if (fd < 0)
-    return false;
-  struct stat status;
-  int failure = 0;
-  char *bytes = NULL;
-  size_t size = 0;
-  if (fstat(fd, &status) != 0)
-    failure = errno;
-  else if (!S_ISREG(status.st_mode))
-    failure = ENOENT;
-  else if (status.st_size > MODULE_MAX_BYTES)
-    failure = EFBIG;
-  else if ((bytes = malloc((size_t)status.st_size + 1)) == NULL)
-    failure = ENOMEM;
-  while (failure == 0 && size < (size_t)status.st_size) {
-    ssize_t count = read(fd, bytes + size, (size_t)status.st_size - size);
-    if (count < 0)
-      failure = errno;
-    if (count <= 0)
-      break;
-    size += (size_t)count;
-  }
-  close(fd);
-  if (failure == 0)
-    lua_pushlstring(L, bytes, size);
-  free(bytes);
-  errno = failure;
-  return failure == 0;
+static int push_piece(lua_State *L) {
+  const struct text_piece *piece = lua_touserdata(L, 1);
+  lua_pushlstring(L, piece->bytes, piece->size);
+  return 1;
+}
+
+/* Pushes the contents of a regular file. 0, or a negative errno and nothing pushed. Raises without memory. */
+static int push_file(lua_State *L, struct script_reader *reader, const char *path) {
+  struct text_piece piece;
+  char *own = NULL;
+  int status = reader ? reader->read(reader, path, &piece.bytes, &piece.size)
+                      : text_file_read(path, SCRIPT_MAX_MODULE, &own, &piece.size);
+  if (status < 0)
+    return status;
+  if (own)
+    piece.bytes = own;
+  lua_pushcfunction(L, push_piece);
+  lua_pushlightuserdata(L, &piece);
+  status = lua_pcall(L, 1, 1, 0);
+  free(own);
+  return status == 0 ? 0 : lua_error(L);
 }
 
 /* "a.b" as "a/b"; false for names that are no module's. */
@@ -106,11 +94,11 @@ static bool load_from(lua_State *L, const char *directory, const char *module, b
                         : snprintf(path, sizeof path, "%s/%s/init.lua", directory, module);
     if (length < 0 || (size_t)length >= sizeof path)
       continue;
-    if (!push_file(L, path)) {
-      if (errno != ENOENT && errno != ENOTDIR)
-        luaL_error(L, "%s: %s", path, strerror(errno));
+    int status = push_file(L, library ? NULL : script_state_of(L)->reader, path);
+    if (status == -ENOENT || status == -ENOTDIR || status == -EISDIR || status == -ENOTSUP)
       continue;
-    }
+    if (status < 0)
+      luaL_error(L, "the module %s can't be read: %s", path, strerror(-status));
     snprintf(name + 1, sizeof name - 1, "%s", path + (library ? strlen(directory) + 1 : 0));
     size_t size;
     const char *text = lua_tolstring(L, -1, &size);

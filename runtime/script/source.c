@@ -2,58 +2,53 @@
  *
  * A user's file: reading its text, and running it in a user state. What goes wrong becomes a fault with its line. */
 #include "script/load_private.h"
+#include "script/text_file.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-static int read_all(int fd, char *text, size_t size, size_t *length) {
-  *length = 0;
-  while (*length < size) {
-    ssize_t count = read(fd, text + *length, size - *length);
-    if (count < 0 && errno == EINTR)
-      continue;
-    if (count < 0)
-      return -errno;
-    if (count == 0)
-      return 0;
-    *length += (size_t)count;
+/* For people: why, and what to do. */
+static int describe(const char *path, int status, struct error *error) {
+  char target[256];
+  ssize_t length = status == -ENOENT ? readlink(path, target, sizeof target - 1) : -1;
+  if (length >= 0) {
+    target[length] = '\0';
+    return error_set(error, ENXIO, "links to nowhere: there is no %s", target);
   }
-  return 0;
+  switch (-status) {
+  case EISDIR:
+    return error_set(error, EISDIR, "can't be read: it is a directory, not a regular file; give it another name");
+  case ENOTSUP:
+    return error_set(error, ENOTSUP, "can't be read: it is not a regular file");
+  case EFBIG:
+    return error_set(error, EFBIG, "is larger than 8 MiB: keep large data elsewhere");
+  case EAGAIN:
+    return error_set(error, EAGAIN, "was being written while it was read: save it again");
+  case EACCES:
+    return error_set(error, EACCES, "can't be read: %s; it has to be readable for the user that runs moongate",
+                     strerror(EACCES));
+  case EMFILE:
+  case ENFILE:
+    return error_set(error, -status, "can't be read: %s; raise the limit of open files (ulimit -n), then reload",
+                     strerror(-status));
+  default:
+    return error_set(error, -status, "can't be read: %s", strerror(-status));
+  }
 }
 
 int source_read(struct source *source, const char *path, struct error *error) {
-  int status = 0;
-  struct stat found;
   *source = (struct source){.path = strdup(path)};
-  int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  if (!source->path) {
-    status = error_set(error, ENOMEM, "not enough memory");
-  } else if (fd < 0 || fstat(fd, &found) < 0) {
-    status = error_set(error, errno, "can't be read: %s", strerror(errno));
-  } else if (!S_ISREG(found.st_mode)) {
-    status = error_set(error, EINVAL, "can't be read: it is not a regular file");
-  } else if (found.st_size > LOAD_MAX_FILE) {
-    status = error_set(error, EFBIG, "is larger than 8 MiB: keep large data elsewhere");
-  } else {
-    /* One more byte than it should have tells whether it has grown. */
-    size_t room = (size_t)found.st_size + 1;
-    source->text = malloc(room);
-    status = source->text ? read_all(fd, source->text, room, &source->size) : -ENOMEM;
-    if (status == 0 && source->size == room)
-      status = error_set(error, EAGAIN, "was being written while it was read: try again");
-    else if (status < 0)
-      error_set(error, -status, "can't be read: %s", strerror(-status));
-  }
-  if (fd >= 0)
-    close(fd);
-  if (status < 0)
+  if (!source->path)
+    return error_set(error, ENOMEM, "not enough memory");
+  int status = text_file_read(path, LOAD_MAX_FILE, &source->text, &source->size);
+  if (status < 0) {
     source_clear(source);
-  return status;
+    return describe(path, status, error);
+  }
+  return 0;
 }
 
 void source_clear(struct source *source) {
@@ -124,7 +119,16 @@ int source_run(const struct source *source, struct script_state *state, lua_Stat
   lua_remove(L, status == 0 ? -2 : -1); /* [chunk] or [] */
   if (status < 0)
     return add_fault(source, error.message, error.place, log, faults) < 0 ? -ENOMEM : status;
-  status = script_call(state, L, 0, 1, &error);
+  status = script_call(state, L, 0, 2, &error); /* [value, more] */
+  if (status == 0 && !lua_isnil(L, -1)) {
+    lua_pop(L, 2);
+    status = fault_list_add(faults, source->path, 0, NULL, NULL,
+                            "returns several values, and only the first would count: return one table (routes as a "
+                            "list: return { { … }, { … } })");
+    return status < 0 ? status : -EINVAL;
+  }
+  if (status == 0)
+    lua_pop(L, 1);
   if (status < 0) {
     /* What is on the stack is whole; an error cuts it. */
     const char *text = status == -EINVAL && lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : error.message;

@@ -5,6 +5,7 @@
  * is how a state is found from any of its coroutines. */
 #include "script/state.h"
 #include "script/state_private.h"
+#include "script/version.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -158,8 +159,12 @@ void script_state_stop(struct script_state *state) {
 
 void script_state_unref(struct script_state *state) {
   assert(state->references > 0);
-  if (--state->references == 0)
-    state_free(state);
+  if (--state->references > 0)
+    return;
+  struct script_version *retired_from = state->retired_from;
+  state_free(state);
+  if (retired_from != NULL)
+    script_version_state_gone(retired_from);
 }
 
 static int collect(lua_State *L) {

@@ -40,6 +40,14 @@ void script_place_init(struct script_place *place);
  * loop goes, outside of tasks and their callbacks. */
 void script_place_deinit(struct script_place *place);
 
+enum { SCRIPT_MAX_MODULE = 16 * 1024 * 1024 };
+
+/* Where the user's modules are read from while a file is loaded. `text` stays the reader's and valid until the state's
+ * loading ends. 0, or a negative errno (-ENOENT, -EISDIR, -ENOTSUP: there is no such module). */
+struct script_reader {
+  int (*read)(struct script_reader *reader, const char *path, const char **text, size_t *size);
+};
+
 struct script_options {
   bool trusted;        /* everything of Lua, the whole library, no watchdog */
   bool jit;            /* compiled, and so beyond the watchdog's reach */
@@ -66,12 +74,14 @@ struct script_state {
   struct script_place *place;     /* NULL while loading */
   struct list_node node;          /* in place->states */
   struct script_version *version; /* whose state it is, not owned; NULL for trusted ones and once it is retired */
+  struct script_version *retired_from; /* … whose state it was then; one reference */
   unsigned references;            /* tasks that run, and who made it */
   struct script_task *running;    /* the task that is being resumed now; NULL */
   struct script_task *tasks;      /* all that have begun and are not freed (scheduler.c) */
   size_t memory_used;
   size_t memory_relief; /* collect when it gets here, before the limit is reached */
   bool memory_refused;  /* since somebody asked last */
+  struct script_reader *reader; /* NULL: straight from the disk. Whoever loads sets it, for as long as it loads */
   lua_Alloc allocate;   /* LuaJIT's own, which ours counts for */
   void *allocator;
   int on_error; /* in the registry: the function that adds the traceback */

@@ -46,7 +46,14 @@ void script_version_retire(struct script_version *version, unsigned worker) {
     return;
   version->states[worker - 1] = NULL;
   state->version = NULL;
+  state->retired_from = script_version_ref(version);
+  atomic_fetch_add_explicit(&version->living, 1, memory_order_relaxed);
   script_state_unref(state);
+}
+
+void script_version_state_gone(struct script_version *version) {
+  atomic_fetch_sub_explicit(&version->living, 1, memory_order_release);
+  script_version_unref(version);
 }
 
 void script_version_push(struct script_version *version, unsigned worker, int slot, lua_State *L) {

@@ -20,9 +20,11 @@ struct script_function {
 
 struct script_version {
   atomic_uint references;
+  atomic_uint living; /* of its states, those that have retired and still run tasks. Any thread may look */
   char *file; /* base name: "site.lua" */
   char *path;
-  uint64_t hash; /* of its bytes */
+  uint64_t hash;   /* of its bytes */
+  unsigned number; /* counts the file's versions (loaded_file.version_number) */
   struct script_function *functions;
   size_t function_count;
   unsigned state_count;         /* one a worker; 0 without functions */
@@ -41,6 +43,9 @@ struct script_state *script_version_state(const struct script_version *version, 
 
 /* On a worker's thread: it is done with the version; its state goes when its last task has ended. */
 void script_version_retire(struct script_version *version, unsigned worker);
+
+/* state.c: a retired state of the version is gone. */
+void script_version_state_gone(struct script_version *version);
 
 /* Pushes function `slot` on `L`, a coroutine of that worker's state. */
 void script_version_push(struct script_version *version, unsigned worker, int slot, lua_State *L);

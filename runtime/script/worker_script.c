@@ -34,6 +34,9 @@ static struct script_use *find_use(const struct script_worker *script, const str
 }
 
 static void let_go(struct script_worker *script, struct script_use *use) {
+  struct script_state *state = script_version_state(use->version, script->worker->number);
+  if (state != NULL)
+    script_end_unconnected(state);
   script_version_retire(use->version, script->worker->number);
   script_version_unref(use->version);
   *use = script->uses[--script->use_count];
@@ -76,6 +79,31 @@ void script_worker_supersede(struct worker *worker, const struct script_version 
     if (run != NULL && run->version == version)
       connection_close(connection, PIPE_CLIENT, CLOSE_SUPERSEDED);
   }
+}
+
+struct supersede_order {
+  struct message message;
+  struct script_version *version;
+};
+
+static void on_supersede(struct message *message, void *receiver) {
+  struct supersede_order *order = (struct supersede_order *)(void *)message;
+  struct worker *worker = receiver;
+  if (!worker->draining)
+    script_worker_supersede(worker, order->version);
+  script_version_unref(order->version);
+  free(order);
+}
+
+void script_worker_supersede_soon(struct worker *worker, struct script_version *version) {
+  struct supersede_order *order = calloc(1, sizeof *order);
+  if (order == NULL)
+    return; /* then it is closed when the next one is too many */
+  *order = (struct supersede_order){.message.deliver = on_supersede, .version = script_version_ref(version)};
+  if (mailbox_post(&worker->loop.mailbox, &order->message))
+    return;
+  script_version_unref(order->version);
+  free(order);
 }
 
 void script_worker_free(struct script_worker *script) {

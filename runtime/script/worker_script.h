@@ -62,6 +62,26 @@ void script_worker_release(struct worker *worker, const struct route_table *tabl
 /* Closes the connections whose handler belongs to this old version; reason "superseded". */
 void script_worker_supersede(struct worker *worker, const struct script_version *version);
 
+/* The same from another thread: by a message. It takes a reference on the version meanwhile. */
+void script_worker_supersede_soon(struct worker *worker, struct script_version *version);
+
+/* What moongate.on_reload's functions are told: base names of files. */
+struct reload_news {
+  uint64_t generation;
+  const char *const *changed;
+  size_t changed_count;
+  const char *const *removed;
+  size_t removed_count;
+};
+
+/* A new table is live: calls, in this round's deferred work, what was registered with moongate.on_reload in the states
+ * of the versions that run here. `news` is needed during the call only. On the worker's thread, outside of tasks and
+ * their callbacks. (bind_reload.c) */
+void script_worker_announce(struct worker *worker, const struct reload_news *news);
+
+/* Ends the tasks of a state that work for no connection: its version is replaced. (bind_reload.c) */
+void script_end_unconnected(struct script_state *state);
+
 /* Pushes a fresh context table for the connection (bind_context.c). Raises without memory. */
 void script_push_context(lua_State *L, const struct connection *connection);
 

@@ -99,17 +99,35 @@ function moongate.start(options)
   return self
 end
 
--- Asks the control socket: status, body, headers as text. nil when nobody listens there.
-function moongate:get(path)
-  local connection = net.connect_unix(self.control)
+-- Asks the control socket, or with options.tcp the admin listener: status, body, headers as text. nil when nobody
+-- listens there. Also options.body, and options.headers, a list of lines.
+function moongate:request(method, path, options)
+  options = options or {}
+  local connection
+  if options.tcp then
+    connection = net.connect(self.admin)
+  else
+    connection = net.connect_unix(self.control)
+  end
   if not connection then
     return nil
   end
-  connection:send(("GET %s HTTP/1.1\r\nHost: moongate\r\nConnection: close\r\n\r\n"):format(path))
+  local lines = { ("%s %s HTTP/1.1"):format(method, path), "Host: moongate", "Connection: close" }
+  for _, line in ipairs(options.headers or {}) do
+    lines[#lines + 1] = line
+  end
+  if options.body or method ~= "GET" then
+    lines[#lines + 1] = ("Content-Length: %d"):format(#(options.body or ""))
+  end
+  connection:send(table.concat(lines, "\r\n") .. "\r\n\r\n" .. (options.body or ""))
   local answer = connection:receive_all()
   connection:close()
   local head, body = answer:match "^(.-\r\n)\r\n(.*)$"
   return head and tonumber(head:match "^HTTP/1%.%d (%d%d%d)"), body, head
+end
+
+function moongate:get(path)
+  return self:request("GET", path)
 end
 
 function moongate:status()
@@ -177,6 +195,104 @@ end
 -- Waits until every connection has gone.
 function moongate:await_idle(seconds)
   self:await_metric("active_connections", 0, seconds)
+end
+
+-- Where a route file is, or with "../name" what stands beside the routes.
+function moongate:path(name)
+  return self.directory .. "/routes/" .. name
+end
+
+-- Saves a route file as editors do: written aside, then renamed into place.
+function moongate:write(name, text)
+  local aside = self:path(name) .. ".new~"
+  process.write(aside, text)
+  assert(os.rename(aside, self:path(name)))
+end
+
+-- Saves a route file as an open, a truncation and a write do.
+function moongate:overwrite(name, text)
+  process.write(self:path(name), text)
+end
+
+function moongate:append(name, text)
+  local file = assert(io.open(self:path(name), "a"))
+  file:write(text)
+  file:close()
+end
+
+function moongate:delete(name)
+  assert(os.remove(self:path(name)))
+end
+
+function moongate:rename(from, to)
+  assert(os.rename(self:path(from), self:path(to)))
+end
+
+-- What /api/v1/files says, by the names of the files.
+function moongate:files()
+  local status, body = self:get "/api/v1/files"
+  assert(status == 200, "no answer from /api/v1/files")
+  local answer, by_name = cjson.decode(body), {}
+  for _, file in ipairs(answer.files or answer) do
+    by_name[file.file] = file
+  end
+  return by_name
+end
+
+-- Waits until a file has a fault whose message (with route and field before it) has all of the words: the fault.
+function moongate:await_fault(name, ...)
+  local words, faults = { ... }, nil
+  local function wanted(fault)
+    local text = ("%s: %s: %s: %s"):format(fault.file, fault.route or "", fault.field or "", fault.message)
+    for _, word in ipairs(words) do
+      if not text:find(word, 1, true) then
+        return false
+      end
+    end
+    return true
+  end
+  local fine, found = pcall(process.wait_for, function()
+    local file = self:files()[name]
+    faults = file and file.faults
+    for _, fault in ipairs(faults or {}) do
+      if wanted(fault) then
+        return fault
+      end
+    end
+  end)
+  if not fine then
+    local what = faults and cjson.encode(faults) or "the file is not known"
+    error(("%s has no fault with %s: %s"):format(name, table.concat(words, ", "), what), 2)
+  end
+  return found
+end
+
+-- Waits until a file is told to be well.
+function moongate:await_well(name)
+  local file
+  local fine = pcall(process.wait_for, function()
+    file = self:files()[name]
+    return file and file.ok and #file.faults == 0
+  end)
+  if not fine then
+    error(("%s is not well: %s"):format(name, file and cjson.encode(file) or "it is not known"), 2)
+  end
+end
+
+-- Runs `moongate reload`: { status =, out =, err = }.
+function moongate:reload(...)
+  return moongate.command { "reload", "--control", self.control, ... }
+end
+
+function moongate:generation()
+  return self:status().generation
+end
+
+-- Waits until the live configuration is at least the n-th.
+function moongate:await_generation(n)
+  return self:await_metric("config_generation", function(value)
+    return value >= n
+  end)
 end
 
 -- What it has logged.

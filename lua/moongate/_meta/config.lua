@@ -21,6 +21,31 @@
 ---@field tcp? moongate.Config.Tcp
 ---@field limits? moongate.Config.Limits
 ---@field dns? moongate.Config.Dns
+---@field defaults? moongate.Config.Defaults A partial route, merged under every route
+
+---@class moongate.Config.Defaults
+---@field enabled? boolean
+---@field priority? integer
+---@field tags? string|string[]
+---@field description? string
+---@field match? moongate.Config.Defaults.Match
+---@field action? moongate.Config.Defaults.Action
+---@field timeouts? moongate.Timeouts
+---@field on_change? "keep"|"drain"|"close"
+
+---@class moongate.Config.Defaults.Match
+---@field address? string
+---@field ports? moongate.PortRange|moongate.PortRange[]
+
+---No functions.
+---@class moongate.Config.Defaults.Action
+---@field target? string|moongate.Route.Target
+---@field targets? (string|moongate.Route.WeightedTarget)[]
+---@field port? integer|"preserve" Of targets without one
+---@field balance? "round-robin"
+---@field protocol? "tcp"|"auto"
+---@field engine? "userspace"
+---@field half_open? boolean
 
 ---@class moongate.Config.Admin
 ---@field listen? string|false Where it listens ("127.0.0.1:9090"); false: nowhere
@@ -61,6 +86,7 @@
 ---@class moongate.Config.Limits
 ---@field script_time? moongate.Duration Uninterrupted running of Lua before the watchdog ends it ("1s")
 ---@field script_memory? moongate.Size|false For each Lua state ("256m")
+---@field old_versions? integer Old versions of files that may live on (32)
 ---@field splice_pipes? integer Kernel pipes that the process may hold for bulk directions (256)
 
 ---@class moongate.Config.Dns

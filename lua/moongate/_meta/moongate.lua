@@ -35,6 +35,18 @@ function moongate.spawn(fn, ...) end
 ---@return number
 function moongate.now() end
 
+---@class moongate.News
+---@field generation integer of the configuration that is live now
+---@field changed string[] names of route files: new ones, and those of which another version is live now
+---@field removed string[] names of route files that are gone
+
+--- Calls fn(news) whenever a new configuration has gone live, in every worker, as long as this version of the file is
+--- live: also for the reload that has made it so, not at the start. It may wait; when the file is replaced, it ends where
+--- it waits. Its errors are logged. To be called while the file is loaded; at most 100 times. A file whose routes have no
+--- functions keeps nothing that could be called.
+---@param fn fun(news: moongate.News)
+function moongate.on_reload(fn) end
+
 --- Log lines. Fields: at most 16, with string keys; values are printed.
 ---@class moongate.log
 ---@field debug fun(message: string, fields?: table)

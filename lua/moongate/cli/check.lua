@@ -26,9 +26,26 @@ function check.format(fault)
   return table.concat(parts, ": ")
 end
 
+-- By file and line; those of one line in the order in which they were found, and what is of no file first.
+local function sorted(faults)
+  local order = {}
+  for i, fault in ipairs(faults) do
+    order[fault] = i
+  end
+  table.sort(faults, function(a, b)
+    if (a.file or "") ~= (b.file or "") then
+      return (a.file or "") < (b.file or "")
+    elseif (a.line or 0) ~= (b.line or 0) then
+      return (a.line or 0) < (b.line or 0)
+    end
+    return order[a] < order[b]
+  end)
+  return faults
+end
+
 function check.define(command)
   loading.define(command)
-  command:flag("--json", 'Print { "faults": [ … ] }.')
+  command:flag("--json", 'Print { "faults": [ … ], "warnings": [ … ] }.')
 end
 
 function check.run(options)
@@ -37,7 +54,7 @@ function check.run(options)
     routes = options.routes,
     workers = options.workers,
   })
-  local faults, warnings = result.faults or {}, result.warnings or {}
+  local faults, warnings = sorted(result.faults or {}), sorted(result.warnings or {})
   if options.json then
     io.stdout:write(json.encode({ faults = json.list(faults), warnings = json.list(warnings) }), "\n")
     return #faults == 0 and 0 or 1

@@ -14,6 +14,16 @@ end
 -- As the label's value says: "in" is from the client.
 local DIRECTIONS = { { "in", "bytes_in" }, { "out", "bytes_out" } }
 
+-- What the running instance says of its reloads; nothing without one.
+local function of_reload(field, scale)
+  return function(source, add)
+    local value = (source.status.reload or {})[field]
+    if value then
+      add(value * (scale or 1))
+    end
+  end
+end
+
 local function each_key(values, add, ...)
   local keys = {}
   for key in pairs(values or {}) do
@@ -134,6 +144,59 @@ return {
     collect = function(source, add)
       add(source.status.generation)
     end,
+  },
+  {
+    name = "moongate_route_file_ok",
+    type = "gauge",
+    help = "1: what stands in the route file is live. 0: it has a fault, and its last good version, if any, is live.",
+    labels = { "file" },
+    collect = function(source, add)
+      for _, file in ipairs(source.status.files or {}) do
+        add(file.ok and 1 or 0, file.file)
+      end
+    end,
+  },
+  {
+    name = "moongate_swaps_total",
+    type = "counter",
+    help = "Times that a new configuration has gone live since the start.",
+    labels = {},
+    collect = of_reload "swaps",
+  },
+  {
+    name = "moongate_swap_seconds_total",
+    type = "counter",
+    help = "Seconds that swaps have taken, each from the change being noticed to its being live on all workers.",
+    labels = {},
+    collect = of_reload("total_ms", 0.001),
+  },
+  {
+    name = "moongate_last_swap_seconds",
+    type = "gauge",
+    help = "Seconds that the last swap has taken; 0 before the first.",
+    labels = {},
+    collect = of_reload("last_ms", 0.001),
+  },
+  {
+    name = "moongate_route_file_faults",
+    type = "gauge",
+    help = "Faults in the route files as they stand now.",
+    labels = {},
+    collect = of_reload "faults",
+  },
+  {
+    name = "moongate_old_versions",
+    type = "gauge",
+    help = "Replaced versions of route files that still run something.",
+    labels = {},
+    collect = of_reload "old_versions",
+  },
+  {
+    name = "moongate_old_version_connections",
+    type = "gauge",
+    help = "Connections that went on by a route that had changed or gone, when the last swap was done.",
+    labels = {},
+    collect = of_reload "old_connections",
   },
   {
     name = "moongate_start_time_seconds",

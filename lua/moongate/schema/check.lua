@@ -4,24 +4,44 @@
 -- in one unit. It collects all faults instead of stopping at the first. What the types accept is in schema/types.lua
 -- and schema/targets.lua.
 
+local hints = require("moongate.schema.hints")
 local mark = require("moongate.schema.mark")
 local text = require("moongate.text")
 
 local MAX_FAULTS = 100
 
+---@class moongate.Fault
+---@field route string
+---@field field string
+---@field message string
+---@field path (string|number)[] from what the file returned; for its line
+
 ---@class moongate.Check
----@field faults table[] { route, field, message }
----@field warnings table[] likewise
+---@field faults moongate.Fault[]
+---@field warnings moongate.Fault[]
 ---@field functions table[] { route, field }: where functions stand; the index is the slot
 ---@field route string the route that is being checked; "" for the config
+---@field index integer? its place in the list that the file returned
 ---@field path (string|integer)[] where in it
 ---@field types table<string, function>
+---@field root table the schema's config or route
+---@field meant table<string, boolean> fields that stand elsewhere or under another name: told once, not missed again
 local Check = {}
 Check.__index = Check
 
 ---@param types table<string, function>
-function Check.new(types)
-  return setmetatable({ faults = {}, warnings = {}, functions = {}, route = "", path = {}, types = types }, Check)
+---@param root table
+function Check.new(types, root)
+  return setmetatable({
+    faults = {},
+    warnings = {},
+    functions = {},
+    route = "",
+    path = {},
+    types = types,
+    root = root,
+    meant = {},
+  }, Check)
 end
 
 ---@param path (string|integer)[]
@@ -31,18 +51,28 @@ local function field_name(path)
     if type(key) == "number" then
       parts[#parts + 1] = ("[%d]"):format(key)
     else
-      parts[#parts + 1] = (#parts > 0 and "." or "") .. key
+      parts[#parts + 1] = (#parts > 0 and "." or "") .. (#key > 60 and key:sub(1, 57) .. "..." or key)
     end
   end
   return table.concat(parts)
 end
 
+-- The present path from what the file returned on.
+local function whole_path(self)
+  local path = { self.index }
+  for _, key in ipairs(self.path) do
+    path[#path + 1] = key
+  end
+  return path
+end
+
 local function add(self, list, format, ...)
   if #list < MAX_FAULTS then
     local message = select("#", ...) > 0 and format:format(...) or format
-    list[#list + 1] = { route = self.route, field = field_name(self.path), message = message }
+    local field = field_name(self.path)
+    list[#list + 1] = { route = self.route, field = field, message = message, path = whole_path(self) }
   elseif #list == MAX_FAULTS then
-    list[#list + 1] = { route = "", field = "", message = "there is more that is wrong; mend this first" }
+    list[#list + 1] = { route = "", field = "", message = "there is more that is wrong; mend this first", path = {} }
   end
 end
 
@@ -113,7 +143,7 @@ function Check:value(descriptor, value)
   local check = self.types[descriptor.type]
   local default = descriptor.default
   if value == nil and descriptor.type ~= "table" then
-    if descriptor.required then
+    if descriptor.required and not self.meant[field_name(self.path)] then
       self:fault("is missing: %s", descriptor.required)
     end
     if default == nil then
@@ -132,40 +162,49 @@ function Check:value(descriptor, value)
   return normal
 end
 
-local function names_of(fields)
-  local names = {}
-  for name in pairs(fields) do
-    names[#names + 1] = name
-  end
-  table.sort(names)
-  return names
-end
+-- The names of a table's fields, sorted, by the table: they are asked for with every route.
+local names_of = setmetatable({}, {
+  __mode = "k",
+  __index = function(known, fields)
+    known[fields] = hints.names(fields)
+    return known[fields]
+  end,
+})
 
--- The place of a field of that very name elsewhere in the schema: "match.ports" for `ports`.
-local function find_elsewhere(name, fields, prefix)
-  for _, field in ipairs(names_of(fields)) do
-    local descriptor = fields[field]
-    if prefix ~= "" and field == name then
-      return prefix .. field
-    end
-    local found = descriptor.fields and find_elsewhere(name, descriptor.fields, prefix .. field .. ".")
-    if found then
-      return found
-    end
-  end
-end
-
-local function unknown(self, key, descriptor)
-  local fields = descriptor.fields
-  if type(key) ~= "string" then
-    self:fault("has the key %s, which is no field: expected %s", self.show(key), table.concat(names_of(fields), ", "))
+---Says of a key what it might have been. `fields`: those that are known in the present place.
+function Check:unknown(key, fields)
+  local known = table.concat(names_of[fields], ", ")
+  if type(key) == "number" then
+    self.path[#self.path + 1] = key
+    self:fault("is a value without a name: write name = value, with one of %s", known)
+  elseif type(key) ~= "string" then
+    self:fault("has the key %s, which is no field: expected %s", self.show(key), known)
     return
+  else
+    local message, meant = hints.unknown(key, fields, field_name(self.path), self.root)
+    if meant then
+      self.meant[meant] = true
+    end
+    self.path[#self.path + 1] = key
+    self:fault("%s", message)
   end
-  local near = text.nearest(key, names_of(fields)) or find_elsewhere(key, fields, "")
-  local hint = near and ('did you mean "%s"?'):format(near) or "known here: " .. table.concat(names_of(fields), ", ")
-  self.path[#self.path + 1] = #key > 60 and key:sub(1, 57) .. "..." or key
-  self:fault("unknown field (%s)", hint)
   self.path[#self.path] = nil
+end
+
+local function strange_keys(value, fields)
+  local strange = nil
+  for key in pairs(value) do
+    if fields[key] == nil then
+      strange = strange or {}
+      strange[#strange + 1] = key
+    end
+  end
+  if strange then
+    table.sort(strange, function(a, b)
+      return tostring(a) < tostring(b)
+    end)
+  end
+  return strange
 end
 
 ---A table with known fields; nil stands for an empty one.
@@ -174,23 +213,14 @@ function Check:table(value, descriptor)
     value = {}
   end
   if type(value) ~= "table" or mark.kind(value) then
-    self:expected("a table", value)
+    self:expected("a table", value, descriptor.example)
     return nil
   end
-  local strange = {}
-  for key in pairs(value) do
-    if descriptor.fields[key] == nil then
-      strange[#strange + 1] = key
-    end
-  end
-  table.sort(strange, function(a, b)
-    return tostring(a) < tostring(b)
-  end)
-  for _, key in ipairs(strange) do
-    unknown(self, key, descriptor)
+  for _, key in ipairs(strange_keys(value, descriptor.fields) or {}) do
+    self:unknown(key, descriptor.fields)
   end
   local normal = {}
-  for _, name in ipairs(names_of(descriptor.fields)) do
+  for _, name in ipairs(names_of[descriptor.fields]) do
     normal[name] = self:at(name, descriptor.fields[name], value[name])
   end
   return normal

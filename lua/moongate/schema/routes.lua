@@ -4,6 +4,9 @@
 -- Functions become slots: indices of the list of functions, each with its route, its field and the path to it.
 
 local Check = require("moongate.schema.check")
+local Place = require("moongate.schema.place")
+local between = require("moongate.schema.between")
+local defaults = require("moongate.schema.defaults")
 local mark = require("moongate.schema.mark")
 local schema = require("moongate.schema")
 local targets = require("moongate.schema.targets")
@@ -12,6 +15,7 @@ local types = require("moongate.schema.config").types
 local routes = {}
 
 local MAX_ROUTES = 65536
+local ALSO = "is also the name of a route in %s: rename one of them"
 
 local function is_plain_table(value)
   return type(value) == "table" and not mark.kind(value)
@@ -33,10 +37,11 @@ local function with_timeouts(timeouts)
     end
     fields[name] = copy
   end
-  return { type = "table", fields = fields }
+  return { type = "table", fields = fields, example = schema.route.fields.timeouts.example }
 end
 
-local function check_action(check, normal, raw)
+-- `own`: what the route itself says of its action, without the defaults.
+local function check_action(check, normal, raw, own)
   local action = normal.action
   local stands = {}
   for _, name in ipairs({ "handler", "target", "targets" }) do
@@ -46,12 +51,16 @@ local function check_action(check, normal, raw)
   end
   check.path[1] = "action"
   if #stands == 0 then
-    check:fault('says nothing to do: set `target` ("host:port"), `targets` or `handler`')
+    local meant = check.meant
+    if not (meant.action or meant["action.target"] or meant["action.targets"] or meant["action.handler"]) then
+      check:fault('says nothing to do: set `target` ("host:port"), `targets` or `handler`')
+    end
   elseif #stands > 1 then
-    check:fault("has %s: exactly one of them can stand", table.concat(stands, " and "))
+    check:fault("has %s, which can't work together: leave one of them", table.concat(stands, " and "))
   elseif action.port and (raw.handler ~= nil or (action.target and action.target.target_function)) then
+    check.path[2] = "port"
     check:fault(
-      "port can't stand beside a %s",
+      "can't work together with a %s",
       raw.handler ~= nil and "handler" or "target function, which returns host, port"
     )
   end
@@ -59,18 +68,16 @@ local function check_action(check, normal, raw)
   action.target_function = action.target and action.target.target_function
   action.targets = action.targets or (not action.target_function and action.target) or {}
   action.target = nil
-  targets.finish(check, action.targets, action.port)
+  targets.finish(check, action.targets, action.port, own.port ~= nil)
   check.path[2], check.path[1] = nil, nil
 end
 
-local function check_name(check, name, names, place)
-  local other = names[name]
+local function check_name(check, name, others, index)
+  local other = others[name] or between.find(index, name)
   if other then
     check.path[1] = "name"
-    check:fault("is also the name of %s: rename one of them", other)
+    check:fault(ALSO, between.name_place(other))
     check.path[1] = nil
-  else
-    names[name] = place
   end
 end
 
@@ -81,21 +88,48 @@ local function forget_functions(check, count)
   end
 end
 
-local function check_route(check, descriptor, raw, default_name, place, names)
-  local functions = #check.functions
-  check.route = type(raw.name) == "string" and raw.name ~= "" and raw.name or default_name
-  local action = is_plain_table(raw.action) and raw.action or {}
-  check.action_port = action.port ~= nil
-  local normal = check:value(descriptor, raw)
-  normal.name = normal.name or default_name
-  if raw.action == nil or is_plain_table(raw.action) then
-    check_action(check, normal, action)
+-- What the defaults gave is no fault of this file's alone.
+local function name_defaults(check, base, raw, first)
+  for i = first, base and #check.faults or 0 do
+    local fault = check.faults[i]
+    if defaults.gave(base, raw, fault.path, check.index and 2 or 1) then
+      fault.message = fault.message .. " (it stands in the `defaults` of the config)"
+    end
   end
-  if raw.enabled == false then
+end
+
+---@class moongate.schema.File a file that is being checked
+---@field check moongate.Check
+---@field descriptor table of a route
+---@field base table|nil the defaults
+---@field place moongate.Place
+---@field index moongate.schema.Index the routes of the files before
+---@field names table<string, moongate.schema.Known> of this file
+---@field list moongate.schema.Known[] likewise
+
+-- The normal form of a route; nil when it is not enabled, or for what it can't have.
+local function check_route(file, raw, default_name)
+  local check, functions, faults = file.check, #file.check.functions, #file.check.faults
+  local merged = defaults.merge(file.base, raw)
+  check.route = type(raw.name) == "string" and raw.name ~= "" and raw.name or default_name
+  check.meant = {}
+  local action = is_plain_table(merged.action) and merged.action or {}
+  check.action_port = action.port ~= nil
+  local normal = check:value(file.descriptor, merged)
+  normal.name = normal.name or default_name
+  if merged.action == nil or is_plain_table(merged.action) then
+    check_action(check, normal, action, is_plain_table(raw.action) and raw.action or {})
+  end
+  name_defaults(check, file.base, raw, faults + 1)
+  if merged.enabled == false then
     forget_functions(check, functions)
     return nil
   end
-  check_name(check, normal.name, names, place)
+  check_name(check, normal.name, file.names, file.index)
+  local known = #check.faults == faults and between.known(file.place, { check.index }, normal)
+    or { place = file.place, at = { check.index }, name = normal.name }
+  file.names[normal.name] = file.names[normal.name] or known
+  file.list[#file.list + 1] = known
   return normal
 end
 
@@ -103,6 +137,9 @@ end
 local function as_list(check, value)
   if not is_plain_table(value) then
     local hint = value == nil and "it ends with: return { … }" or nil
+    if mark.kind(value) == "function" then
+      hint = "call it: return f(), or return what it would make"
+    end
     check:expected("the file to return a route or a list of routes", value, hint)
     return nil
   end
@@ -123,36 +160,102 @@ local function as_list(check, value)
   return value, false
 end
 
+local function check_items(file, list, single, options, result)
+  local check = file.check
+  for i, raw in ipairs(list) do
+    local default_name = ("%s#%d"):format(options.file, i)
+    check.route, check.index = default_name, not single and i or nil
+    if not is_plain_table(raw) then
+      check:expected("a route (a table)", raw)
+    elseif is_plain_table(raw[1]) then
+      check:fault("is a list of routes within the list: take one pair of braces away")
+    else
+      result.routes[#result.routes + 1] = check_route(file, raw, default_name)
+    end
+  end
+  check.index = nil
+end
+
+-- What the loader refused to copy: "[1].match.ports" as a path, and the fault there.
+local function refuse(check, refused)
+  for name, index in refused.place:gmatch("([^.%[%]]*)%[?(%d*)%]?") do
+    if name ~= "" then
+      check.path[#check.path + 1] = name
+    end
+    if index ~= "" then
+      check.path[#check.path + 1] = tonumber(index)
+    end
+  end
+  check:fault("%s", refused.message)
+end
+
 ---@class moongate.schema.FileOptions
 ---@field file string base name
 ---@field path string for messages
+---@field source string|nil the text of the file, for the lines of faults
 ---@field timeouts table the config's, normal
----@field names table<string, string> which are taken by the files before, and where; added to
+---@field defaults string|nil the config's, normal
+---@field names moongate.schema.Index the routes of the files before; those of this file are added, if it has no fault
+---@field refused table|nil { place =, message = }: why there is no value
 
 ---@param value any what the file returned
 ---@param options moongate.schema.FileOptions
----@return table normal { routes = those that are enabled, functions =, faults =, warnings = }
+---@return table normal { routes = those that are enabled, functions =, faults =, warnings =, known = for `admit` }
 function routes.check(value, options)
-  local check = Check.new(types)
-  local result = { routes = {}, functions = check.functions, faults = check.faults, warnings = check.warnings }
-  local list, single = as_list(check, value)
   local fields = {}
   for name, descriptor in pairs(schema.route.fields) do
     fields[name] = descriptor
   end
   fields.timeouts = with_timeouts(options.timeouts)
-  local descriptor = { type = "table", fields = fields }
-  for i, raw in ipairs(list or {}) do
-    local default_name = ("%s#%d"):format(options.file, i)
-    check.route = default_name
-    if is_plain_table(raw) then
-      local place = single and "the route in " .. options.path or ("route %d in %s"):format(i, options.path)
-      result.routes[#result.routes + 1] = check_route(check, descriptor, raw, default_name, place, options.names)
-    else
-      check:expected("a route (a table)", raw)
+  local descriptor = { type = "table", kind = "route", fields = fields }
+  local check = Check.new(types, descriptor)
+  local file = {
+    check = check,
+    descriptor = descriptor,
+    base = defaults.read(options.defaults),
+    place = Place.new(options.path, options.source),
+    index = options.names,
+    names = {},
+    list = {},
+  }
+  local result = { routes = {}, functions = check.functions, faults = check.faults, warnings = check.warnings }
+  if options.refused then
+    refuse(check, options.refused)
+  else
+    local list, single = as_list(check, value)
+    check_items(file, list or {}, single, options, result)
+  end
+  if #check.faults == 0 then
+    result.known = file.list
+    for _, warning in ipairs(between.add(options.names, file.list)) do
+      check.warnings[#check.warnings + 1] = warning
     end
   end
+  file.place:add_lines(check.faults)
+  file.place:add_lines(check.warnings)
   return result
+end
+
+---For a file that was checked before and has not changed: enters its routes among those of the files before it.
+---@param known moongate.schema.Known[] of its result
+---@param names moongate.schema.Index
+---@return table result { faults =, warnings = }: names that stand twice, and routes that are in the way
+function routes.admit(known, names)
+  local faults, warnings = {}, {}
+  for _, route in ipairs(known) do
+    local other = between.find(names, route.name)
+    if other then
+      local message = ALSO:format(between.name_place(other))
+      faults[#faults + 1] = { route = route.name, field = "name", message = message, line = between.name_line(route) }
+    end
+  end
+  if #faults == 0 then
+    warnings = between.add(names, known)
+    if known[1] then
+      known[1].place:add_lines(warnings)
+    end
+  end
+  return { faults = faults, warnings = warnings }
 end
 
 return routes

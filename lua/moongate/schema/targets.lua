@@ -96,20 +96,21 @@ local function from_string(check, value)
   return host and { host = host }
 end
 
-local FIELDS = { host = true, port = true, weight = true }
+local FIELDS = { host = {}, port = {} }
+local WEIGHTED_FIELDS = { host = {}, port = {}, weight = {} }
 
 local function check_fields(check, value, weighted)
+  local fields, before = weighted and WEIGHTED_FIELDS or FIELDS, #check.faults
   for key in pairs(value) do
-    if not FIELDS[key] or (key == "weight" and not weighted) then
-      check:fault(
-        "%s: a target has %s",
-        key == "weight" and "weight belongs into `targets`" or ("unknown field %s"):format(check.show(key)),
-        weighted and "host, port and weight" or "host and port"
-      )
-      return false
+    if key == "weight" and not weighted then
+      check.path[#check.path + 1] = key
+      check:fault("belongs to one of several: targets = { { host = …, port = …, weight = 2 }, … }")
+      check.path[#check.path] = nil
+    elseif not fields[key] then
+      check:unknown(key, fields)
     end
   end
-  return true
+  return #check.faults == before
 end
 
 -- The hosts of a { host = … }: appends a target for each to `list`.
@@ -196,7 +197,7 @@ function targets.types.targets(check, value)
     check.path[#check.path] = nil
   end
   if #value == 0 then
-    check:fault("names no target")
+    check:fault('names no target: list one at least, such as targets = { "10.0.0.1:80" }')
   elseif #list > MAX_TARGETS then
     check:fault("has %d targets: at most %d", #list, MAX_TARGETS)
   end
@@ -204,8 +205,8 @@ function targets.types.targets(check, value)
 end
 
 ---Gives the targets without a port the action's, and fills in what is left. `port`: of the action, normal, or nil;
----the place is that of action.port.
-function targets.finish(check, list, port)
+---the place is that of action.port. `own`: it is the route's own, which has to have an effect.
+function targets.finish(check, list, port, own)
   local used = false
   for _, target in ipairs(list) do
     local has_port = target.port or target.preserve or target.port_function
@@ -215,7 +216,7 @@ function targets.finish(check, list, port)
     end
     target.port, target.preserve, target.weight = target.port or 0, target.preserve or false, target.weight or 1
   end
-  if port and not used and #list > 0 then
+  if port and own and not used and #list > 0 then
     check:fault("each target has a port of its own already: leave one of them out")
   end
 end

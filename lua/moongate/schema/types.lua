@@ -87,9 +87,10 @@ end
 
 local function in_range(check, value, descriptor, show)
   if descriptor.min and value < descriptor.min and not (descriptor.off and value == 0) then
-    check:fault("is too small: at least %s%s", show(descriptor.min), descriptor.off and ", or 0 for none" or "")
+    local none = descriptor.off and ", or 0 for none" or ""
+    check:fault("%s is too small: at least %s%s", show(value), show(descriptor.min), none)
   elseif descriptor.max and value > descriptor.max then
-    check:fault("is too large: at most %s", show(descriptor.max))
+    check:fault("%s is too large: at most %s", show(value), show(descriptor.max))
   else
     return value
   end
@@ -110,6 +111,19 @@ function types.integer(check, value, descriptor)
   return in_range(check, value, descriptor, text.show)
 end
 
+local UNITS = { milliseconds = "ms", msec = "ms", seconds = "s", secs = "s", minutes = "m", mins = "m" }
+UNITS.hours, UNITS.hrs, UNITS.days = "h", "h", "d"
+
+-- "5m" for "5 minutes"; nil for what is not like that.
+local function unit_written_out(value)
+  local number, word = nil, nil
+  if type(value) == "string" then
+    number, word = value:match("^%s*(%d+%.?%d*)%s*(%a+)%s*$")
+  end
+  local unit = word and (UNITS[word:lower()] or UNITS[word:lower() .. "s"])
+  return unit and number .. unit
+end
+
 -- Milliseconds. Descriptors: min, max in milliseconds; false means 0.
 function types.duration(check, value, descriptor)
   if value == false and (descriptor.min or 0) == 0 then
@@ -117,7 +131,12 @@ function types.duration(check, value, descriptor)
   end
   local ms = text.duration(value)
   if not ms then
-    check:expected('a duration (a number of seconds, or "500ms", "90s", "5m", "4h", "30d")', value)
+    local meant = unit_written_out(value)
+    check:expected(
+      'a duration (a number of seconds, or "500ms", "90s", "5m", "4h", "30d")',
+      value,
+      meant and ('did you mean "%s"?'):format(meant)
+    )
     return nil
   end
   return in_range(check, ms, {
@@ -204,27 +223,30 @@ function types.list(check, value, descriptor)
   return normal
 end
 
-types["function"] = function(check, value)
+types["function"] = function(check, value, descriptor)
   if mark.kind(value) ~= "function" then
-    check:expected("a function", value)
+    check:expected("a function", value, descriptor.hint)
     return nil
   end
   return check:slot()
 end
 
+local READY = { "block", "echo", "http", "http_block", "http_redirect", "http_response", "line", "proxy" }
+
+-- A function, as moongate.handlers makes them.
+function types.handler(check, value)
+  local hint = "write handler = function(socket, context) … end"
+  local ready = type(value) == "string" and text.nearest(value, READY)
+  if ready then
+    hint = ready == "echo" and "write handler = moongate.handlers.echo()"
+      or ("write handler = moongate.handlers.%s(…)"):format(ready)
+  end
+  return types["function"](check, value, { hint = hint })
+end
+
 -- A part of the schema that a later version brings.
 function types.unsupported(check, _, descriptor)
   check:fault("not supported in this version%s", descriptor.instead and ": " .. descriptor.instead or " (remove it)")
-end
-
--- Of the config, where only nothing is accepted yet.
-function types.nothing(check, value)
-  if type(value) ~= "table" or mark.kind(value) then
-    check:expected("a table", value)
-  elseif next(value) ~= nil then
-    check:fault("not supported in this version: set the fields in the routes")
-  end
-  return {}
 end
 
 local function port_number(value)

@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Last good versions over a restart: what is kept under `state`, when it is served, and what is damaged or not ours. */
+#include "load_fixture.h"
+
+static void a_broken_file_starts_as_it_was_and_its_fault_is_told(void **state) {
+  struct fixture *fixture = *state;
+  write_file(fixture, "routes/a.lua", "return { " HANDLER("a", "1", "return 1") "," PLAIN("p", "2") "}");
+  write_file(fixture, "routes/b.lua", "return " PLAIN("b", "3"));
+  assert_int_equal(load_and_commit(fixture), 0);
+  store(fixture);
+  assert_true(exists(fixture, "state/last-good/a.lua"));
+  write_file(fixture, "routes/a.lua", "return {");
+  restart(fixture);
+  assert_int_equal(load_and_commit(fixture), -EINVAL);
+  const struct loaded_file *file = file_of(fixture, "a.lua");
+  assert_false(file->ok);
+  assert_false(file->same);
+  assert_int_equal(file->stands_in, FILE_LAST_GOOD);
+  assert_contains(only_fault(&fixture->loaded.faults)->file, "routes/a.lua");
+  assert_int_equal(call(route_of(fixture, "a.lua", "a")), 1);
+  assert_non_null(route_of(fixture, "a.lua", "p"));
+  struct script_version *version = file->version;
+  /* It is what is live now, also when the file says it again. */
+  assert_int_equal(load_and_commit(fixture), -EINVAL);
+  assert_int_equal(file_of(fixture, "a.lua")->stands_in, FILE_LIVE);
+  write_file(fixture, "routes/a.lua", "return { " HANDLER("a", "1", "return 1") "," PLAIN("p", "2") "}");
+  assert_int_equal(load_and_commit(fixture), 0);
+  assert_ptr_equal(file_of(fixture, "a.lua")->version, version);
+}
+
+static void a_copy_has_the_modules_that_were_required(void **state) {
+  struct fixture *fixture = *state;
+  write_file(fixture, "helper.lua", "return 5");
+  write_file(fixture, "routes/a.lua", "local n = require('helper') return " HANDLER("a", "1", "return n"));
+  assert_int_equal(load_and_commit(fixture), 0);
+  store(fixture);
+  write_file(fixture, "helper.lua", "error('broken')");
+  restart(fixture);
+  assert_int_equal(load_and_commit(fixture), -EINVAL);
+  assert_int_equal(file_of(fixture, "a.lua")->stands_in, FILE_LAST_GOOD);
+  assert_int_equal(call(route_of(fixture, "a.lua", "a")), 5);
+  delete_file(fixture, "helper.lua");
+  restart(fixture);
+  assert_int_equal(load_and_commit(fixture), -EINVAL);
+  assert_int_equal(call(route_of(fixture, "a.lua", "a")), 5);
+}
+
+static void a_copy_that_fails_as_well_is_told_with_it(void **state) {
+  struct fixture *fixture = *state;
+  char text[512];
+  snprintf(text, sizeof text, "assert(io.open('%s/needed')):close() return " PLAIN("a", "1"), fixture->directory);
+  write_file(fixture, "routes/a.lua", text);
+  write_file(fixture, "needed", "");
+  assert_int_equal(load_and_commit(fixture), 0);
+  store(fixture);
+  delete_file(fixture, "needed");
+  write_file(fixture, "routes/a.lua", "return {");
+  restart(fixture);
+  assert_int_equal(load_and_commit(fixture), -EINVAL);
+  assert_int_equal(file_of(fixture, "a.lua")->stands_in, FILE_NOTHING);
+  assert_int_equal(file_of(fixture, "a.lua")->route_count, 0);
+  assert_int_equal(fixture->loaded.faults.count, 2);
+  assert_contains(fixture->loaded.faults.faults[1].message, "state/last-good/a.lua");
+  assert_contains(fixture->loaded.faults.faults[1].message, "can't be served either");
+  assert_contains(fixture->loaded.faults.faults[1].message, "needed");
+  /* A copy is kept as long as its file is there. */
+  store(fixture);
+  assert_true(exists(fixture, "state/last-good/a.lua"));
+}
+
+static void a_damaged_copy_is_said_to_be(void **state) {
+  struct fixture *fixture = *state;
+  write_file(fixture, "routes/a.lua", "return " PLAIN("a", "1"));
+  assert_int_equal(load_and_commit(fixture), 0);
+  store(fixture);
+  write_file(fixture, "routes/a.lua", "return {");
+  struct stat found;
+  assert_int_equal(stat(in(fixture, "state/last-good/a.lua"), &found), 0);
+  for (off_t size = 0; size < found.st_size; size += 7) {
+    assert_int_equal(truncate(in(fixture, "state/last-good/a.lua"), found.st_size - size - 1), 0);
+    restart(fixture);
+    assert_int_equal(load(fixture), -EINVAL);
+    assert_int_equal(file_of(fixture, "a.lua")->stands_in, FILE_NOTHING);
+    assert_contains(fixture->loaded.faults.faults[1].message, "damaged");
+  }
+}
+
+static void a_copy_of_another_directory_is_not_ours(void **state) {
+  struct fixture *fixture = *state;
+  write_file(fixture, "routes/a.lua", "return " PLAIN("a", "1"));
+  write_file(fixture, "routes/b.lua", "return " PLAIN("b", "2"));
+  assert_int_equal(load_and_commit(fixture), 0);
+  store(fixture);
+  restart(fixture);
+  assert_int_equal(mkdir(in(fixture, "others"), 0700), 0);
+  write_file(fixture, "others/a.lua", "return {");
+  read_config(fixture, "routes = 'others'");
+  assert_int_equal(load_and_commit(fixture), -EINVAL);
+  assert_int_equal(fixture->loaded.faults.count, 1);
+  assert_int_equal(file_of(fixture, "a.lua")->stands_in, FILE_NOTHING);
+  store(fixture);
+  assert_true(exists(fixture, "state/last-good/b.lua"));
+}
+
+static void copies_are_written_when_something_changed_and_removed_with_their_file(void **state) {
+  struct fixture *fixture = *state;
+  struct stat before, after;
+  write_file(fixture, "routes/a.lua", "return " PLAIN("a", "1"));
+  write_file(fixture, "routes/b.lua", "return " PLAIN("b", "2"));
+  assert_int_equal(load_and_commit(fixture), 0);
+  store(fixture);
+  assert_int_equal(stat(in(fixture, "state/last-good/a.lua"), &before), 0);
+  restart(fixture);
+  write_file(fixture, "state/last-good/.b.lua.tmp", "half");
+  assert_int_equal(load_and_commit(fixture), 0);
+  store(fixture);
+  assert_int_equal(stat(in(fixture, "state/last-good/a.lua"), &after), 0);
+  assert_int_equal(after.st_ino, before.st_ino);
+  assert_false(exists(fixture, "state/last-good/.b.lua.tmp"));
+  write_file(fixture, "routes/a.lua", "return " PLAIN("a", "11"));
+  delete_file(fixture, "routes/b.lua");
+  assert_int_equal(load_and_commit(fixture), 0);
+  store(fixture);
+  assert_int_equal(stat(in(fixture, "state/last-good/a.lua"), &after), 0);
+  assert_int_not_equal(after.st_ino, before.st_ino);
+  assert_false(exists(fixture, "state/last-good/b.lua"));
+}
+
+static void a_broken_file_never_replaces_its_copy(void **state) {
+  struct fixture *fixture = *state;
+  write_file(fixture, "routes/a.lua", "return " PLAIN("good", "1"));
+  assert_int_equal(load_and_commit(fixture), 0);
+  store(fixture);
+  for (int i = 0; i < 3; i++) {
+    write_file(fixture, "routes/a.lua", "return {");
+    restart(fixture);
+    assert_int_equal(load_and_commit(fixture), -EINVAL);
+    store(fixture);
+    assert_non_null(route_of(fixture, "a.lua", "good"));
+  }
+}
+
+static void a_file_that_is_excluded_at_start_does_not_stand_in_for_itself(void **state) {
+  struct fixture *fixture = *state;
+  write_file(fixture, "routes/a.lua", "return " PLAIN("a", "80"));
+  assert_int_equal(load_and_commit(fixture), 0);
+  store(fixture);
+  restart(fixture);
+  assert_int_equal(load(fixture), 0);
+  assert_int_equal(loader_exclude_file(fixture->loader, "a.lua", "a", "match.ports", "port 80 is taken"), 0);
+  assert_int_equal(load(fixture), -EINVAL);
+  assert_int_equal(file_of(fixture, "a.lua")->stands_in, FILE_NOTHING);
+}
+
+static void copies_that_share_a_name_give_way_to_each_other(void **state) {
+  struct fixture *fixture = *state;
+  write_file(fixture, "routes/b.lua", "return " PLAIN("x", "1"));
+  assert_int_equal(load_and_commit(fixture), 0);
+  store(fixture);
+  write_file(fixture, "routes/b.lua", "return {");
+  write_file(fixture, "routes/a.lua", "return " PLAIN("x", "2"));
+  restart(fixture);
+  assert_int_equal(load_and_commit(fixture), -EINVAL);
+  /* The copy was live when the other one came: it goes first. */
+  assert_int_equal(file_of(fixture, "b.lua")->stands_in, FILE_LAST_GOOD);
+  assert_int_equal(file_of(fixture, "a.lua")->stands_in, FILE_NOTHING);
+}
+
+static void a_state_directory_that_cant_be_written_is_an_error(void **state) {
+  struct fixture *fixture = *state;
+  struct error error;
+  write_file(fixture, "routes/a.lua", "return " PLAIN("a", "1"));
+  assert_int_equal(load_and_commit(fixture), 0);
+  write_file(fixture, "state", "");
+  assert_int_equal(loader_store_last_good(fixture->loader, fixture->config.state, &error), -ENOTDIR);
+  assert_contains(error.message, "can't be kept");
+  delete_file(fixture, "state");
+  store(fixture);
+  assert_true(exists(fixture, "state/last-good/a.lua"));
+}
+
+static void checking_takes_no_notice_of_copies(void **state) {
+  struct fixture *fixture = *state;
+  write_file(fixture, "routes/a.lua", "return " PLAIN("a", "1"));
+  assert_int_equal(load_and_commit(fixture), 0);
+  store(fixture);
+  write_file(fixture, "routes/a.lua", "return {");
+  restart(fixture);
+  assert_int_equal(loader_load_routes(fixture->loader, &fixture->config, 0, NULL, NULL, &fixture->loaded), -EINVAL);
+  assert_int_equal(file_of(fixture, "a.lua")->stands_in, FILE_NOTHING);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      TEST(a_broken_file_starts_as_it_was_and_its_fault_is_told),
+      TEST(a_copy_has_the_modules_that_were_required),
+      TEST(a_copy_that_fails_as_well_is_told_with_it),
+      TEST(a_damaged_copy_is_said_to_be),
+      TEST(a_copy_of_another_directory_is_not_ours),
+      TEST(copies_are_written_when_something_changed_and_removed_with_their_file),
+      TEST(a_broken_file_never_replaces_its_copy),
+      TEST(a_file_that_is_excluded_at_start_does_not_stand_in_for_itself),
+      TEST(copies_that_share_a_name_give_way_to_each_other),
+      TEST(a_state_directory_that_cant_be_written_is_an_error),
+      TEST(checking_takes_no_notice_of_copies),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,85 @@
+-- SPDX-License-Identifier: MIT
+--
+-- `moongate reload`: has the running moongate take up what has changed, waits until it is live, and says what is wrong.
+
+local check = require("moongate.cli.check")
+local control = require("moongate.control")
+local text = require("moongate.text")
+
+local reload = { summary = "Take up changed files, and wait until they are live." }
+
+local PATH, PATIENCE, NAMED = "/api/v1/reload", 300, 10
+
+function reload.define(command)
+  command:flag("--json", "Print the answer of POST " .. PATH .. ".")
+end
+
+-- "2 files changed (a.lua, b.lua)"
+local function named(names, verb)
+  local shown = { unpack(names, 1, math.min(#names, NAMED)) }
+  if #names > NAMED then
+    shown[#shown + 1] = "…"
+  end
+  return ("%s %s (%s)"):format(text.plural(#names, "file"), verb, table.concat(shown, ", "))
+end
+
+---"live: generation 12, 2 files changed (a.lua, b.lua), 34 ms"
+---@param body table of the API's answer
+---@return string
+function reload.format(body)
+  local parts = { ("generation %d"):format(body.generation or 0) }
+  local changed, removed = body.changed or {}, body.removed or {}
+  if #changed > 0 then
+    parts[#parts + 1] = named(changed, "changed")
+  end
+  if #removed > 0 then
+    parts[#parts + 1] = named(removed, "removed")
+  end
+  if #parts == 1 then
+    parts[2] = "nothing changed"
+  end
+  if body.ms then
+    parts[#parts + 1] = ("%.0f ms"):format(body.ms)
+  end
+  return "live: " .. table.concat(parts, ", ")
+end
+
+local function say_more(body)
+  for _, warning in ipairs(body.warnings or {}) do
+    io.stderr:write("warning: ", check.format(warning), "\n")
+  end
+  for _, note in ipairs(body.notes or {}) do
+    io.stderr:write("note: ", note, "\n")
+  end
+  for _, fault in ipairs(body.faults or {}) do
+    io.stderr:write(check.format(fault), "\n")
+  end
+end
+
+function reload.run(options)
+  local code, body, raw = control.request(options.control, "POST", PATH, nil, PATIENCE)
+  if not code then
+    io.stderr:write("moongate: ", body, "\n")
+    return 1
+  elseif type(body) ~= "table" or (code ~= 200 and not body.faults) then
+    local why = type(body) == "table" and type(body.error) == "table" and body.error.message
+    io.stderr:write("moongate: ", why or ("%s answered with status %d"):format(PATH, code), "\n")
+    return 1
+  end
+  local fine = code == 200 and #(body.faults or {}) == 0
+  if options.json then
+    io.stdout:write((raw:gsub("\n*$", "\n", 1)))
+    return fine and 0 or 1
+  end
+  if fine or #(body.changed or {}) + #(body.removed or {}) > 0 then
+    io.stdout:write(reload.format(body), "\n")
+  end
+  say_more(body)
+  if not fine then
+    local count = text.plural(#(body.faults or {}), "fault")
+    io.stderr:write("moongate: ", count, "; a file at fault keeps its last good version\n")
+  end
+  return fine and 0 or 1
+end
+
+return reload

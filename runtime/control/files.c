@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Putting a file: checked on the loader thread, then written and reloaded. One request at a time has the loader's
+ * answer; the loader itself does them in order. */
+#include "control/files.h"
+
+#include "control/instance_private.h"
+#include "control/operations.h"
+#include "control/runtime.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { NAME_LONGEST = 128, PATH_SIZE = 4096, FILE_MODE = 0644 };
+
+/* A file that is being put. */
+struct file_put {
+  struct loading_job job;
+  struct list_node node; /* in instance->puts */
+  struct instance *instance;
+  struct native_call *call;
+  char *text;
+  size_t size;
+  struct fault_list faults;
+  int status;
+  char name[NAME_LONGEST + 1];
+};
+
+static bool is_file_name(const char *name) {
+  size_t length = strlen(name);
+  if (length < 5 || length > NAME_LONGEST || name[0] == '.' || strcmp(name + length - 4, ".lua") != 0)
+    return false;
+  for (const char *at = name; *at; at++)
+    if (!isalnum((unsigned char)*at) && !strchr("-_.", *at))
+      return false;
+  return true;
+}
+
+static struct value *answer(int status, const struct instance *instance, const char *message) {
+  struct value *root = value_table();
+  value_set_number(root, "status", status);
+  value_set_number(root, "generation", instance->table ? (double)instance->table->generation : 0);
+  value_set_table(root, "faults");
+  if (message)
+    value_set_string(root, "message", message);
+  return root;
+}
+
+static int write_all(int fd, const char *text, size_t size) {
+  while (size > 0) {
+    ssize_t put = write(fd, text, size);
+    if (put < 0 && errno == EINTR)
+      continue;
+    if (put < 0)
+      return -errno;
+    text += put;
+    size -= (size_t)put;
+  }
+  return fsync(fd) < 0 ? -errno : 0;
+}
+
+static int flush_directory(const char *directory) {
+  int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0)
+    return -errno;
+  int status = fsync(fd) < 0 ? -errno : 0;
+  close(fd);
+  return status;
+}
+
+/* Aside, flushed, renamed: a crash leaves the old file or the new one. */
+static int write_file(const char *directory, const char *name, const char *text, size_t size) {
+  char path[PATH_SIZE], aside[PATH_SIZE];
+  if (snprintf(path, sizeof path, "%s/%s", directory, name) >= (int)sizeof path ||
+      snprintf(aside, sizeof aside, "%s/.%s.XXXXXX", directory, name) >= (int)sizeof aside)
+    return -ENAMETOOLONG;
+  int fd = mkostemp(aside, O_CLOEXEC);
+  if (fd < 0)
+    return -errno;
+  int status = fchmod(fd, FILE_MODE) < 0 ? -errno : write_all(fd, text, size);
+  if (close(fd) < 0 && status == 0)
+    status = -errno;
+  if (status == 0 && rename(aside, path) < 0)
+    status = -errno;
+  if (status != 0) {
+    unlink(aside);
+    return status;
+  }
+  return flush_directory(directory);
+}
+
+static bool exists(const struct instance *instance, const char *name) {
+  char path[PATH_SIZE];
+  return snprintf(path, sizeof path, "%s/%s", instance->config.routes, name) < (int)sizeof path &&
+         access(path, F_OK) == 0;
+}
+
+static void put_free(struct file_put *put) {
+  list_remove(&put->node);
+  fault_list_clear(&put->faults);
+  free(put->text);
+  free(put);
+}
+
+static void check(struct loading_job *job) {
+  struct file_put *put = (struct file_put *)(void *)((char *)job - offsetof(struct file_put, job));
+  put->status = loader_check_candidate(put->instance->loader, &put->instance->config, put->name, put->text, put->size,
+                                       &put->faults);
+}
+
+static void on_checked(struct loading_job *job) {
+  struct file_put *put = (struct file_put *)(void *)((char *)job - offsetof(struct file_put, job));
+  struct instance *instance = put->instance;
+  struct native_call *call = put->call;
+  struct value *refusal = NULL;
+  bool is_new = !exists(instance, put->name);
+  char name[NAME_LONGEST + 1];
+  memcpy(name, put->name, sizeof name);
+  if (put->status == 0) {
+    int status = write_file(instance->config.routes, put->name, put->text, put->size);
+    if (status != 0) {
+      char message[PATH_SIZE + 256];
+      snprintf(message, sizeof message, "%s/%s can't be written: %s", instance->config.routes, put->name,
+               strerror(-status));
+      refusal = answer(500, instance, message);
+    }
+  } else {
+    refusal = value_table();
+    value_set_number(refusal, "status", put->faults.count > 0 ? 422 : 500);
+    value_set_number(refusal, "generation", (double)instance->table->generation);
+    report_faults(value_set_table(refusal, "faults"), &put->faults, NULL);
+    value_set_string(refusal, "message",
+                     put->faults.count > 0 ? "it would not load; nothing has changed"
+                                           : "it could not be checked: no memory");
+  }
+  put_free(put);
+  if (refusal)
+    native_call_answer(call, refusal);
+  else
+    instance_reload_file(instance, name, is_new ? 201 : 200, call);
+}
+
+void instance_put_file(struct instance *instance, const char *name, const char *text, size_t size,
+                       struct native_call *call) {
+  if (!is_file_name(name)) {
+    native_call_answer(
+        call, answer(400, instance, "a file's name has letters, digits, \"-\", \"_\" and \".\", and ends in .lua"));
+    return;
+  }
+  if (instance->phase != INSTANCE_READY) {
+    native_call_answer(call, answer(409, instance, "moongate is starting or stopping"));
+    return;
+  }
+  struct file_put *put = calloc(1, sizeof *put);
+  if (!put || !(put->text = malloc(size + 1))) {
+    free(put);
+    native_call_answer(call, answer(500, instance, "no memory"));
+    return;
+  }
+  memcpy(put->text, text, size);
+  put->size = size;
+  put->instance = instance;
+  put->call = call;
+  snprintf(put->name, sizeof put->name, "%s", name);
+  list_add_tail(&instance->puts, &put->node);
+  put->job.run = check;
+  put->job.on_done = on_checked;
+  loading_post(&instance->reload.loading, &put->job);
+}
+
+void instance_delete_file(struct instance *instance, const char *name, struct native_call *call) {
+  char path[PATH_SIZE];
+  if (!is_file_name(name)) {
+    native_call_answer(
+        call, answer(400, instance, "a file's name has letters, digits, \"-\", \"_\" and \".\", and ends in .lua"));
+    return;
+  }
+  snprintf(path, sizeof path, "%s/%s", instance->config.routes, name);
+  if (unlink(path) < 0) {
+    char message[PATH_SIZE + 64];
+    int status = errno == ENOENT ? 404 : 500;
+    snprintf(message, sizeof message, "%.3900s: %s", path, strerror(errno));
+    native_call_answer(call, answer(status, instance, message));
+    return;
+  }
+  flush_directory(instance->config.routes);
+  instance_reload_file(instance, name, 200, call);
+}
+
+void files_stop(struct instance *instance) {
+  LIST_FOREACH(node, &instance->puts) {
+    struct file_put *put = LIST_OWNER(node, struct file_put, node);
+    struct native_call *call = put->call;
+    put_free(put);
+    native_call_answer(call, answer(409, instance, "moongate is stopping"));
+  }
+}
+
+static const char *state_of(const struct loaded_file *file) {
+  if (file->ok || file->stands_in == FILE_LIVE)
+    return "live";
+  return file->stands_in == FILE_LAST_GOOD ? "last_good" : "absent";
+}
+
+void instance_list_files(const struct instance *instance, struct value *list) {
+  const struct loaded_routes *loaded = &instance->loaded;
+  for (size_t i = 0; i < loaded->file_count; i++) {
+    const struct loaded_file *file = &loaded->files[i];
+    struct value *entry = value_set_table(list, NULL);
+    char hash[24];
+    snprintf(hash, sizeof hash, "%016llx", (unsigned long long)file->hash);
+    value_set_string(entry, "file", file->file);
+    value_set_string(entry, "path", file->path);
+    value_set_boolean(entry, "ok", file->ok);
+    value_set_string(entry, "state", state_of(file));
+    value_set_number(entry, "routes", (double)file->route_count);
+    value_set_number(entry, "functions", (double)file->function_count);
+    value_set_number(entry, "version", file->version_number);
+    value_set_string(entry, "hash", hash);
+    value_set_number(entry, "size", (double)file->size);
+    value_set_number(entry, "loaded_at", file->loaded_at);
+    report_faults(value_set_table(entry, "faults"), &loaded->faults, file->path);
+    report_faults(value_set_table(entry, "warnings"), &loaded->warnings, file->path);
+  }
+}

@@ -1,0 +1,369 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The rounds of reloading, one after the other: load, swap, store. What they say to people is in reload_report.c. */
+#include "control/reload.h"
+
+#include "control/files.h"
+#include "control/instance_private.h"
+#include "control/reload_private.h"
+#include "control/runtime.h"
+#include "script/version.h"
+#include "script/worker_script.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void begin_round(struct reload *reload);
+
+static void number_of(void *context, const char *name, unsigned *number, atomic_uint **cursor) {
+  *number = names_number(context, name, cursor);
+}
+
+static void clear_round(struct reload *reload) {
+  loaded_routes_clear(&reload->loaded);
+  route_table_unref(reload->table);
+  reload->table = NULL;
+  free(reload->resolved);
+  reload->resolved = NULL;
+  fault_list_clear(&reload->config_faults);
+  value_free(reload->notes);
+  reload->notes = NULL;
+  if (reload->has_config)
+    config_clear(&reload->config);
+  reload->has_config = false;
+}
+
+/* Answering runs Lua, which may ask for the next round at once. */
+static void end_round(struct reload *reload) {
+  struct native_call *calls[RELOAD_WAITING_MAX];
+  struct value *answers[RELOAD_WAITING_MAX];
+  size_t count = reload->now_count;
+  for (size_t i = 0; i < count; i++) {
+    calls[i] = reload->now[i].call;
+    answers[i] = reload_answer(reload, &reload->now[i]);
+  }
+  reload->now_count = 0;
+  reload->phase = RELOAD_IDLE;
+  clear_round(reload);
+  if (reload->again)
+    begin_round(reload);
+  for (size_t i = 0; i < count; i++)
+    native_call_answer(calls[i], answers[i]);
+}
+
+/* On the loader thread. */
+static void store(struct loading_job *job) {
+  struct reload *reload = RELOAD_OF_JOB(job);
+  struct error error;
+  if (loader_store_last_good(reload->instance->loader, reload->instance->config.state, &error) != 0)
+    LOG(&reload->instance->runtime->log, LOG_ERROR, "the last good versions can't be stored",
+        LOG_STRING("at", error.place), LOG_STRING("error", error.message));
+}
+
+static void on_stored(struct loading_job *job) { end_round(RELOAD_OF_JOB(job)); }
+
+/* What was loaded is what is live: the next round is compared with it, and copies of the good files are written. */
+static void commit(struct reload *reload, const struct loaded_routes *loaded) {
+  const struct instance *instance = reload->instance;
+  if (loader_commit(instance->loader, loaded) != 0)
+    LOG(&instance->runtime->log, LOG_WARN, "no memory to remember what is live: the next reload loads all files");
+  if (reload->watcher)
+    watcher_set_others(reload->watcher, (const char *const *)loaded->module_directories,
+                       loaded->module_directory_count);
+  reload->phase = RELOAD_STORING;
+  reload->job.run = store;
+  reload->job.on_done = on_stored;
+}
+
+/* The old state of files goes. */
+static void take_loaded(struct reload *reload) {
+  struct instance *instance = reload->instance;
+  commit(reload, &reload->loaded);
+  if (reload->has_config)
+    reconfigure(instance, &reload->config);
+  struct loaded_routes before = instance->loaded;
+  instance->loaded = reload->loaded;
+  reload->loaded = before;
+  loading_post(&reload->loading, &reload->job);
+}
+
+static bool has_script(const struct route_table *table, const struct script_version *version) {
+  for (size_t i = 0; i < table->script_count; i++)
+    if (table->scripts[i] == version)
+      return true;
+  return false;
+}
+
+/* The oldest goes when there are too many: its connections are closed. */
+static void supersede(struct reload *reload) {
+  struct threads *threads = &reload->instance->threads;
+  struct script_version *oldest = reload->old[0];
+  LOG(&reload->instance->runtime->log, LOG_WARN,
+      "too many old versions of files live: closing the oldest one's connections", LOG_STRING("file", oldest->file),
+      LOG_INTEGER("limits.old_versions", reload->instance->config.old_versions));
+  for (size_t i = 0; i < threads->count; i++)
+    script_worker_supersede_soon(&threads->threads[i]->worker, oldest);
+  script_version_unref(oldest);
+  memmove(reload->old, reload->old + 1, --reload->old_count * sizeof(struct script_version *));
+}
+
+void reload_forget_finished(struct reload *reload) {
+  size_t kept = 0;
+  for (size_t i = 0; i < reload->old_count; i++) {
+    if (atomic_load_explicit(&reload->old[i]->living, memory_order_acquire) > 0)
+      reload->old[kept++] = reload->old[i];
+    else
+      script_version_unref(reload->old[i]);
+  }
+  reload->old_count = kept;
+}
+
+static void remember_old(struct reload *reload, const struct route_table *old) {
+  reload_forget_finished(reload);
+  struct script_version **grown =
+      realloc(reload->old, (reload->old_count + old->script_count + 1) * sizeof(struct script_version *));
+  if (!grown)
+    return; /* they live on, uncounted */
+  reload->old = grown;
+  for (size_t i = 0; i < old->script_count; i++)
+    if (!has_script(reload->instance->table, old->scripts[i]))
+      reload->old[reload->old_count++] = script_version_ref(old->scripts[i]);
+  reload_forget_finished(reload);
+  while (reload->old_count > reload->instance->config.old_versions)
+    supersede(reload);
+}
+
+static void announce(struct reload *reload) {
+  struct threads *threads = &reload->instance->threads;
+  for (size_t i = 0; i < threads->count; i++)
+    reload_announce(reload, &threads->threads[i]->worker);
+}
+
+static void go_live(struct reload *reload) {
+  struct instance *instance = reload->instance;
+  struct route_table *old = instance->table;
+  instance->table = reload->table;
+  reload->table = NULL;
+  uint16_t *resolved = instance->resolved;
+  instance->resolved = reload->resolved;
+  reload->resolved = resolved;
+  names_retain(&instance->names, instance->table);
+  remember_old(reload, old);
+  route_table_unref(old);
+  double seconds = (double)(clock_now(&instance->runtime->clock) - reload->began) / 1000;
+  reload->totals.swaps++;
+  reload->totals.seconds += seconds;
+  reload->totals.last_seconds = seconds;
+  reload_log_swap(reload);
+  announce(reload);
+  take_loaded(reload);
+}
+
+/* The file that asked for a port which can't be opened keeps its last good version, and the round begins anew for the
+ * others. */
+static void refuse_file(struct reload *reload, const struct table_port *port, const struct error *error) {
+  const struct route *route = port->routes[0];
+  if (++reload->refusals > 2 * reload->loaded.file_count + 2 ||
+      loader_exclude_file(reload->instance->loader, route->file, route->name, "match.ports", error->message) != 0) {
+    end_round(reload);
+    return;
+  }
+  loaded_routes_clear(&reload->loaded);
+  route_table_unref(reload->table);
+  reload->table = NULL;
+  free(reload->resolved);
+  reload->resolved = NULL;
+  reload_load(reload);
+}
+
+static const struct table_port *find_port(const struct route_table *table, const char *place) {
+  char text[ENDPOINT_TEXT_SIZE];
+  for (size_t i = 0; i < table->port_count; i++)
+    if (strcmp(endpoint_format(&table->ports[i].endpoint, text), place) == 0)
+      return &table->ports[i];
+  return table->port_count > 0 ? &table->ports[0] : NULL;
+}
+
+static void on_swapped(struct swap *swap, int status) {
+  struct reload *reload = (struct reload *)(void *)((char *)swap - offsetof(struct reload, swap));
+  if (status == 0) {
+    go_live(reload);
+    return;
+  }
+  const struct table_port *port = find_port(reload->table, swap->error.place);
+  LOG(&reload->instance->runtime->log, LOG_ERROR, "the swap was given up; what was live stays",
+      LOG_STRING("at", swap->error.place), LOG_STRING("error", swap->error.message));
+  if (port && status != -ESHUTDOWN && status != -ENOMEM)
+    refuse_file(reload, port, &swap->error);
+  else
+    end_round(reload);
+}
+
+static bool has_port(const struct route_table *table, uint16_t port) {
+  for (size_t i = 0; i < table->port_count; i++)
+    if (table->ports[i].port == port)
+      return true;
+  return false;
+}
+
+/* The first port that is new to us and somebody else's. One whose number we have, at another address, can't be probed:
+ * we would be found in our own way. */
+static const struct table_port *find_foreign(const struct reload *reload, struct error *error) {
+  for (size_t i = 0; i < reload->table->port_count; i++) {
+    const struct table_port *port = &reload->table->ports[i];
+    if (port->port != 0 && !has_port(reload->instance->table, port->port) &&
+        listener_probe(&port->endpoint, error) != 0)
+      return port;
+  }
+  return NULL;
+}
+
+static bool is_same(const struct route_table *a, const struct route_table *b) {
+  return a->route_count == b->route_count && a->script_count == b->script_count &&
+         memcmp(a->routes, b->routes, a->route_count * sizeof(struct route *)) == 0 &&
+         memcmp(a->scripts, b->scripts, a->script_count * sizeof(struct script_version *)) == 0;
+}
+
+static void on_loaded(struct loading_job *job) {
+  struct reload *reload = RELOAD_OF_JOB(job);
+  struct instance *instance = reload->instance;
+  struct error error;
+  reload_log_faults(reload);
+  if (reload->status != 0 && reload->loaded.faults.count == 0) { /* no memory, no descriptors: nothing was looked at */
+    end_round(reload);
+    return;
+  }
+  loaded_routes_number(&reload->loaded, number_of, &instance->names);
+  reload->table = instance_make_table(&reload->loaded, &error);
+  if (reload->table)
+    reload->resolved = calloc(reload->table->port_count + 1, sizeof *reload->resolved);
+  if (!reload->table || !reload->resolved) {
+    LOG(&instance->runtime->log, LOG_ERROR, "the routes can't go live",
+        LOG_STRING("error", reload->table ? "no memory" : error.message));
+    end_round(reload);
+    return;
+  }
+  if (is_same(reload->table, instance->table)) {
+    take_loaded(reload);
+    return;
+  }
+  reload->table->generation = instance->table->generation + 1;
+  const struct table_port *foreign = find_foreign(reload, &error);
+  if (foreign) {
+    refuse_file(reload, foreign, &error);
+    return;
+  }
+  reload->phase = RELOAD_SWAPPING;
+  swap_begin(&reload->swap, reload->table, reload->resolved, on_swapped);
+}
+
+/* On the loader thread. The control thread leaves what this reads alone meanwhile. */
+static void load(struct loading_job *job) {
+  struct reload *reload = RELOAD_OF_JOB(job);
+  struct instance *instance = reload->instance;
+  if (reload->with_config && !reload->has_config && reload->config_faults.count == 0) {
+    struct config_overrides overrides = {instance->config_path, instance->routes_path, instance->config.workers};
+    loader_forget_faults(instance->loader);
+    reload->has_config = loader_read_config(instance->loader, &overrides, &reload->config, &reload->config_faults) == 0;
+  }
+  if (reload->has_config && !reload->notes)
+    reload->notes = reconfigure_prepare(&instance->config, &reload->config);
+  reload->status = loader_load_routes(instance->loader, reload->has_config ? &reload->config : &instance->config,
+                                      (unsigned)instance->threads.count, NULL, NULL, &reload->loaded);
+}
+
+void reload_load(struct reload *reload) {
+  reload->phase = RELOAD_LOADING;
+  reload->job.run = load;
+  reload->job.on_done = on_loaded;
+  loading_post(&reload->loading, &reload->job);
+}
+
+static void begin_round(struct reload *reload) {
+  reload->again = false;
+  reload->with_config = reload->again_with_config;
+  reload->again_with_config = false;
+  memcpy(reload->now, reload->next, reload->next_count * sizeof(struct reload_waiter));
+  reload->now_count = reload->next_count;
+  reload->next_count = 0;
+  reload->refusals = 0;
+  reload->began = clock_now(&reload->instance->runtime->clock);
+  reload_load(reload);
+}
+
+static void request(struct instance *instance, bool with_config, const struct reload_waiter *waiter) {
+  struct reload *reload = &instance->reload;
+  if (instance->phase != INSTANCE_READY || reload->next_count == RELOAD_WAITING_MAX) {
+    bool is_ready = instance->phase == INSTANCE_READY;
+    if (waiter->call)
+      native_call_answer(waiter->call, reload_refusal(waiter, is_ready ? "too many reloads are waited for"
+                                                                       : "moongate is starting or stopping"));
+    return;
+  }
+  if (waiter->call)
+    reload->next[reload->next_count++] = *waiter;
+  reload->again = true;
+  reload->again_with_config |= with_config;
+  if (reload->phase == RELOAD_IDLE)
+    begin_round(reload);
+}
+
+void instance_reload(struct instance *instance, bool with_config, struct native_call *call) {
+  request(instance, with_config, &(struct reload_waiter){.call = call});
+}
+
+void instance_reload_file(struct instance *instance, const char *file, int status, struct native_call *call) {
+  struct reload_waiter waiter = {.call = call, .file_status = status};
+  snprintf(waiter.file, sizeof waiter.file, "%s", file);
+  request(instance, false, &waiter);
+}
+
+static void on_changed(void *context) { instance_reload(context, false, NULL); }
+
+int reload_start(struct instance *instance, struct error *error) {
+  struct reload *reload = &instance->reload;
+  const struct log *log = &instance->runtime->log;
+  reload->instance = instance;
+  int status = swap_init(&reload->swap, &instance->threads);
+  if (status)
+    return error_set(error, -status, "no memory to start");
+  status = loading_start(&reload->loading, &instance->runtime->loop, &instance->runtime->clock, error);
+  if (status)
+    return status;
+  struct error cause;
+  reload->watcher = watcher_new(&instance->runtime->loop, instance->config.routes, on_changed, instance, &cause);
+  if (!reload->watcher)
+    LOG(log, LOG_WARN, "changes are not noticed by themselves: moongate reload takes them up",
+        LOG_STRING("error", cause.message));
+  commit(reload, &instance->loaded);
+  loading_post(&reload->loading, &reload->job);
+  return 0;
+}
+
+void reload_stop(struct reload *reload) {
+  if (!reload->instance)
+    return;
+  watcher_free(reload->watcher);
+  reload->watcher = NULL;
+  loading_stop(&reload->loading);
+  files_stop(reload->instance);
+  reload->again = false;
+  while (reload->now_count + reload->next_count > 0) {
+    const struct reload_waiter *waiter =
+        reload->now_count > 0 ? &reload->now[--reload->now_count] : &reload->next[--reload->next_count];
+    native_call_answer(waiter->call, reload_refusal(waiter, "moongate is stopping"));
+  }
+}
+
+void reload_deinit(struct reload *reload) {
+  if (!reload->instance)
+    return;
+  swap_deinit(&reload->swap);
+  clear_round(reload);
+  for (size_t i = 0; i < reload->old_count; i++)
+    script_version_unref(reload->old[i]);
+  free(reload->old);
+  *reload = (struct reload){.instance = NULL};
+}

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What the files of a reload share: reload.c has the rounds, reload_report.c what they say, reconfigure.c the config.
+ */
+#pragma once
+
+#include "control/reload.h"
+
+#define RELOAD_OF_JOB(pointer) ((struct reload *)(void *)((char *)(pointer)-offsetof(struct reload, job)))
+
+/* Has the loader load for this round. */
+void reload_load(struct reload *reload);
+
+/* Lets go of old versions that run nothing any more. */
+void reload_forget_finished(struct reload *reload);
+
+/* What the callers of this round are told: {ok, generation, ms, changed, removed, faults, warnings, notes}. */
+struct value *reload_answer(const struct reload *reload, const struct reload_waiter *waiter);
+
+/* What a caller is told that no round is made for. */
+struct value *reload_refusal(const struct reload_waiter *waiter, const char *why);
+
+/* Faults that the last round did not have. */
+void reload_log_faults(const struct reload *reload);
+
+/* One line: what changed, how long it took, how many ride on old versions. */
+void reload_log_swap(const struct reload *reload);
+
+/* moongate.on_reload. */
+void reload_announce(const struct reload *reload, struct worker *worker);
+
+/* What stands in `next` and can't change without a restart, as a list of strings; `next` gets the values of `current`
+ * there. NULL without memory. */
+struct value *reconfigure_prepare(const struct config *current, struct config *next);
+
+/* Makes `next` the instance's config, and leaves it the old one. */
+void reconfigure(struct instance *instance, struct config *next);

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A text that is to become a route file: whether it would load. */
+#include "script/load_private.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *judge_name(const char *name) {
+  static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.";
+  size_t length = strlen(name);
+  if (length < 5 || strcmp(name + length - 4, ".lua") != 0 || name[0] == '.' || strspn(name, letters) != length)
+    return "is no name of a route file: letters, digits, \"-\", \"_\" and \".\", and in the end \".lua\"";
+  return length > 200 ? "is too long a name" : NULL;
+}
+
+/* Beside what is live of the others. */
+static int compare(struct load_run *run, const struct known_file *known, const char *path, struct fault_list *faults) {
+  const struct memory *memory = &run->loader->memory;
+  struct fault_list unused = {0};
+  int status = schema_index_begin(run->loader);
+  for (size_t i = 0; i < memory->count && status == 0; i++) {
+    const struct known_file *other = memory->files[i].committed;
+    char *other_path = other ? path_join(run->config->routes, other->file) : NULL;
+    if (other && !other_path)
+      status = -ENOMEM;
+    else if (other && strcmp(other->file, known->file) != 0)
+      status = schema_index_admit(run->loader, other->schema_id, other_path, &unused, &unused);
+    free(other_path);
+  }
+  if (status == 0)
+    status = schema_index_admit(run->loader, known->schema_id, path, faults, &unused);
+  fault_list_clear(&unused);
+  return status;
+}
+
+static int check(struct load_run *run, const char *name, const char *path, const char *text, size_t size,
+                 struct fault_list *faults) {
+  char *own_path = strdup(path), *own_text = malloc(size + 1);
+  struct source source = {.path = own_path, .text = own_text, .size = size};
+  struct known_file *known = NULL;
+  struct fault_list warnings = {0};
+  int status = own_path && own_text ? 0 : -ENOMEM;
+  if (status == 0) {
+    if (size > 0)
+      memcpy(own_text, text, size);
+    /* Two states show whether it is the same each time. */
+    status = load_file(run, name, &source, run->workers > 1 ? 2 : 1, NULL, &known, NULL, faults, &warnings);
+  }
+  if (status == 0)
+    status = compare(run, known, path, faults);
+  known_file_unref(known);
+  fault_list_clear(&warnings);
+  source_clear(&source);
+  return status;
+}
+
+int loader_check_candidate(struct loader *loader, const struct config *config, const char *name, const char *text,
+                           size_t size, struct fault_list *faults) {
+  size_t before = faults->count;
+  const char *wrong = judge_name(name);
+  struct load_run run;
+  char *path = path_join(config->routes, name);
+  int status = path ? 0 : -ENOMEM;
+  if (status == 0 && wrong) {
+    status = fault_list_add(faults, name, 0, NULL, NULL, wrong);
+  } else if (status == 0 && size > LOAD_MAX_FILE) {
+    status = fault_list_add(faults, path, 0, NULL, NULL, "is larger than 8 MiB: keep large data elsewhere");
+  } else if (status == 0) {
+    status = load_run_init(&run, loader, config, config->workers, NULL);
+    if (status == 0) {
+      status = check(&run, name, path, text, size, faults);
+      load_run_deinit(&run);
+    }
+  }
+  free(path);
+  if (faults->count > before)
+    return -EINVAL;
+  return status == -EINVAL ? -ENOMEM : status;
+}

@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What holds between files: which of two that name a route alike stands back, which routes are in each other's way; and
+ * what is served for a file that stands back. */
+#include "script/load_private.h"
+
+#include "core/text.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+/* Who goes first: what is live, then what stands in for another, then what is new. */
+enum turn { TURN_SAME, TURN_STAND_IN, TURN_NEW, TURN_COUNT };
+
+static enum turn turn_of(const struct loaded_file *file) {
+  return file->same ? TURN_SAME : file->ok ? TURN_NEW : TURN_STAND_IN;
+}
+
+/* Looks for names that stand twice; the file that comes later stands back. The number of those, or a negative errno. */
+static int admit_in_turns(struct load_run *run) {
+  struct loaded_routes *loaded = run->loaded;
+  struct fault_list unused = {0};
+  int back = 0, status = schema_index_begin(run->loader);
+  for (enum turn turn = TURN_SAME; turn < TURN_COUNT && status == 0; turn++) {
+    for (size_t i = 0; i < loaded->file_count && status == 0; i++) {
+      struct loaded_file *file = &loaded->files[i];
+      struct fault_list faults = {0};
+      if (!file->known || turn_of(file) != turn)
+        continue;
+      status = schema_index_admit(run->loader, file->known->schema_id, file->path, &faults, &unused);
+      if (status == 0 && faults.count > 0) {
+        struct source failed = {.text = file->known->text, .size = file->known->size};
+        struct known_file *held = known_file_ref(file->known);
+        status = fault_list_append(&loaded->faults, &faults);
+        if (status == 0)
+          status = load_stand_in(run, file, &failed);
+        known_file_unref(held);
+        back++;
+      }
+      fault_list_clear(&faults);
+    }
+  }
+  fault_list_clear(&unused);
+  return status < 0 ? status : back;
+}
+
+static bool is_told(const struct fault_list *list, const struct fault *fault) {
+  for (size_t i = 0; i < list->count; i++) {
+    const struct fault *told = &list->faults[i];
+    if (strcmp(told->file, fault->file) == 0 && strcmp(told->route, fault->route) == 0 &&
+        strcmp(told->field, fault->field) == 0 && strcmp(told->message, fault->message) == 0)
+      return true;
+  }
+  return false;
+}
+
+/* Adds those that are not there; none when the file's are those that the last load told. */
+static int add_warnings(struct load_run *run, const struct loaded_file *file, const struct fault_list *warnings) {
+  struct file_memory *memory = memory_find(&run->loader->memory, file->file);
+  uint64_t sum = 0;
+  int status = 0;
+  for (size_t i = 0; i < warnings->count; i++)
+    sum = text_hash(warnings->faults[i].message, strlen(warnings->faults[i].message), sum + 1);
+  bool old = file->same && memory && memory->warned == sum;
+  if (memory)
+    memory->warned = sum;
+  size_t before = run->loaded->warnings.count;
+  struct fault_list own = {run->loaded->warnings.faults, before};
+  for (size_t i = 0; i < warnings->count && !old && status == 0; i++) {
+    const struct fault *fault = &warnings->faults[i];
+    if (!is_told(&own, fault))
+      status = fault_list_add(&run->loaded->warnings, fault->file, fault->line, fault->route, fault->field,
+                              fault->message);
+    own.faults = run->loaded->warnings.faults;
+  }
+  return status;
+}
+
+/* In file order: which routes are never reached. */
+static int warn_in_order(struct load_run *run) {
+  struct loaded_routes *loaded = run->loaded;
+  int status = schema_index_begin(run->loader);
+  for (size_t i = 0; i < loaded->file_count && status == 0; i++) {
+    struct loaded_file *file = &loaded->files[i];
+    struct fault_list faults = {0}, warnings = {0};
+    if (!file->known)
+      continue;
+    status = schema_index_admit(run->loader, file->known->schema_id, file->path, &faults, &warnings);
+    if (status == 0)
+      status = add_warnings(run, file, &warnings);
+    fault_list_clear(&faults);
+    fault_list_clear(&warnings);
+  }
+  return status;
+}
+
+int load_resolve_conflicts(struct load_run *run) {
+  int back;
+  do
+    back = admit_in_turns(run);
+  while (back > 0);
+  return back < 0 ? back : warn_in_order(run);
+}
+
+/* The copy under `state`, when it helps. What is wrong with it is told too. 0 or -ENOMEM. */
+static int load_copy(struct load_run *run, struct loaded_file *file, const struct source *failed,
+                     struct known_file **known) {
+  struct source copy = {.path = file->path};
+  struct module_list modules = {0};
+  struct fault_list faults = {0}, warnings = {0};
+  struct error error = {0};
+  const char *state = run->config->state;
+  int status = last_good_read(run->loader, state, file->file, &copy.text, &copy.size, &modules, &error);
+  if (status == -ENOENT)
+    return 0;
+  bool same = status == 0 && failed && failed->size == copy.size && memcmp(failed->text, copy.text, copy.size) == 0 &&
+              module_list_is_current(&modules, &run->cache);
+  if (status == 0 && !same)
+    status = load_file(run, file->file, &copy, run->workers, &modules, known, NULL, &faults, &warnings);
+  if (status < 0) {
+    char what[512];
+    if (faults.count > 0)
+      fault_format(&faults.faults[0], what, sizeof what);
+    char *path = last_good_path(state, file->file);
+    error_set(&error, EINVAL, "and its last good version (%.200s) can't be served either: %s",
+              path ? path : file->file, faults.count > 0 ? what : error.message);
+    free(path);
+    status = fault_list_add(&run->loaded->faults, file->path, 0, NULL, NULL, error.message);
+  }
+  fault_list_clear(&faults);
+  fault_list_clear(&warnings);
+  module_list_clear(&modules);
+  free(copy.text);
+  return status;
+}
+
+int load_stand_in(struct load_run *run, struct loaded_file *file, const struct source *failed) {
+  struct file_memory *memory = memory_find(&run->loader->memory, file->file);
+  const struct exclusion *exclusion = memory_exclusion(&run->loader->memory, file->file);
+  struct known_file *committed = memory ? memory->committed : NULL, *copy = NULL;
+  bool was_last_good = file->stands_in == FILE_LAST_GOOD, was_live = committed && file->known == committed;
+  file->ok = file->same = false;
+  file->stands_in = FILE_NOTHING;
+  loaded_file_serve(file, NULL);
+  if (exclusion && exclusion->times > 1)
+    return 0;
+  if (committed && !was_live) {
+    file->stands_in = FILE_LIVE;
+    file->same = true;
+    loaded_file_serve(file, known_file_ref(committed));
+    return 0;
+  }
+  if (committed || was_last_good || run->workers == 0 || !run->config->state)
+    return 0;
+  int status = load_copy(run, file, failed, &copy);
+  if (copy) {
+    copy->number = 1;
+    if (copy->version)
+      copy->version->number = 1;
+    copy->stored = true;
+    file->stands_in = FILE_LAST_GOOD;
+    loaded_file_serve(file, copy);
+  }
+  return status;
+}
+
+static int add_directory(struct loaded_routes *loaded, const char *path, size_t length) {
+  for (size_t i = 0; i < loaded->module_directory_count; i++)
+    if (strncmp(loaded->module_directories[i], path, length) == 0 && !loaded->module_directories[i][length])
+      return 0;
+  char **directories =
+      realloc(loaded->module_directories, (loaded->module_directory_count + 1) * sizeof(char *));
+  if (!directories)
+    return -ENOMEM;
+  loaded->module_directories = directories;
+  directories[loaded->module_directory_count] = strndup(path, length);
+  return directories[loaded->module_directory_count] && ++loaded->module_directory_count ? 0 : -ENOMEM;
+}
+
+/* The directory of a module, or of what there is of its path. */
+static int add_directories(struct load_run *run, const struct module_list *modules) {
+  size_t least = strlen(run->module_path);
+  for (size_t i = 0; i < modules->count; i++) {
+    char *path = path_directory(modules->modules[i]->path);
+    struct stat found;
+    while (path && strlen(path) > least && !(stat(path, &found) == 0 && S_ISDIR(found.st_mode))) {
+      char *parent = path_directory(path);
+      free(path);
+      path = parent;
+    }
+    int status = path ? add_directory(run->loaded, path, strlen(path)) : -ENOMEM;
+    free(path);
+    if (status < 0)
+      return status;
+  }
+  return 0;
+}
+
+int load_find_module_directories(struct load_run *run) {
+  int status = 0;
+  for (size_t i = 0; i < run->loaded->file_count && status == 0; i++) {
+    const struct loaded_file *file = &run->loaded->files[i];
+    const struct file_memory *memory = memory_find(&run->loader->memory, file->file);
+    if (file->known)
+      status = add_directories(run, &file->known->modules);
+    if (status == 0 && memory)
+      status = add_directories(run, &memory->failure.modules);
+  }
+  return status;
+}

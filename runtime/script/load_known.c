@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What the loader remembers of each file. */
+#include "script/load_known.h"
+
+#include "script/load_private.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct known_file *known_file_new(const char *file) {
+  struct known_file *known = calloc(1, sizeof *known);
+  if (!known || !(known->file = strdup(file))) {
+    free(known);
+    return NULL;
+  }
+  atomic_init(&known->references, 1);
+  return known;
+}
+
+struct known_file *known_file_ref(struct known_file *known) {
+  atomic_fetch_add_explicit(&known->references, 1, memory_order_relaxed);
+  return known;
+}
+
+void known_file_unref(struct known_file *known) {
+  if (!known || atomic_fetch_sub_explicit(&known->references, 1, memory_order_acq_rel) != 1)
+    return;
+  for (size_t i = 0; i < known->route_count; i++)
+    route_unref(known->routes[i]);
+  free(known->routes);
+  script_version_unref(known->version);
+  module_list_clear(&known->modules);
+  free(known->text);
+  free(known->file);
+  free(known);
+}
+
+static int by_name(const void *left, const void *right) {
+  struct route *const *a = left, *const *b = right;
+  return strcmp((*a)->name, (*b)->name);
+}
+
+void known_file_share_routes(struct known_file *known, const struct known_file *before) {
+  if (before->route_count == 0)
+    return;
+  struct route **sorted = calloc(before->route_count, sizeof(struct route *));
+  if (!sorted)
+    return; /* they are only made anew */
+  memcpy(sorted, before->routes, before->route_count * sizeof(struct route *));
+  qsort(sorted, before->route_count, sizeof(struct route *), by_name);
+  for (size_t i = 0; i < known->route_count; i++) {
+    struct route **found =
+        bsearch(&known->routes[i], sorted, before->route_count, sizeof(struct route *), by_name);
+    if (!found || !route_equal(known->routes[i], *found))
+      continue;
+    route_unref(known->routes[i]);
+    known->routes[i] = route_ref(*found);
+  }
+  free(sorted);
+}
+
+void file_failure_clear(struct file_failure *failure) {
+  module_list_clear(&failure->modules);
+  fault_list_clear(&failure->faults);
+  *failure = (struct file_failure){0};
+}
+
+static void file_memory_clear(struct file_memory *file) {
+  known_file_unref(file->committed);
+  file_failure_clear(&file->failure);
+  free(file->file);
+}
+
+/* The place of the first whose name is not before `file`. */
+static size_t find_place(const struct memory *memory, const char *file) {
+  size_t from = 0, to = memory->count;
+  while (from < to) {
+    size_t middle = from + (to - from) / 2;
+    if (strcmp(memory->files[middle].file, file) < 0)
+      from = middle + 1;
+    else
+      to = middle;
+  }
+  return from;
+}
+
+struct file_memory *memory_find(const struct memory *memory, const char *file) {
+  size_t place = find_place(memory, file);
+  return place < memory->count && strcmp(memory->files[place].file, file) == 0 ? &memory->files[place] : NULL;
+}
+
+struct file_memory *memory_enter(struct memory *memory, const char *file) {
+  struct file_memory *found = memory_find(memory, file);
+  if (found)
+    return found;
+  char *name = strdup(file);
+  struct file_memory *files = name ? realloc(memory->files, (memory->count + 1) * sizeof *files) : NULL;
+  if (!files) {
+    free(name);
+    return NULL;
+  }
+  memory->files = files;
+  size_t place = find_place(memory, file);
+  memmove(&files[place + 1], &files[place], (memory->count - place) * sizeof *files);
+  files[place] = (struct file_memory){.file = name};
+  memory->count++;
+  return &files[place];
+}
+
+void memory_retain(struct memory *memory, const struct loaded_routes *loaded) {
+  size_t left = 0, at = 0;
+  for (size_t i = 0; i < memory->count; i++) {
+    while (at < loaded->file_count && strcmp(loaded->files[at].file, memory->files[i].file) < 0)
+      at++;
+    if (at < loaded->file_count && strcmp(loaded->files[at].file, memory->files[i].file) == 0)
+      memory->files[left++] = memory->files[i];
+    else
+      file_memory_clear(&memory->files[i]);
+  }
+  memory->count = left;
+}
+
+void memory_clear_exclusions(struct memory *memory) {
+  for (size_t i = 0; i < memory->exclusion_count; i++) {
+    fault_clear(&memory->exclusions[i].fault);
+    free(memory->exclusions[i].file);
+  }
+  free(memory->exclusions);
+  memory->exclusions = NULL;
+  memory->exclusion_count = 0;
+}
+
+void memory_clear(struct memory *memory) {
+  for (size_t i = 0; i < memory->count; i++)
+    file_memory_clear(&memory->files[i]);
+  free(memory->files);
+  memory_clear_exclusions(memory);
+  *memory = (struct memory){0};
+}
+
+static struct exclusion *find_exclusion(const struct memory *memory, const char *file) {
+  for (size_t i = 0; i < memory->exclusion_count; i++)
+    if (strcmp(memory->exclusions[i].file, file) == 0)
+      return &memory->exclusions[i];
+  return NULL;
+}
+
+const struct exclusion *memory_exclusion(const struct memory *memory, const char *file) {
+  return find_exclusion(memory, file);
+}
+
+int loader_exclude_file(struct loader *loader, const char *file, const char *route, const char *field,
+                        const char *message) {
+  struct memory *memory = &loader->memory;
+  struct fault fault;
+  if (fault_make(&fault, NULL, 0, route, field, message) < 0)
+    return -ENOMEM;
+  struct exclusion *found = find_exclusion(memory, file);
+  if (!found) {
+    char *name = strdup(file);
+    struct exclusion *exclusions =
+        name ? realloc(memory->exclusions, (memory->exclusion_count + 1) * sizeof *exclusions) : NULL;
+    if (!exclusions) {
+      free(name);
+      fault_clear(&fault);
+      return -ENOMEM;
+    }
+    memory->exclusions = exclusions;
+    found = &exclusions[memory->exclusion_count++];
+    *found = (struct exclusion){.file = name};
+  } else {
+    fault_clear(&found->fault);
+  }
+  found->fault = fault;
+  found->times++;
+  return 0;
+}
+
+void loader_forget_faults(struct loader *loader) {
+  for (size_t i = 0; i < loader->memory.count; i++)
+    file_failure_clear(&loader->memory.files[i].failure);
+}

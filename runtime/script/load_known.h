@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What the loader remembers of each file: the version that is live, with all that it was made of, and why the file
+ * failed last. */
+#pragma once
+
+#include "routing/route.h"
+#include "script/load.h"
+#include "script/load_modules.h"
+#include "script/version.h"
+
+/* A good version of a file. Immutable once it is made, but for `stored`. Shared with what was loaded. */
+struct known_file {
+  atomic_uint references;
+  char *file;
+  char *text;
+  size_t size;
+  uint64_t hash; /* of the text */
+  uint64_t key;  /* of what the config says to it */
+  struct module_list modules;
+  struct route **routes;
+  size_t route_count;
+  size_t function_count;
+  struct script_version *version;
+  unsigned number;
+  double loaded_at;
+  unsigned schema_id; /* what the schema knows of its routes (schema_call.c) */
+  bool stored; /* its copy is under `state` */
+};
+
+/* Why a file failed, and from what. */
+struct file_failure {
+  bool is_known; /* false: it is run again, whatever has changed; `modules` stands all the same */
+  size_t size;
+  uint64_t hash, key;
+  struct module_list modules;
+  struct fault_list faults;
+};
+
+struct file_memory {
+  char *file;
+  struct known_file *committed; /* NULL: none */
+  struct file_failure failure;
+  uint64_t told;    /* the sum of the faults that the last load told; 0: none */
+  uint64_t warned;  /* the sum of the warnings about it and other files */
+};
+
+struct exclusion {
+  char *file;
+  unsigned times;
+  struct fault fault; /* its file is empty */
+};
+
+struct memory {
+  struct file_memory *files; /* in the order of their names */
+  size_t count;
+  struct exclusion *exclusions;
+  size_t exclusion_count;
+};
+
+void memory_clear(struct memory *memory);
+void memory_clear_exclusions(struct memory *memory);
+
+/* NULL: nothing is known of it. */
+struct file_memory *memory_find(const struct memory *memory, const char *file);
+
+/* As memory_find(), but makes it. NULL without memory. Moves the others. */
+struct file_memory *memory_enter(struct memory *memory, const char *file);
+
+/* Leaves only the files of `loaded`. */
+void memory_retain(struct memory *memory, const struct loaded_routes *loaded);
+
+const struct exclusion *memory_exclusion(const struct memory *memory, const char *file); /* NULL: none */
+
+void file_failure_clear(struct file_failure *failure);
+
+/* One reference. NULL without memory. */
+struct known_file *known_file_new(const char *file);
+struct known_file *known_file_ref(struct known_file *known);
+void known_file_unref(struct known_file *known); /* NULL is nothing */
+
+/* Puts the records of `before` in the place of those in `known` that say the same. */
+void known_file_share_routes(struct known_file *known, const struct known_file *before);

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Reading and replacing whole files. */
+#include "script/text_file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static int read_all(int fd, char *text, size_t room, size_t *size) {
+  *size = 0;
+  while (*size < room) {
+    ssize_t count = read(fd, text + *size, room - *size);
+    if (count < 0 && errno == EINTR)
+      continue;
+    if (count < 0)
+      return -errno;
+    if (count == 0)
+      return 0;
+    *size += (size_t)count;
+  }
+  return -EAGAIN;
+}
+
+static int read_regular(int fd, size_t limit, char **text, size_t *size) {
+  struct stat found;
+  if (fstat(fd, &found) < 0)
+    return -errno;
+  if (!S_ISREG(found.st_mode))
+    return S_ISDIR(found.st_mode) ? -EISDIR : -ENOTSUP;
+  if ((size_t)found.st_size > limit)
+    return -EFBIG;
+  /* One more byte than it should have tells whether it has grown. */
+  size_t room = (size_t)found.st_size + 1;
+  *text = malloc(room);
+  int status = *text ? read_all(fd, *text, room, size) : -ENOMEM;
+  if (status < 0) {
+    free(*text);
+    *text = NULL;
+  }
+  return status;
+}
+
+int text_file_read(const char *path, size_t limit, char **text, size_t *size) {
+  *text = NULL;
+  *size = 0;
+  int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+  if (fd < 0)
+    return errno == ENXIO ? -ENOTSUP : -errno; /* a socket */
+  int status = read_regular(fd, limit, text, size);
+  close(fd);
+  return status;
+}
+
+static int write_all(int fd, const struct text_piece *piece) {
+  size_t done = 0;
+  while (done < piece->size) {
+    ssize_t count = write(fd, piece->bytes + done, piece->size - done);
+    if (count < 0 && errno == EINTR)
+      continue;
+    if (count < 0)
+      return -errno;
+    done += (size_t)count;
+  }
+  return 0;
+}
+
+int text_file_replace(int directory, const char *name, const struct text_piece *pieces, size_t count, mode_t mode) {
+  char *aside = NULL;
+  if (asprintf(&aside, ".%s.tmp", name) < 0)
+    return -ENOMEM;
+  int fd = openat(directory, aside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, mode);
+  int status = fd < 0 ? -errno : 0;
+  for (size_t i = 0; i < count && status == 0; i++)
+    status = write_all(fd, &pieces[i]);
+  if (status == 0 && fsync(fd) < 0)
+    status = -errno;
+  if (fd >= 0 && close(fd) < 0 && status == 0)
+    status = -errno;
+  if (status == 0 && renameat(directory, aside, directory, name) < 0)
+    status = -errno;
+  if (status == 0 && fsync(directory) < 0)
+    status = -errno;
+  if (status < 0 && fd >= 0)
+    unlinkat(directory, aside, 0);
+  free(aside);
+  return status;
+}

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Reading and replacing whole files. Never waits for what is no file: a pipe is refused. */
+#pragma once
+
+#include <stddef.h>
+#include <sys/types.h>
+
+/* Reads a regular file of at most `limit` bytes. 0 with `text` (malloc, never NULL) and `size`, or a negative errno:
+ * -EISDIR and -ENOTSUP for what is no regular file, -EFBIG, -EAGAIN when it grew meanwhile, or what the kernel says. */
+int text_file_read(const char *path, size_t limit, char **text, size_t *size);
+
+/* A piece of what is written. */
+struct text_piece {
+  const char *bytes;
+  size_t size;
+};
+
+/* Replaces `name` in the directory, whole and on the disk, or not at all: written aside as ".NAME.tmp", renamed. 0 or a
+ * negative errno. */
+int text_file_replace(int directory, const char *name, const struct text_piece *pieces, size_t count, mode_t mode);

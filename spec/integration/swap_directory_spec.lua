@@ -1,0 +1,111 @@
+-- SPDX-License-Identifier: MIT
+--
+-- The directory of the route files: replaced by another one, gone and back, a link that is switched.
+
+local lfs = require "lfs"
+local moongate = require "spec.support.moongate"
+local process = require "spec.support.process"
+local swapping = require "spec.support.swapping"
+
+describe("the directory of the routes", function()
+  after_each(moongate.finish)
+
+  local counting = swapping.counting
+
+  local function make(directory, files)
+    assert(lfs.mkdir(directory))
+    for name, text in pairs(files) do
+      process.write(directory .. "/" .. name, text)
+    end
+  end
+
+  -- A change after the switch has to be seen as well: the watch is on what is there now.
+  local function expect_watched(m)
+    m:write("a.lua", counting("a", "later"))
+    swapping.await("a", "later")
+    m:overwrite("a.lua", counting("a", "latest"))
+    swapping.await("a", "latest")
+  end
+
+  it("is replaced by another one", function()
+    local m = swapping.start {
+      ["a.lua"] = counting("a", "v1"),
+      ["b.lua"] = counting("b", "v1"),
+      ["c.lua"] = counting("c", "v1"),
+    }
+    local held = assert(swapping.open "c")
+    assert.are.same({ "v1", 0 }, { swapping.ask "b" })
+    make(m.directory .. "/new", {
+      ["a.lua"] = counting("a", "v2"),
+      ["b.lua"] = counting("b", "v1"),
+      ["d.lua"] = counting("d", "v1"),
+    })
+    assert(os.rename(m.directory .. "/routes", m.directory .. "/old"))
+    assert(os.rename(m.directory .. "/new", m.directory .. "/routes"))
+    swapping.await("a", "v2")
+    swapping.await("d", "v1")
+    swapping.await("c", nil)
+    assert.are.same({ "v1", 1 }, { swapping.ask "b" })
+    assert.are.equal("v1: on 1", swapping.say(held, "on"))
+    expect_watched(m)
+    -- What becomes of the old one is nobody's business.
+    process.write(m.directory .. "/old/a.lua", counting("a", "stale"))
+    assert.are.equal(0, m:reload().status)
+    assert.are.equal("latest", (swapping.ask "a"))
+  end)
+
+  it("is gone for a while, and what it held stays live", function()
+    local m = swapping.start { ["a.lua"] = counting("a", "v1") }
+    assert.are.same({ "v1", 0 }, { swapping.ask "a" })
+    assert(os.rename(m.directory .. "/routes", m.directory .. "/old"))
+    local answer = m:reload()
+    assert.are.equal(1, answer.status, answer.out .. answer.err)
+    assert.truthy((answer.out .. answer.err):find("routes", 1, true))
+    assert.are.same({ "v1", 1 }, { swapping.ask "a" })
+    make(m.directory .. "/routes", { ["a.lua"] = counting("a", "v2") })
+    swapping.await("a", "v2")
+    expect_watched(m)
+  end)
+
+  it("is a link that is switched to another one", function()
+    local space = moongate.workspace {}
+    assert(lfs.rmdir(space.directory .. "/routes"))
+    make(space.directory .. "/release-1", { ["a.lua"] = counting("a", "v1"), ["b.lua"] = counting("b", "v1") })
+    make(space.directory .. "/release-2", { ["a.lua"] = counting("a", "v2"), ["b.lua"] = counting("b", "v1") })
+    local link = space.directory .. "/routes"
+    assert(lfs.link("release-1", link, true))
+    local m = moongate.start { space = space }
+    assert.are.same({ "v1", 0 }, { swapping.ask "a" })
+    assert.are.same({ "v1", 0 }, { swapping.ask "b" })
+    assert(lfs.link("release-2", link .. ".new", true))
+    assert(os.rename(link .. ".new", link))
+    swapping.await("a", "v2")
+    assert.are.same({ "v1", 1 }, { swapping.ask "b" })
+    expect_watched(m)
+  end)
+
+  it("holds links into a directory that is switched, as mounted volumes do", function()
+    local space = moongate.workspace {}
+    local routes = space.directory .. "/routes"
+    make(routes .. "/..2026_1", { ["a.lua"] = counting("a", "v1") })
+    assert(lfs.link("..2026_1", routes .. "/..data", true))
+    assert(lfs.link("..data/a.lua", routes .. "/a.lua", true))
+    moongate.start { space = space }
+    assert.are.equal("v1", (swapping.ask "a"))
+    make(routes .. "/..2026_2", { ["a.lua"] = counting("a", "v2") })
+    assert(lfs.link("..2026_2", routes .. "/..data_tmp", true))
+    assert(os.rename(routes .. "/..data_tmp", routes .. "/..data"))
+    swapping.await("a", "v2")
+  end)
+
+  it("can be empty, and become so", function()
+    local m = swapping.start {}
+    m:write("a.lua", counting("a", "v1"))
+    swapping.await("a", "v1")
+    m:delete "a.lua"
+    swapping.await("a", nil)
+    assert.are.equal(0, m:reload().status)
+    m:write("a.lua", counting("a", "v2"))
+    swapping.await("a", "v2")
+  end)
+end)

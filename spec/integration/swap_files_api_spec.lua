@@ -1,0 +1,190 @@
+-- SPDX-License-Identifier: MIT
+--
+-- Route files by the API: put there when they are good, refused with their faults when not, deleted.
+
+local cjson = require "cjson"
+local lfs = require "lfs"
+local moongate = require "spec.support.moongate"
+local process = require "spec.support.process"
+local swapping = require "spec.support.swapping"
+
+describe("route files by the API", function()
+  after_each(moongate.finish)
+
+  local counting = swapping.counting
+
+  local function put(m, name, text, options)
+    options = options or {}
+    options.body = text
+    local status, body = m:request("PUT", "/api/v1/files/" .. name, options)
+    local fine, decoded = pcall(cjson.decode, body or "")
+    return status, fine and decoded or nil, body
+  end
+
+  local function names_in(directory)
+    local names = {}
+    for name in lfs.dir(directory) do
+      names[#names + 1] = name ~= "." and name ~= ".." and name or nil
+    end
+    table.sort(names)
+    return names
+  end
+
+  it("are listed with their state", function()
+    local m = swapping.start { ["a.lua"] = counting("a", "v1"), ["b.lua"] = "return {}" }
+    local files = m:files()
+    assert.is_true(files["a.lua"].ok)
+    assert.are.equal(1, files["a.lua"].routes)
+    assert.are.same({}, files["a.lua"].faults)
+    assert.are.equal(0, files["b.lua"].routes)
+    m:write("a.lua", "return { name = 'a', match = { portz = 1 }, action = { target = 'a:1' } }")
+    local fault = m:await_fault("a.lua", "match.portz")
+    assert.are.equal("a", fault.route)
+    assert.are.equal("match.portz", fault.field)
+    assert.are.equal(1, fault.line)
+    assert.is_false(m:files()["a.lua"].ok)
+  end)
+
+  it("are live when the answer comes, and there", function()
+    local m = swapping.start({ ["a.lua"] = counting("a", "v1") }, { workers = 2 })
+    local text = counting("b", "v1")
+    local status, _, body = put(m, "b.lua", text)
+    assert.truthy(status == 200 or status == 201, ("%s: %s"):format(status, body))
+    assert.are.equal("v1", (swapping.ask "b"))
+    assert.are.equal(text, process.read(m:path "b.lua"))
+    for i = 2, 6 do
+      status, _, body = put(m, "b.lua", counting("b", "v" .. i))
+      assert.are.equal(200, status, body)
+      assert.are.equal("v" .. i, (swapping.ask "b"))
+    end
+    assert.are.same({ "a.lua", "b.lua" }, names_in(m.directory .. "/routes"))
+    assert.are.same({ "v1", 0 }, { swapping.ask "a" })
+    assert.are.equal(0, m:reload().status)
+  end)
+
+  it("change nothing when they are bad", function()
+    local m = swapping.start { ["a.lua"] = counting("a", "v1") }
+    assert.are.same({ "v1", 0 }, { swapping.ask "a" })
+    local generation = m:generation()
+    local bad = {
+      { "return {\n  name = = 1\n}", 2 },
+      { "return { name = 'a', match = { portz = 1 }, action = { target = 'a:1' } }", 1 },
+      { "", nil },
+      { "while true do end", 1 },
+    }
+    for _, case in ipairs(bad) do
+      local status, answer, body = put(m, "a.lua", case[1])
+      assert.are.equal(422, status, body)
+      assert.truthy(#answer.faults >= 1, body)
+      local fault = answer.faults[1]
+      assert.truthy(fault.file:find("a.lua", 1, true), body)
+      assert.are_not.equal("", fault.message)
+      if case[2] then
+        assert.are.equal(case[2], fault.line, body)
+      end
+      status = put(m, "n.lua", case[1])
+      assert.are.equal(422, status)
+    end
+    local status, answer, body = put(m, "n.lua", counting("a", "another a"))
+    assert.are.equal(422, status, body)
+    assert.truthy(body:find("a.lua", 1, true), "both places are named: " .. body)
+    assert.truthy(#answer.faults >= 1)
+    assert.are.same({ "a.lua" }, names_in(m.directory .. "/routes"))
+    assert.are.equal(counting("a", "v1"), process.read(m:path "a.lua"))
+    assert.are.equal(generation, m:generation())
+    assert.are.same({ "v1", 1 }, { swapping.ask "a" })
+    assert.is_true(m:files()["a.lua"].ok)
+    assert.is_nil(m:files()["n.lua"])
+  end)
+
+  it("can mend what was broken on the disk", function()
+    local m = swapping.start { ["a.lua"] = counting("a", "v1"), ["b.lua"] = counting("b", "v1") }
+    m:write("a.lua", "return {")
+    m:await_fault "a.lua"
+    local status, _, body = put(m, "b.lua", counting("b", "v2"))
+    assert.are.equal(200, status, body)
+    assert.are.equal("v2", (swapping.ask "b"))
+    status, _, body = put(m, "a.lua", counting("a", "v2"))
+    assert.are.equal(200, status, body)
+    assert.are.equal("v2", (swapping.ask "a"))
+    m:await_well "a.lua"
+  end)
+
+  it("are deleted", function()
+    local m = swapping.start { ["a.lua"] = counting("a", "v1"), ["b.lua"] = counting("b", "v1") }
+    local held = assert(swapping.open "b")
+    local status, body = m:request("DELETE", "/api/v1/files/b.lua")
+    assert.truthy(status == 200 or status == 204, ("%s: %s"):format(status, body))
+    assert.are.same({ nil, "refused" }, { swapping.ask "b" })
+    assert.are.same({ "a.lua" }, names_in(m.directory .. "/routes"))
+    assert.are.equal("v1: on 1", swapping.say(held, "on"))
+    assert.are.equal(404, (m:request("DELETE", "/api/v1/files/b.lua")))
+    assert.are.equal(404, (m:request("DELETE", "/api/v1/files/never.lua")))
+    assert.are.equal("v1", (swapping.ask "a"))
+  end)
+
+  it("have names that stay within the directory", function()
+    local m = swapping.start { ["a.lua"] = counting("a", "v1") }
+    local bad = {
+      "../x.lua", "..%2fx.lua", "..%2Fx.lua", "%2e%2e/x.lua", "sub/x.lua", "/etc/x.lua", "x", "x.txt", ".lua", "..lua",
+      ".x.lua", "x.lua/", "x.lua%00", "%00.lua", "x%20y.lua", "x%0a.lua", "x.lua~", "x*.lua", "", "%C3%A4.lua",
+      ("x"):rep(300) .. ".lua", "x.lua%2f..%2fa.lua", "..", ".",
+    }
+    local refusals = { [400] = true, [404] = true, [405] = true, [414] = true }
+    for _, name in ipairs(bad) do
+      local status, _, body = put(m, name, counting("b", "v1"))
+      assert.truthy(refusals[status], ("%s: %s %s"):format(name, status, body))
+      status = m:request("DELETE", "/api/v1/files/" .. name)
+      assert.truthy(refusals[status], ("DELETE %s: %s"):format(name, status))
+    end
+    assert.are.same({ "a.lua" }, names_in(m.directory .. "/routes"))
+    assert.are.same({ nil, "refused" }, { swapping.ask "b" })
+    for _, name in ipairs { "x.y.lua", "x-y_z.lua", "0.lua", "X.lua" } do
+      assert.is_nil(lfs.attributes(m.directory .. "/x.lua"))
+      local status, _, body = put(m, name, "return {}")
+      assert.truthy(status == 200 or status == 201, ("%s: %s"):format(name, body))
+      status = m:request("DELETE", "/api/v1/files/" .. name)
+      assert.truthy(status == 200 or status == 204)
+    end
+  end)
+
+  it("are bounded", function()
+    local m = swapping.start { ["a.lua"] = counting("a", "v1") }
+    local large = put(m, "a.lua", counting("a", "v2") .. "--" .. ("x"):rep(10 * 1024 * 1024))
+    assert.truthy(large == nil or large == 413 or large == 422, tostring(large))
+    assert.are.equal("v1", (swapping.ask "a"))
+    -- One of a fair size is not too large.
+    local status, _, body = put(m, "a.lua", counting("a", "v3") .. ("-- a remark\n"):rep(20000))
+    assert.are.equal(200, status, body)
+    assert.are.equal("v3", (swapping.ask "a"))
+  end)
+
+  it("whose port is taken are refused, and nothing changes", function()
+    local net = require "spec.support.net"
+    local m = swapping.start { ["a.lua"] = counting("a", "v1") }
+    net.listen { host = swapping.host, port = swapping.port "b" }
+    local status, answer, body = put(m, "b.lua", counting("b", "v1"))
+    assert.are.equal(422, status, body)
+    assert.truthy(answer.faults[1].message:find(swapping.port "b", 1, true), body)
+    assert.are.same({ "a.lua" }, names_in(m.directory .. "/routes"))
+    assert.are.equal(0, m:reload().status)
+  end)
+
+  it("are changed over TCP only with the token", function()
+    local space = moongate.workspace { admin = true, routes = { ["a.lua"] = counting("a", "v1") } }
+    local config = process.read(space.config_path):gsub("admin = { ", "admin = { token = 'very-secret', ")
+    process.write(space.config_path, config)
+    local m = moongate.start { space = space }
+    local status = put(m, "a.lua", counting("a", "v2"), { tcp = true })
+    assert.truthy(status == 401 or status == 403, tostring(status))
+    status = m:request("DELETE", "/api/v1/files/a.lua", { tcp = true })
+    assert.truthy(status == 401 or status == 403, tostring(status))
+    assert.are.equal("v1", (swapping.ask "a"))
+    local headers = { "Authorization: Bearer very-secret" }
+    assert.are.equal(200, (put(m, "a.lua", counting("a", "v2"), { tcp = true, headers = headers })))
+    assert.are.equal("v2", (swapping.ask "a"))
+    status = m:request("DELETE", "/api/v1/files/a.lua", { tcp = true, headers = headers })
+    assert.truthy(status == 200 or status == 204, tostring(status))
+    assert.are.same({ nil, "refused" }, { swapping.ask "a" })
+  end)
+end)

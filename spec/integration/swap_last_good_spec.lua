@@ -1,0 +1,137 @@
+-- SPDX-License-Identifier: MIT
+--
+-- A file that is broken when moongate starts: its last good version, kept under the state directory, goes live.
+
+local moongate = require "spec.support.moongate"
+local process = require "spec.support.process"
+local swapping = require "spec.support.swapping"
+
+describe("a restart", function()
+  after_each(moongate.finish)
+
+  local counting = swapping.counting
+
+  -- Ends it without warning, and starts another on the same directory.
+  local function kill_and_start(m, flags)
+    m.process:signal "SIGKILL"
+    assert(m.process:wait(5))
+    m.stopped = true
+    local space = { directory = m.directory, control = m.control, config_path = m.config_path }
+    return moongate.start { space = space, flags = flags, ready = false }
+  end
+
+  local function await_ready(m)
+    process.wait_for(function()
+      assert(m.process:alive(), m:log())
+      return m:get "/readyz" == 200
+    end, 20, "moongate to get ready")
+  end
+
+  it("after kill -9 has the last good version of a broken file, and tells the fault", function()
+    local m = swapping.start({ ["a.lua"] = counting("a", "v1"), ["b.lua"] = counting("b", "v1") }, { workers = 2 })
+    m:write("a.lua", counting("a", "v2"))
+    assert.are.equal(0, m:reload().status)
+    m:write("a.lua", "return {\n  name = = 1\n}")
+    assert.are.equal(1, m:reload().status)
+    m = kill_and_start(m)
+    await_ready(m)
+    assert.are.equal("v2", (swapping.ask "a"))
+    assert.are.equal("v1", (swapping.ask "b"))
+    local fault = m:await_fault "a.lua"
+    assert.are.equal(2, fault.line)
+    assert.are.equal(0, m:metric 'route_file_ok{file="a.lua"}')
+    assert.are.equal(1, m:metric 'route_file_ok{file="b.lua"}')
+    m:await_log "a%.lua"
+    -- And once more: the kept version is the good one still.
+    m = kill_and_start(m)
+    await_ready(m)
+    assert.are.equal("v2", (swapping.ask "a"))
+    m:write("a.lua", counting("a", "v3"))
+    swapping.await("a", "v3")
+    m:await_well "a.lua"
+    assert.are.equal(0, m:reload().status)
+    m:write("a.lua", "return {")
+    m = kill_and_start(m)
+    await_ready(m)
+    assert.are.equal("v3", (swapping.ask "a"))
+  end)
+
+  it("has a file's last good version with the modules it had then", function()
+    local function user(version)
+      local text = counting("a", "VERSION"):gsub('"VERSION"', ("%q .. require('shared').version"):format(version))
+      return text
+    end
+    local space = moongate.workspace { routes = { ["a.lua"] = user "v1" } }
+    process.write(space.directory .. "/shared.lua", "return { version = 'm1' }")
+    local m = moongate.start { space = space }
+    assert.are.equal("v1m1", (swapping.ask "a"))
+    assert.are.equal(0, m:reload().status)
+    m:write("a.lua", "return {")
+    m:await_fault "a.lua"
+    m = kill_and_start(m)
+    await_ready(m)
+    assert.are.equal("v1m1", (swapping.ask "a"))
+  end)
+
+  it("does not bring back a file that was deleted, running or not", function()
+    local m = swapping.start {
+      ["a.lua"] = counting("a", "v1"),
+      ["b.lua"] = counting("b", "v1"),
+      ["c.lua"] = counting("c", "v1"),
+    }
+    m:delete "a.lua"
+    swapping.await("a", nil)
+    m:await_generation(2)
+    assert.are.equal(0, m:reload().status)
+    m.process:signal "SIGKILL"
+    assert(m.process:wait(5))
+    m:delete "b.lua"
+    m = kill_and_start(m)
+    await_ready(m)
+    assert.are.same({ nil, "refused" }, { swapping.ask "a" })
+    assert.are.same({ nil, "refused" }, { swapping.ask "b" })
+    assert.are.equal("v1", (swapping.ask "c"))
+    -- A file of that name that comes later, and is broken, has no last good version.
+    m:write("a.lua", "return {")
+    m:await_fault "a.lua"
+    m = kill_and_start(m)
+    await_ready(m)
+    assert.are.same({ nil, "refused" }, { swapping.ask "a" })
+  end)
+
+  it("with --strict is refused while a file is broken", function()
+    local m = swapping.start { ["a.lua"] = counting("a", "v1") }
+    m:write("a.lua", "return {")
+    m:await_fault "a.lua"
+    m = kill_and_start(m, { "--strict" })
+    m.may_fail = true
+    assert.are.equal(1, m.process:wait(15), m:log())
+    assert.truthy(m:log():find("a.lua:1:", 1, true), m:log())
+  end)
+
+  it("does without a kept version that is damaged", function()
+    local m = swapping.start { ["a.lua"] = counting("a", "v1"), ["b.lua"] = counting("b", "v1") }
+    assert.are.equal(0, m:reload().status)
+    m:write("a.lua", "return {")
+    m:await_fault "a.lua"
+    -- Whatever is kept of it, and wherever.
+    local find = "find %s/state -type f ! -name lock -exec sh -c 'printf damaged > \"$1\"' - {} \\;"
+    assert(os.execute(find:format(m.directory)) == 0)
+    m = kill_and_start(m)
+    await_ready(m)
+    assert.are.equal("v1", (swapping.ask "b"))
+    assert.are.same({ nil, "refused" }, { swapping.ask "a" })
+    m:await_fault "a.lua"
+    m:write("a.lua", counting("a", "v2"))
+    swapping.await("a", "v2")
+  end)
+
+  it("works where the state can't be written", function()
+    local m = swapping.start { ["a.lua"] = counting("a", "v1") }
+    -- A file stands where directories would be made; the old stays live and swaps go on.
+    assert(os.execute(("find %s/state -mindepth 1 ! -name lock -delete"):format(m.directory)) == 0)
+    m:write("a.lua", counting("a", "v2"))
+    swapping.await("a", "v2")
+    assert.truthy(m.process:alive())
+  end)
+end)

@@ -1,0 +1,252 @@
+-- SPDX-License-Identifier: MIT
+--
+-- Wrong files as a new user would write them, and what `moongate check` answers: the line, what is wrong, and what to
+-- do.
+
+local cjson = require "cjson"
+local moongate = require "spec.support.moongate"
+
+-- { what it is, the file, what is said of it: lines behind "routes/site.lua:", of which each is a part }
+local CASES = {
+  {
+    "a misspelt field",
+    'return {\n  name = "web",\n  match = { portz = 80 },\n  action = { target = "a:1" },\n}',
+    '3: route "web": match.portz: unknown field, did you mean "ports"?',
+  },
+  {
+    "port for ports",
+    'return {\n  name = "web",\n  match = {\n    port = 80,\n  },\n  action = { target = "a:1" },\n}',
+    '4: route "web": match.port: unknown field, did you mean "ports"?',
+  },
+  {
+    "fields at the wrong level",
+    'return {\n  name = "web",\n  ports = 80,\n  target = "a:1",\n}',
+    '3: route "web": ports: unknown field here, it belongs into match: match = { ports = … }',
+    '4: route "web": target: unknown field here, it belongs into action: action = { target = … }',
+  },
+  {
+    "the words of another proxy",
+    'return {\n  listen = 80,\n  upstream = "a:1",\n  timeout = 5,\n}',
+    '2: route "site.lua#1": listen: unknown field, say where it listens with match = { ports = 443 }',
+    '3: route "site.lua#1": upstream: unknown field, say where it forwards to with action = { target = "host:port" }',
+    '4: route "site.lua#1": timeout: unknown field, say which: timeouts = { connect = "5s", idle = "10m" }',
+  },
+  {
+    "ports that are none",
+    'return {\n  name = "web",\n  match = {\n    ports = "abc",\n  },\n  action = { target = "a:1" },\n}',
+    '4: route "web": match.ports: expected 443, { 80, 443 }, "8000-8010" or { from = 8000, to = 8010 }, got "abc"',
+  },
+  {
+    "a target without a port",
+    'return {\n  name = "web",\n  match = { ports = 80 },\n  action = { target = "127.0.0.1" },\n}',
+    '4: route "web": action.target: expected "host:port", got "127.0.0.1" (add ":80")',
+  },
+  {
+    "a URL for a target",
+    'return {\n  match = { ports = 80 },\n  action = { target = "http://a:1" },\n}',
+    '3: route "site.lua#1": action.target: expected "host:port", got "http://a:1" (leave out "http://")',
+  },
+  {
+    "a missing comma",
+    'return {\n  match = { ports = 80 }\n  action = { target = "a:1" },\n}',
+    "3: '}' expected (to close '{' at line 1) near 'action'",
+  },
+  {
+    "a missing return",
+    'local site = { match = { ports = 80 }, action = { target = "a:1" } }',
+    " expected the file to return a route or a list of routes, got nothing (it ends with: return { … })",
+  },
+  {
+    "a function that is returned",
+    "local x\nreturn function() return {} end",
+    "2: expected the file to return a route or a list of routes, got a function (call it: return f(), or",
+  },
+  {
+    "a list within the list",
+    'return {\n  {\n    { match = { ports = 80 }, action = { target = "a:1" } },\n  },\n}',
+    '2: route "site.lua#1": is a list of routes within the list: take one pair of braces away',
+  },
+  {
+    "routes that are in no list",
+    'return { match = { ports = 80 }, action = { target = "a:1" } },\n'
+      .. '  { match = { ports = 81 }, action = { target = "a:1" } }',
+    " returns several values, and only the first would count: return one table (routes as a list: return { {",
+  },
+  {
+    "a ready handler by its name",
+    'return {\n  name = "web",\n  match = { ports = 80 },\n  action = {\n    handler = "echo",\n  },\n}',
+    '5: route "web": action.handler: expected a function, got "echo" (write handler = moongate.handlers.echo())',
+  },
+  {
+    "targets that are none",
+    'return {\n  name = "web",\n  match = { ports = 80 },\n  action = { targets = {} },\n}',
+    '4: route "web": action.targets: names no target: list one at least, such as targets = { "10.0.0.1:80" }',
+  },
+  {
+    "a weight of nothing, and a balance that is none",
+    'return {\n  name = "web",\n  match = { ports = 80 },\n  action = {\n    balance = "roundrobin",\n'
+      .. '    targets = {\n      { host = "a", port = 1, weight = 0 },\n    },\n  },\n}',
+    '5: route "web": action.balance: expected "round-robin", got "roundrobin" (did you mean "round-robin"?)',
+    '7: route "web": action.targets[1].weight: 0 is too small: at least 1',
+  },
+  {
+    "a duration in words",
+    'return {\n  match = { ports = 80 },\n  action = { target = "a:1" },\n  timeouts = {\n'
+      .. '    idle = "5 minutes",\n  },\n}',
+    '5: route "site.lua#1": timeouts.idle: expected a duration (a number of seconds, or "500ms", "90s", "5m", "4h", '
+      .. '"30d"), got "5 minutes" (did you mean "5m"?)',
+  },
+  {
+    "domains on plain TCP",
+    'return {\n  match = {\n    ports = 80,\n    domains = "a.example",\n  },\n  action = { target = "a:1" },\n}',
+    '4: route "site.lua#1": match.domains: not supported in this version: nothing on a plain TCP connection names a '
+      .. "domain",
+  },
+  {
+    "a target and a handler",
+    'return {\n  match = { ports = 80 },\n  action = { target = "a:1", handler = moongate.handlers.echo() },\n}',
+    '3: route "site.lua#1": action: has handler and target, which can\'t work together: leave one of them',
+  },
+  {
+    "nothing to do, and nowhere",
+    'return {\n  {\n    name = "web",\n    action = {},\n  },\n}',
+    '2: route "web": match.ports: is missing: say on which ports it listens, such as ports = 443 or { 80, '
+      .. '"8000-8010" }',
+    '4: route "web": action: says nothing to do: set `target` ("host:port"), `targets` or `handler`',
+  },
+  {
+    "waiting while it is loaded",
+    "local x = 1\nmoongate.sleep(1)\nreturn {}",
+    "2: can't wait here: a file is being loaded; wait in a handler or another function of a route",
+  },
+  {
+    "a function that doesn't exist",
+    'return {\n  match = { ports = 80 },\n  action = { handler = moongate.handler.echo() },\n}',
+    "3: attempt to index field 'handler' (a nil value)",
+  },
+  {
+    "a module that doesn't exist",
+    'local x = 1\nlocal sites = require "sites"\nreturn {}',
+    "2: module 'sites' not found: it is neither in the library nor beside routes/",
+  },
+  {
+    "a name that stands twice",
+    'local action = { target = "a:1" }\nreturn {\n  { name = "web", match = { ports = 80 }, action = action },\n'
+      .. '  {\n    name = "web",\n    match = { ports = 81 },\n    action = action,\n  },\n}',
+    '5: route "web": name: is also the name of a route in @routes/site.lua:3: rename one of them',
+  },
+  {
+    "what a helper was given",
+    'local function site(name, ports)\n  return {\n    name = name,\n    match = { ports = ports },\n'
+      .. '    action = { target = "a:1" },\n  }\nend\nreturn {\n  site("a", 80),\n  site("b", "x"),\n}',
+    '10: route "b": match.ports: expected 443',
+  },
+  {
+    "a table within itself",
+    "local r = { match = {} }\nr.match.more = r\nreturn r",
+    "3: match.more: refers to itself: a table can't stand within itself",
+  },
+}
+
+describe("a wrong file", function()
+  after_each(moongate.finish)
+
+  -- All lines that are said of files, without the directory; the exit status.
+  local function check(options)
+    local space = moongate.workspace(options)
+    local answer = moongate.command { "check", moongate.files_of(space) }
+    local lines = {}
+    for line in (answer.err .. answer.out):gmatch "[^\n]+" do
+      lines[#lines + 1] = (line:gsub(space.directory:gsub("%p", "%%%0") .. "/", ""))
+    end
+    return lines, answer.status
+  end
+
+  for _, case in ipairs(CASES) do
+    it("with " .. case[1] .. " is answered", function()
+      local lines, status = check { routes = { ["site.lua"] = case[2] } }
+      local said = table.concat(lines, "\n")
+      assert.are.equal(1, status, said)
+      assert.are.equal(#case - 2 + 1, #lines, said)
+      for i = 3, #case do
+        local expected = "routes/site.lua:" .. case[i]:gsub("@", "")
+        assert.are.equal(expected, lines[i - 2]:sub(1, #expected))
+      end
+    end)
+  end
+
+  it("is told with all others, by file and line", function()
+    local lines, status = check {
+      routes = {
+        ["b.lua"] = "return {\n  actoin = {},\n  match = { ports = true },\n}",
+        ["a.lua"] = "return {",
+        ["c.lua"] = 'return { name = "same", match = { ports = 80 }, action = { target = "a:1" } }',
+        ["d.lua"] = 'return {\n  name = "same",\n  match = { ports = 81 }, action = { target = "a:1" },\n}',
+      },
+    }
+    assert.are.equal(1, status)
+    local places = {}
+    for i = 1, #lines - 1 do
+      places[i] = lines[i]:match "^routes/%a%.lua:%d+"
+    end
+    assert.are.same({ "routes/a.lua:1", "routes/b.lua:2", "routes/b.lua:3", "routes/d.lua:2" }, places)
+    assert.truthy(lines[4]:find("is also the name of a route in routes/c.lua:1: rename one of them", 1, true), lines[4])
+  end)
+
+  it("that can never take a connection is a warning with both places", function()
+    local lines, status = check {
+      routes = {
+        ["a.lua"] = 'return {\n  name = "first",\n  match = { ports = { 80, "8000-8100" } },\n'
+          .. '  action = { target = "a:1" },\n}',
+        ["b.lua"] = 'return {\n  {\n    name = "second",\n    match = { ports = 8050 },\n'
+          .. '    action = { target = "a:1" },\n  },\n'
+          .. '  { name = "third", priority = 1, match = { ports = 8050 }, action = { target = "a:1" } },\n}',
+      },
+    }
+    assert.are.equal(0, status)
+    assert.are.equal(2, #lines, table.concat(lines, "\n"))
+    assert.are.equal(
+      'warning: routes/b.lua:4: route "second": match.ports: is never reached: port 8050 is taken by the route "first" '
+        .. "in routes/a.lua:3, which stands before it with the same priority and has no `when`: give one of them other "
+        .. "ports, a higher priority, or a `when`",
+      lines[1]
+    )
+  end)
+
+  it("is answered in the config too", function()
+    local lines, status = check {
+      config_text = "return {\n  worker = 2,\n  timeouts = {\n    idel = 5,\n  },\n  ports = 80,\n  defaults = {\n"
+        .. "    match = { ports = 99999 },\n    action = {\n      handler = function() end,\n    },\n  },\n}",
+    }
+    assert.are.equal(1, status)
+    for i, expected in ipairs {
+      'moongate.lua:2: worker: unknown field, did you mean "workers"?',
+      'moongate.lua:4: timeouts.idel: unknown field, did you mean "idle"?',
+      "moongate.lua:6: ports: unknown field, that is a route's: it belongs into a file in routes/",
+      "moongate.lua:8: defaults.match.ports: expected a port from 1 to 65535",
+      "moongate.lua:10: defaults.action.handler: functions can't stand in defaults: put them into a module",
+    } do
+      assert.are.equal(expected, lines[i]:sub(1, #expected))
+    end
+  end)
+
+  it("is answered as JSON, with its line", function()
+    local space = moongate.workspace {
+      routes = {
+        ["site.lua"] = 'return {\n  name = "web",\n  match = { portz = 80 },\n  action = { target = "a:1" },\n}',
+      },
+    }
+    local answer = moongate.command { "check", "--json", moongate.files_of(space) }
+    assert.are.equal(1, answer.status)
+    local decoded = cjson.decode(answer.out)
+    assert.are.same({
+      file = space.directory .. "/routes/site.lua",
+      line = 3,
+      route = "web",
+      field = "match.portz",
+      message = 'unknown field, did you mean "ports"?',
+    }, decoded.faults[1])
+    assert.are.equal(1, #decoded.faults)
+    assert.are.same({}, decoded.warnings)
+  end)
+end)
