@@ -9,6 +9,7 @@
 int main(int argc, char **argv) {
   struct runtime runtime;
   struct error error;
+  setvbuf(stdout, NULL, _IOLBF, 0); /* what routes print is seen at once, also through a pipe */
   if (runtime_init(&runtime, getenv("MOONGATE_LUA"), &error) != 0) {
     fprintf(stderr, "moongate: %s\n", error.message);
     return 1;

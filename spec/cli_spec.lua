@@ -232,7 +232,7 @@ fault: routes/a.lua:2: bad
     status, printed, said = run("reload")
     assert.are.equal(0, status)
     assert.are.equal("live: generation 12, 1 file removed (c.lua), 34 ms\n", printed)
-    assert.are.equal("warning: moongate.lua: hm\nnote: workers: 2 until the next start\n", said)
+    assert.are.equal("warning: moongate.lua: hm\na restart is needed: workers: 2 until the next start\n", said)
     body.removed = {}
     assert.are.equal("live: generation 12, nothing changed, 34 ms\n", (select(2, run("reload"))))
     for i = 1, 100 do

@@ -51,19 +51,24 @@ describe("control", function()
   end)
 
   it("says what to do when nothing answers", function()
+    local there = os.tmpname()
     local cases = {
-      ["No such file or directory"] = "no moongate answers on /s: is it running?",
       ["connection refused"] = "the socket is there, but nothing listens",
       ["Permission denied"] = "as the user that moongate runs as",
       ["timeout"] = "is it stopped, or too busy?",
-      ["weather"] = "/s: weather",
+      ["weather"] = there .. ": weather",
     }
     for failure, advice in pairs(cases) do
-      sockets["unix:/s"] = failure
-      local status, message = control.get("/s", "/")
+      sockets["unix:" .. there] = failure
+      local status, message = control.get(there, "/")
       assert.is_nil(status)
       assert.matches(advice, message, 1, true)
     end
+    os.remove(there)
+    sockets["unix:" .. there] = "connection refused"
+    local status, message = control.get(there, "/")
+    assert.is_nil(status)
+    assert.matches(("no moongate answers on %s: is it running?"):format(there), message, 1, true)
   end)
 
   it("gives up on a moongate that takes the connection and stays silent", function()

@@ -6,6 +6,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -57,11 +58,78 @@ static void the_turns_go_on_when_their_counter_wraps(void **state) {
   route_unref(route);
 }
 
+static struct route *plain_route(void) {
+  struct route *route = route_new();
+  assert_non_null(route);
+  route->name = strdup("a");
+  route->file = strdup("a.lua");
+  assert_int_equal(endpoint_from_literal(&route->address, "127.0.0.1", 0), 0);
+  route->ports = calloc(1, sizeof *route->ports);
+  route->ports[0] = (struct port_range){80, 81};
+  route->port_count = 1;
+  route->targets = calloc(1, sizeof *route->targets);
+  route->targets[0] = (struct route_target){.host = strdup("b"),
+                                            .port = 1,
+                                            .weight = 1,
+                                            .host_function = ROUTE_NO_FUNCTION,
+                                            .port_function = ROUTE_NO_FUNCTION};
+  route->target_count = 1;
+  return route;
+}
+
+static void routes_are_equal_when_they_say_the_same(void **state) {
+  (void)state;
+  struct route *a = plain_route(), *b = plain_route();
+  b->line = 7;
+  b->stats = 3;
+  assert_true(route_equal(a, b));
+#define DIFFERS(field, value)                                                                                          \
+  do {                                                                                                                 \
+    __typeof__(b->field) kept = b->field;                                                                              \
+    b->field = (value);                                                                                                \
+    assert_false(route_equal(a, b));                                                                                   \
+    b->field = kept;                                                                                                   \
+  } while (0)
+  char other[] = "other";
+  DIFFERS(name, other);
+  DIFFERS(file, other);
+  DIFFERS(priority, 1);
+  DIFFERS(address.length, 0);
+  DIFFERS(ports[0].to, 82);
+  DIFFERS(port_count, 0);
+  DIFFERS(action, ROUTE_HANDLER);
+  DIFFERS(targets[0].host, other);
+  DIFFERS(targets[0].port, 2);
+  DIFFERS(targets[0].weight, 2);
+  DIFFERS(targets[0].preserve_port, true);
+  DIFFERS(target_count, 0);
+  DIFFERS(half_open, true);
+  DIFFERS(on_change, ROUTE_CLOSE);
+  DIFFERS(timeouts.stuck_tls, 1);
+  DIFFERS(when_function, 0);
+#undef DIFFERS
+  assert_true(route_equal(a, b));
+  route_unref(a);
+  route_unref(b);
+}
+
+static void routes_with_functions_are_never_equal(void **state) {
+  (void)state;
+  struct route *a = plain_route();
+  assert_false(route_has_functions(a));
+  a->targets[0].host_function = 0;
+  assert_true(route_has_functions(a));
+  assert_false(route_equal(a, a));
+  route_unref(a);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(equal_targets_take_turns),
       cmocka_unit_test(weights_are_kept_exactly_and_spread_out),
       cmocka_unit_test(the_turns_go_on_when_their_counter_wraps),
+      cmocka_unit_test(routes_are_equal_when_they_say_the_same),
+      cmocka_unit_test(routes_with_functions_are_never_equal),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -37,6 +37,15 @@ function control.paths(path)
   return places.controls({ XDG_RUNTIME_DIR = os.getenv "XDG_RUNTIME_DIR" })
 end
 
+-- Connecting is refused both ways: without a socket, and by one that nobody listens on any more.
+local function is_there(path)
+  local file, failure = io.open(path)
+  if file then
+    file:close()
+  end
+  return file ~= nil or not tostring(failure):lower():find("no such file", 1, true)
+end
+
 -- The connected socket and its path; or nil and a message about the one that came closest to answering.
 local function open(paths, connect)
   local closest
@@ -45,7 +54,7 @@ local function open(paths, connect)
     if socket then
       return socket, path
     end
-    if not closest and not tostring(failure):lower():find("no such file", 1, true) then
+    if not closest and is_there(path) then
       closest = explain(path, failure)
     end
   end

@@ -25,6 +25,8 @@ enum connection_state {
 
 const char *connection_state_label(enum connection_state state);
 
+enum { FUNCTION_ANSWER_SHOWN_SIZE = 64 };
+
 /* What a function of the route answered. */
 struct function_answer {
   enum {
@@ -37,6 +39,7 @@ struct function_answer {
   char *string;  /* its first value, when a string (malloc'd, the connection's) */
   double number; /* its first number */
   bool has_number;
+  char shown[FUNCTION_ANSWER_SHOWN_SIZE]; /* what it returned, as people write it: `"a name", 80`, `nothing` */
 };
 
 struct exchange {

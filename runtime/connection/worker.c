@@ -60,6 +60,8 @@ void worker_deinit(struct worker *worker) {
   loop_deinit(&worker->loop);
   free(worker->pipes.bytes);
   metrics_shard_free(worker->metrics);
+  for (size_t i = 0; i < ROUTE_LOG_COUNT; i++)
+    log_limits_deinit(&worker->route_logs[i]);
 }
 
 static void on_drain_over(struct wheel_timer *timer) {

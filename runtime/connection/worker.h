@@ -6,6 +6,7 @@
 
 #include "core/list.h"
 #include "core/log.h"
+#include "core/log_limits.h"
 #include "core/loop.h"
 #include "metrics/shard.h"
 #include "net/dial.h"
@@ -47,6 +48,14 @@ struct worker_settings {
   bool access_log;
 };
 
+/* Lines of the log that are limited for each route. */
+enum route_log {
+  ROUTE_LOG_TARGET,   /* one of its targets could not be reached */
+  ROUTE_LOG_OUTCOME,  /* none could be */
+  ROUTE_LOG_FUNCTION, /* one of its functions failed */
+  ROUTE_LOG_COUNT
+};
+
 struct worker_port;  /* a listener and the table's entry for it */
 struct table_pin;    /* a table, while something of the worker may use it */
 struct table_change; /* a table that is prepared */
@@ -72,7 +81,8 @@ struct worker {
   struct list_node connections;
   size_t connection_count;
   uint64_t last_id;
-  struct log_limit refused_log, failed_log;
+  struct log_limit refused_log;
+  struct log_limits route_logs[ROUTE_LOG_COUNT];
   bool draining; /* told to stop: nothing new, idle ones closed */
   struct wheel_timer drain_timer;
   void (*on_drained)(struct worker *worker, void *context); /* the last connection is gone */

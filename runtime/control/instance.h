@@ -35,6 +35,7 @@ struct instance {
   clock_ms started_ms;
   struct config config;
   char *config_path, *routes_path; /* as the command line said; NULL: it did not */
+  unsigned workers_wanted;         /* likewise; 0 */
   char *control_path;              /* NULL: none */
   struct loader *loader;
   struct instance_lock lock;

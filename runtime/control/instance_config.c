@@ -54,6 +54,7 @@ static int read_config(struct instance *instance, const struct native_settings *
   runtime->log.level = instance->config.log_level;
   runtime->log.format = instance->config.log_format;
   instance_log_faults(&runtime->log, LOG_WARN, "the config: take note", &instance->config.warnings);
+  instance->workers_wanted = settings->workers;
   if ((settings->config && !(instance->config_path = strdup(settings->config))) ||
       (settings->routes && !(instance->routes_path = strdup(settings->routes)))) {
     error_set(&error, ENOMEM, "no memory to start");

@@ -121,18 +121,33 @@ static void format_url(const struct endpoint *endpoint, char *text, size_t size)
     snprintf(text, size, "http://%s/", endpoint_format(endpoint, address));
 }
 
+/* What the route is bound to: "*:9000" where that is all addresses; without the port when there are several. */
+static void format_address(const struct route *route, const char *ports, char text[ENDPOINT_TEXT_SIZE]) {
+  char *end;
+  unsigned long port = strtoul(ports, &end, 10);
+  bool is_single = *ports != '\0' && *end == '\0';
+  struct endpoint endpoint = route->address;
+  if (!endpoint.length) {
+    snprintf(text, ENDPOINT_TEXT_SIZE, is_single ? "*:%lu" : "*", port);
+  } else if (is_single) {
+    endpoint_set_port(&endpoint, (uint16_t)port);
+    endpoint_format(&endpoint, text);
+  } else {
+    struct ip_address ip;
+    ip_address_from_sockaddr(&ip, (const struct sockaddr *)&endpoint.storage);
+    ip_address_format(&ip, text);
+  }
+}
+
 void instance_announce(const struct instance *instance) {
   const struct log *log = &instance->runtime->log;
   const struct route_table *table = instance->table;
-  char text[PORTS_TEXT_SIZE], at[PORTS_TEXT_SIZE + 16], admin[ENDPOINT_TEXT_SIZE + 16] = "";
+  char text[PORTS_TEXT_SIZE], address[ENDPOINT_TEXT_SIZE], admin[ENDPOINT_TEXT_SIZE + 16] = "";
   for (size_t i = 0; i < table->route_count; i++) {
     const struct route *route = table->routes[i];
     format_ports(instance, route, text);
-    /* What people type, for the routes that they look at first. */
-    bool is_single = !route->address.length && !strpbrk(text, " -");
-    snprintf(at, sizeof at, "localhost:%s", text);
-    LOG(log, LOG_INFO, "listening", LOG_STRING("route", route->name), LOG_STRING("ports", text),
-        LOG_STRING("at", is_single ? at : NULL),
+    format_address(route, text, address);
+    LOG(log, LOG_INFO, "listening", LOG_STRING("route", route->name), LOG_STRING("ports", text), LOG_STRING("address", address),
         LOG_STRING("action", route->action == ROUTE_HANDLER ? "handler" : "forward"), LOG_STRING("file", route->file));
   }
   if (instance->admin)

@@ -264,7 +264,7 @@ static void load(struct loading_job *job) {
   struct reload *reload = RELOAD_OF_JOB(job);
   struct instance *instance = reload->instance;
   if (reload->with_config && !reload->has_config && reload->config_faults.count == 0) {
-    struct config_overrides overrides = {instance->config_path, instance->routes_path, instance->config.workers};
+    struct config_overrides overrides = {instance->config_path, instance->routes_path, instance->workers_wanted};
     loader_forget_faults(instance->loader);
     reload->has_config = loader_read_config(instance->loader, &overrides, &reload->config, &reload->config_faults) == 0;
   }

@@ -14,6 +14,7 @@ static void count_failure(struct connection *connection, int status) {
   uint64_t *errors = connection->worker->metrics->worker.errors;
   switch (-status) {
   case ECONNREFUSED:
+  case ENXIO: /* a unix socket that is not there */
     errors[ERROR_CONNECT_REFUSED]++;
     break;
   case ETIMEDOUT:
@@ -40,6 +41,7 @@ static void count_failure(struct connection *connection, int status) {
 static enum close_reason reason_of(int status) {
   switch (-status) {
   case ECONNREFUSED:
+  case ENXIO:
     return CLOSE_REFUSED;
   case ETIMEDOUT:
     return CLOSE_CONNECT_TIMEOUT;
@@ -58,27 +60,51 @@ static enum close_reason reason_of(int status) {
   }
 }
 
-static void log_failure(struct connection *connection, int status) {
+static const char *describe(int status) {
+  switch (-status) {
+  case ENOENT:
+    return "no such host";
+  case ENXIO:
+    return "no such socket";
+  default:
+    return strerror(-status);
+  }
+}
+
+/* `last`: there is no further target to try. */
+static void log_failure(struct connection *connection, int status, bool last) {
   struct worker *worker = connection->worker;
   const struct exchange *exchange = &connection->exchange;
+  const char *host = exchange->host ? exchange->host : exchange->target->host;
+  struct log_limits *limits = &worker->route_logs[last ? ROUTE_LOG_OUTCOME : ROUTE_LOG_TARGET];
   uint64_t suppressed;
-  char id[CONNECTION_ID_SIZE];
-  if (!log_enabled(worker->log, LOG_WARN) || !log_limit_pass(&worker->failed_log, loop_now(&worker->loop), &suppressed))
+  char id[CONNECTION_ID_SIZE], client[ADDRESS_TEXT_SIZE];
+  if (!log_enabled(worker->log, LOG_WARN) ||
+      !log_limits_pass(limits, exchange->route->stats, loop_now(&worker->loop), &suppressed))
     return;
-  LOG(worker->log, LOG_WARN, "a target could not be reached", LOG_STRING("route", exchange->route->name),
-      LOG_STRING("target", exchange->host ? exchange->host : exchange->target->host),
-      LOG_INTEGER("port", exchange->port), LOG_STRING("error", status == -ENOENT ? "no such host" : strerror(-status)),
-      LOG_STRING("connection", connection_id(connection, id)), LOG_INTEGER("not_logged_before", suppressed));
+  bool has_port = strncmp(host, "unix:", 5) != 0;
+  LOG(worker->log, LOG_WARN, last ? "no target could be reached; the client is reset" : "a target could not be reached",
+      LOG_STRING("route", exchange->route->name), LOG_STRING("target", host),
+      has_port ? LOG_INTEGER("port", exchange->port) : LOG_STRING("port", NULL), LOG_STRING("error", describe(status)),
+      LOG_INTEGER("attempts", exchange->attempts), LOG_STRING("connection", connection_id(connection, id)),
+      LOG_STRING("client", ip_address_format(&connection->client_address, client)),
+      LOG_INTEGER("not_logged_before", suppressed));
 }
 
 /* A wrong answer of a function is an error of the file, like one that it raises. */
-static enum step_result refuse_answer(struct connection *connection, const char *what) {
+static enum step_result refuse_answer(struct connection *connection, const struct function_answer *answer,
+                                      const char *what) {
   struct worker *worker = connection->worker;
-  char id[CONNECTION_ID_SIZE];
+  const struct route *route = connection->exchange.route;
+  uint64_t suppressed;
+  char id[CONNECTION_ID_SIZE], client[ADDRESS_TEXT_SIZE];
   connection->stats->handler_errors++;
   worker->metrics->worker.errors[ERROR_HANDLER]++;
-  LOG(worker->log, LOG_ERROR, what, LOG_STRING("route", connection->exchange.route->name),
-      LOG_STRING("connection", connection_id(connection, id)));
+  if (log_limits_pass(&worker->route_logs[ROUTE_LOG_FUNCTION], route->stats, loop_now(&worker->loop), &suppressed))
+    LOG(worker->log, LOG_ERROR, what, LOG_STRING("route", route->name), LOG_STRING("file", route->file),
+        LOG_STRING("returned", answer->shown), LOG_STRING("connection", connection_id(connection, id)),
+        LOG_STRING("client", ip_address_format(&connection->client_address, client)),
+        LOG_INTEGER("not_logged_before", suppressed));
   connection_close(connection, PIPE_TARGET, CLOSE_HANDLER_ERROR);
   return STEP_REFUSED;
 }
@@ -113,11 +139,11 @@ static enum step_result ask_target(struct connection *connection) {
     return not_answered(result);
   exchange->host = answer.string;
   if (answer.has_number && !port_is_valid(answer.number))
-    return refuse_answer(connection, "action.target returned a port that is not a number from 1 to 65535");
+    return refuse_answer(connection, &answer, "action.target returned a port that is not a number from 1 to 65535");
   exchange->port = answer.has_number ? (int)answer.number : -1;
   split_port(exchange);
   if (!exchange->host || (exchange->port < 0 && strncmp(exchange->host, "unix:", 5) != 0))
-    return refuse_answer(connection, "action.target must return a host and a port, \"host:port\" or \"unix:/path\"");
+    return refuse_answer(connection, &answer, "action.target must return a host and a port, \"host:port\" or \"unix:/path\"");
   exchange->host_given = true;
   return STEP_DONE;
 }
@@ -130,7 +156,7 @@ static enum step_result ask_host(struct connection *connection) {
     return not_answered(result);
   exchange->host = answer.string;
   return exchange->host ? STEP_DONE
-                        : refuse_answer(connection, "the target's host function must return a name or an address");
+                        : refuse_answer(connection, &answer, "the target's host function must return a name or an address");
 }
 
 static enum step_result ask_port(struct connection *connection) {
@@ -141,7 +167,7 @@ static enum step_result ask_port(struct connection *connection) {
     return not_answered(result);
   free(answer.string);
   if (!answer.has_number || !port_is_valid(answer.number))
-    return refuse_answer(connection, "the target's port function must return a number from 1 to 65535");
+    return refuse_answer(connection, &answer, "the target's port function must return a number from 1 to 65535");
   exchange->port = (int)answer.number;
   return STEP_DONE;
 }
@@ -174,14 +200,20 @@ static size_t targets_left(const struct exchange *exchange) {
   return exchange->host_given ? 1 : exchange->route->target_count - exchange->attempts;
 }
 
-static bool try_next(struct exchange *exchange, int status) {
+static bool has_next(const struct exchange *exchange, int status) {
   if (status == -EMFILE || status == -ENFILE || status == -ENOMEM)
     return false; /* ours, not the target's */
+  return !exchange->host_given && exchange->attempts < exchange->route->target_count;
+}
+
+/* The target has failed: turns to the next one, or says that there is none. */
+static bool try_next(struct connection *connection, int status) {
+  struct exchange *exchange = &connection->exchange;
   exchange->attempts++;
-  if (exchange->host_given || exchange->attempts >= exchange->route->target_count) {
-    exchange->attempts--;
+  bool next = has_next(exchange, status);
+  log_failure(connection, status, !next);
+  if (!next)
     return false;
-  }
   const struct route *route = exchange->route;
   size_t index = (size_t)(exchange->target - route->targets);
   exchange->target = &route->targets[(index + 1) % route->target_count];
@@ -292,9 +324,7 @@ static enum step_result userspace_run(struct connection *connection) {
       return join(connection, exchange->dial_fd);
     }
     count_failure(connection, exchange->dial_status);
-    log_failure(connection, exchange->dial_status);
-    if (!try_next(exchange, exchange->dial_status)) {
-      exchange->attempts++;
+    if (!try_next(connection, exchange->dial_status)) {
       connection_close(connection, PIPE_TARGET, reason_of(exchange->dial_status));
       return STEP_REFUSED;
     }

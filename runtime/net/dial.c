@@ -182,7 +182,7 @@ static int connect_socket(const struct dial *dial) {
     return 0;
   int error = errno;
   if (peer->storage.ss_family == AF_UNIX) /* -ENOENT is for names */
-    return error == ENOENT ? -ECONNREFUSED : -error;
+    return error == ENOENT || error == ENOTDIR ? -ENXIO : -error;
   if (error == EAGAIN) /* no local port is left */
     return -EADDRNOTAVAIL;
   if (error == EINTR)

@@ -25,9 +25,9 @@ void dialer_init(struct dialer *dialer, struct loop *loop, struct resolver *reso
 /* 0 and a connected, non-blocking, close-on-exec descriptor that is now the callee's (no event of ours is left on it);
  * or a negative errno and -1: -ETIMEDOUT when the deadline passed, -EINVAL or -ENAMETOOLONG for a host that is none,
  * the resolver's status for names (-ENOENT, -EAGAIN, …), -EMFILE, -ENFILE, -ENOMEM, -ENOBUFS when this machine has run
- * out, else what the last address failed with: -ECONNREFUSED (also for a unix socket that
- * is not there), -EHOSTUNREACH, … `peer` is the address that was connected
- * or tried last; NULL when there was none; valid during the call only. */
+ * out, else what the last address failed with: -ECONNREFUSED, -EHOSTUNREACH, …, and -ENXIO for a unix socket that is
+ * not there, since -ENOENT is a name's. `peer` is the address that was connected or tried last; NULL when there was
+ * none; valid during the call only. */
 typedef void dial_done_fn(void *context, int status, int fd, const struct endpoint *peer);
 
 struct dial;

@@ -61,8 +61,11 @@ static void refuse_one(struct listener *listener) {
     return;
   close(listener->spare_fd);
   int fd = accept4(listener->socket.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-  if (fd >= 0)
+  if (fd >= 0) {
+    /* A reset: an end would look like an answer. */
+    setsockopt(fd, SOL_SOCKET, SO_LINGER, &(struct linger){.l_onoff = 1}, sizeof(struct linger));
     close(fd);
+  }
   listener->spare_fd = open_spare();
 }
 

@@ -55,16 +55,16 @@ static const struct log *log_of(const struct script_state *state) {
 /* A spawned task has nobody who waits for it: its failure is logged, and counted where it has a connection. */
 static void on_spawned_ended(void *context, enum task_end end, lua_State *coroutine) {
   struct script_task *task = context;
-  const struct script_run *run = task->run;
   if (end != TASK_RAISED && end != TASK_STOPPED)
     return;
-  const char *message = lua_gettop(coroutine) > 0 ? lua_tostring(coroutine, -1) : NULL;
-  const char *route = NULL;
-  if (run != NULL) {
-    route = connection_route(run->connection) != NULL ? connection_route(run->connection)->name : NULL;
-    script_count_failure(run->connection);
+  if (task->run != NULL) {
+    script_report_failure(task->run, "a spawned function failed", coroutine);
+    return;
   }
-  LOG(log_of(task->state), LOG_ERROR, "a spawned function failed", LOG_STRING("route", route),
+  const char *message = lua_gettop(coroutine) > 0 ? lua_tostring(coroutine, -1) : NULL;
+  const struct script_version *version = task->state->version;
+  LOG(log_of(task->state), LOG_ERROR, "a spawned function failed",
+      LOG_STRING("file", version != NULL ? version->file : NULL),
       LOG_STRING("error", message != NULL ? message : "not enough memory"));
 }
 

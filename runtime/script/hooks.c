@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * From the corridor into Lua and back: starting handlers and functions, what becomes of them, and their end. Errors are
- * logged and counted here, where the route and the client are known. */
+ * From the corridor into Lua and back: starting handlers and functions, what becomes of them, and their end. */
 #include "connection/connection.h"
 #include "script/socket.h"
 #include "script/worker_script.h"
@@ -10,6 +9,7 @@
 #include <errno.h>
 #include <lauxlib.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -40,29 +40,8 @@ static int finish_run(struct script_run *run, bool give_back) {
   return status;
 }
 
-void script_count_failure(const struct connection *connection) {
-  struct metrics_shard *metrics = connection->worker->metrics;
-  const struct route *route = connection_route(connection);
-  struct route_stats *stats = connection->stats;
-  metrics->worker.errors[ERROR_HANDLER]++;
-  if (stats == NULL && route != NULL) /* a `when`: it is a candidate's error */
-    stats = metrics_shard_route(metrics, route->stats);
-  if (stats != NULL)
-    stats->handler_errors++;
-}
-
 static void report_failure(const struct script_run *run, enum task_end end, lua_State *coroutine) {
-  const struct connection *connection = run->connection;
-  const struct route *route = connection_route(connection);
-  char id[CONNECTION_ID_SIZE], client[ADDRESS_TEXT_SIZE];
-  const char *message = lua_gettop(coroutine) > 0 ? lua_tostring(coroutine, -1) : NULL;
-  script_count_failure(connection);
-  LOG(connection->worker->log, LOG_ERROR, end == TASK_STOPPED ? "a function was stopped" : "a function raised an error",
-      LOG_STRING("route", route != NULL ? route->name : NULL), LOG_STRING("file", route != NULL ? route->file : NULL),
-      LOG_STRING("function", route != NULL ? route->script->functions[run->slot].field : NULL),
-      LOG_STRING("connection", connection_id(connection, id)),
-      LOG_STRING("client", ip_address_format(&connection->client_address, client)),
-      LOG_STRING("error", message != NULL ? message : "not enough memory"));
+  script_report_failure(run, end == TASK_STOPPED ? "a function was stopped" : "a function raised an error", coroutine);
 }
 
 /* Why the client's side ends, when the handler is done with it: perhaps the client had ended it before. */
@@ -98,6 +77,30 @@ static void on_handler_ended(void *context, enum task_end end, lua_State *corout
   connection_handler_ended(connection, reason);
 }
 
+/* Puts the value behind what there is; what does not fit is left out. */
+static size_t show_value(lua_State *L, int index, char *text, size_t size) {
+  int wanted;
+  if (lua_type(L, index) == LUA_TNUMBER)
+    wanted = snprintf(text, size, "%.14g", lua_tonumber(L, index));
+  else if (lua_type(L, index) == LUA_TSTRING)
+    wanted = snprintf(text, size, "\"%.40s\"", lua_tostring(L, index));
+  else if (lua_isboolean(L, index))
+    wanted = snprintf(text, size, "%s", lua_toboolean(L, index) ? "true" : "false");
+  else
+    wanted = snprintf(text, size, "%s%s", lua_isnil(L, index) ? "" : "a ", luaL_typename(L, index));
+  return wanted < 0 ? 0 : (size_t)wanted < size ? (size_t)wanted : size - 1;
+}
+
+static void show_answer(lua_State *L, int count, char text[FUNCTION_ANSWER_SHOWN_SIZE]) {
+  size_t length = 0;
+  snprintf(text, FUNCTION_ANSWER_SHOWN_SIZE, "nothing");
+  for (int i = 1; i <= count && length + 3 < FUNCTION_ANSWER_SHOWN_SIZE; i++) {
+    if (i > 1)
+      length += (size_t)snprintf(text + length, FUNCTION_ANSWER_SHOWN_SIZE - length, ", ");
+    length += show_value(L, i, text + length, FUNCTION_ANSWER_SHOWN_SIZE - length);
+  }
+}
+
 /* What the function returned, as the corridor takes it. NULL without memory. */
 static struct function_answer *read_answer(enum task_end end, lua_State *coroutine) {
   struct function_answer *answer = calloc(1, sizeof *answer);
@@ -109,6 +112,7 @@ static struct function_answer *read_answer(enum task_end end, lua_State *corouti
   }
   int count = lua_gettop(coroutine);
   answer->kind = count == 0 ? ANSWER_NONE : ANSWER_VALUES;
+  show_answer(coroutine, count, answer->shown);
   answer->truthy = count > 0 && lua_toboolean(coroutine, 1);
   for (int i = 1; i <= count && !answer->has_number; i++) {
     if (lua_type(coroutine, i) == LUA_TNUMBER) {

@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { MEMORY_ROOM = 256 * 1024 };
+
 struct loader *loader_new(const struct log *log, const char *library, struct error *error) {
   struct loader *loader = calloc(1, sizeof *loader);
   if (!loader || (library && !(loader->library = strdup(library)))) {
@@ -90,9 +92,18 @@ int load_run_init(struct load_run *run, struct loader *loader, const struct conf
   return 0;
 }
 
+/* A full collection costs as much as all files together: only when there is something to collect. */
+static void collect_garbage(struct loader *loader) {
+  size_t room = loader->lua_memory / 8 > MEMORY_ROOM ? loader->lua_memory / 8 : MEMORY_ROOM;
+  if (loader->trusted->memory_used < loader->lua_memory + room)
+    return;
+  script_protect(loader->trusted, collect, NULL);
+  loader->lua_memory = loader->trusted->memory_used;
+}
+
 void load_run_deinit(struct load_run *run) {
   module_list_clear(&run->cache);
-  script_protect(run->loader->trusted, collect, NULL);
+  collect_garbage(run->loader);
 }
 
 int loader_commit(struct loader *loader, const struct loaded_routes *loaded) {

@@ -48,7 +48,7 @@ struct config {
   enum log_format log_format;
   struct route_timeouts timeouts;
   unsigned old_versions; /* limits.old_versions */
-  char *defaults; /* the schema's own text of `defaults`, the partial route under every route; NULL: none */
+  char *defaults;        /* the schema's own text of `defaults`, the partial route under every route; NULL: none */
   struct worker_settings settings; /* splice_pipes is one worker's share */
   char *dns_servers;               /* what settings.dns.servers points to */
   char **jit_files;                /* base names of route files that run compiled */
@@ -106,10 +106,10 @@ struct loaded_file {
 struct loaded_routes {
   struct loaded_file *files; /* in the order of their names */
   size_t file_count;
-  bool listed;              /* the directory could be read: a file that is not here is gone */
-  char **gone;              /* base names of files that were committed and are not here any more */
+  bool listed; /* the directory could be read: a file that is not here is gone */
+  char **gone; /* base names of files that were committed and are not here any more */
   size_t gone_count;
-  struct fault_list faults; /* of all files, and between files (names that stand twice); of one file: by its path */
+  struct fault_list faults;   /* of all files, and between files (names that stand twice); of one file: by its path */
   struct fault_list warnings; /* of the files that were run by this load */
   char **module_directories;  /* where modules lie that the files require, or would if they were there */
   size_t module_directory_count;
@@ -118,17 +118,17 @@ struct loaded_routes {
 typedef void loaded_number_of(void *context, const char *name, unsigned *number, atomic_uint **cursor);
 
 /* Loads every *.lua of the directory (no hidden files, no editors' backups), with states for `workers` workers (0: to
- * check only). A file is as committed, and is not run, when its bytes, those of the modules that it requires while it is
- * loaded, and what the config says to files are; a route without functions that says what it said keeps its record in a
- * file that has changed.
+ * check only). A file is as committed, and is not run, when its bytes, those of the modules that it requires while it
+ * is loaded, and what the config says to files are; a route without functions that says what it said keeps its record
+ * in a file that has changed.
  *
  * A file at fault keeps what is live of it, or, when nothing is, the copy of its last good version under config->state;
  * its fault is told again by each load, but it is only run again when something of it has changed
  * (loader_forget_faults()). A directory that can't be read is a fault, and all that is live stays. Of two files that
  * name a route alike, the one that has changed is at fault, or else the later one.
  *
- * `number_of` gives a route's name its number for statistics and its round-robin cursor; NULL when only checking, or for
- * loaded_routes_number() to do it. 0 when there is no fault, else -EINVAL, or -ENOMEM (then only to be cleared).
+ * `number_of` gives a route's name its number for statistics and its round-robin cursor; NULL when only checking, or
+ * for loaded_routes_number() to do it. 0 when there is no fault, else -EINVAL, or -ENOMEM (then only to be cleared).
  * `loaded` is filled and to be cleared in each case. */
 int loader_load_routes(struct loader *loader, const struct config *config, unsigned workers,
                        loaded_number_of *number_of, void *context, struct loaded_routes *loaded);

@@ -71,8 +71,8 @@ static int add_warnings(struct load_run *run, const struct loaded_file *file, co
   for (size_t i = 0; i < warnings->count && !old && status == 0; i++) {
     const struct fault *fault = &warnings->faults[i];
     if (!is_told(&own, fault))
-      status = fault_list_add(&run->loaded->warnings, fault->file, fault->line, fault->route, fault->field,
-                              fault->message);
+      status =
+          fault_list_add(&run->loaded->warnings, fault->file, fault->line, fault->route, fault->field, fault->message);
     own.faults = run->loaded->warnings.faults;
   }
   return status;
@@ -96,12 +96,21 @@ static int warn_in_order(struct load_run *run) {
   return status;
 }
 
+static bool is_as_committed(const struct loaded_routes *loaded) {
+  for (size_t i = 0; i < loaded->file_count; i++)
+    if (loaded->files[i].known && !loaded->files[i].same)
+      return false;
+  return true;
+}
+
 int load_resolve_conflicts(struct load_run *run) {
-  int back;
+  int back = 0;
+  if (is_as_committed(run->loaded))
+    return 0;
   do
-    back = admit_in_turns(run);
+    back = load_names_may_clash(run) ? admit_in_turns(run) : 0;
   while (back > 0);
-  return back < 0 ? back : warn_in_order(run);
+  return back < 0 ? back : load_ports_may_clash(run) ? warn_in_order(run) : 0;
 }
 
 /* The copy under `state`, when it helps. What is wrong with it is told too. 0 or -ENOMEM. */
@@ -124,8 +133,8 @@ static int load_copy(struct load_run *run, struct loaded_file *file, const struc
     if (faults.count > 0)
       fault_format(&faults.faults[0], what, sizeof what);
     char *path = last_good_path(state, file->file);
-    error_set(&error, EINVAL, "and its last good version (%.200s) can't be served either: %s",
-              path ? path : file->file, faults.count > 0 ? what : error.message);
+    error_set(&error, EINVAL, "and its last good version (%.200s) can't be served either: %s", path ? path : file->file,
+              faults.count > 0 ? what : error.message);
     free(path);
     status = fault_list_add(&run->loaded->faults, file->path, 0, NULL, NULL, error.message);
   }
@@ -170,8 +179,7 @@ static int add_directory(struct loaded_routes *loaded, const char *path, size_t 
   for (size_t i = 0; i < loaded->module_directory_count; i++)
     if (strncmp(loaded->module_directories[i], path, length) == 0 && !loaded->module_directories[i][length])
       return 0;
-  char **directories =
-      realloc(loaded->module_directories, (loaded->module_directory_count + 1) * sizeof(char *));
+  char **directories = realloc(loaded->module_directories, (loaded->module_directory_count + 1) * sizeof(char *));
   if (!directories)
     return -ENOMEM;
   loaded->module_directories = directories;

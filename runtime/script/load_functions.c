@@ -153,7 +153,8 @@ static int load_state(struct file_load *load, struct script_version *version, un
     load->state = NULL;
   } else {
     struct error error;
-    version->states[worker] = loader_user_state(load->run->loader, load->run->config, load->run->module_path, load->jit, &error);
+    version->states[worker] =
+        loader_user_state(load->run->loader, load->run->config, load->run->module_path, load->jit, &error);
     if (!version->states[worker])
       return add_fault(load, NULL, error.message);
     version->states[worker]->reader = &load->reader.reader;

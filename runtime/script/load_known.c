@@ -51,8 +51,7 @@ void known_file_share_routes(struct known_file *known, const struct known_file *
   memcpy(sorted, before->routes, before->route_count * sizeof(struct route *));
   qsort(sorted, before->route_count, sizeof(struct route *), by_name);
   for (size_t i = 0; i < known->route_count; i++) {
-    struct route **found =
-        bsearch(&known->routes[i], sorted, before->route_count, sizeof(struct route *), by_name);
+    struct route **found = bsearch(&known->routes[i], sorted, before->route_count, sizeof(struct route *), by_name);
     if (!found || !route_equal(known->routes[i], *found))
       continue;
     route_unref(known->routes[i]);

@@ -25,7 +25,7 @@ struct known_file {
   unsigned number;
   double loaded_at;
   unsigned schema_id; /* what the schema knows of its routes (schema_call.c) */
-  bool stored; /* its copy is under `state` */
+  bool stored;        /* its copy is under `state` */
 };
 
 /* Why a file failed, and from what. */
@@ -41,8 +41,8 @@ struct file_memory {
   char *file;
   struct known_file *committed; /* NULL: none */
   struct file_failure failure;
-  uint64_t told;    /* the sum of the faults that the last load told; 0: none */
-  uint64_t warned;  /* the sum of the warnings about it and other files */
+  uint64_t told;   /* the sum of the faults that the last load told; 0: none */
+  uint64_t warned; /* the sum of the warnings about it and other files */
 };
 
 struct exclusion {

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * Copies of what was good, `state`/last-good/NAME, for a start at which a file is broken. A copy is one file, so that it
- * is replaced whole: a first line, then parts ("text 12\n", 12 bytes, "\n"), in the end the sum of all that is before
- * it. It has the modules that the file required too, named from the directory that they are in, and the directory of
- * the routes, since it is nothing to another one's. */
+ * Copies of what was good, `state`/last-good/NAME, for a start at which a file is broken. A copy is one file, so that
+ * it is replaced whole: a first line, then parts ("text 12\n", 12 bytes, "\n"), in the end the sum of all that is
+ * before it. It has the modules that the file required too, named from the directory that they are in, and the
+ * directory of the routes, since it is nothing to another one's. */
 #include "script/load_private.h"
 
 #include "core/text.h"
@@ -21,8 +21,12 @@
 
 static const char FIRST_LINE[] = "moongate last good 1\n";
 
-enum { SUM_SIZE = 21 /* "sum 0123456789abcdef\n" */, MAX_COPY = 256 * 1024 * 1024, DIRECTORY_MODE = 0700,
-       COPY_MODE = 0600 };
+enum {
+  SUM_SIZE = 21 /* "sum 0123456789abcdef\n" */,
+  MAX_COPY = 256 * 1024 * 1024,
+  DIRECTORY_MODE = 0700,
+  COPY_MODE = 0600
+};
 
 struct copy {
   char *bytes;

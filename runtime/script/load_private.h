@@ -31,6 +31,7 @@ struct loader {
   int knowns; /* in the trusted registry: what the schema knows of the routes of each good version, by schema_id */
   int index;  /* likewise: the routes of the files so far */
   unsigned last_schema_id;
+  size_t lua_memory; /* of the trusted state after its last collection, in bytes */
 };
 
 /* One load of all files, or of one candidate. */
@@ -72,8 +73,8 @@ void fault_clear(struct fault *fault);
 /* Appends copies. 0 or -ENOMEM. */
 int fault_list_append(struct fault_list *list, const struct fault_list *more);
 
-/* Appends those of a list that the schema made ({ { route =, field =, message =, line = }, … }), at `index` of `L`. Raises
- * without memory. */
+/* Appends those of a list that the schema made ({ { route =, field =, message =, line = }, … }), at `index` of `L`.
+ * Raises without memory. */
 void fault_list_add_from(struct fault_list *list, const char *file, lua_State *L, int index);
 
 /* Reads a regular file of at most LOAD_MAX_FILE bytes. `path` is copied. 0, or a negative errno and `error`, with
@@ -98,8 +99,9 @@ int compile_route(lua_State *L, int index, const char *file, struct route **comp
 /* The `timeouts` of a normal config or route at the absolute `index` of `L`. Raises without memory. */
 void compile_timeouts(lua_State *L, int index, struct route_timeouts *timeouts);
 
-/* Has the schema check what the file returned, which stands on top of its state, and leaves the schema's answer on top of
- * `L`, of the trusted state; all between them goes through here. Raises without memory. 0, or -EINVAL and `error`. */
+/* Has the schema check what the file returned, which stands on top of its state, and leaves the schema's answer on top
+ * of `L`, of the trusted state; all between them goes through here. Raises without memory. 0, or -EINVAL and `error`.
+ */
 int schema_call_routes(const struct file_load *load, lua_State *L, struct error *error);
 
 /* Keeps what the schema's answer at `answer` of `L` has for later under a new id. Raises without memory. */
@@ -117,8 +119,9 @@ int schema_index_begin(struct loader *loader);
 int schema_index_admit(struct loader *loader, unsigned id, const char *path, struct fault_list *faults,
                        struct fault_list *warnings);
 
-/* Runs and compiles the file `file` from `source`, in the end `*known`. `given` (may be NULL) takes the place of modules
- * on the disk. 0, or a negative errno with faults added; then `tried` (may be NULL, else empty) has the modules. */
+/* Runs and compiles the file `file` from `source`, in the end `*known`. `given` (may be NULL) takes the place of
+ * modules on the disk. 0, or a negative errno with faults added; then `tried` (may be NULL, else empty) has the
+ * modules. */
 int load_file(struct load_run *run, const char *file, const struct source *source, unsigned workers,
               const struct module_list *given, struct known_file **known, struct module_list *tried,
               struct fault_list *faults, struct fault_list *warnings);
@@ -133,8 +136,8 @@ bool load_is_same(struct load_run *run, const struct known_file *known, const st
  * over the first state and the list of functions. 0 and known->version, or a negative errno with a fault. */
 int file_load_states(struct file_load *load, unsigned workers);
 
-/* Lets go of what is served for the file, and has the next best stand in: what is live, a copy, nothing. `source` is what
- * failed (NULL: not known): a copy that is the same is no help. 0 or -ENOMEM. */
+/* Lets go of what is served for the file, and has the next best stand in: what is live, a copy, nothing. `source` is
+ * what failed (NULL: not known): a copy that is the same is no help. 0 or -ENOMEM. */
 int load_stand_in(struct load_run *run, struct loaded_file *file, const struct source *source);
 
 /* Serves `known` (NULL: nothing) for the file; takes over the reference. */
@@ -142,6 +145,10 @@ void loaded_file_serve(struct loaded_file *file, struct known_file *known);
 
 /* Finds the names that stand in two files, and has one of both stand back until there are none. 0 or -ENOMEM. */
 int load_resolve_conflicts(struct load_run *run);
+
+/* Quick looks before that: false is certain. */
+bool load_names_may_clash(const struct load_run *run);
+bool load_ports_may_clash(const struct load_run *run); /* between files */
 
 /* Fills loaded->module_directories. 0 or -ENOMEM. */
 int load_find_module_directories(struct load_run *run);

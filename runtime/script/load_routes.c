@@ -87,7 +87,6 @@ static void warn_of_absent_jit_files(const struct config *config, struct loaded_
   }
 }
 
-
 void loaded_file_serve(struct loaded_file *file, struct known_file *known) {
   known_file_unref(file->known);
   file->known = known;
@@ -161,7 +160,8 @@ static int load_changed(struct load_run *run, struct file_memory *memory, struct
   return status;
 }
 
-static int add_exclusion_fault(struct load_run *run, const struct loaded_file *file, const struct exclusion *exclusion) {
+static int add_exclusion_fault(struct load_run *run, const struct loaded_file *file,
+                               const struct exclusion *exclusion) {
   const struct fault *fault = &exclusion->fault;
   int line = schema_find_line(run->loader, file->known->schema_id, fault->route, fault->field);
   return fault_list_add(&run->loaded->faults, file->path, line, fault->route, fault->field, fault->message);

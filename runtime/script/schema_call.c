@@ -2,8 +2,8 @@
  *
  * How the schema (lua/moongate/schema/routes.lua) is asked about route files. routes.check(value, options) is about one
  * file: `options` has file, path, source (its text), timeouts (the config's), defaults (likewise, as config.lua wrote
- * them), names (empty) and refused (why there is no value). routes.admit(known, names) is about several: `known` is what
- * check's answer had for it, kept here in the trusted state, `names` the index of those before. */
+ * them), names (empty) and refused (why there is no value). routes.admit(known, names) is about several: `known` is
+ * what check's answer had for it, kept here in the trusted state, `names` the index of those before. */
 #include "script/load_private.h"
 
 #include <assert.h>

@@ -25,6 +25,8 @@ const char *socket_error_text(int status) {
     return "timeout";
   case ECONNREFUSED:
     return "connection refused";
+  case ENXIO: /* a unix socket, see dial_done_fn */
+    return "No such file or directory";
   case ENOENT:
   case EINVAL:
   case ENAMETOOLONG:

@@ -71,18 +71,18 @@ struct script_watch {
 struct script_state {
   lua_State *L; /* the main coroutine; user code runs in coroutines of its own (scheduler.h) or through script_call() */
   struct script_options options;
-  struct script_place *place;     /* NULL while loading */
-  struct list_node node;          /* in place->states */
-  struct script_version *version; /* whose state it is, not owned; NULL for trusted ones and once it is retired */
+  struct script_place *place;          /* NULL while loading */
+  struct list_node node;               /* in place->states */
+  struct script_version *version;      /* whose state it is, not owned; NULL for trusted ones and once it is retired */
   struct script_version *retired_from; /* … whose state it was then; one reference */
-  unsigned references;            /* tasks that run, and who made it */
-  struct script_task *running;    /* the task that is being resumed now; NULL */
-  struct script_task *tasks;      /* all that have begun and are not freed (scheduler.c) */
+  unsigned references;                 /* tasks that run, and who made it */
+  struct script_task *running;         /* the task that is being resumed now; NULL */
+  struct script_task *tasks;           /* all that have begun and are not freed (scheduler.c) */
   size_t memory_used;
-  size_t memory_relief; /* collect when it gets here, before the limit is reached */
-  bool memory_refused;  /* since somebody asked last */
+  size_t memory_relief;         /* collect when it gets here, before the limit is reached */
+  bool memory_refused;          /* since somebody asked last */
   struct script_reader *reader; /* NULL: straight from the disk. Whoever loads sets it, for as long as it loads */
-  lua_Alloc allocate;   /* LuaJIT's own, which ours counts for */
+  lua_Alloc allocate;           /* LuaJIT's own, which ours counts for */
   void *allocator;
   int on_error; /* in the registry: the function that adds the traceback */
   struct script_watch watch;

@@ -85,7 +85,11 @@ void script_end_unconnected(struct script_state *state);
 /* Pushes a fresh context table for the connection (bind_context.c). Raises without memory. */
 void script_push_context(lua_State *L, const struct connection *connection);
 
-/* A function of the connection's route has failed. */
+/* A function of the connection's route has failed, or (what = "a spawned function failed") one that it spawned:
+ * counted, and logged with the message on top of `coroutine`. Outside of Lua. (run_report.c) */
+void script_report_failure(const struct script_run *run, const char *what, lua_State *coroutine);
+
+/* It is only counted. */
 void script_count_failure(const struct connection *connection);
 
 /* Whether the handler could hand its client on as it is. */

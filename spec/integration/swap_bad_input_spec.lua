@@ -196,7 +196,7 @@ describe("a file that is saved", function()
     m:await_fault "a.lua"
     assert.are.equal("v1", (swapping.ask "a"))
     m:delete "a.lua"
-    swapping.await("a", nil)
+    swapping.await_refused "a"
     assert.is_nil(m:files()["a.lua"])
     assert.are.equal("v1", (swapping.ask "b"))
   end)

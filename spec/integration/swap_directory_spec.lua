@@ -44,7 +44,7 @@ describe("the directory of the routes", function()
     assert(os.rename(m.directory .. "/new", m.directory .. "/routes"))
     swapping.await("a", "v2")
     swapping.await("d", "v1")
-    swapping.await("c", nil)
+    swapping.await_refused "c"
     assert.are.same({ "v1", 1 }, { swapping.ask "b" })
     assert.are.equal("v1: on 1", swapping.say(held, "on"))
     expect_watched(m)
@@ -103,7 +103,7 @@ describe("the directory of the routes", function()
     m:write("a.lua", counting("a", "v1"))
     swapping.await("a", "v1")
     m:delete "a.lua"
-    swapping.await("a", nil)
+    swapping.await_refused "a"
     assert.are.equal(0, m:reload().status)
     m:write("a.lua", counting("a", "v2"))
     swapping.await("a", "v2")

@@ -80,7 +80,7 @@ describe("a restart", function()
       ["c.lua"] = counting("c", "v1"),
     }
     m:delete "a.lua"
-    swapping.await("a", nil)
+    swapping.await_refused "a"
     m:await_generation(2)
     assert.are.equal(0, m:reload().status)
     m.process:signal "SIGKILL"

@@ -83,7 +83,7 @@ describe("a saved file", function()
     swapping.await("a", "v3")
     local younger = assert(swapping.open "a")
     m:delete "a.lua"
-    swapping.await("a", nil)
+    swapping.await_refused "a"
     assert.are.equal("v1: three 1", swapping.say(held, "three"))
     assert.truthy(swapping.say(younger, "x"):find "^v3: x ")
     held:shutdown()
@@ -135,7 +135,7 @@ describe("a saved file", function()
     served:send "three"
     assert.are.equal("three", (client:receive(5)))
     m:delete "a.lua"
-    swapping.await("a", nil)
+    swapping.await_refused "a"
     client:send "four"
     assert.are.equal("four", (served:receive(4)))
     client:shutdown()

@@ -24,12 +24,12 @@ describe("the ports of a changed file", function()
     local held = assert(swapping.open "a")
     m:write("a.lua", on_port("a", "moved", swapping.port "k"))
     swapping.await("k", "moved")
-    swapping.await("a", nil)
+    swapping.await_refused "a"
     assert.are.same({ swapping.port "k" }, m:ports "a")
     assert.are.equal("v1: on 1", swapping.say(held, "on"))
     m:write("a.lua", counting("a", "back"))
     swapping.await("a", "back")
-    swapping.await("k", nil)
+    swapping.await_refused "k"
     held:close()
     process.wait_for(function()
       return m:fds() <= descriptors
@@ -106,12 +106,14 @@ describe("the ports of a changed file", function()
     m:write("a.lua", counting("a", "v3"))
     swapping.await("a", "v3")
     assert.are.equal("v1", (swapping.ask "b"))
-    assert.are.equal(descriptors, m:fds())
+    process.wait_for(function()
+      return m:fds() <= descriptors
+    end, 10, "descriptors to be closed")
     -- The port is free, the file is saved again.
     owner:close()
     m:write("b.lua", on_port("b", "v3", port))
     swapping.await(port, "v3")
-    swapping.await("b", nil)
+    swapping.await_refused "b"
     m:await_well "b.lua"
     assert.are.equal(1, m:metric 'route_file_ok{file="b.lua"}')
   end)

@@ -26,7 +26,7 @@ describe("a save", function()
     m:write("c.lua", counting("c", "new"))
     swapping.await("c", "new")
     m:delete "b.lua"
-    swapping.await("b", nil)
+    swapping.await_refused "b"
     m:write("d.lua", "this is ( broken")
     m:await_fault "d.lua"
     assert.are.same({ "v1", 6 }, { swapping.ask "a" })
@@ -49,7 +49,7 @@ describe("a save", function()
     assert.are.equal(0, m:reload().status)
     assert.are.same({ "v1", 2 }, { swapping.ask "m" })
     m:delete "z.lua"
-    swapping.await("a", nil)
+    swapping.await_refused "a"
     assert.are.same({ "v1", 1 }, { swapping.ask "n" })
     assert.are.same({ "v1", 3 }, { swapping.ask "m" })
   end)

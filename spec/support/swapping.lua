@@ -34,7 +34,7 @@ function swapping.route(name, action, more, port)
 end
 
 -- The text of a file with one route, whose handler says "<version> <how many clients before>" to each client, and then
--- the same word, the client's line and the count for each line. `before` stands at the top of the file.
+-- "<version>: <line> <which client>" for each line. `before` stands at the top of the file.
 function swapping.counting(name, version, more, before)
   return (before or "")
     .. ([[
@@ -43,8 +43,9 @@ local version, clients = %q, 0
 local function talk(socket)
   socket:send(version .. " " .. clients .. "\n")
   clients = clients + 1
+  local mine = clients
   for line in socket:lines() do
-    socket:send(version .. ": " .. line .. " " .. clients .. "\n")
+    socket:send(version .. ": " .. line .. " " .. mine .. "\n")
   end
 end
 return ]]):format(version)
@@ -87,16 +88,27 @@ function swapping.ask(name)
   return version or line, tonumber(count)
 end
 
--- Waits until new clients are answered by that version; nil: by nobody.
-function swapping.await(name, version, seconds)
+-- Waits until new clients are answered by that version.
+function swapping.await(name, version)
   local found, message
   local fine = pcall(process.wait_for, function()
     found, message = swapping.ask(name)
-    return found == version and (found or message == "refused")
-  end, seconds)
+    return found == version
+  end)
   if not fine then
-    error(("%s answers %s, not %s"):format(name, found or message, version or "nothing"), 2)
+    error(("%s answers %s, not %s"):format(name, found or message, version), 2)
   end
+end
+
+-- Waits until new clients are refused.
+function swapping.await_refused(name)
+  process.wait_for(function()
+    local client, message = swapping.connect(name)
+    if client then
+      client:close()
+    end
+    return not client and message == "refused"
+  end, 10, ("port %s to be closed"):format(name))
 end
 
 -- Sends a line on a held connection: the answer, or nil and how that ended.

@@ -49,7 +49,7 @@ local function say_more(body)
     io.stderr:write("warning: ", check.format(warning), "\n")
   end
   for _, note in ipairs(body.notes or {}) do
-    io.stderr:write("note: ", note, "\n")
+    io.stderr:write("a restart is needed: ", note, "\n")
   end
   for _, fault in ipairs(body.faults or {}) do
     io.stderr:write(check.format(fault), "\n")

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Telling of what went wrong in a function of a route: it is counted, and logged with all that is needed to find it, at
+ * most once a second for each route. */
+#include "connection/connection.h"
+#include "script/worker_script.h"
+
+#include <stdio.h>
+
+enum { PLACE_SIZE = LUA_IDSIZE + 16 };
+
+void script_count_failure(const struct connection *connection) {
+  struct metrics_shard *metrics = connection->worker->metrics;
+  const struct route *route = connection_route(connection);
+  struct route_stats *stats = connection->stats;
+  metrics->worker.errors[ERROR_HANDLER]++;
+  if (stats == NULL && route != NULL) /* a `when`: it is a candidate's error */
+    stats = metrics_shard_route(metrics, route->stats);
+  if (stats != NULL)
+    stats->handler_errors++;
+}
+
+/* "routes/site.lua:12", where the route's function begins: what was raised in a tail call has no line of its own. NULL
+ * for one that is written in C. */
+static const char *where_defined(const struct script_run *run, const struct route *route, char text[PLACE_SIZE]) {
+  lua_State *L = run->state->L;
+  lua_Debug function;
+  script_version_push(route->script, run->worker->place.number, run->slot, L);
+  if (!lua_isfunction(L, -1)) {
+    lua_pop(L, 1);
+    return NULL;
+  }
+  lua_getinfo(L, ">S", &function);
+  if (function.linedefined <= 0)
+    return NULL;
+  snprintf(text, PLACE_SIZE, "%s:%d", function.short_src, function.linedefined);
+  return text;
+}
+
+void script_report_failure(const struct script_run *run, const char *what, lua_State *coroutine) {
+  const struct connection *connection = run->connection;
+  struct worker *worker = connection->worker;
+  const struct route *route = connection_route(connection);
+  const struct script_function *function = NULL;
+  uint64_t suppressed;
+  char id[CONNECTION_ID_SIZE], client[ADDRESS_TEXT_SIZE], place[PLACE_SIZE];
+  script_count_failure(connection);
+  if (!log_enabled(worker->log, LOG_ERROR) ||
+      !log_limits_pass(&worker->route_logs[ROUTE_LOG_FUNCTION], route != NULL ? route->stats : METRIC_NO_ROUTE,
+                       loop_now(&worker->loop), &suppressed))
+    return;
+  if (route != NULL && route->script != NULL)
+    function = &route->script->functions[run->slot];
+  const char *message = lua_gettop(coroutine) > 0 ? lua_tostring(coroutine, -1) : NULL;
+  LOG(worker->log, LOG_ERROR, what, LOG_STRING("route", route != NULL ? route->name : NULL),
+      LOG_STRING("file", route != NULL ? route->file : NULL),
+      LOG_STRING("function", function != NULL ? function->field : NULL),
+      LOG_STRING("defined", function != NULL ? where_defined(run, route, place) : NULL),
+      LOG_STRING("connection", connection_id(connection, id)),
+      LOG_STRING("client", ip_address_format(&connection->client_address, client)),
+      LOG_INTEGER("not_logged_before", suppressed),
+      LOG_STRING("error", message != NULL ? message : "not enough memory"));
+}
