@@ -7,7 +7,8 @@ return {
   routes = "routes", -- the directory whose *.lua files say what listens where, and what happens to connections
   workers = "auto", -- threads that carry traffic: a number, or one a core
 
-  -- The admin interface: /metrics, /healthz, /readyz, /api/v1/status. false: off. `moongate status` works without it.
+  -- The admin interface: /metrics, /healthz, /readyz, /api/v1/status. Without it: admin = { listen = false };
+  -- `moongate status` works all the same.
   admin = { listen = "127.0.0.1:9090" },
 
   log = { level = "info", format = "logfmt" },

@@ -179,7 +179,8 @@ return {
     cost_title = "ms save to live", cost_format = "%.0f",
     beside = {
       column("worst", "worst", "%.0f"), column("start s", "start", "%.2f"), column("swaps", "swaps", "%.0f"),
-      column("p99 ms quiet", "before", "%.2f"), column("p99 ms swaps", "during", "%.2f"), column("failed", "failed", "%.0f"),
+      column("p99 ms quiet", "before", "%.2f"), column("p99 ms swaps", "during", "%.2f"),
+      column("failed", "failed", "%.0f"),
     },
     proxies = { "moongate", "haproxy", "nginx" }, peers = { "haproxy", "nginx" },
     makes = {

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
 --
--- Sends back what it receives. Try it: printf 'hello\n' | nc localhost 9000
+-- Sends back what it receives. Try it: printf 'hello\n' | nc -N localhost 9000
 --
 -- A route says which connections it takes (`match`) and what is done with them (`action`). `moongate.handlers` has
 -- ready handlers; echo() is one of them. What it does could be written as

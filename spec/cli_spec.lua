@@ -99,6 +99,26 @@ describe("moongate.cli", function()
     end
   end)
 
+  it("takes help as a word, for itself and for each command, and --version", function()
+    for _, pair in ipairs({ { { "help" }, "Commands:" }, { { "help", "run" }, "--strict" } }) do
+      local status, printed = run(unpack(pair[1]))
+      assert.are.equal(0, status)
+      assert.truthy(printed:find(pair[2], 1, true), printed)
+    end
+    native.defaults = function()
+      return {}
+    end
+    local status, printed = run("--version")
+    assert.are.equal(0, status)
+    assert.truthy(printed:find("moongate 1.2.3", 1, true), printed)
+  end)
+
+  it("says what is wrong with a number below 0", function()
+    local status, _, said = run("run", "--workers", "-1")
+    assert.are.equal(2, status)
+    assert.truthy(said:find("expected a number from 1 to 256, got '-1'", 1, true), said)
+  end)
+
   it("without a command shows the help, and exits 2", function()
     local status, printed, said = run()
     assert.are.equal(2, status)

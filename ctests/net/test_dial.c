@@ -259,7 +259,7 @@ static void what_names_fail_with_is_reported(void **state) {
   assert_int_equal(dial(fixture, "no name", 80, PATIENCE_MS), -EINVAL);
   assert_int_equal(dial(fixture, "", 80, PATIENCE_MS), -EINVAL);
   assert_int_equal(dial(fixture, "unix:", 80, PATIENCE_MS), -EINVAL);
-  assert_int_equal(dial(fixture, "unix:/nowhere/at/all", 80, PATIENCE_MS), -ECONNREFUSED);
+  assert_int_equal(dial(fixture, "unix:/nowhere/at/all", 80, PATIENCE_MS), -ENXIO);
 }
 
 static void running_out_of_descriptors_is_reported(void **state) {

@@ -94,7 +94,7 @@ static inline int set_up(void **state) {
 static inline void remove_tree(const char *path) {
   DIR *directory = opendir(path);
   for (struct dirent *entry; directory && (entry = readdir(directory));) {
-    char inside[512];
+    char inside[1024];
     snprintf(inside, sizeof inside, "%s/%s", path, entry->d_name);
     if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
       remove_tree(inside);

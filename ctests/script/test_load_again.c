@@ -238,6 +238,23 @@ static void of_two_files_that_share_a_name_the_changed_one_is_at_fault(void **st
   assert_non_null(route_of(fixture, "a.lua", "b"));
 }
 
+static void a_name_stays_with_the_file_that_has_it_live_when_both_change(void **state) {
+  struct fixture *fixture = *state;
+  write_file(fixture, "routes/a.lua", "return " PLAIN("a", "1"));
+  write_file(fixture, "routes/b.lua", "return " PLAIN("b", "2"));
+  assert_int_equal(load_and_commit(fixture), 0);
+  write_file(fixture, "routes/a.lua", "return " PLAIN("b", "1"));
+  for (int port = 3; port < 6; port++) {
+    char text[128];
+    snprintf(text, sizeof text, "return " PLAIN("b", "%d"), port);
+    write_file(fixture, "routes/b.lua", text);
+    assert_int_equal(load_and_commit(fixture), -EINVAL);
+    assert_contains(only_fault(&fixture->loaded.faults)->file, "/a.lua");
+    assert_non_null(route_of(fixture, "a.lua", "a"));
+    assert_int_equal(route_of(fixture, "b.lua", "b")->ports[0].from, port);
+  }
+}
+
 static void a_file_that_falls_back_takes_its_names_back(void **state) {
   struct fixture *fixture = *state;
   write_file(fixture, "routes/a.lua", "return " PLAIN("x", "1"));
@@ -444,6 +461,7 @@ int main(void) {
       TEST(a_file_that_is_gone_or_renamed_is_said_to_be),
       TEST(names_move_between_files_in_one_load),
       TEST(of_two_files_that_share_a_name_the_changed_one_is_at_fault),
+      TEST(a_name_stays_with_the_file_that_has_it_live_when_both_change),
       TEST(a_file_that_falls_back_takes_its_names_back),
       TEST(an_excluded_file_keeps_what_is_live_until_the_next_commit),
       TEST(a_directory_that_is_away_leaves_all_as_it_is),

@@ -37,7 +37,13 @@ static void an_error_comes_with_its_traceback(void **context) {
 static void errors_that_are_no_strings_are_told(void **context) {
   struct outcome outcome;
   fixture_start(*context, "error({})", &outcome, NULL);
-  assert_non_null(strstr(outcome.text, "(the error is a table value)"));
+  assert_non_null(strstr(outcome.text, "(the error is an empty table)"));
+  fixture_start(*context, "error({ message = 'told', code = 4 })", &outcome, NULL);
+  assert_int_equal(0, strncmp(outcome.text, "told\n", 5));
+  fixture_start(*context, "error({ 7, code = 4 })", &outcome, NULL);
+  assert_non_null(strstr(outcome.text, "{ 7, code = 4 }"));
+  fixture_start(*context, "error({ why = ('x'):rep(9999), deep = {}, ('y'):rep(9999), 1, 2, 3 })", &outcome, NULL);
+  assert_non_null(strstr(outcome.text, "yyy"));
   fixture_start(*context, "error(setmetatable({}, { __tostring = function() return 'mine' end }))", &outcome, NULL);
   assert_non_null(strstr(outcome.text, "mine"));
   fixture_start(*context, "error()", &outcome, NULL);

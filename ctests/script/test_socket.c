@@ -334,6 +334,37 @@ static void misuse_raises(void **context) {
          "*lstring expectedelement 1 is a tableduration");
 }
 
+static void misuse_in_a_tail_call_names_the_method(void **context) {
+  static const struct {
+    const char *call, *message;
+  } cases[] = {
+      {"s:receive('*x')", "bad argument #1 to 'socket:receive' ("},
+      {"s:receive(1, {})", "bad argument #2 to 'socket:receive' (string expected, got table"},
+      {"s:lines('*x')", "bad argument #1 to 'socket:lines' ("},
+      {"s:lines(4)", "bad argument #1 to 'socket:lines' ("},
+      {"s:send({ {} })", "bad argument #1 to 'socket:send' (element 1 is a table"},
+      {"s:shutdown('up')", "bad argument #1 to 'socket:shutdown' ("},
+      {"s:pipe(s)", "bad argument #1 to 'socket:pipe' ("},
+      {"s:pipe({})", "bad argument #1 to 'socket:pipe' (a socket expected, got table"},
+      {"s.send('x')", "bad argument self to 'socket:send' ("},
+      {"moongate.sleep('soon')", "bad argument #1 to 'moongate.sleep' ("},
+      {"moongate.spawn(1)", "bad argument #1 to 'moongate.spawn' (a function expected, got number"},
+      {"moongate.connect('here', 'x')", "bad argument #2 to 'moongate.connect' (a port expected"},
+      {"moongate.connect({})", "bad argument #1 to 'moongate.connect' ("},
+  };
+  for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    char code[512];
+    snprintf(code, sizeof code,
+             "local ok, message = pcall(function() return %s end) return tostring(message):sub(1, %zu)", cases[i].call,
+             strlen(cases[i].message));
+    if (i > 0) {
+      tear_down(context);
+      set_up(context);
+    }
+    expect(context, "", false, code, cases[i].message);
+  }
+}
+
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
   const struct CMUnitTest tests[] = {
@@ -364,6 +395,7 @@ int main(void) {
       TEST(a_piped_socket_is_busy_and_goes_with_its_task),
       TEST(a_socket_that_is_always_ready_lets_others_have_their_turn),
       TEST(misuse_raises),
+      TEST(misuse_in_a_tail_call_names_the_method),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

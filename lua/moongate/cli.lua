@@ -20,10 +20,30 @@ local function add_help(parser)
   end)
 end
 
+-- What people write that argparse takes otherwise: `help [COMMAND]`, and a number below 0 behind an option.
+local function normalise(arguments)
+  local words = {}
+  for _, word in ipairs(arguments) do
+    if word:find("^%-%d") and words[#words] == "--workers" then
+      words[#words] = "--workers=" .. word
+    else
+      words[#words + 1] = word
+    end
+  end
+  if words[1] == "help" then
+    table.remove(words, 1)
+    words[#words + 1] = "--help"
+  end
+  return words
+end
+
 local function build()
   local argparse = require("argparse")
   local parser = argparse("moongate", "A proxy runtime that you script in Lua.")
   add_help(parser)
+  parser:flag("--version"):description("Print the version and exit."):action(function()
+    error({ command = "version" }, 0)
+  end)
   parser:option("--control", "The control socket of the running moongate."):argname("PATH")
   parser:command_target("command")
   parser:require_command(true)
@@ -48,11 +68,13 @@ local function parse(arguments)
   if #arguments == 0 then
     return nil, 2, parser:get_help() .. "\n"
   end
-  local fine, result = pcall(parser.parse, parser, arguments)
+  local fine, result = pcall(parser.parse, parser, normalise(arguments))
   if fine then
     return result, commands[result.command]
   elseif type(result) ~= "table" then
     error(result, 0)
+  elseif result.command then
+    return {}, commands[result.command]
   end
   return nil, result.status, result.text
 end

@@ -4,13 +4,23 @@
 -- moongate.http_handlers, and load when one of them is used.
 
 local require, setmetatable, rawset, type, error, tostring = require, setmetatable, rawset, type, error, tostring
+local getmetatable = getmetatable
 
 local CHUNK = 64 * 1024
 
 local handlers = {}
 
+-- Raises when a function of this table has been given to a route as its handler, and so is called with a socket.
+local function refuse_socket(first, call)
+  if type(first) == "userdata" and getmetatable(first) == "moongate.socket" then
+    local message = "%s makes a handler, and is called in the route file: handler = moongate.handlers.%s"
+    error(message:format("moongate.handlers." .. call:match("^[%w_]+"), call), 0)
+  end
+end
+
 --- Sends everything back.
-function handlers.echo()
+function handlers.echo(...)
+  refuse_socket((...), "echo()")
   return function(socket)
     repeat
       local data = socket:receiveany(CHUNK)
@@ -20,6 +30,7 @@ end
 
 --- Hands the client to native forwarding: handlers.proxy("127.0.0.1", 8080), or one target as a route has it.
 function handlers.proxy(host, port)
+  refuse_socket(host, 'proxy("127.0.0.1", 8080)')
   if type(host) ~= "string" and type(host) ~= "table" then
     error('handlers.proxy needs where to: (host, port), "host:port" or "unix:/path"', 2)
   end
@@ -30,6 +41,7 @@ end
 
 --- Sends the message, if there is one, and closes.
 function handlers.block(message)
+  refuse_socket(message, "block()")
   if message ~= nil and type(message) ~= "string" then
     error("handlers.block takes a message, a string", 2)
   end
@@ -44,6 +56,7 @@ end
 --- line (with CR LF behind it); nil sends nothing, and false ends the connection. A line may have 64 KiB; one that is
 --- longer ends the connection.
 function handlers.line(fn)
+  refuse_socket(fn, "line(function(line, socket, context) … end)")
   if type(fn) ~= "function" then
     error("handlers.line takes a function(line, socket, context)", 2)
   end
@@ -65,7 +78,11 @@ local in_http = { http_response = true }
 return setmetatable(handlers, {
   __index = function(self, name)
     if in_http[name] then
-      local handler = require("moongate.http_handlers")[name]
+      local make = require("moongate.http_handlers")[name]
+      local function handler(options)
+        refuse_socket(options, name .. "({ status = 200, body = … })")
+        return make(options)
+      end
       rawset(self, name, handler)
       return handler
     end

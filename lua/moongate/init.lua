@@ -5,13 +5,26 @@
 -- them.
 
 local _, core = ...
-local require, setmetatable, rawset = require, setmetatable, rawset
+local require, setmetatable, rawset, error, type = require, setmetatable, rawset, error, type
 
 local parts = {
   handlers = "moongate.handlers",
 }
 
 local log = core.log
+
+local function logger(level)
+  return function(message, fields)
+    if type(message) ~= "string" and type(message) ~= "number" then
+      error(("bad argument #1 to 'moongate.log.%s' (a text expected, got %s)"):format(level, type(message)), 2)
+    end
+    if fields ~= nil and type(fields) ~= "table" then
+      local wanted = "a table of fields expected, such as { user = name }, got "
+      error(("bad argument #2 to 'moongate.log.%s' (%s%s)"):format(level, wanted, type(fields)), 2)
+    end
+    log(level, message, fields)
+  end
+end
 
 local moongate = {
   connect = core.connect,
@@ -21,18 +34,10 @@ local moongate = {
   on_reload = core.on_reload,
   version = core.version,
   log = {
-    debug = function(message, fields)
-      log("debug", message, fields)
-    end,
-    info = function(message, fields)
-      log("info", message, fields)
-    end,
-    warn = function(message, fields)
-      log("warn", message, fields)
-    end,
-    error = function(message, fields)
-      log("error", message, fields)
-    end,
+    debug = logger("debug"),
+    info = logger("info"),
+    warn = logger("warn"),
+    error = logger("error"),
   },
 }
 

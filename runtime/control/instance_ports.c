@@ -128,7 +128,7 @@ static void format_address(const struct route *route, const char *ports, char te
   bool is_single = *ports != '\0' && *end == '\0';
   struct endpoint endpoint = route->address;
   if (!endpoint.length) {
-    snprintf(text, ENDPOINT_TEXT_SIZE, is_single ? "*:%lu" : "*", port);
+    snprintf(text, ENDPOINT_TEXT_SIZE, "*%s%s", is_single ? ":" : "", is_single ? ports : "");
   } else if (is_single) {
     endpoint_set_port(&endpoint, (uint16_t)port);
     endpoint_format(&endpoint, text);
@@ -147,8 +147,9 @@ void instance_announce(const struct instance *instance) {
     const struct route *route = table->routes[i];
     format_ports(instance, route, text);
     format_address(route, text, address);
-    LOG(log, LOG_INFO, "listening", LOG_STRING("route", route->name), LOG_STRING("ports", text), LOG_STRING("address", address),
-        LOG_STRING("action", route->action == ROUTE_HANDLER ? "handler" : "forward"), LOG_STRING("file", route->file));
+    LOG(log, LOG_INFO, "listening", LOG_STRING("route", route->name), LOG_STRING("ports", text),
+        LOG_STRING("address", address), LOG_STRING("action", route->action == ROUTE_HANDLER ? "handler" : "forward"),
+        LOG_STRING("file", route->file));
   }
   if (instance->admin)
     format_url(admin_endpoint(instance->admin), admin, sizeof admin);

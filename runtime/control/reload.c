@@ -152,7 +152,7 @@ static void go_live(struct reload *reload) {
   names_retain(&instance->names, instance->table);
   remember_old(reload, old);
   route_table_unref(old);
-  double seconds = (double)(clock_now(&instance->runtime->clock) - reload->began) / 1000;
+  double seconds = (double)(clock_ns(&instance->runtime->clock) - reload->began_ns) / 1e9;
   reload->totals.swaps++;
   reload->totals.seconds += seconds;
   reload->totals.last_seconds = seconds;
@@ -289,7 +289,7 @@ static void begin_round(struct reload *reload) {
   reload->now_count = reload->next_count;
   reload->next_count = 0;
   reload->refusals = 0;
-  reload->began = clock_now(&reload->instance->runtime->clock);
+  reload->began_ns = clock_ns(&reload->instance->runtime->clock);
   reload_load(reload);
 }
 

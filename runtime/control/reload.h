@@ -45,7 +45,7 @@ struct reload {
   bool again;       /* something came while a round was under way */
   bool with_config; /* of this round */
   bool again_with_config;
-  clock_ms began;
+  uint64_t began_ns;
   struct reload_waiter now[RELOAD_WAITING_MAX], next[RELOAD_WAITING_MAX];
   size_t now_count, next_count;
   struct loading_job job;

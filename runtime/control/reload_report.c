@@ -90,7 +90,7 @@ struct value *reload_answer(const struct reload *reload, const struct reload_wai
   struct value *root = value_table();
   value_set_boolean(root, "ok", taken && loaded->faults.count == 0 && reload->config_faults.count == 0);
   value_set_number(root, "generation", (double)instance->table->generation);
-  value_set_number(root, "ms", (double)(clock_now(&instance->runtime->clock) - reload->began));
+  value_set_number(root, "ms", (double)(clock_ns(&instance->runtime->clock) - reload->began_ns) / 1e6);
   struct value *changed = value_set_table(root, "changed"), *removed = value_set_table(root, "removed");
   for (size_t i = 0, count = taken ? list_changed(loaded, names, LISTED_MOST) : 0; i < count; i++)
     value_set_string(changed, NULL, names[i]);

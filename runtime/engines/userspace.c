@@ -143,7 +143,8 @@ static enum step_result ask_target(struct connection *connection) {
   exchange->port = answer.has_number ? (int)answer.number : -1;
   split_port(exchange);
   if (!exchange->host || (exchange->port < 0 && strncmp(exchange->host, "unix:", 5) != 0))
-    return refuse_answer(connection, &answer, "action.target must return a host and a port, \"host:port\" or \"unix:/path\"");
+    return refuse_answer(connection, &answer,
+                         "action.target must return a host and a port, \"host:port\" or \"unix:/path\"");
   exchange->host_given = true;
   return STEP_DONE;
 }
@@ -155,8 +156,9 @@ static enum step_result ask_host(struct connection *connection) {
   if (result != FUNCTION_ANSWERED)
     return not_answered(result);
   exchange->host = answer.string;
-  return exchange->host ? STEP_DONE
-                        : refuse_answer(connection, &answer, "the target's host function must return a name or an address");
+  return exchange->host
+             ? STEP_DONE
+             : refuse_answer(connection, &answer, "the target's host function must return a name or an address");
 }
 
 static enum step_result ask_port(struct connection *connection) {

@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * Reading durations and targets; their forms are those of route files (lua/moongate/schema). */
+ * Reading durations and targets; their forms are those of route files (lua/moongate/schema). The binding that runs is
+ * found by its function among those that there are. */
 #include "script/arguments.h"
+#include "script/bind_context.h"
+#include "script/bind_moongate.h"
+#include "script/socket.h"
 
 #include <lauxlib.h>
 #include <math.h>
@@ -9,6 +13,55 @@
 #include <string.h>
 
 static const double LONGEST_SECONDS = 1e9;
+
+/* "socket:send"; NULL when it is none of ours. */
+static const char *running_name(lua_State *L, bool *is_method) {
+  static const struct {
+    const char *prefix;
+    const luaL_Reg *functions;
+    bool are_methods;
+  } sets[] = {
+      {"moongate.", core_functions, false}, {"socket:", socket_methods, true}, {"context:", context_methods, true}};
+  lua_Debug frame;
+  if (!lua_getstack(L, 0, &frame) || !lua_getinfo(L, "f", &frame))
+    return NULL;
+  lua_CFunction running = lua_tocfunction(L, -1);
+  lua_pop(L, 1);
+  for (size_t set = 0; running != NULL && set < sizeof sets / sizeof sets[0]; set++)
+    for (const luaL_Reg *function = sets[set].functions; function->name != NULL; function++)
+      if (function->func == running) {
+        *is_method = sets[set].are_methods;
+        return lua_pushfstring(L, "%s%s", sets[set].prefix, function->name);
+      }
+  return NULL;
+}
+
+int argument_error(lua_State *L, int index, const char *message) {
+  bool is_method = false;
+  const char *name = running_name(L, &is_method);
+  if (name == NULL)
+    return luaL_argerror(L, index, message);
+  if (is_method && index == 1)
+    return luaL_error(L, "bad argument self to '%s' (%s): is it called with a colon?", name, message);
+  return luaL_error(L, "bad argument #%d to '%s' (%s)", is_method ? index - 1 : index, name, message);
+}
+
+void argument_check(lua_State *L, bool ok, int index, const char *wanted) {
+  if (!ok)
+    argument_error(L, index, lua_pushfstring(L, "%s expected, got %s", wanted, luaL_typename(L, index)));
+}
+
+const char *argument_check_string(lua_State *L, int index, size_t *size) {
+  argument_check(L, lua_isstring(L, index), index, "string");
+  return lua_tolstring(L, index, size);
+}
+
+lua_Number argument_opt_number(lua_State *L, int index, lua_Number otherwise) {
+  if (lua_isnoneornil(L, index))
+    return otherwise;
+  argument_check(L, lua_isnumber(L, index), index, "number");
+  return lua_tonumber(L, index);
+}
 
 static bool unit_seconds(const char *unit, double *seconds) {
   static const struct {
@@ -49,8 +102,8 @@ bool argument_duration(lua_State *L, int index, double *seconds) {
 
 uint64_t argument_check_ms(lua_State *L, int index) {
   double seconds = 0;
-  luaL_argcheck(L, argument_duration(L, index, &seconds), index,
-                "a duration: seconds, or a text such as \"500ms\" or \"5m\"");
+  if (!argument_duration(L, index, &seconds))
+    argument_error(L, index, "a duration expected: seconds, or a text such as \"500ms\" or \"5m\"");
   return (uint64_t)ceil(seconds * 1000 - 1e-6);
 }
 
@@ -89,21 +142,26 @@ static bool parse_target(const char *text, size_t length, struct argument_target
   return copy_host(text, (size_t)(colon - text), target->host);
 }
 
+static bool port_at(lua_State *L, int index, int *port) {
+  double number = lua_tonumber(L, index);
+  *port = number >= 1 && number <= 65535 ? (int)number : 0;
+  return *port > 0 && (double)*port == number;
+}
+
 static bool read_pair(lua_State *L, int host_index, int port_index, struct argument_target *target) {
   size_t length;
   const char *host = lua_type(L, host_index) == LUA_TSTRING ? lua_tolstring(L, host_index, &length) : NULL;
   if (host != NULL && strncmp(host, "unix:", 5) == 0 && lua_isnil(L, port_index))
     return parse_target(host, length, target);
-  double port = lua_tonumber(L, port_index);
-  if (host == NULL || !(port >= 1 && port <= 65535) || port != floor(port))
-    return false;
-  target->port = (int)port;
-  return copy_host(host, length, target->host);
+  return host != NULL && port_at(L, port_index, &target->port) && copy_host(host, length, target->host);
 }
 
 void argument_check_target(lua_State *L, int index, int port_index, struct argument_target *target) {
   bool ok = false;
+  int port;
   if (port_index != 0 && !lua_isnoneornil(L, port_index)) {
+    if (!port_at(L, port_index, &port))
+      argument_error(L, port_index, "a port expected, a number from 1 to 65535");
     ok = read_pair(L, index, port_index, target);
   } else if (lua_type(L, index) == LUA_TSTRING) {
     size_t length;
@@ -115,5 +173,7 @@ void argument_check_target(lua_State *L, int index, int port_index, struct argum
     ok = read_pair(L, lua_gettop(L) - 1, lua_gettop(L), target);
     lua_pop(L, 2);
   }
-  luaL_argcheck(L, ok, index, "where to connect to: \"host:port\", \"unix:/path\", a host and a port from 1 to 65535");
+  if (!ok)
+    argument_error(L, index,
+                   "where to connect to expected: \"host:port\", \"unix:/path\", a host and a port from 1 to 65535");
 }

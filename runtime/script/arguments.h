@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * Arguments that several bindings take: durations, and places to connect to. */
+ * Checking arguments of bindings, and those that several take: durations, and places to connect to. */
 #pragma once
 
 #include <lua.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 enum { ARGUMENT_HOST_SIZE = 256 };
@@ -13,7 +14,20 @@ enum { ARGUMENT_HOST_SIZE = 256 };
  * finite; a duration is at most some 30 years. */
 bool argument_duration(lua_State *L, int index, double *seconds);
 
-/* The same in milliseconds, rounded up; raises for argument `index`. */
+/* Raises "bad argument #1 to 'socket:send' (message)" for the argument at `index` of the binding that runs. The name is
+ * ours, since Lua knows none of what is called last ("return socket:send()"). */
+int argument_error(lua_State *L, int index, const char *message);
+
+/* The same when it is not `ok`, which is of another type: `wanted` is what is expected there. */
+void argument_check(lua_State *L, bool ok, int index, const char *wanted);
+
+/* A string, or a number as one. Raises. */
+const char *argument_check_string(lua_State *L, int index, size_t *size);
+
+/* A number, or `otherwise` where there is none or nil. Raises. */
+lua_Number argument_opt_number(lua_State *L, int index, lua_Number otherwise);
+
+/* A duration in milliseconds, rounded up; raises for argument `index`. */
 uint64_t argument_check_ms(lua_State *L, int index);
 
 struct argument_target {

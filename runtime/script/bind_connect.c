@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <lauxlib.h>
 #include <stddef.h>
+#include <string.h>
 #include <unistd.h>
 
 enum { DEFAULT_TIMEOUT_MS = 30 * 1000 };
@@ -80,18 +81,30 @@ static struct connecting *push_connecting(lua_State *L, const struct script_task
   return connecting;
 }
 
+static void check_options(lua_State *L, int index) {
+  argument_check(L, lua_istable(L, index), index, "a table of options");
+  lua_pushnil(L);
+  while (lua_next(L, index)) {
+    lua_pop(L, 1);
+    if (lua_type(L, -1) == LUA_TSTRING && strcmp(lua_tostring(L, -1), "timeout") == 0)
+      continue;
+    const char *key = lua_isstring(L, -1) ? lua_tostring(L, -1) : luaL_typename(L, -1);
+    argument_error(L, index, lua_pushfstring(L, "there is no option '%s'; the only one is 'timeout'", key));
+  }
+}
+
 static uint64_t timeout_of(lua_State *L, int index, const struct script_task *task) {
   const struct script_run *run = task->run;
   const struct route *route = run != NULL ? connection_route(run->connection) : NULL;
   uint64_t ms = route != NULL && route->timeouts.connect != 0 ? route->timeouts.connect : DEFAULT_TIMEOUT_MS;
   if (lua_isnoneornil(L, index))
     return ms;
-  luaL_checktype(L, index, LUA_TTABLE);
+  check_options(L, index);
   lua_getfield(L, index, "timeout");
   if (!lua_isnil(L, -1)) {
     double seconds;
-    luaL_argcheck(L, argument_duration(L, -1, &seconds) && seconds > 0, index,
-                  "options with timeout = a duration above 0");
+    if (!argument_duration(L, -1, &seconds) || seconds <= 0)
+      argument_error(L, index, "options with timeout = a duration above 0 expected");
     ms = (uint64_t)(seconds * 1000 + 0.5);
   }
   lua_pop(L, 1);

@@ -2,6 +2,7 @@
  *
  * The context that handlers and functions of routes get: a fresh table about the connection, and what may be done with
  * it (context:forward). */
+#include "script/bind_context.h"
 #include "connection/connection.h"
 #include "script/arguments.h"
 #include "script/worker_script.h"
@@ -14,7 +15,7 @@ static const char type_name[] = "moongate.context";
 
 /* The run whose context the table at 1 is. Raises for another connection's, and outside of one. */
 static struct script_run *check_run(lua_State *L) {
-  luaL_checktype(L, 1, LUA_TTABLE);
+  argument_check(L, lua_istable(L, 1), 1, "a context");
   struct script_task *task = task_enter(L);
   struct script_run *run = task->run;
   char id[CONNECTION_ID_SIZE];
@@ -44,12 +45,13 @@ static int context_forward(lua_State *L) {
   return task_leave(L);
 }
 
+const luaL_Reg context_methods[] = {{"forward", context_forward}, {NULL, NULL}};
+
 static void push_metatable(lua_State *L) {
   if (!luaL_newmetatable(L, type_name))
     return;
   lua_createtable(L, 0, 1);
-  lua_pushcfunction(L, context_forward);
-  lua_setfield(L, -2, "forward");
+  luaL_register(L, NULL, context_methods);
   lua_setfield(L, -2, "__index");
   lua_pushliteral(L, "moongate.context");
   lua_setfield(L, -2, "__metatable");

@@ -62,15 +62,15 @@ static void on_spawned_ended(void *context, enum task_end end, lua_State *corout
     return;
   }
   const char *message = lua_gettop(coroutine) > 0 ? lua_tostring(coroutine, -1) : NULL;
-  const struct script_version *version = task->state->version;
-  LOG(log_of(task->state), LOG_ERROR, "a spawned function failed",
-      LOG_STRING("file", version != NULL ? version->file : NULL),
+  const struct script_state *state = task->state;
+  const struct script_version *version = state->version != NULL ? state->version : state->retired_from;
+  LOG(log_of(state), LOG_ERROR, "a spawned function failed", LOG_STRING("file", version != NULL ? version->file : NULL),
       LOG_STRING("error", message != NULL ? message : "not enough memory"));
 }
 
 /* It begins when the present task waits or ends. */
 static int core_spawn(lua_State *L) {
-  luaL_checktype(L, 1, LUA_TFUNCTION);
+  argument_check(L, lua_isfunction(L, 1), 1, "a function");
   struct script_task *parent = task_enter(L);
   struct script_task *task = task_new(parent->state, L, lua_gettop(L) - 1, on_spawned_ended, NULL);
   if (task == NULL)
@@ -174,14 +174,15 @@ static int core_duration(lua_State *L) {
   return 1;
 }
 
+const luaL_Reg core_functions[] = {
+    {"connect", core_connect},   {"sleep", core_sleep},         {"spawn", core_spawn},
+    {"now", core_now},           {"worker", core_worker},       {"log", core_log},
+    {"duration", core_duration}, {"on_reload", core_on_reload}, {NULL, NULL},
+};
+
 void script_push_core(lua_State *L) {
-  static const luaL_Reg functions[] = {
-      {"connect", core_connect},   {"sleep", core_sleep},         {"spawn", core_spawn},
-      {"now", core_now},           {"worker", core_worker},       {"log", core_log},
-      {"duration", core_duration}, {"on_reload", core_on_reload}, {NULL, NULL},
-  };
   lua_newtable(L);
-  luaL_register(L, NULL, functions);
+  luaL_register(L, NULL, core_functions);
   task_push_sentinel(L);
   lua_setfield(L, -2, "waiting");
   lua_pushliteral(L, MOONGATE_VERSION);

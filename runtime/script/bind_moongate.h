@@ -3,7 +3,11 @@
  * The parts of the table of C functions that stand in files of their own. */
 #pragma once
 
+#include <lauxlib.h>
 #include <lua.h>
+
+/* What `moongate` is made of, by name (bind_moongate.c). */
+extern const luaL_Reg core_functions[];
 
 /* moongate.connect(host, port, options) (bind_connect.c). */
 int core_connect(lua_State *L);

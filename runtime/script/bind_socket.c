@@ -15,8 +15,19 @@
 
 static const char type_name[] = "moongate.socket";
 
+static void *check_userdata(lua_State *L, int index) {
+  bool ok = false;
+  if (lua_type(L, index) == LUA_TUSERDATA && lua_getmetatable(L, index)) {
+    luaL_getmetatable(L, type_name);
+    ok = lua_rawequal(L, -1, -2);
+    lua_pop(L, 2);
+  }
+  argument_check(L, ok, index, "a socket");
+  return lua_touserdata(L, index);
+}
+
 struct script_socket *socket_check(lua_State *L, int index) {
-  struct script_socket *socket = *(struct script_socket **)luaL_checkudata(L, index, type_name);
+  struct script_socket *socket = *(struct script_socket **)check_userdata(L, index);
   struct script_task *task = task_running(L);
   if (socket->run != NULL && (task == NULL || task->run != socket->run))
     luaL_error(L, "this socket belongs to another connection: only the handler that got it may use it");
@@ -68,15 +79,27 @@ static int socket_settimeout(lua_State *L) {
   return 1;
 }
 
+enum side { SIDE_BOTH, SIDE_SEND, SIDE_RECEIVE };
+
+static enum side check_side(lua_State *L, int index) {
+  const char *word = lua_isnoneornil(L, index) ? "both" : lua_tostring(L, index);
+  if (word != NULL && strcmp(word, "send") == 0)
+    return SIDE_SEND;
+  if (word != NULL && strcmp(word, "receive") == 0)
+    return SIDE_RECEIVE;
+  if (word == NULL || strcmp(word, "both") != 0)
+    argument_error(L, index, "\"send\", \"receive\" or \"both\"");
+  return SIDE_BOTH;
+}
+
 static int socket_method_shutdown(lua_State *L) {
-  static const char *const sides[] = {"both", "send", "receive", NULL};
   struct script_socket *socket = socket_check(L, 1);
-  int side = luaL_checkoption(L, 2, "both", sides);
+  enum side side = check_side(L, 2);
   if (socket->stream == NULL)
     return nil_closed(L);
-  if (socket->piped || (side != 2 && socket->writer.wait.task != NULL))
+  if (socket->piped || (side != SIDE_RECEIVE && socket->writer.wait.task != NULL))
     return luaL_error(L, "the socket is busy: another task is sending on it");
-  if (side != 2 && !socket->shut_send) {
+  if (side != SIDE_RECEIVE && !socket->shut_send) {
     socket->shut_send = true;
     int status = stream_shutdown(socket->stream);
     if (status < 0) {
@@ -85,7 +108,7 @@ static int socket_method_shutdown(lua_State *L) {
       return 2;
     }
   }
-  if (side != 1) {
+  if (side != SIDE_SEND) {
     socket->shut_receive = true;
     loop_defer(socket->state->place->loop, &socket->wake);
   }
@@ -144,25 +167,26 @@ static int socket_tostring(lua_State *L) {
   return 1;
 }
 
+const luaL_Reg socket_methods[] = {
+    {"receive", socket_receive},
+    {"receiveany", socket_receiveany},
+    {"peek", socket_peek},
+    {"lines", socket_lines},
+    {"send", socket_send},
+    {"pipe", socket_pipe},
+    {"settimeout", socket_settimeout},
+    {"shutdown", socket_method_shutdown},
+    {"getpeername", socket_getpeername},
+    {"getsockname", socket_getsockname},
+    {"close", socket_method_close},
+    {NULL, NULL},
+};
+
 static void push_metatable(lua_State *L) {
-  static const luaL_Reg methods[] = {
-      {"receive", socket_receive},
-      {"receiveany", socket_receiveany},
-      {"peek", socket_peek},
-      {"lines", socket_lines},
-      {"send", socket_send},
-      {"pipe", socket_pipe},
-      {"settimeout", socket_settimeout},
-      {"shutdown", socket_method_shutdown},
-      {"getpeername", socket_getpeername},
-      {"getsockname", socket_getsockname},
-      {"close", socket_method_close},
-      {NULL, NULL},
-  };
   if (!luaL_newmetatable(L, type_name))
     return;
   lua_newtable(L);
-  luaL_register(L, NULL, methods);
+  luaL_register(L, NULL, socket_methods);
   lua_setfield(L, -2, "__index");
   lua_pushcfunction(L, on_collect);
   lua_setfield(L, -2, "__gc");

@@ -125,7 +125,8 @@ typedef void loaded_number_of(void *context, const char *name, unsigned *number,
  * A file at fault keeps what is live of it, or, when nothing is, the copy of its last good version under config->state;
  * its fault is told again by each load, but it is only run again when something of it has changed
  * (loader_forget_faults()). A directory that can't be read is a fault, and all that is live stays. Of two files that
- * name a route alike, the one that has changed is at fault, or else the later one.
+ * name a route alike, the one that has changed is at fault; when both have, the one that did not have the name; else
+ * the later one.
  *
  * `number_of` gives a route's name its number for statistics and its round-robin cursor; NULL when only checking, or
  * for loaded_routes_number() to do it. 0 when there is no fault, else -EINVAL, or -ENOMEM (then only to be cleared).

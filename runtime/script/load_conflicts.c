@@ -11,38 +11,51 @@
 #include <string.h>
 #include <sys/stat.h>
 
-/* Who goes first: what is live, then what stands in for another, then what is new. */
-enum turn { TURN_SAME, TURN_STAND_IN, TURN_NEW, TURN_COUNT };
+/* Who goes first: what is live, what stands in for another, what is new, and last what is new and names a route as
+ * another file did: the name stays where it was, unless it was given up there. */
+enum turn { TURN_SAME, TURN_STAND_IN, TURN_NEW, TURN_TAKING, TURN_COUNT };
 
-static enum turn turn_of(const struct loaded_file *file) {
-  return file->same ? TURN_SAME : file->ok ? TURN_NEW : TURN_STAND_IN;
+static enum turn turn_of(const struct loaded_file *file, bool takes) {
+  if (file->same)
+    return TURN_SAME;
+  return !file->ok ? TURN_STAND_IN : takes ? TURN_TAKING : TURN_NEW;
+}
+
+/* Enters the file's names; when one is there already it stands back. 1 then, 0 else, or a negative errno. */
+static int admit(struct load_run *run, struct loaded_file *file) {
+  struct fault_list faults = {0}, unused = {0};
+  int status = schema_index_admit(run->loader, file->known->schema_id, file->path, &faults, &unused);
+  if (status == 0 && faults.count > 0) {
+    struct known_file *held = known_file_ref(file->known);
+    struct source failed = {.text = held->text, .size = held->size};
+    status = fault_list_append(&run->loaded->faults, &faults);
+    if (status == 0)
+      status = load_stand_in(run, file, &failed);
+    known_file_unref(held);
+    status = status < 0 ? status : 1;
+  }
+  fault_list_clear(&faults);
+  fault_list_clear(&unused);
+  return status;
 }
 
 /* Looks for names that stand twice; the file that comes later stands back. The number of those, or a negative errno. */
 static int admit_in_turns(struct load_run *run) {
   struct loaded_routes *loaded = run->loaded;
-  struct fault_list unused = {0};
-  int back = 0, status = schema_index_begin(run->loader);
-  for (enum turn turn = TURN_SAME; turn < TURN_COUNT && status == 0; turn++) {
-    for (size_t i = 0; i < loaded->file_count && status == 0; i++) {
+  bool *takes = calloc(loaded->file_count + 1, sizeof *takes);
+  int back = 0, status = takes ? load_mark_takers(run, takes) : -ENOMEM;
+  if (status == 0)
+    status = schema_index_begin(run->loader);
+  for (enum turn turn = TURN_SAME; turn < TURN_COUNT; turn++) {
+    for (size_t i = 0; i < loaded->file_count && status >= 0; i++) {
       struct loaded_file *file = &loaded->files[i];
-      struct fault_list faults = {0};
-      if (!file->known || turn_of(file) != turn)
+      if (!file->known || turn_of(file, takes[i]) != turn)
         continue;
-      status = schema_index_admit(run->loader, file->known->schema_id, file->path, &faults, &unused);
-      if (status == 0 && faults.count > 0) {
-        struct source failed = {.text = file->known->text, .size = file->known->size};
-        struct known_file *held = known_file_ref(file->known);
-        status = fault_list_append(&loaded->faults, &faults);
-        if (status == 0)
-          status = load_stand_in(run, file, &failed);
-        known_file_unref(held);
-        back++;
-      }
-      fault_list_clear(&faults);
+      status = admit(run, file);
+      back += status > 0;
     }
   }
-  fault_list_clear(&unused);
+  free(takes);
   return status < 0 ? status : back;
 }
 

@@ -6,6 +6,7 @@
 
 #include "core/text.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -56,4 +57,48 @@ bool load_ports_may_clash(const struct load_run *run) {
       clash = !enter_ports(owners, loaded->files[i].routes[r], i, &looks);
   free(owners);
   return clash;
+}
+
+/* Whose a name is, of what is live. */
+struct owner {
+  const char *name, *file;
+};
+
+static int by_name(const void *left, const void *right) {
+  const struct owner *a = left, *b = right;
+  return strcmp(a->name, b->name);
+}
+
+static struct owner *list_owners(const struct memory *memory, size_t *count) {
+  size_t room = 1;
+  for (size_t i = 0; i < memory->count; i++)
+    room += memory->files[i].committed ? memory->files[i].committed->route_count : 0;
+  struct owner *owners = calloc(room, sizeof *owners);
+  *count = 0;
+  for (size_t i = 0; i < memory->count && owners; i++) {
+    const struct known_file *known = memory->files[i].committed;
+    for (size_t r = 0; known && r < known->route_count; r++)
+      owners[(*count)++] = (struct owner){known->routes[r]->name, known->file};
+  }
+  if (owners)
+    qsort(owners, *count, sizeof *owners, by_name);
+  return owners;
+}
+
+int load_mark_takers(const struct load_run *run, bool *takes) {
+  size_t count;
+  struct owner *owners = list_owners(&run->loader->memory, &count);
+  if (!owners)
+    return -ENOMEM;
+  for (size_t i = 0; i < run->loaded->file_count; i++) {
+    const struct loaded_file *file = &run->loaded->files[i];
+    takes[i] = false;
+    for (size_t r = 0; r < file->route_count && !file->same && !takes[i]; r++) {
+      const struct owner wanted = {.name = file->routes[r]->name};
+      const struct owner *owner = bsearch(&wanted, owners, count, sizeof *owners, by_name);
+      takes[i] = owner && strcmp(owner->file, file->file) != 0;
+    }
+  }
+  free(owners);
+  return 0;
 }

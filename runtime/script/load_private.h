@@ -146,6 +146,9 @@ void loaded_file_serve(struct loaded_file *file, struct known_file *known);
 /* Finds the names that stand in two files, and has one of both stand back until there are none. 0 or -ENOMEM. */
 int load_resolve_conflicts(struct load_run *run);
 
+/* Marks the files that are new and name a route as another file's that is live: they `takes` a name. 0 or -ENOMEM. */
+int load_mark_takers(const struct load_run *run, bool *takes);
+
 /* Quick looks before that: false is certain. */
 bool load_names_may_clash(const struct load_run *run);
 bool load_ports_may_clash(const struct load_run *run); /* between files */

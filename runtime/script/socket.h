@@ -11,6 +11,7 @@
 #include "net/stream.h"
 #include "script/scheduler.h"
 
+#include <lauxlib.h>
 #include <lua.h>
 #include <stdbool.h>
 
@@ -115,7 +116,8 @@ int socket_push_sent(lua_State *L, void *socket);
 int socket_wait_to_read(lua_State *L, struct script_socket *socket, bool turn_over);
 int socket_wait_to_write(lua_State *L, struct script_socket *socket, bool turn_over);
 
-/* Methods. */
+/* Methods, and all of them by name (bind_socket.c). */
+extern const luaL_Reg socket_methods[];
 int socket_receive(lua_State *L);
 int socket_receiveany(lua_State *L);
 int socket_peek(lua_State *L);

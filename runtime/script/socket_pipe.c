@@ -2,6 +2,7 @@
  *
  * socket:pipe(other): joins two sockets natively (net/pipe.h) until both have ended, while the task waits. */
 #include "connection/connection.h"
+#include "script/arguments.h"
 #include "script/socket.h"
 #include "script/worker_script.h"
 
@@ -111,7 +112,8 @@ static int give_back(struct script_socket *socket) {
 int socket_pipe(lua_State *L) {
   struct script_task *task = task_check(L);
   struct script_socket *sockets[2] = {socket_check(L, 1), socket_check(L, 2)};
-  luaL_argcheck(L, sockets[0] != sockets[1], 2, "another socket than this one");
+  if (sockets[0] == sockets[1])
+    argument_error(L, 2, "another socket than this one");
   for (int side = 0; side < 2; side++) {
     check_free(L, sockets[side]);
     if (sockets[side]->stream == NULL || sockets[side]->failure != NULL) {

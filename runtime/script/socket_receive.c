@@ -3,6 +3,7 @@
  * Reading: receive, receiveany, peek, lines, with LuaSocket's patterns and results. More is read than was asked for,
  * and kept: bytes are never lost. The first read goes into the buffer that all of the place share, so that a socket
  * that is idle, or whose script keeps up, holds none of its own. */
+#include "script/arguments.h"
 #include "script/socket.h"
 
 #include <errno.h>
@@ -252,31 +253,38 @@ static int perform(lua_State *L, struct script_socket *socket) {
   return socket_wait_to_read(L, socket, false);
 }
 
+/* Without its '*'; "" for what is no pattern. */
+static const char *pattern_at(lua_State *L, int index) {
+  if (lua_isnoneornil(L, index))
+    return "l";
+  const char *pattern = lua_type(L, index) == LUA_TSTRING ? lua_tostring(L, index) : "";
+  return pattern + (*pattern == '*');
+}
+
 static void check_pattern(lua_State *L, int index, struct script_socket *socket) {
   struct socket_reader *reader = &socket->reader;
   if (lua_type(L, index) == LUA_TNUMBER) {
     lua_Number count = lua_tonumber(L, index);
-    luaL_argcheck(L, count >= 0 && count <= (lua_Number)most_bytes(socket), index,
-                  "a number of bytes, at most a quarter of limits.script_memory");
+    if (!(count >= 0 && count <= (lua_Number)most_bytes(socket)))
+      argument_error(L, index, "a number of bytes, at most a quarter of limits.script_memory");
     reader->wanted = WANTED_COUNT;
     reader->size = (size_t)count;
     return;
   }
-  const char *pattern = luaL_optstring(L, index, "*l");
-  pattern += *pattern == '*';
+  const char *pattern = pattern_at(L, index);
   if (*pattern == 'l')
     reader->wanted = WANTED_LINE;
   else if (*pattern == 'a')
     reader->wanted = WANTED_ALL;
   else
-    luaL_argerror(L, index, "\"*l\", \"*a\" or a number of bytes");
+    argument_error(L, index, "\"*l\", \"*a\" or a number of bytes");
 }
 
 int socket_receive(lua_State *L) {
   struct script_socket *socket = begin(L);
   check_pattern(L, 2, socket);
-  size_t size;
-  const char *prefix = luaL_optlstring(L, 3, "", &size);
+  size_t size = 0;
+  const char *prefix = lua_isnoneornil(L, 3) ? "" : argument_check_string(L, 3, &size);
   if (size > 0 && (socket->reader.prefix = buffer_new(prefix, size, 0)) == NULL)
     return luaL_error(L, "out of memory");
   return perform(L, socket);
@@ -284,8 +292,9 @@ int socket_receive(lua_State *L) {
 
 int socket_receiveany(lua_State *L) {
   struct script_socket *socket = begin(L);
-  lua_Number most = luaL_optnumber(L, 2, 64 * 1024);
-  luaL_argcheck(L, most >= 1, 2, "a number of bytes above 0");
+  lua_Number most = argument_opt_number(L, 2, 64 * 1024);
+  if (!(most >= 1))
+    argument_error(L, 2, "a number of bytes above 0");
   socket->reader.wanted = WANTED_ANY;
   socket->reader.size = most < (lua_Number)MOST_BYTES ? (size_t)most : MOST_BYTES;
   return perform(L, socket);
@@ -293,8 +302,9 @@ int socket_receiveany(lua_State *L) {
 
 int socket_peek(lua_State *L) {
   struct script_socket *socket = begin(L);
-  lua_Number size = luaL_optnumber(L, 2, 1);
-  luaL_argcheck(L, size >= 1 && size <= SOCKET_MAX_PEEK, 2, "a number of bytes from 1 to 1048576");
+  lua_Number size = argument_opt_number(L, 2, 1);
+  if (!(size >= 1 && size <= SOCKET_MAX_PEEK))
+    argument_error(L, 2, "a number of bytes from 1 to 1048576");
   socket->reader.wanted = WANTED_PEEK;
   socket->reader.size = (size_t)size;
   return perform(L, socket);
@@ -311,6 +321,8 @@ static int next_line(lua_State *L) {
 
 int socket_lines(lua_State *L) {
   socket_check(L, 1);
+  if (*pattern_at(L, 2) != 'l')
+    argument_error(L, 2, "\"*l\", or nothing: for anything else there is receive()");
   lua_settop(L, 1);
   lua_pushcclosure(L, next_line, 1);
   return 1;

@@ -2,6 +2,7 @@
  *
  * Sending: a string, a part of one, or a table of strings, as LuaSocket has it. What the kernel does not take at once
  * waits in the Lua string itself, kept alive by the coroutine: nothing is copied or queued. */
+#include "script/arguments.h"
 #include "script/socket.h"
 
 #include <lauxlib.h>
@@ -51,7 +52,7 @@ static void join_table(lua_State *L) {
   for (int i = 1; i <= count; i++) {
     lua_rawgeti(L, 2, i);
     if (lua_type(L, -1) != LUA_TSTRING && lua_type(L, -1) != LUA_TNUMBER)
-      luaL_error(L, "bad argument #1 to 'send' (element %d is a %s, not a string)", i, luaL_typename(L, -1));
+      argument_error(L, 2, lua_pushfstring(L, "element %d is a %s, not a string", i, luaL_typename(L, -1)));
     luaL_addvalue(&buffer);
   }
   luaL_pushresult(&buffer);
@@ -73,9 +74,9 @@ int socket_send(lua_State *L) {
   if (lua_istable(L, 2))
     join_table(L);
   size_t length;
-  const char *bytes = luaL_checklstring(L, 2, &length);
-  size_t first = position(luaL_optnumber(L, 3, 1), length);
-  size_t last = position(luaL_optnumber(L, 4, -1), length);
+  const char *bytes = argument_check_string(L, 2, &length);
+  size_t first = position(argument_opt_number(L, 3, 1), length);
+  size_t last = position(argument_opt_number(L, 4, -1), length);
   writer->bytes = bytes;
   writer->from = writer->next = first > 0 ? first - 1 : 0;
   writer->end = last > writer->next ? last : writer->next;

@@ -46,9 +46,7 @@ static void push_as_text(lua_State *L) {
     lua_replace(L, -2);
     return;
   }
-  const char *type = luaL_typename(L, -1);
-  lua_pushfstring(L, "(the error is a %s value)", type);
-  lua_replace(L, -2);
+  script_describe_error(L);
 }
 
 void script_add_traceback(lua_State *L, lua_State *from) {

@@ -16,6 +16,10 @@ void script_watch_arm(struct script_state *state);
  * without memory. */
 void script_add_traceback(lua_State *L, lua_State *from);
 
+/* Replaces the error on top of `L`, which is no text and has no __tostring, by a short description: a table by its
+ * message or its first fields. Runs no code of the user's. Raises without memory. (error_value.c) */
+void script_describe_error(lua_State *L);
+
 /* Closes the sockets that linger (socket_linger.c). */
 void script_place_close_lingering(struct script_place *place);
 

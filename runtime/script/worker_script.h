@@ -89,8 +89,5 @@ void script_push_context(lua_State *L, const struct connection *connection);
  * counted, and logged with the message on top of `coroutine`. Outside of Lua. (run_report.c) */
 void script_report_failure(const struct script_run *run, const char *what, lua_State *coroutine);
 
-/* It is only counted. */
-void script_count_failure(const struct connection *connection);
-
 /* Whether the handler could hand its client on as it is. */
 bool script_run_has_client(const struct script_run *run);

@@ -63,6 +63,7 @@ describe("the command line", function()
     local answer = command("status", "--control", "/nowhere/moongate.sock")
     assert.are.equal(1, answer.status)
     assert.truthy((answer.out .. answer.err):find("/nowhere/moongate.sock", 1, true), answer.out .. answer.err)
+    assert.truthy(answer.err:find("is it running?", 1, true), answer.err)
   end)
 
   it("shows the status of what runs, as text and as the API's JSON", function()

@@ -39,8 +39,28 @@ describe("forwarding", function()
     expect_ended(net.connect(m:port "front"))
     m:await_idle()
     local metrics = m:metrics()
-    local failed = metrics['moongate_errors_total{type="connect_failed"}'] or 0
-    assert.are.equal(1, failed + (metrics['moongate_errors_total{type="connect_refused"}'] or 0))
+    assert.are.equal(1, metrics['moongate_errors_total{type="connect_refused"}'])
+    local line = m:await_log "[^\n]*no target could be reached[^\n]*"
+    assert.truthy(line:find('error="no such socket"', 1, true), line)
+    assert.falsy(line:find("port=", 1, true), line)
+  end)
+
+  it("is told for each route, however often another one fails, with the outcome", function()
+    local refusing = net.refusing_port()
+    local m = moongate.start {
+      workers = 1,
+      routes = ([[return {
+        { name = "one", match = { ports = 0 }, action = { target = "127.0.0.1:%d" } },
+        { name = "two", match = { ports = 0 }, action = { targets = { "127.0.0.1:%d", "127.0.0.1:%d" } } },
+      }]]):format(refusing, refusing, refusing),
+    }
+    for _, name in ipairs { "one", "one", "one", "two" } do
+      expect_ended(net.connect(m:port(name)))
+    end
+    m:await_idle()
+    assert.truthy(m:await_log "no target could be reached[^\n]* route=one [^\n]* attempts=1 ")
+    assert.truthy(m:await_log "a target could not be reached[^\n]* route=two [^\n]* attempts=1 ")
+    assert.truthy(m:await_log "no target could be reached[^\n]* route=two [^\n]* attempts=2 ")
   end)
 
   it("to a target that never answers the SYN ends after timeouts.connect", function()

@@ -172,13 +172,23 @@ describe("a route's target", function()
   end)
 
   it("that is a function which answers nonsense costs that connection only", function()
-    for _, answer in ipairs { "nil", "{}", "'', 80", "'127.0.0.1', 99999", "'127.0.0.1'" } do
+    local shown = {
+      [""] = "nothing", ["nil"] = "nil", ["{}"] = '"a table"', ["'127.0.0.1', 99999"] = [["\"127.0.0.1\", 99999"]],
+    }
+    for _, answer in ipairs { "", "nil", "{}", "'', 80", "'127.0.0.1', 99999", "'127.0.0.1'" } do
       local m = start(("target = function() return %s end"):format(answer))
       local client = net.connect(m:port "front")
       local bytes, how = client:receive_all()
       assert.are.equal("", bytes)
       assert.are_not.equal("timeout", how, answer)
       m:await_idle()
+      if shown[answer] then
+        local line = m:await_log "[^\n]*action%.target [^\n]*"
+        for _, part in ipairs { "route=front", "file=routes.lua", "client=127.0.0.1", "returned=" .. shown[answer] } do
+          assert.truthy(line:find(part, 1, true), part .. " is not in " .. line)
+        end
+        assert.are.equal(1, m:metric 'handler_errors_total{route="front"}')
+      end
       assert.are.equal(0, m:stop())
     end
   end)

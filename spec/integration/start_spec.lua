@@ -46,6 +46,17 @@ describe("moongate run", function()
     assert.are.equal(0, again:stop())
   end)
 
+  it("says what it listens on", function()
+    local m = moongate.start {
+      routes = [[return {
+        { name = "all", match = { ports = 0 }, action = { target = "127.0.0.1:1" } },
+        { name = "one", match = { ports = 0, address = "127.0.0.2" }, action = { target = "127.0.0.1:1" } },
+      }]],
+    }
+    m:await_log(("listening[^\n]* route=all [^\n]*address=%%*:%d "):format(m:port "all"))
+    m:await_log(("listening[^\n]* route=one [^\n]*address=127%%.0%%.0%%.2:%d "):format(m:port "one"))
+  end)
+
   it("refuses a port that another moongate has, and names port and route", function()
     local m = moongate.start { workers = 2, routes = forward(0) }
     local port = m:port "front"

@@ -67,22 +67,26 @@ describe("the directory of the routes", function()
     expect_watched(m)
   end)
 
-  it("is a link that is switched to another one", function()
-    local space = moongate.workspace {}
-    assert(lfs.rmdir(space.directory .. "/routes"))
-    make(space.directory .. "/release-1", { ["a.lua"] = counting("a", "v1"), ["b.lua"] = counting("b", "v1") })
-    make(space.directory .. "/release-2", { ["a.lua"] = counting("a", "v2"), ["b.lua"] = counting("b", "v1") })
-    local link = space.directory .. "/routes"
-    assert(lfs.link("release-1", link, true))
-    local m = moongate.start { space = space }
-    assert.are.same({ "v1", 0 }, { swapping.ask "a" })
-    assert.are.same({ "v1", 0 }, { swapping.ask "b" })
-    assert(lfs.link("release-2", link .. ".new", true))
-    assert(os.rename(link .. ".new", link))
-    swapping.await("a", "v2")
-    assert.are.same({ "v1", 1 }, { swapping.ask "b" })
-    expect_watched(m)
-  end)
+  local ways = { ["by its path"] = "%s/routes", ["with a slash behind"] = "%s/routes/", ["from within"] = "routes" }
+  for how, said in pairs(ways) do
+    it(("is a link, named %s, that is switched to another one"):format(how), function()
+      local space = moongate.workspace {}
+      space.routes = said:format(space.directory)
+      assert(lfs.rmdir(space.directory .. "/routes"))
+      make(space.directory .. "/release-1", { ["a.lua"] = counting("a", "v1"), ["b.lua"] = counting("b", "v1") })
+      make(space.directory .. "/release-2", { ["a.lua"] = counting("a", "v2"), ["b.lua"] = counting("b", "v1") })
+      local link = space.directory .. "/routes"
+      assert(lfs.link("release-1", link, true))
+      local m = moongate.start { space = space }
+      assert.are.same({ "v1", 0 }, { swapping.ask "a" })
+      assert.are.same({ "v1", 0 }, { swapping.ask "b" })
+      assert(lfs.link("release-2", link .. ".new", true))
+      assert(os.rename(link .. ".new", link))
+      swapping.await("a", "v2")
+      assert.are.same({ "v1", 1 }, { swapping.ask "b" })
+      expect_watched(m)
+    end)
+  end
 
   it("holds links into a directory that is switched, as mounted volumes do", function()
     local space = moongate.workspace {}

@@ -6,6 +6,7 @@ local cjson = require "cjson"
 local lfs = require "lfs"
 local moongate = require "spec.support.moongate"
 local net = require "spec.support.net"
+local peers = require "spec.support.peers"
 local process = require "spec.support.process"
 local swapping = require "spec.support.swapping"
 
@@ -61,6 +62,21 @@ describe("route files by the API", function()
     assert.are.same({ "a.lua", "b.lua" }, names_in(m.directory .. "/routes"))
     assert.are.same({ "v1", 0 }, { swapping.ask "a" })
     assert.are.equal(0, m:reload().status)
+  end)
+
+  it("are put there by curl", function()
+    local m = swapping.start { ["a.lua"] = counting("a", "v1") }
+    local path = process.write(m.directory .. "/b.lua", counting("b", "v1") .. ("-- a remark\n"):rep(120000))
+    local url = "http://moongate/api/v1/files/b.lua"
+    local answer = peers.curl { "--fail", "--unix-socket", m.control, "-T", path, url }
+    assert.are.equal(0, answer.status, answer.out .. answer.err)
+    assert.are.equal("v1", (swapping.ask "b"))
+    process.write(path, "return {")
+    answer = peers.curl { "--unix-socket", m.control, "-w", "%{http_code}", "-T", path, url }
+    assert.truthy(answer.out:find "422$", answer.out)
+    answer = peers.curl { "--fail", "--unix-socket", m.control, "-X", "DELETE", url }
+    assert.are.equal(0, answer.status, answer.out .. answer.err)
+    assert.are.same({ nil, "refused" }, { swapping.ask "b" })
   end)
 
   it("change nothing when they are bad", function()

@@ -153,6 +153,11 @@ describe("a saved file", function()
     m:await_generation(generation + 1)
     assert.are.equal(generation + 1, m:metric "config_generation")
     assert.are.equal(generation + 1, m:generation())
+    assert.are.equal(1, m:metric "swaps_total")
+    local last, sum = m:metric "last_swap_seconds", m:metric "swap_seconds_total"
+    assert.truthy(last > 0 and last < 5 and last == sum, ("%s, %s"):format(last, sum))
+    assert.are.equal(1, m:metric "old_versions")
+    assert.are.equal(1, m:metric "old_version_connections")
     local lines = {}
     process.wait_for(function()
       lines = {}
@@ -163,7 +168,8 @@ describe("a saved file", function()
     end, 5, "a line of the log")
     assert.are.equal(1, #lines, table.concat(lines, "\n"))
     assert.falsy(lines[1]:find("b.lua", 1, true), lines[1])
-    assert.truthy(held)
+    held:close()
+    m:await_metric("old_versions", 0)
   end)
 
   it("that has not changed is no swap", function()
@@ -182,6 +188,21 @@ describe("a saved file", function()
     m:write("b.lua", counting("b", "v2"))
     swapping.await("b", "v2")
     assert.are.equal(generation + 1, m:generation())
+  end)
+
+  it("that takes a route from another file is live once that one has let go of it", function()
+    local m = swapping.start { ["b.lua"] = counting("b", "v1"), ["c.lua"] = counting("c", "v1") }
+    for _, taker in ipairs { "a.lua", "z.lua" } do -- before and behind the other in the order of files
+      m:write(taker, counting("b", "from " .. taker))
+      m:await_fault(taker, "b.lua")
+      assert.are.equal("v1", (swapping.ask "b"))
+      m:write("b.lua", "return {}")
+      swapping.await("b", "from " .. taker)
+      m:await_well(taker)
+      m:delete(taker)
+      m:write("b.lua", counting("b", "v1"))
+      swapping.await("b", "v1")
+    end
   end)
 
   it("is one of twenty in a second, and the last one is live in the end", function()

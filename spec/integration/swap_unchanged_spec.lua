@@ -90,6 +90,21 @@ describe("a save", function()
     assert.are.same({ "v1", 4 }, { swapping.ask "b" })
   end)
 
+  it("of a module in a directory of its own, and of one that was missing, is seen", function()
+    local text = [[
+      local fine, deep = pcall(require, "lib.deep")
+      local version = fine and deep or "none"
+      return ]] .. swapping.route("a", [[handler = function(socket) socket:send(version .. " 0\n") end]])
+    local m = swapping.start { ["a.lua"] = text, ["b.lua"] = counting("b", "v1") }
+    assert.are.equal("none", (swapping.ask "a"))
+    assert(os.execute(("mkdir -p %s/lib"):format(m.directory)) == 0)
+    m:write("../lib/deep.lua", "return 'm1'")
+    swapping.await("a", "m1")
+    m:overwrite("../lib/deep.lua", "return 'm2'")
+    swapping.await("a", "m2")
+    assert.are.same({ "v1", 0 }, { swapping.ask "b" })
+  end)
+
   -- A file with a handler beside forwarding routes of the given targets; saving another version changes the handler.
   local function mixed(version, targets, on_change)
     local routes = { swapping.route("h", ("handler = function(socket) socket:send '%s 0\\n' end"):format(version)) }

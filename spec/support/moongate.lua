@@ -72,9 +72,9 @@ function moongate.command(words, options)
   return process.run({ binary, unpack(words) }, options)
 end
 
--- The words that follow a command to name a workspace's files.
+-- The words that follow a command to name a workspace's files. space.routes: another way to say where they are.
 function moongate.files_of(space)
-  return "--config", space.config_path, "--routes", space.directory .. "/routes"
+  return "--config", space.config_path, "--routes", space.routes or space.directory .. "/routes"
 end
 
 -- Starts `moongate run` on a workspace, which is made from `options` unless options.space has it, and waits until it is
