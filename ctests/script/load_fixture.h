@@ -94,10 +94,11 @@ static inline int set_up(void **state) {
 static inline void remove_tree(const char *path) {
   DIR *directory = opendir(path);
   for (struct dirent *entry; directory && (entry = readdir(directory));) {
-    char inside[1024];
-    snprintf(inside, sizeof inside, "%s/%s", path, entry->d_name);
+    char *inside = NULL;
+    assert_true(asprintf(&inside, "%s/%s", path, entry->d_name) >= 0);
     if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
       remove_tree(inside);
+    free(inside);
   }
   if (directory)
     closedir(directory);

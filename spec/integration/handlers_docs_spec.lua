@@ -26,7 +26,7 @@ describe("the example", function()
 
   it("greeter asks for a name", function()
     local client = net.connect(start("greeter"):port "greeter")
-    assert.are.equal("hello, who is there?\r", client:receive_line())
+    assert.are.equal("hello, who is there?", client:receive_line())
     client:send "moon\r\n"
     assert.are.same({ "welcome, moon\r\n", "end" }, { client:receive_all() })
   end)
