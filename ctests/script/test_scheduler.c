@@ -162,7 +162,7 @@ static void what_is_spawned_runs_beside(void **context) {
   fixture_expect(*context,
                  "local seen = {}\n"
                  "moongate.spawn(function(a, b) seen[#seen + 1] = a + b end, 1, 2)\n"
-                 "seen[#seen + 1] = 'first' moongate.sleep(0.001) return table.concat(seen, ' ')",
+                 "seen[#seen + 1] = 'first' moongate.sleep(0) return table.concat(seen, ' ')",
                  "first 3");
 }
 

@@ -33,7 +33,7 @@ bool names_is_removed(const struct names *names, unsigned number);
 
 /* A name's number, which it is given when it is new. Past NAMES_MAX names, or without memory, it is that of "(none)".
  * `cursor` (may be NULL) lives as long as the registry. */
-unsigned names_number(struct names *names, const char *name, atomic_uint **cursor);
+unsigned names_number(struct names *names, const char *text, atomic_uint **cursor);
 
 /* "(none)" for 0. `number` is below names->count. */
 const char *names_text(const struct names *names, unsigned number);

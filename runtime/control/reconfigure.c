@@ -49,7 +49,10 @@ static void swap_lists(struct config *a, struct config *b) {
 }
 
 static bool same_sockets(const struct worker_settings *a, const struct worker_settings *b) {
-  return memcmp(&a->tcp, &b->tcp, sizeof a->tcp) == 0 && a->splice_pipes == b->splice_pipes;
+  const struct tcp_options *now = &a->tcp, *next = &b->tcp;
+  return now->no_delay == next->no_delay && now->keep_alive == next->keep_alive &&
+         now->probe_after_s == next->probe_after_s && now->probe_interval_s == next->probe_interval_s &&
+         now->probes == next->probes && a->splice_pipes == b->splice_pipes;
 }
 
 static bool same_names(const struct resolver_options *a, const struct resolver_options *b) {

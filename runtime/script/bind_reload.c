@@ -2,6 +2,7 @@
  *
  * moongate.on_reload: keeping a state's functions, and calling them when a new configuration is live. They are tasks
  * without a connection, and end with the version of their file. */
+#include "script/arguments.h"
 #include "script/bind_moongate.h"
 #include "script/scheduler.h"
 #include "script/state_private.h"
@@ -20,7 +21,7 @@ static void push_list(lua_State *L) {
 }
 
 int core_on_reload(lua_State *L) {
-  luaL_checktype(L, 1, LUA_TFUNCTION);
+  argument_check(L, lua_isfunction(L, 1), 1, "a function");
   push_list(L);
   if (lua_isnil(L, -1)) {
     lua_pop(L, 1);
@@ -109,9 +110,19 @@ static int announce(lua_State *L) {
   return 0;
 }
 
+/* Looks without allocating: a protected call leaves garbage, and a state that is idle collects none. */
+static bool wants_news(lua_State *L) {
+  push_list(L);
+  bool wants = !lua_isnil(L, -1);
+  lua_pop(L, 1);
+  return wants;
+}
+
 static void announce_to(struct script_state *state, const struct reload_news *news) {
   struct announcement announcement = {state, news};
   lua_State *L = state->L;
+  if (!wants_news(L))
+    return;
   int top = lua_gettop(L), status = lua_cpcall(L, announce, &announcement);
   if (status != 0)
     log_failure(state, lua_tostring(L, -1));

@@ -111,8 +111,8 @@ static int compile_action(lua_State *L, int t, struct route *route, struct error
   return 0;
 }
 
-void compile_timeouts(lua_State *L, int t, struct route_timeouts *timeouts) {
-  int fields = table_at(L, t, "timeouts");
+void compile_timeouts(lua_State *L, int index, struct route_timeouts *timeouts) {
+  int fields = table_at(L, index, "timeouts");
 #define FIELD(name) timeouts->name = (uint64_t)number_at(L, fields, #name)
   FIELD(connect);
   FIELD(initial_data);

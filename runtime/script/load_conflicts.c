@@ -158,7 +158,7 @@ static int load_copy(struct load_run *run, struct loaded_file *file, const struc
   return status;
 }
 
-int load_stand_in(struct load_run *run, struct loaded_file *file, const struct source *failed) {
+int load_stand_in(struct load_run *run, struct loaded_file *file, const struct source *source) {
   struct file_memory *memory = memory_find(&run->loader->memory, file->file);
   const struct exclusion *exclusion = memory_exclusion(&run->loader->memory, file->file);
   struct known_file *committed = memory ? memory->committed : NULL, *copy = NULL;
@@ -176,7 +176,7 @@ int load_stand_in(struct load_run *run, struct loaded_file *file, const struct s
   }
   if (committed || was_last_good || run->workers == 0 || !run->config->state)
     return 0;
-  int status = load_copy(run, file, failed, &copy);
+  int status = load_copy(run, file, source, &copy);
   if (copy) {
     copy->number = 1;
     if (copy->version)

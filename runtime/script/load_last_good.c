@@ -52,6 +52,7 @@ static void write_modules(FILE *out, const struct module_list *modules, const ch
   }
 }
 
+/* The caller frees copy->bytes in each case. */
 static int make_copy(const struct loader *loader, const struct known_file *known, struct copy *copy) {
   FILE *out = open_memstream(&copy->bytes, &copy->size);
   if (!out)
@@ -64,10 +65,7 @@ static int make_copy(const struct loader *loader, const struct known_file *known
   if (whole)
     whole = fprintf(out, "sum %016" PRIx64 "\n", text_hash(copy->bytes, copy->size, 0)) == SUM_SIZE;
   whole = fclose(out) == 0 && whole;
-  if (whole)
-    return 0;
-  free(copy->bytes);
-  return -ENOMEM;
+  return whole ? 0 : -ENOMEM;
 }
 
 /* Where reading is. */

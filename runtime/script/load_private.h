@@ -123,7 +123,7 @@ int schema_index_admit(struct loader *loader, unsigned id, const char *path, str
  * modules on the disk. 0, or a negative errno with faults added; then `tried` (may be NULL, else empty) has the
  * modules. */
 int load_file(struct load_run *run, const char *file, const struct source *source, unsigned workers,
-              const struct module_list *given, struct known_file **known, struct module_list *tried,
+              const struct module_list *given, struct known_file **result, struct module_list *tried,
               struct fault_list *faults, struct fault_list *warnings);
 
 /* What the config says to the file, as a number. */

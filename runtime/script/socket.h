@@ -109,8 +109,8 @@ void socket_touch(const struct script_socket *socket, const struct script_task *
  * `task_resume_with` is due. */
 bool socket_read_on(struct script_socket *socket);
 bool socket_write_on(struct script_socket *socket);
-int socket_push_received(lua_State *L, void *socket);
-int socket_push_sent(lua_State *L, void *socket);
+int socket_push_received(lua_State *L, void *context);
+int socket_push_sent(lua_State *L, void *context);
 
 /* Waits for the reader or writer, which is set up; with `turn_over` only so that others have their turn. */
 int socket_wait_to_read(lua_State *L, struct script_socket *socket, bool turn_over);

@@ -138,8 +138,8 @@ void script_place_deinit(struct script_place *place) {
   LIST_FOREACH(node, &place->states) {
     struct script_state *state = LIST_OWNER(node, struct script_state, node);
     state->references++;
-    script_state_stop(state);
     list_remove(&state->node);
+    script_state_stop(state);
     if (state->references > 1)
       state->place = NULL;
     script_state_unref(state);

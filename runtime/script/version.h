@@ -21,7 +21,7 @@ struct script_function {
 struct script_version {
   atomic_uint references;
   atomic_uint living; /* of its states, those that have retired and still run tasks. Any thread may look */
-  char *file; /* base name: "site.lua" */
+  char *file;         /* base name: "site.lua" */
   char *path;
   uint64_t hash;   /* of its bytes */
   unsigned number; /* counts the file's versions (loaded_file.version_number) */

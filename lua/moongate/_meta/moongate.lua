@@ -12,8 +12,8 @@ moongate = {}
 
 --- Connects: a host and a port, "host:port" or "unix:/path". Without a timeout the route's timeouts.connect holds (30
 --- s), names included. Errors: "timeout", "connection refused", "host or service not provided, or not known",
---- "temporary failure in name resolution", "No route to host", "Network is unreachable", "permission denied", "no
---- file descriptors left", "out of memory", "failed".
+--- "temporary failure in name resolution", "No route to host", "Network is unreachable", "No such file or
+--- directory" (a unix socket), "permission denied", "no file descriptors left", "out of memory", "failed".
 ---@param host string|{ host: string, port: integer }
 ---@param port? integer|{ timeout?: number|string }
 ---@param options? { timeout?: number|string }
