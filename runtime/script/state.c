@@ -140,7 +140,7 @@ void script_place_deinit(struct script_place *place) {
     state->references++;
     list_remove(&state->node);
     script_state_stop(state);
-    if (state->references > 1)
+    if (state->references > 1) /* NOLINT(clang-analyzer-unix.Malloc): one of them is ours */
       state->place = NULL;
     script_state_unref(state);
   }
