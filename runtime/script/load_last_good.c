@@ -102,12 +102,22 @@ static bool is_ours(const struct loader *loader, const char *routes, size_t size
   return strlen(loader->routes) == size && memcmp(loader->routes, routes, size) == 0;
 }
 
+/* A part is not a string: nothing ends it. */
+static char *copy_bytes(const char *bytes, size_t size) {
+  char *copy = malloc(size + 1);
+  if (!copy)
+    return NULL;
+  memcpy(copy, bytes, size);
+  copy[size] = '\0';
+  return copy;
+}
+
 static int read_modules(const struct loader *loader, struct parts *parts, struct module_list *modules) {
   const char *name, *text;
   size_t name_size, size;
   while (next_part(parts, "module", &name, &name_size)) {
     bool is_there = next_part(parts, "text", &text, &size);
-    char *relative = strndup(name, name_size);
+    char *relative = copy_bytes(name, name_size);
     char *path = !relative ? NULL : relative[0] == '/' ? strdup(relative) : path_join(loader->module_path, relative);
     int status = path ? module_list_add_text(modules, path, is_there ? text : NULL, is_there ? size : 0) : -ENOMEM;
     free(relative);
