@@ -28,6 +28,21 @@ static void count_unrouted(struct connection *connection) {
   tally_set_route(&connection->tally, &none->bytes);
 }
 
+static void log_end(const struct connection *connection) {
+  const struct log *log = connection->worker->log;
+  const struct route *route = connection->exchange.route;
+  char id[CONNECTION_ID_SIZE], client[ADDRESS_TEXT_SIZE];
+  if (!log_enabled(log, LOG_DEBUG))
+    return;
+  LOG(log, LOG_DEBUG, "a connection has ended", LOG_STRING("connection", connection_id(connection, id)),
+      LOG_STRING("client", ip_address_format(&connection->client_address, client)),
+      LOG_INTEGER("port", connection->port), LOG_STRING("route", route ? route->name : NULL),
+      LOG_STRING("client_side", close_reason_label((enum close_reason)connection->reasons[PIPE_CLIENT])),
+      LOG_STRING("target_side", close_reason_label((enum close_reason)connection->reasons[PIPE_TARGET])),
+      LOG_INTEGER("in", connection->tally.own.in), LOG_INTEGER("out", connection->tally.own.out),
+      LOG_NUMBER("seconds", (double)(loop_now(&connection->worker->loop) - connection->started) / 1000));
+}
+
 /* The very end. The memory goes after this round of events. */
 static void connection_finish(struct connection *connection, bool reset) {
   struct worker *worker = connection->worker;
@@ -44,6 +59,7 @@ static void connection_finish(struct connection *connection, bool reset) {
     connection->stats->active--;
   else
     count_unrouted(connection);
+  log_end(connection);
   connection_unpin_table(connection);
   route_unref(connection->exchange.route);
   connection->exchange.route = NULL;

@@ -123,6 +123,10 @@ static int judge_faults(const struct instance *instance, int status, bool strict
     error_set(&error, -status, "the routes can't be loaded: %s", strerror(-status));
     return instance_complain(NULL, &error);
   }
+  if (!instance->loaded.listed) { /* no directory of that name: a mistake rather than what was meant */
+    print_faults(faults);
+    return -1;
+  }
   if (!strict) {
     instance_log_faults(&instance->runtime->log, LOG_ERROR, "a fault in the routes: left out", faults);
     return 0;
