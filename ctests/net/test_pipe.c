@@ -253,6 +253,26 @@ static void bytes_given_back_come_first(void **state) {
   teardown(f);
 }
 
+/* Bulk that was read ahead and given back must not make pipes that nobody uses. */
+static void bytes_given_back_in_bulk_cost_no_pipe(void **state) {
+  (void)state;
+  enum { SIZE = 100000 };
+  struct fixture *f = setup_with(4096, true);
+  static uint8_t bytes[SIZE];
+  size_t received = 0;
+  pipe_stop(&f->pipe);
+  assert_int_equal(stream_unread(&f->streams[PIPE_CLIENT], bytes, SIZE), 0);
+  pipe_start(&f->pipe, &f->shared, &f->streams[PIPE_CLIENT], &f->streams[PIPE_TARGET], &callbacks, f, &f->active);
+  for (int i = 0; i < 10000 && received < SIZE; i++) {
+    loop_round(&f->loop, false);
+    ssize_t got = recv(f->ends[PIPE_TARGET], bytes, sizeof bytes, 0);
+    received += got > 0 ? (size_t)got : 0;
+  }
+  assert_int_equal(received, SIZE);
+  assert_int_equal(splice_pool_count(f->shared.pool), 0);
+  teardown(f);
+}
+
 static void a_client_end_lets_the_target_answer(void **state) {
   (void)state;
   struct fixture *f = setup_with(4096, false);
@@ -276,6 +296,7 @@ int main(void) {
       cmocka_unit_test(an_answer_survives_a_failed_write),
       cmocka_unit_test(stopping_in_a_callback_is_allowed),
       cmocka_unit_test(bytes_given_back_come_first),
+      cmocka_unit_test(bytes_given_back_in_bulk_cost_no_pipe),
       cmocka_unit_test(a_client_end_lets_the_target_answer),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -76,6 +76,19 @@ static void a_bound_address_comes_before_the_wildcard_and_keeps_it(void **state)
   route_table_unref(table);
 }
 
+/* IPv4 clients land on the IPv4 socket, whatever else is bound. */
+static void routes_of_all_addresses_stand_behind_those_of_all_ipv4(void **state) {
+  (void)state;
+  struct route_table *table =
+      make_table((struct route *[]){make_route("four", "0.0.0.0", 80, 80, 0), make_route("all", NULL, 80, 80, 0)}, 2);
+  const struct table_port *four = find(table, "0.0.0.0:80"), *all = find(table, "[::]:80");
+  assert_int_equal(four->route_count, 2);
+  assert_string_equal(four->routes[0]->name, "four");
+  assert_string_equal(four->routes[1]->name, "all");
+  assert_int_equal(all->route_count, 1);
+  route_table_unref(table);
+}
+
 static void each_port_of_the_kernels_choice_is_one_of_its_own(void **state) {
   (void)state;
   struct route_table *table =
@@ -107,6 +120,7 @@ int main(void) {
       cmocka_unit_test(a_range_is_an_endpoint_for_each_port),
       cmocka_unit_test(routes_share_an_endpoint_in_order_of_priority_then_file),
       cmocka_unit_test(a_bound_address_comes_before_the_wildcard_and_keeps_it),
+      cmocka_unit_test(routes_of_all_addresses_stand_behind_those_of_all_ipv4),
       cmocka_unit_test(each_port_of_the_kernels_choice_is_one_of_its_own),
       cmocka_unit_test(too_many_ports_are_refused),
       cmocka_unit_test(no_routes_make_an_empty_table),

@@ -371,6 +371,7 @@ static void a_file_that_takes_time_or_memory_keeps_what_is_live(void **state) {
   write_file(fixture, "routes/a.lua", "while true do end");
   assert_int_equal(load_and_commit(fixture), -EINVAL);
   assert_contains(only_fault(&fixture->loaded.faults)->message, "script_time");
+  read_config(fixture, "limits = { script_time = '1m', script_memory = '8m' }");
   write_file(fixture, "routes/a.lua", "local t = {} for i = 1, 1e9 do t[i] = 'x' .. i end");
   assert_int_equal(load_and_commit(fixture), -EINVAL);
   assert_contains(only_fault(&fixture->loaded.faults)->message, "script_memory");

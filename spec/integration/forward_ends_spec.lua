@@ -190,6 +190,33 @@ describe("the end of a forwarded connection", function()
     m:await_idle()
   end)
 
+  it("waits for a reader that takes longer than half_dead, but goes on taking", function()
+    local target = net.listen()
+    local m = moongate.start {
+      routes = moongate.front(("target = '127.0.0.1:%d'"):format(target:port()), "", "timeouts = { half_dead = '400ms' }"),
+    }
+    local client = assert(net.connect(m:port "front", { receive_buffer = 65536 }))
+    client:shutdown()
+    local served = assert(target:accept())
+    local bytes, sent, received, how = text(6 * megabyte), 0, 0, nil
+    process.wait_for(function()
+      if sent < #bytes then
+        local piece = bytes:sub(sent + 1, sent + 262144)
+        local ok, _, count = served:send(piece, 0)
+        sent = sent + (ok and #piece or count)
+        if sent == #bytes then
+          served:close()
+        end
+      end
+      local got
+      got, how = client:receive(65536, 0)
+      received = received + #(got or "")
+      process.nap(0.03)
+      return how == "end" or how == "reset"
+    end, 60, "the end")
+    assert.are.same({ #bytes, "end" }, { received, how })
+  end)
+
   it("does not hold up other connections of the worker while a reader does not read", function()
     local target = net.listen()
     local m = moongate.start { workers = 1, routes = moongate.front(target:port()) }
