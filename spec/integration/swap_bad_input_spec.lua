@@ -108,7 +108,7 @@ describe("a file that is saved", function()
     it(what .. " leaves the old one live until the next good save", function()
       local m = swapping.start({ ["a.lua"] = counting("a", "v1"), ["b.lua"] = counting("b", "v1") }, {
         workers = 3,
-        config = "limits = { script_time = '300ms', script_memory = '16m' }",
+        config = "limits = { script_time = '1500ms', script_memory = '16m' }",
       })
       local held = assert(swapping.open "a")
       local descriptors = m:fds()
