@@ -9,7 +9,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { PIPE_SIZE = 256 * 1024, PIPE_SIZE_LEAST = 64 * 1024 };
+/* The larger a pipe, the fewer calls; but a user has 64 MiB of them in all, so only one in LARGE_SHARE is large. */
+enum { PIPE_SIZE = 256 * 1024, LARGE_PIPE_SIZE = 1024 * 1024, LARGE_SHARE = 16, PIPE_SIZE_LEAST = 64 * 1024 };
 
 struct splice_pool {
   struct loop *loop;
@@ -82,7 +83,8 @@ struct splice_pipe *splice_pool_get(struct splice_pool *pool) {
   }
   *pipe = (struct splice_pipe){.read_fd = ends[0], .write_fd = ends[1]};
   pool->count++;
-  if (fcntl(pipe->write_fd, F_SETPIPE_SZ, PIPE_SIZE) < 0 && fcntl(pipe->write_fd, F_GETPIPE_SZ) < PIPE_SIZE_LEAST) {
+  int size = pool->count <= 1 + pool->limit / LARGE_SHARE ? LARGE_PIPE_SIZE : PIPE_SIZE;
+  if (fcntl(pipe->write_fd, F_SETPIPE_SZ, size) < 0 && fcntl(pipe->write_fd, F_GETPIPE_SZ) < PIPE_SIZE_LEAST) {
     pipe_destroy(pool, pipe);
     return NULL;
   }
