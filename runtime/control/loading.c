@@ -5,6 +5,8 @@
 
 #include <signal.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 static void on_done(struct message *message, void *receiver) {
   struct loading_job *job = (struct loading_job *)(void *)message;
@@ -29,9 +31,14 @@ static void on_stop(struct message *message, void *receiver) {
   loop_stop(&loading->loop);
 }
 
+/* Where the loader shares a core with a worker, the traffic comes first: at full load this halves and more what a swap
+ * adds to its p99, and the swap still takes a fifth of a second. */
+enum { LOADER_NICE = 10 };
+
 static void *thread_main(void *argument) {
   struct loading *loading = argument;
   pthread_setname_np(pthread_self(), "loader");
+  setpriority(PRIO_PROCESS, (id_t)gettid(), LOADER_NICE);
   loop_run(&loading->loop);
   return NULL;
 }
