@@ -27,6 +27,27 @@ static int parse_listen(const char *text, struct endpoint *endpoint, struct erro
   return error_set(error, EINVAL, "\"%s\" is no address and port; write it like \"127.0.0.1:9090\"", text);
 }
 
+static bool is_any(const struct ip_address *address) {
+  static const uint8_t any_ipv4[16] = {[10] = 0xff, [11] = 0xff}, any_ipv6[16] = {0};
+  return memcmp(address->bytes, any_ipv4, sizeof any_ipv4) == 0 ||
+         memcmp(address->bytes, any_ipv6, sizeof any_ipv6) == 0;
+}
+
+const struct table_port *instance_find_admin_clash(const struct route_table *table, const char *admin_listen) {
+  struct endpoint admin;
+  struct ip_address ours, theirs;
+  if (!admin_listen || parse_listen(admin_listen, &admin, NULL) != 0 || endpoint_port(&admin) == 0)
+    return NULL;
+  ip_address_from_sockaddr(&ours, (const struct sockaddr *)&admin.storage);
+  for (size_t i = 0; i < table->port_count; i++) {
+    ip_address_from_sockaddr(&theirs, (const struct sockaddr *)&table->ports[i].endpoint.storage);
+    if (table->ports[i].port == ours.port &&
+        (is_any(&ours) || is_any(&theirs) || memcmp(ours.bytes, theirs.bytes, sizeof ours.bytes) == 0))
+      return &table->ports[i];
+  }
+  return NULL;
+}
+
 static int open_admin(struct instance *instance) {
   struct runtime *runtime = instance->runtime;
   const char *listen = instance->config.admin_listen;
@@ -114,8 +135,7 @@ static void format_url(const struct endpoint *endpoint, char *text, size_t size)
   char address[ENDPOINT_TEXT_SIZE];
   struct ip_address ip;
   ip_address_from_sockaddr(&ip, (const struct sockaddr *)&endpoint->storage);
-  static const uint8_t any_ipv4[16] = {[10] = 0xff, [11] = 0xff}, any_ipv6[16] = {0};
-  if (memcmp(ip.bytes, any_ipv4, sizeof any_ipv4) == 0 || memcmp(ip.bytes, any_ipv6, sizeof any_ipv6) == 0)
+  if (is_any(&ip))
     snprintf(text, size, "http://localhost:%u/", endpoint_port(endpoint));
   else
     snprintf(text, size, "http://%s/", endpoint_format(endpoint, address));

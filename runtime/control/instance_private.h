@@ -16,6 +16,9 @@ void instance_log_faults(const struct log *log, enum log_level level, const char
 /* instance_config.c: the config, the log's settings, the lock, the routes. 0 or -1, having said why. */
 int instance_load(struct instance *instance, const struct native_settings *settings);
 
+/* instance_ports.c: the port of the table that would be in the way of `admin_listen`, or NULL. */
+const struct table_port *instance_find_admin_clash(const struct route_table *table, const char *admin_listen);
+
 /* instance_ports.c: probes the table's ports, opens the admin listeners. 0 or -1, having said why. */
 int instance_open(struct instance *instance);
 

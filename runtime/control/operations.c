@@ -4,11 +4,12 @@
 #include "control/operations.h"
 
 #include "control/files.h"
-#include "control/instance.h"
+#include "control/instance_private.h"
 #include "control/reload_private.h"
 #include "control/runtime.h"
 #include "script/load.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -32,31 +33,32 @@ void report_faults(struct value *list, const struct fault_list *faults, const ch
   }
 }
 
-/* Between files: what only shows when all routes make one table. NULL: fine; else what is wrong, in `error`. */
-static const char *check_table(const struct loaded_routes *loaded, struct error *error) {
-  size_t count = 0;
-  for (size_t i = 0; i < loaded->file_count; i++)
-    count += loaded->files[i].route_count;
-  struct route **routes = calloc(count + 1, sizeof *routes);
-  if (!routes)
-    return "not enough memory";
-  count = 0;
-  for (size_t i = 0; i < loaded->file_count; i++)
-    for (size_t r = 0; r < loaded->files[i].route_count; r++)
-      routes[count++] = loaded->files[i].routes[r];
-  struct route_table *table = route_table_new(routes, count, NULL, 0, NULL, error);
-  free(routes);
+/* Between files: what only shows when all routes make one table. */
+static void check_table(struct value *found, const struct loaded_routes *loaded, const struct config *config) {
+  struct error error;
+  struct route_table *table = instance_make_table(loaded, &error);
+  if (!table) {
+    report_fault(found, "", 0, "", "", error.message);
+    return;
+  }
+  const struct table_port *clash = instance_find_admin_clash(table, config->admin_listen);
+  if (clash) {
+    const struct route *route = clash->routes[0];
+    error_set(&error, EADDRINUSE, "port %u is that of admin.listen; change one of the two", clash->port);
+    report_fault(found, route->file, route->line, route->name, "match.ports", error.message);
+  }
   route_table_unref(table);
-  return table ? NULL : error->message;
 }
 
+/* As `run` would load them, for two workers (a third can't differ in another way), and without what an earlier run
+ * stored. */
 static void check_routes(struct value *root, struct value *found, struct loader *loader, const struct config *config) {
   struct loaded_routes loaded = {.file_count = 0};
-  struct error error;
-  loader_load_routes(loader, config, 0, NULL, NULL, &loaded);
-  const char *message = loaded.faults.count == 0 ? check_table(&loaded, &error) : NULL;
-  if (message)
-    report_fault(found, "", 0, "", "", message);
+  struct config stateless = *config;
+  stateless.state = NULL;
+  loader_load_routes(loader, &stateless, config->workers > 1 ? 2 : 1, NULL, NULL, &loaded);
+  if (loaded.faults.count == 0)
+    check_table(found, &loaded, config);
   report_faults(found, &loaded.faults, NULL);
   struct value *warnings = value_set_table(root, "warnings");
   report_faults(warnings, &config->warnings, NULL);

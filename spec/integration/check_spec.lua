@@ -122,6 +122,27 @@ describe("moongate check", function()
     expect_fault(bytecode, "site.lua")
   end)
 
+  it("refuses what run refuses: a port that is that of the admin interface", function()
+    local output, status = text_of {
+      config_text = 'return { admin = { listen = "127.0.0.1:9099" } }',
+      routes = { ["a.lua"] = 'return { name = "a", match = { ports = "9090-9100" }, action = { target = "a:1" } }' },
+    }
+    assert.are.equal(1, status)
+    assert.truthy(output:find('route "a": match.ports: port 9099 is that of admin.listen', 1, true), output)
+  end)
+
+  it("refuses what differs between the workers", function()
+    local route = "{ name = '%s', match = { ports = 80 }, action = { handler = function() end } }"
+    local text = "local file = io.open(%q, 'r')\nif file then return " .. route:format "other" .. " end\n"
+    local mark = os.tmpname()
+    os.remove(mark)
+    text = text:format(mark) .. ("io.open(%q, 'w'):close()\nreturn "):format(mark) .. route:format "first"
+    local output, status = text_of { routes = { ["a.lua"] = text }, config_text = "return { workers = 2 }" }
+    os.remove(mark)
+    assert.are.equal(1, status)
+    assert.truthy(output:find("a.lua", 1, true), output)
+  end)
+
   it("names faults of the config", function()
     local output, status = text_of { config_text = 'return {\n  worker = 2,\n}' }
     assert.are.equal(1, status)

@@ -193,7 +193,11 @@ describe("the end of a forwarded connection", function()
   it("waits for a reader that takes longer than half_dead, but goes on taking", function()
     local target = net.listen()
     local m = moongate.start {
-      routes = moongate.front(("target = '127.0.0.1:%d'"):format(target:port()), "", "timeouts = { half_dead = '400ms' }"),
+      routes = moongate.front(
+        ("target = '127.0.0.1:%d'"):format(target:port()),
+        "",
+        "timeouts = { half_dead = '400ms' }"
+      ),
     }
     local client = assert(net.connect(m:port "front", { receive_buffer = 65536 }))
     client:shutdown()
