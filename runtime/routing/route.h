@@ -6,6 +6,7 @@
 
 #include "core/clock.h"
 #include "net/address.h"
+#include "net/ip_set.h"
 
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -17,6 +18,13 @@ struct script_version; /* script/version.h: a loaded version of a route file wit
 enum { ROUTE_NO_FUNCTION = -1 };
 
 enum route_action { ROUTE_FORWARD, ROUTE_HANDLER };
+
+/* What a route does with TLS: NONE takes plain connections only where a port has both, PASSTHROUGH takes TLS and
+ * forwards it byte for byte. */
+enum route_tls { ROUTE_TLS_NONE, ROUTE_TLS_PASSTHROUGH };
+
+/* The versions of match.tls_version, as bits. */
+enum { TLS_1_0 = 1, TLS_1_1 = 2, TLS_1_2 = 4, TLS_1_3 = 8 };
 
 /* What becomes of a route's connections when it changes or goes. */
 enum route_on_change { ROUTE_KEEP, ROUTE_DRAIN, ROUTE_CLOSE };
@@ -53,9 +61,14 @@ struct route {
   struct endpoint address; /* what to bind, port 0; length 0: all */
   struct port_range *ports;
   size_t port_count;
+  char **domains; /* globs, lower case, without port or trailing dot; none: any */
+  size_t domain_count;
+  struct ip_set *client_ips; /* NULL: any */
+  unsigned tls_versions;     /* bits, TLS_1_0 to TLS_1_3; 0: any */
 
   /* action */
   enum route_action action;
+  enum route_tls tls;
   struct script_version *script; /* whose functions the slots name; NULL for a route without. Kept alive by the table */
   int when_function, handler_function, target_function;
   struct route_target *targets;

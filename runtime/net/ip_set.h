@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A set of IP addresses, made from what people write: an address, a CIDR (RFC 4632, RFC 4291) or a glob ("192.168.*",
+ * "10.?.?.1"). Immutable once made, shared by threads. IPv4-mapped IPv6 addresses count as IPv4 ones. What is done with
+ * the members (matching, allowing, blocking, trusting) is the caller's. */
+#pragma once
+
+#include "core/error.h"
+#include "net/address.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct ip_set;
+
+/* A set of one reference. NULL: `error` says which text is wrong and why, or that memory is out. */
+struct ip_set *ip_set_new(const char *const *texts, size_t count, struct error *error);
+struct ip_set *ip_set_ref(struct ip_set *set);
+void ip_set_unref(struct ip_set *set); /* NULL is nothing */
+
+/* Time grows with the length of an address, not with the number of members; globs that are no prefix are looked at one
+ * by one. */
+bool ip_set_contains(const struct ip_set *set, const struct ip_address *address);
+
+/* The text that made `address` a member, the most specific one; NULL when it is none. */
+const char *ip_set_find(const struct ip_set *set, const struct ip_address *address);
+
+/* The texts as they were given. */
+size_t ip_set_count(const struct ip_set *set);
+const char *ip_set_text(const struct ip_set *set, size_t index);
+
+/* Do both have the same texts in the same order? */
+bool ip_set_equal(const struct ip_set *a, const struct ip_set *b);
