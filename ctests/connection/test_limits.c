@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The table of addresses: limits at their edge, also among threads that race, and its own bound. */
+#include "connection/limits.h"
+
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+enum { START = 1000000 };
+
+static struct ip_address ipv4(unsigned number) {
+  struct ip_address address = {.bytes = {[10] = 0xff, 0xff, 10}, .is_set = true};
+  address.bytes[13] = (uint8_t)(number >> 16);
+  address.bytes[14] = (uint8_t)(number >> 8);
+  address.bytes[15] = (uint8_t)number;
+  return address;
+}
+
+static struct limits *new_limits(size_t addresses) {
+  struct limits *limits = limits_new(addresses);
+  assert_non_null(limits);
+  return limits;
+}
+
+static void an_address_holds_as_many_as_it_may_and_no_more(void **state) {
+  (void)state;
+  struct limits *limits = new_limits(1024);
+  struct ip_address one = ipv4(1), two = ipv4(2);
+  const struct limit_rule rule = {.connections = 3};
+  struct limit_entry *held[4], *other;
+  for (int i = 0; i < 3; i++)
+    assert_int_equal(limits_admit(limits, &one, &rule, START, &held[i]), LIMIT_ADMITTED);
+  assert_int_equal(limits_admit(limits, &one, &rule, START, &held[3]), LIMIT_CONNECTIONS);
+  assert_null(held[3]);
+  assert_int_equal(limits_admit(limits, &two, &rule, START, &other), LIMIT_ADMITTED);
+  limits_release(limits, held[0]);
+  assert_int_equal(limits_admit(limits, &one, &rule, START, &held[0]), LIMIT_ADMITTED);
+  for (int i = 0; i < 3; i++)
+    limits_release(limits, held[i]);
+  limits_release(limits, other);
+  limits_free(limits);
+}
+
+static void scopes_are_counted_apart(void **state) {
+  (void)state;
+  struct limits *limits = new_limits(1024);
+  struct ip_address one = ipv4(1);
+  struct limit_entry *a, *b, *none;
+  assert_int_equal(limits_admit(limits, &one, &(struct limit_rule){.connections = 1}, START, &a), LIMIT_ADMITTED);
+  const struct limit_rule route = {.scope = LIMIT_SCOPE_ROUTES + 7, .connections = 1};
+  assert_int_equal(limits_admit(limits, &one, &route, START, &b), LIMIT_ADMITTED);
+  assert_int_equal(limits_admit(limits, &one, &route, START, &none), LIMIT_CONNECTIONS);
+  assert_int_equal(limits_admit(limits, &one, &(struct limit_rule){.connections = 0}, START, &none), LIMIT_ADMITTED);
+  assert_null(none);
+  limits_release(limits, a);
+  limits_release(limits, b);
+  limits_free(limits);
+}
+
+static enum limit_answer open_and_close(struct limits *limits, const struct limit_rule *rule, clock_ms now) {
+  struct ip_address one = ipv4(1);
+  struct limit_entry *held;
+  enum limit_answer answer = limits_admit(limits, &one, rule, now, &held);
+  limits_release(limits, held);
+  return answer;
+}
+
+static void a_rate_is_held_in_every_window(void **state) {
+  (void)state;
+  struct limits *limits = new_limits(1024);
+  const struct limit_rule rule = {.rate = 10, .window_ms = 1000};
+  for (int i = 0; i < 10; i++)
+    assert_int_equal(open_and_close(limits, &rule, START), LIMIT_ADMITTED);
+  for (int i = 0; i < 100; i++)
+    assert_int_equal(open_and_close(limits, &rule, START + 999), LIMIT_RATE);
+  /* Half a window later half of the ten still count. */
+  for (int i = 0; i < 5; i++)
+    assert_int_equal(open_and_close(limits, &rule, START + 1500), LIMIT_ADMITTED);
+  assert_int_equal(open_and_close(limits, &rule, START + 1500), LIMIT_RATE);
+  for (int i = 0; i < 10; i++)
+    assert_int_equal(open_and_close(limits, &rule, START + 5000), LIMIT_ADMITTED);
+  assert_int_equal(open_and_close(limits, &rule, START + 5000), LIMIT_RATE);
+  limits_free(limits);
+}
+
+static void who_was_over_is_refused_for_block_for(void **state) {
+  (void)state;
+  struct limits *limits = new_limits(1024);
+  const struct limit_rule rule = {.rate = 1, .window_ms = 100, .block_ms = 5000};
+  struct ip_address one = ipv4(1);
+  assert_int_equal(open_and_close(limits, &rule, START), LIMIT_ADMITTED);
+  assert_int_equal(open_and_close(limits, &rule, START), LIMIT_RATE);
+  assert_int_equal(open_and_close(limits, &rule, START + 4999), LIMIT_BLOCKED);
+  assert_int_equal(open_and_close(limits, &rule, START + 5000), LIMIT_ADMITTED);
+  assert_int_equal(open_and_close(limits, &rule, START + 5000), LIMIT_RATE);
+  assert_true(limits_unblock(limits, &one));
+  assert_int_equal(open_and_close(limits, &rule, START + 5200), LIMIT_ADMITTED);
+  limits_free(limits);
+}
+
+static void an_ipv6_address_stands_for_its_prefix(void **state) {
+  (void)state;
+  struct limits *limits = new_limits(1024);
+  const struct limit_rule rule = {.connections = 1};
+  struct ip_address one = {.bytes = {0x20, 1, 0x0d, 0xb8, [7] = 1, [15] = 1}, .is_set = true}, two = one, far = one;
+  struct limit_entry *a, *b;
+  two.bytes[15] = 2;
+  far.bytes[7] = 2;
+  assert_int_equal(limits_admit(limits, &one, &rule, START, &a), LIMIT_ADMITTED);
+  assert_int_equal(limits_admit(limits, &two, &rule, START, &b), LIMIT_CONNECTIONS);
+  assert_int_equal(limits_admit(limits, &far, &rule, START, &b), LIMIT_ADMITTED);
+  limits_release(limits, b);
+  limits_set_ipv6_prefix(limits, 128);
+  assert_int_equal(limits_admit(limits, &two, &rule, START, &b), LIMIT_ADMITTED);
+  limits_release(limits, a);
+  limits_release(limits, b);
+  limits_free(limits);
+}
+
+static void count_report(void *context, const struct limit_report *report) {
+  size_t *counts = context;
+  counts[0]++;
+  counts[1] += report->connections;
+}
+
+static void memory_is_bounded_whatever_the_number_of_addresses(void **state) {
+  (void)state;
+  enum { ROOM = LIMITS_SHARDS * 16, MANY = ROOM * 20 };
+  struct limits *limits = new_limits(ROOM);
+  const struct limit_rule rule = {.connections = 2};
+  struct ip_address first = ipv4(0);
+  struct limit_entry *kept, *held;
+  assert_int_equal(limits_admit(limits, &first, &rule, START, &kept), LIMIT_ADMITTED);
+  for (unsigned i = 1; i < MANY; i++) {
+    struct ip_address address = ipv4(i);
+    assert_int_equal(limits_admit(limits, &address, &rule, START + i, &held), LIMIT_ADMITTED);
+    limits_release(limits, held);
+  }
+  size_t counts[2] = {0};
+  limits_each(limits, START, count_report, counts);
+  assert_int_equal(counts[0], ROOM);
+  assert_int_equal(counts[1], 1);
+  /* What holds a connection is not forgotten. */
+  assert_int_equal(limits_admit(limits, &first, &rule, START, &held), LIMIT_ADMITTED);
+  limits_release(limits, held);
+  limits_release(limits, kept);
+  limits_free(limits);
+}
+
+static void a_table_full_of_holders_says_so(void **state) {
+  (void)state;
+  struct limits *limits = new_limits(LIMITS_SHARDS);
+  const struct limit_rule rule = {.connections = 1};
+  struct limit_entry *held[LIMITS_SHARDS * 8];
+  unsigned full = 0, count = LIMITS_SHARDS * 8;
+  for (unsigned i = 0; i < count; i++) {
+    struct ip_address address = ipv4(i);
+    full += limits_admit(limits, &address, &rule, START, &held[i]) == LIMIT_FULL;
+  }
+  assert_int_equal(full, count - LIMITS_SHARDS);
+  for (unsigned i = 0; i < count; i++)
+    limits_release(limits, held[i]);
+  limits_free(limits);
+}
+
+struct race {
+  struct limits *limits;
+  atomic_uint admitted;
+};
+
+static void *race_main(void *argument) {
+  struct race *race = argument;
+  const struct limit_rule rule = {.connections = 100, .rate = 150, .window_ms = 60000};
+  struct ip_address one = ipv4(1);
+  for (int i = 0; i < 1000; i++) {
+    struct limit_entry *held;
+    if (limits_admit(race->limits, &one, &rule, START, &held) == LIMIT_ADMITTED)
+      atomic_fetch_add(&race->admitted, 1);
+  }
+  return NULL;
+}
+
+static void limits_hold_among_threads_that_race(void **state) {
+  (void)state;
+  struct race race = {.limits = new_limits(1024)};
+  pthread_t threads[8];
+  for (int i = 0; i < 8; i++)
+    assert_int_equal(pthread_create(&threads[i], NULL, race_main, &race), 0);
+  for (int i = 0; i < 8; i++)
+    pthread_join(threads[i], NULL);
+  assert_int_equal(race.admitted, 100);
+  limits_free(race.limits);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(an_address_holds_as_many_as_it_may_and_no_more),
+      cmocka_unit_test(scopes_are_counted_apart),
+      cmocka_unit_test(a_rate_is_held_in_every_window),
+      cmocka_unit_test(who_was_over_is_refused_for_block_for),
+      cmocka_unit_test(an_ipv6_address_stands_for_its_prefix),
+      cmocka_unit_test(memory_is_bounded_whatever_the_number_of_addresses),
+      cmocka_unit_test(a_table_full_of_holders_says_so),
+      cmocka_unit_test(limits_hold_among_threads_that_race),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}

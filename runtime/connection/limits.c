@@ -1,0 +1,307 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The table: shards by the hash of address and scope, in each a hash table of chains and a list of those that hold
+ * nothing, the longest unused first. The rate is HAProxy's frequency counter: what was in the window before counts by
+ * the share of it that is still within a window's length. */
+#include "connection/limits.h"
+
+#include "core/text.h"
+
+#include <assert.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+struct limit_key {
+  uint8_t bytes[16];
+  uint32_t scope;
+};
+
+struct limit_entry {
+  struct list_node unused; /* in its shard's, while it holds nothing */
+  struct limit_entry *next;
+  struct limit_key key;
+  uint32_t shard;
+  uint32_t connections;
+  uint32_t current, previous; /* opened in this window and in the one before */
+  uint64_t window_ms;         /* that they were counted by */
+  clock_ms window_start;
+  clock_ms blocked_until;
+  uint64_t refused;
+};
+
+struct shard {
+  pthread_mutex_t lock;
+  struct limit_entry **chains;
+  size_t chain_count, entry_count;
+  struct list_node unused;
+} __attribute__((aligned(64)));
+
+struct limits {
+  uint64_t seed;
+  size_t most; /* a shard */
+  atomic_uint ipv6_prefix;
+  struct shard shards[LIMITS_SHARDS];
+};
+
+enum { CHAINS_FIRST = 16 };
+
+struct limits *limits_new(size_t addresses) {
+  struct limits *limits = aligned_alloc(64, sizeof *limits);
+  if (!limits)
+    return NULL;
+  memset(limits, 0, sizeof *limits);
+  if (getrandom(&limits->seed, sizeof limits->seed, 0) != sizeof limits->seed)
+    limits->seed = (uint64_t)(uintptr_t)limits;
+  limits->most = (addresses + LIMITS_SHARDS - 1) / LIMITS_SHARDS;
+  atomic_init(&limits->ipv6_prefix, LIMITS_IPV6_PREFIX_DEFAULT);
+  for (size_t i = 0; i < LIMITS_SHARDS; i++) {
+    pthread_mutex_init(&limits->shards[i].lock, NULL);
+    list_init(&limits->shards[i].unused);
+  }
+  return limits;
+}
+
+void limits_free(struct limits *limits) {
+  if (!limits)
+    return;
+  for (size_t i = 0; i < LIMITS_SHARDS; i++) {
+    struct shard *shard = &limits->shards[i];
+    for (size_t c = 0; c < shard->chain_count; c++)
+      for (struct limit_entry *entry = shard->chains[c], *next; entry; entry = next) {
+        next = entry->next;
+        free(entry);
+      }
+    free(shard->chains);
+    pthread_mutex_destroy(&shard->lock);
+  }
+  free(limits);
+}
+
+void limits_set_ipv6_prefix(struct limits *limits, unsigned prefix) {
+  assert(prefix >= 1 && prefix <= 128);
+  atomic_store_explicit(&limits->ipv6_prefix, prefix, memory_order_relaxed);
+}
+
+static void mask(uint8_t bytes[16], unsigned prefix) {
+  for (unsigned i = 0; i < 16; i++) {
+    unsigned kept = prefix > i * 8 ? prefix - i * 8 : 0;
+    if (kept < 8)
+      bytes[i] &= (uint8_t)(0xff00u >> kept);
+  }
+}
+
+static void make_key(struct limits *limits, const struct ip_address *address, uint32_t scope, struct limit_key *key) {
+  memset(key, 0, sizeof *key);
+  memcpy(key->bytes, address->bytes, sizeof key->bytes);
+  key->scope = scope;
+  if (!ip_address_is_ipv4(address))
+    mask(key->bytes, atomic_load_explicit(&limits->ipv6_prefix, memory_order_relaxed));
+}
+
+static size_t chain_of(const struct shard *shard, uint64_t hash) { return (hash >> 8) & (shard->chain_count - 1); }
+
+static uint64_t hash_key(const struct limits *limits, const struct limit_key *key) {
+  return text_hash(key, sizeof *key, limits->seed);
+}
+
+static struct limit_entry *find(const struct shard *shard, const struct limit_key *key, uint64_t hash) {
+  if (shard->chain_count == 0)
+    return NULL;
+  for (struct limit_entry *entry = shard->chains[chain_of(shard, hash)]; entry; entry = entry->next)
+    if (memcmp(&entry->key, key, sizeof *key) == 0)
+      return entry;
+  return NULL;
+}
+
+/* Twice as many chains; without memory the chains become longer. */
+static void grow(struct limits *limits, struct shard *shard) {
+  size_t count = shard->chain_count ? shard->chain_count * 2 : CHAINS_FIRST;
+  struct limit_entry **chains = calloc(count, sizeof(struct limit_entry *));
+  if (!chains)
+    return;
+  struct limit_entry **old = shard->chains;
+  size_t old_count = shard->chain_count;
+  shard->chains = chains;
+  shard->chain_count = count;
+  for (size_t c = 0; c < old_count; c++)
+    for (struct limit_entry *entry = old[c], *next; entry; entry = next) {
+      next = entry->next;
+      struct limit_entry **chain = &chains[chain_of(shard, hash_key(limits, &entry->key))];
+      entry->next = *chain;
+      *chain = entry;
+    }
+  free(old);
+}
+
+static void unlink_entry(struct limits *limits, struct shard *shard, struct limit_entry *entry) {
+  struct limit_entry **link = &shard->chains[chain_of(shard, hash_key(limits, &entry->key))];
+  while (*link != entry)
+    link = &(*link)->next;
+  *link = entry->next;
+  list_remove(&entry->unused);
+  shard->entry_count--;
+}
+
+/* The one that has been unused longest and is not blocked; blocked ones are looked over, at most so many. */
+static struct limit_entry *oldest(struct shard *shard, clock_ms now) {
+  enum { LOOKED_AT_MOST = 64 };
+  unsigned looked = 0;
+  struct limit_entry *blocked = NULL;
+  LIST_FOREACH(node, &shard->unused) {
+    struct limit_entry *entry = LIST_OWNER(node, struct limit_entry, unused);
+    if (entry->blocked_until <= now)
+      return entry;
+    if (!blocked)
+      blocked = entry;
+    if (++looked == LOOKED_AT_MOST)
+      break;
+  }
+  /* Better to forget a block than to let a flood of blocked addresses shut everybody else out. */
+  return blocked;
+}
+
+static struct limit_entry *make_entry(struct limits *limits, struct shard *shard, const struct limit_key *key,
+                                      uint64_t hash, clock_ms now) {
+  struct limit_entry *entry;
+  if (shard->entry_count >= limits->most) {
+    entry = oldest(shard, now);
+    if (!entry)
+      return NULL;
+    unlink_entry(limits, shard, entry);
+  } else {
+    if (shard->entry_count >= shard->chain_count)
+      grow(limits, shard);
+    entry = shard->chain_count ? malloc(sizeof *entry) : NULL;
+    if (!entry)
+      return NULL;
+  }
+  *entry = (struct limit_entry){.key = *key, .shard = (uint32_t)(shard - limits->shards), .window_start = now};
+  struct limit_entry **chain = &shard->chains[chain_of(shard, hash)];
+  entry->next = *chain;
+  *chain = entry;
+  list_init(&entry->unused);
+  list_add_tail(&shard->unused, &entry->unused);
+  shard->entry_count++;
+  return entry;
+}
+
+static void turn_window(struct limit_entry *entry, uint64_t window_ms, clock_ms now) {
+  if (entry->window_ms != window_ms) { /* another rule now: counted anew */
+    entry->window_ms = window_ms;
+    entry->current = entry->previous = 0;
+    entry->window_start = now;
+  }
+  uint64_t passed = now > entry->window_start ? now - entry->window_start : 0;
+  if (window_ms == 0 || passed < window_ms)
+    return;
+  entry->previous = passed < 2 * window_ms ? entry->current : 0;
+  entry->current = 0;
+  entry->window_start += passed - passed % window_ms;
+}
+
+/* New ones in the last window, as told above. */
+static double rate_of(const struct limit_entry *entry, clock_ms now) {
+  if (entry->window_ms == 0)
+    return 0;
+  uint64_t passed = now > entry->window_start ? now - entry->window_start : 0;
+  double share = passed < entry->window_ms ? 1.0 - (double)passed / (double)entry->window_ms : 0;
+  return entry->current + entry->previous * share;
+}
+
+static enum limit_answer judge(struct limit_entry *entry, const struct limit_rule *rule, clock_ms now) {
+  turn_window(entry, rule->rate ? rule->window_ms : 0, now);
+  if (entry->blocked_until > now)
+    return LIMIT_BLOCKED;
+  enum limit_answer answer = LIMIT_ADMITTED;
+  if (rule->connections && entry->connections >= rule->connections)
+    answer = LIMIT_CONNECTIONS;
+  else if (rule->rate && rate_of(entry, now) + 1 > rule->rate)
+    answer = LIMIT_RATE;
+  if (answer != LIMIT_ADMITTED && rule->block_ms)
+    entry->blocked_until = now + rule->block_ms;
+  return answer;
+}
+
+enum limit_answer limits_admit(struct limits *limits, const struct ip_address *address, const struct limit_rule *rule,
+                               clock_ms now, struct limit_entry **held) {
+  *held = NULL;
+  if (!rule->connections && !rule->rate)
+    return LIMIT_ADMITTED;
+  struct limit_key key;
+  make_key(limits, address, rule->scope, &key);
+  uint64_t hash = hash_key(limits, &key);
+  struct shard *shard = &limits->shards[hash % LIMITS_SHARDS];
+  pthread_mutex_lock(&shard->lock);
+  struct limit_entry *entry = find(shard, &key, hash);
+  if (!entry)
+    entry = make_entry(limits, shard, &key, hash, now);
+  enum limit_answer answer = entry ? judge(entry, rule, now) : LIMIT_FULL;
+  if (answer == LIMIT_ADMITTED) {
+    entry->connections++;
+    if (rule->rate)
+      entry->current++;
+    list_remove(&entry->unused);
+    *held = entry;
+  } else if (entry) {
+    entry->refused++;
+    if (entry->connections == 0) { /* just used */
+      list_remove(&entry->unused);
+      list_add_tail(&shard->unused, &entry->unused);
+    }
+  }
+  pthread_mutex_unlock(&shard->lock);
+  return answer;
+}
+
+void limits_release(struct limits *limits, struct limit_entry *held) {
+  if (!held)
+    return;
+  struct shard *shard = &limits->shards[held->shard];
+  pthread_mutex_lock(&shard->lock);
+  assert(held->connections > 0);
+  if (--held->connections == 0)
+    list_add_tail(&shard->unused, &held->unused);
+  pthread_mutex_unlock(&shard->lock);
+}
+
+void limits_each(struct limits *limits, clock_ms now, limits_report_fn *report, void *context) {
+  for (size_t i = 0; i < LIMITS_SHARDS; i++) {
+    struct shard *shard = &limits->shards[i];
+    pthread_mutex_lock(&shard->lock);
+    for (size_t c = 0; c < shard->chain_count; c++)
+      for (struct limit_entry *entry = shard->chains[c]; entry; entry = entry->next) {
+        struct limit_report told = {
+            .address = {.is_set = true},
+            .scope = entry->key.scope,
+            .connections = entry->connections,
+            .rate = rate_of(entry, now),
+            .refused = entry->refused,
+            .blocked_ms = entry->blocked_until > now ? entry->blocked_until - now : 0,
+        };
+        memcpy(told.address.bytes, entry->key.bytes, sizeof told.address.bytes);
+        report(context, &told);
+      }
+    pthread_mutex_unlock(&shard->lock);
+  }
+}
+
+bool limits_unblock(struct limits *limits, const struct ip_address *address) {
+  struct limit_key key;
+  bool was_blocked = false;
+  make_key(limits, address, 0, &key);
+  for (size_t i = 0; i < LIMITS_SHARDS; i++) {
+    struct shard *shard = &limits->shards[i];
+    pthread_mutex_lock(&shard->lock);
+    for (size_t c = 0; c < shard->chain_count; c++)
+      for (struct limit_entry *entry = shard->chains[c]; entry; entry = entry->next)
+        if (memcmp(entry->key.bytes, key.bytes, sizeof key.bytes) == 0) {
+          was_blocked |= entry->blocked_until != 0;
+          entry->blocked_until = 0;
+        }
+    pthread_mutex_unlock(&shard->lock);
+  }
+  return was_blocked;
+}

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * How many connections an address may hold, and how fast it may open them: the one table of addresses, shared by all
+ * workers (a lock a shard, held for the time of a look-up). What is over, and what becomes of the connection then, is
+ * the caller's: admission asks when a connection has its route, the close gives back. Memory is bounded: what holds
+ * nothing and is not blocked is forgotten, the longest unused first. */
+#pragma once
+
+#include "core/clock.h"
+#include "core/list.h"
+#include "net/address.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct limits;
+
+/* What the connections of one address are counted by. */
+enum {
+  LIMIT_SCOPE_ALL = 0,      /* of routes without limits of their own: the config's limits */
+  LIMIT_SCOPE_UNROUTED = 1, /* those whose route is not known yet */
+  LIMIT_SCOPE_ROUTES = 2,   /* plus the number of a route's name: those of that route */
+};
+
+/* What is asked for a connection. 0: no such limit. */
+struct limit_rule {
+  uint32_t scope;
+  uint32_t connections; /* at once */
+  uint32_t rate;        /* new ones in any `window`, refused ones not counted */
+  uint64_t window_ms;
+  uint64_t block_ms; /* for how long an address is refused once it was over one of them */
+};
+
+enum limit_answer {
+  LIMIT_ADMITTED,
+  LIMIT_CONNECTIONS, /* it holds as many as it may */
+  LIMIT_RATE,        /* it has opened as many as it may, for now */
+  LIMIT_BLOCKED,     /* it was over its limit, and block_for has not passed */
+  LIMIT_FULL,        /* the table is full of addresses that hold connections */
+};
+
+enum {
+  LIMITS_SHARDS = 64,
+  LIMITS_ADDRESSES_DEFAULT = 65536,
+  LIMITS_IPV6_PREFIX_DEFAULT = 64, /* RFC 6177, RFC 7934: one subscriber has at least a /64 */
+};
+
+struct limit_entry;
+
+/* For at most `addresses` addresses (and scopes); memory is taken as they come. NULL without memory. */
+struct limits *limits_new(size_t addresses);
+void limits_free(struct limits *limits);
+
+/* The bits of an IPv6 address that stand for one client, 1 to 128. Any thread; connections that are held keep theirs.
+ */
+void limits_set_ipv6_prefix(struct limits *limits, unsigned prefix);
+
+/* Counts one more connection of `address`, if the rule lets it. With LIMIT_ADMITTED *held is what limits_release()
+ * takes, once; NULL when nothing had to be counted. Any thread. `address` is set. */
+enum limit_answer limits_admit(struct limits *limits, const struct ip_address *address, const struct limit_rule *rule,
+                               clock_ms now, struct limit_entry **held);
+
+/* NULL is nothing. Any thread. */
+void limits_release(struct limits *limits, struct limit_entry *held);
+
+/* What is known of an address, for people. */
+struct limit_report {
+  struct ip_address address; /* the first of its prefix; port 0 */
+  uint32_t scope;
+  uint32_t connections;
+  double rate;         /* new ones in the last window */
+  uint64_t refused;    /* since it is remembered */
+  uint64_t blocked_ms; /* how long it will still be refused; 0: it is not */
+};
+
+typedef void limits_report_fn(void *context, const struct limit_report *report);
+
+/* Calls back for every address that is remembered, shard by shard under its lock: the callback is short, and calls
+ * nothing here. Any thread. */
+void limits_each(struct limits *limits, clock_ms now, limits_report_fn *report, void *context);
+
+/* Lifts the block of an address in every scope. True when it was blocked. */
+bool limits_unblock(struct limits *limits, const struct ip_address *address);
