@@ -380,7 +380,7 @@ static void a_file_that_takes_time_or_memory_keeps_what_is_live(void **state) {
 
 static int check_candidate(struct fixture *fixture, const char *name, const char *text, struct fault_list *faults) {
   fault_list_clear(faults);
-  return loader_check_candidate(fixture->loader, &fixture->config, name, text, strlen(text), faults);
+  return loader_check_candidate(fixture->loader, &fixture->config, name, text, strlen(text), faults, NULL);
 }
 
 static void a_candidate_is_judged_beside_what_is_live_and_changes_nothing(void **state) {

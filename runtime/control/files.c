@@ -28,6 +28,7 @@ struct file_put {
   char *text;
   size_t size;
   struct fault_list faults;
+  struct route_table *table; /* of its routes alone; NULL: it would not load */
   int status;
   char name[NAME_LONGEST + 1];
 };
@@ -42,14 +43,19 @@ static bool is_file_name(const char *name) {
   return true;
 }
 
-static struct value *answer(int status, const struct instance *instance, const char *message) {
+static struct value *answer_with_faults(int status, const struct instance *instance, const char *message,
+                                        struct value **faults) {
   struct value *root = value_table();
   value_set_number(root, "status", status);
   value_set_number(root, "generation", instance->table ? (double)instance->table->generation : 0);
-  value_set_table(root, "faults");
-  if (message)
-    value_set_string(root, "message", message);
+  value_set_string(root, "message", message);
+  *faults = value_set_table(root, "faults");
   return root;
+}
+
+static struct value *answer(int status, const struct instance *instance, const char *message) {
+  struct value *faults;
+  return answer_with_faults(status, instance, message, &faults);
 }
 
 static int write_all(int fd, const char *text, size_t size) {
@@ -104,6 +110,7 @@ static bool exists(const struct instance *instance, const char *name) {
 static void put_free(struct file_put *put) {
   list_remove(&put->node);
   fault_list_clear(&put->faults);
+  route_table_unref(put->table);
   free(put->text);
   free(put);
 }
@@ -111,34 +118,58 @@ static void put_free(struct file_put *put) {
 static void check(struct loading_job *job) {
   struct file_put *put = (struct file_put *)(void *)((char *)job - offsetof(struct file_put, job));
   put->status = loader_check_candidate(put->instance->loader, &put->instance->config, put->name, put->text, put->size,
-                                       &put->faults);
+                                       &put->faults, &put->table);
+}
+
+static struct value *refuse(const struct file_put *put) {
+  struct value *faults;
+  struct value *root = answer_with_faults(422, put->instance, "it would not load; nothing has changed", &faults);
+  report_faults(faults, &put->faults, NULL);
+  return root;
+}
+
+/* NULL, or the answer to one that would load and could not listen. */
+static struct value *refuse_ports(const struct file_put *put) {
+  const struct instance *instance = put->instance;
+  struct error error;
+  const struct table_port *port = instance_find_foreign_port(instance, put->table, &error);
+  if (!port)
+    return NULL;
+  const struct route *route = port->routes[0];
+  char path[PATH_SIZE];
+  snprintf(path, sizeof path, "%s/%s", instance->config.routes, put->name);
+  struct value *faults;
+  struct value *root = answer_with_faults(422, instance, "a port of it can't be opened; nothing has changed", &faults);
+  report_fault(faults, path, route->line, route->name, "match.ports", error.message);
+  return root;
+}
+
+/* NULL when it is in the directory; else the answer. */
+static struct value *write_put(const struct file_put *put) {
+  const struct instance *instance = put->instance;
+  char message[PATH_SIZE + 256];
+  int status = write_file(instance->config.routes, put->name, put->text, put->size);
+  if (status == 0)
+    return NULL;
+  snprintf(message, sizeof message, "%s/%s can't be written: %s", instance->config.routes, put->name,
+           strerror(-status));
+  return answer(500, instance, message);
 }
 
 static void on_checked(struct loading_job *job) {
   struct file_put *put = (struct file_put *)(void *)((char *)job - offsetof(struct file_put, job));
   struct instance *instance = put->instance;
   struct native_call *call = put->call;
-  struct value *refusal = NULL;
+  struct value *refusal;
   bool is_new = !exists(instance, put->name);
   char name[NAME_LONGEST + 1];
   memcpy(name, put->name, sizeof name);
-  if (put->status == 0) {
-    int status = write_file(instance->config.routes, put->name, put->text, put->size);
-    if (status != 0) {
-      char message[PATH_SIZE + 256];
-      snprintf(message, sizeof message, "%s/%s can't be written: %s", instance->config.routes, put->name,
-               strerror(-status));
-      refusal = answer(500, instance, message);
-    }
-  } else {
-    refusal = value_table();
-    value_set_number(refusal, "status", put->faults.count > 0 ? 422 : 500);
-    value_set_number(refusal, "generation", (double)instance->table->generation);
-    report_faults(value_set_table(refusal, "faults"), &put->faults, NULL);
-    value_set_string(refusal, "message",
-                     put->faults.count > 0 ? "it would not load; nothing has changed"
-                                           : "it could not be checked: no memory");
-  }
+  if (put->faults.count > 0)
+    refusal = refuse(put);
+  else if (put->status != 0)
+    refusal = answer(500, instance, "it could not be checked: no memory");
+  else if (!(refusal = refuse_ports(put)))
+    refusal = write_put(put);
   put_free(put);
   if (refusal)
     native_call_answer(call, refusal);

@@ -14,8 +14,8 @@ struct instance;
 void instance_list_files(const struct instance *instance, struct value *list);
 
 /* `name` is letters, digits, "-", "_", ".", ends in ".lua" and does not begin with "." (else 400). Answers with the
- * HTTP status: 200 or 201 when it is live, 422 with the faults when it would not load (nothing has changed then), 409
- * when it is not live in spite of that, 500 when it can't be written. */
+ * HTTP status: 200 or 201 when it is live, 422 with the faults when it would not load or a port of it can't be opened
+ * (nothing has changed then), 409 when it is not live in spite of that, 500 when it can't be written. */
 void instance_put_file(struct instance *instance, const char *name, const char *text, size_t size,
                        struct native_call *call);
 

@@ -48,6 +48,37 @@ const struct table_port *instance_find_admin_clash(const struct route_table *tab
   return NULL;
 }
 
+void instance_explain_admin_clash(const struct table_port *clash, struct error *error) {
+  error_set(error, EADDRINUSE, "port %u is that of admin.listen; change one of the two", clash->port);
+}
+
+static bool has_port(const struct route_table *table, uint16_t port) {
+  for (size_t i = 0; table && i < table->port_count; i++)
+    if (table->ports[i].port == port)
+      return true;
+  return false;
+}
+
+const struct table_port *instance_find_foreign_port(const struct instance *instance, const struct route_table *table,
+                                                    struct error *error) {
+  const struct table_port *clash =
+      instance->admin ? instance_find_admin_clash(table, instance->config.admin_listen) : NULL;
+  if (clash) {
+    instance_explain_admin_clash(clash, error);
+    return clash;
+  }
+  for (size_t i = 0; i < table->port_count; i++) {
+    const struct table_port *port = &table->ports[i];
+    if (port->port == 0)
+      continue;
+    bool ours = has_port(instance->table, port->port) || has_port(instance->reload.table, port->port);
+    int status = ours ? listener_probe_beside_own(&port->endpoint, error) : listener_probe(&port->endpoint, error);
+    if (status != 0)
+      return port;
+  }
+  return NULL;
+}
+
 static int open_admin(struct instance *instance) {
   struct runtime *runtime = instance->runtime;
   const char *listen = instance->config.admin_listen;
@@ -92,8 +123,7 @@ static int probe_ports(const struct instance *instance) {
     char subject[SUBJECT_SIZE];
     snprintf(subject, sizeof subject, "route \"%s\" (%s)", port->routes[0]->name, port->routes[0]->file);
     if (error.code == EADDRINUSE && instance->admin && endpoint_port(admin_endpoint(instance->admin)) == port->port) {
-      error_set(&error, EADDRINUSE, "port %u is that of admin.listen; change one of the two", port->port);
-      error.place[0] = '\0';
+      instance_explain_admin_clash(port, &error);
     }
     return instance_complain(subject, &error);
   }

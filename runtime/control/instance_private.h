@@ -19,6 +19,14 @@ int instance_load(struct instance *instance, const struct native_settings *setti
 /* instance_ports.c: the port of the table that would be in the way of `admin_listen`, or NULL. */
 const struct table_port *instance_find_admin_clash(const struct route_table *table, const char *admin_listen);
 
+/* instance_ports.c: what to say of it. */
+void instance_explain_admin_clash(const struct table_port *clash, struct error *error);
+
+/* instance_ports.c: the first port of `table` that can't be opened beside what is live, with `error` saying why, or
+ * NULL. What a reload that is under way has opened counts as ours. */
+const struct table_port *instance_find_foreign_port(const struct instance *instance, const struct route_table *table,
+                                                    struct error *error);
+
 /* instance_ports.c: probes the table's ports, opens the admin listeners. 0 or -1, having said why. */
 int instance_open(struct instance *instance);
 

@@ -9,7 +9,6 @@
 #include "control/runtime.h"
 #include "script/load.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -33,8 +32,22 @@ void report_faults(struct value *list, const struct fault_list *faults, const ch
   }
 }
 
+static void report_admin_clash(struct value *found, struct loader *loader, const struct loaded_routes *loaded,
+                               const struct table_port *clash) {
+  const struct route *route = clash->routes[0];
+  struct error error;
+  instance_explain_admin_clash(clash, &error);
+  for (size_t i = 0; i < loaded->file_count; i++) {
+    const struct loaded_file *file = &loaded->files[i];
+    if (strcmp(file->file, route->file) == 0)
+      report_fault(found, file->path, loader_find_line(loader, file, route->name, "match.ports"), route->name,
+                   "match.ports", error.message);
+  }
+}
+
 /* Between files: what only shows when all routes make one table. */
-static void check_table(struct value *found, const struct loaded_routes *loaded, const struct config *config) {
+static void check_table(struct value *found, struct loader *loader, const struct loaded_routes *loaded,
+                        const struct config *config) {
   struct error error;
   struct route_table *table = instance_make_table(loaded, &error);
   if (!table) {
@@ -42,11 +55,8 @@ static void check_table(struct value *found, const struct loaded_routes *loaded,
     return;
   }
   const struct table_port *clash = instance_find_admin_clash(table, config->admin_listen);
-  if (clash) {
-    const struct route *route = clash->routes[0];
-    error_set(&error, EADDRINUSE, "port %u is that of admin.listen; change one of the two", clash->port);
-    report_fault(found, route->file, route->line, route->name, "match.ports", error.message);
-  }
+  if (clash)
+    report_admin_clash(found, loader, loaded, clash);
   route_table_unref(table);
 }
 
@@ -58,7 +68,7 @@ static void check_routes(struct value *root, struct value *found, struct loader 
   stateless.state = NULL;
   loader_load_routes(loader, &stateless, config->workers > 1 ? 2 : 1, NULL, NULL, &loaded);
   if (loaded.faults.count == 0)
-    check_table(found, &loaded, config);
+    check_table(found, loader, &loaded, config);
   report_faults(found, &loaded.faults, NULL);
   struct value *warnings = value_set_table(root, "warnings");
   report_faults(warnings, &config->warnings, NULL);

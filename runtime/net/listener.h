@@ -26,6 +26,9 @@ enum { LISTENER_PAUSE_MS = 100, LISTENER_BACKLOG = 4096 };
  * again. `error` names the endpoint and what to do. The port 0 is always free. */
 int listener_probe(const struct endpoint *endpoint, struct error *error);
 
+/* The same where this process has the port already, maybe at another address: its own listeners are not in the way. */
+int listener_probe_beside_own(const struct endpoint *endpoint, struct error *error);
+
 /* Binds and listens, with SO_REUSEPORT (TCP), so that each worker can have its own. An IPv6 wildcard takes IPv4 too. A
  * port of 0 is given by the kernel: listener_endpoint() tells which. A unix path is bound by a new socket with `mode`
  * 0600 that takes the place of a dead one; -EADDRINUSE when somebody answers on it. NULL: see `error`. `callbacks`

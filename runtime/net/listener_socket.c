@@ -194,14 +194,20 @@ void listening_socket_close(struct listening_socket *listening) {
   listening->fd = -1;
 }
 
-int listener_probe(const struct endpoint *endpoint, struct error *error) {
+static int probe(const struct endpoint *endpoint, bool reuse_port, struct error *error) {
   if (endpoint->storage.ss_family == AF_UNIX) {
     int status = ask_unix(endpoint);
     return status == -ENOENT || status == -ECONNREFUSED ? 0 : explain_unix(error, status, endpoint);
   }
-  int fd = bind_tcp_or_ipv4(endpoint, false);
+  int fd = bind_tcp_or_ipv4(endpoint, reuse_port);
   if (fd < 0)
     return explain(error, -fd, endpoint);
   close(fd);
   return 0;
+}
+
+int listener_probe(const struct endpoint *endpoint, struct error *error) { return probe(endpoint, false, error); }
+
+int listener_probe_beside_own(const struct endpoint *endpoint, struct error *error) {
+  return probe(endpoint, true, error);
 }

@@ -135,6 +135,9 @@ int loader_load_routes(struct loader *loader, const struct config *config, unsig
                        loaded_number_of *number_of, void *context, struct loaded_routes *loaded);
 void loaded_routes_clear(struct loaded_routes *loaded); /* any thread */
 
+/* The line of a field ("match.ports") of a route of the file, as it was loaded last or is committed; 0: not known. */
+int loader_find_line(struct loader *loader, const struct loaded_file *file, const char *route, const char *field);
+
 /* Numbers the routes that have no number yet: those that no table has seen. */
 void loaded_routes_number(struct loaded_routes *loaded, loaded_number_of *number_of, void *context);
 
@@ -157,6 +160,7 @@ int loader_exclude_file(struct loader *loader, const char *file, const char *rou
 void loader_forget_faults(struct loader *loader);
 
 /* Would `text` load as the file `name` ("site.lua"), beside what is live of the other files? Changes nothing. 0, or
- * -EINVAL with `faults` (appended to), or -ENOMEM. */
+ * -EINVAL with `faults` (appended to), or -ENOMEM. With 0, `*table` (`table` may be NULL) is one of its routes alone,
+ * whose lines are those of their ports: for looking at, not for workers. The caller unrefs it. */
 int loader_check_candidate(struct loader *loader, const struct config *config, const char *name, const char *text,
-                           size_t size, struct fault_list *faults);
+                           size_t size, struct fault_list *faults, struct route_table **table);

@@ -35,8 +35,25 @@ static int compare(struct load_run *run, const struct known_file *known, const c
   return status;
 }
 
+/* The table of a file's routes; keeps its version alive. 0 or a negative errno with a fault. */
+static int make_table(struct loader *loader, const struct known_file *known, const char *path,
+                      struct fault_list *faults, struct route_table **table) {
+  struct error error;
+  for (size_t i = 0; i < known->route_count; i++) {
+    struct route *route = known->routes[i];
+    route->line = schema_find_line(loader, known->schema_id, route->name, "match.ports");
+  }
+  struct script_version *version = known->version ? script_version_ref(known->version) : NULL;
+  *table = route_table_new(known->routes, known->route_count, &version, version ? 1 : 0, script_version_unref, &error);
+  if (*table)
+    return 0;
+  if (version)
+    script_version_unref(version);
+  return fault_list_add(faults, path, 0, NULL, NULL, error.message);
+}
+
 static int check(struct load_run *run, const char *name, const char *path, const char *text, size_t size,
-                 struct fault_list *faults) {
+                 struct fault_list *faults, struct route_table **table) {
   char *own_path = strdup(path), *own_text = malloc(size + 1);
   struct source source = {.path = own_path, .text = own_text, .size = size};
   struct known_file *known = NULL;
@@ -50,6 +67,8 @@ static int check(struct load_run *run, const char *name, const char *path, const
   }
   if (status == 0)
     status = compare(run, known, path, faults);
+  if (status == 0 && faults->count == 0 && table)
+    status = make_table(run->loader, known, path, faults, table);
   known_file_unref(known);
   fault_list_clear(&warnings);
   source_clear(&source);
@@ -57,7 +76,7 @@ static int check(struct load_run *run, const char *name, const char *path, const
 }
 
 int loader_check_candidate(struct loader *loader, const struct config *config, const char *name, const char *text,
-                           size_t size, struct fault_list *faults) {
+                           size_t size, struct fault_list *faults, struct route_table **table) {
   size_t before = faults->count;
   const char *wrong = judge_name(name);
   struct load_run run;
@@ -70,7 +89,7 @@ int loader_check_candidate(struct loader *loader, const struct config *config, c
   } else if (status == 0) {
     status = load_run_init(&run, loader, config, config->workers, NULL);
     if (status == 0) {
-      status = check(&run, name, path, text, size, faults);
+      status = check(&run, name, path, text, size, faults, table);
       load_run_deinit(&run);
     }
   }

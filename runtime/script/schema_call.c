@@ -148,6 +148,10 @@ int schema_find_line(struct loader *loader, unsigned id, const char *route, cons
   return search.line;
 }
 
+int loader_find_line(struct loader *loader, const struct loaded_file *file, const char *route, const char *field) {
+  return file->known ? schema_find_line(loader, file->known->schema_id, route, field) : 0;
+}
+
 static int begin_index(lua_State *L) {
   struct loader *loader = lua_touserdata(L, 1);
   lua_newtable(L);

@@ -176,16 +176,55 @@ describe("route files by the API", function()
     assert.are.equal("v3", (swapping.ask "a"))
   end)
 
-  it("whose port is taken are told so, and are not live", function()
+  it("whose port somebody else has change nothing", function()
     local m = swapping.start { ["a.lua"] = counting("a", "v1") }
+    local generation = m:generation()
     net.listen { host = swapping.host, port = swapping.port "b" }
-    local status, answer, body = put(m, "b.lua", counting("b", "v1"))
-    -- 422: nothing has changed. 409: the port was taken only after the check, and the file is there.
-    assert.truthy(status == 422 or status == 409, body)
-    assert.truthy(answer.faults[1].message:find(swapping.port "b", 1, true), body)
-    assert.are.same(status == 422 and { "a.lua" } or { "a.lua", "b.lua" }, names_in(m.directory .. "/routes"))
-    assert.are.equal(status == 422 and 0 or 1, m:reload().status)
+    local function refused(name, text)
+      local status, answer, body = put(m, name, text)
+      assert.are.equal(422, status, body)
+      assert.are.equal(1, #answer.faults, body)
+      local fault = answer.faults[1]
+      assert.are.equal("match.ports", fault.field)
+      assert.truthy(fault.file:find("routes/" .. name, 1, true), body)
+      assert.truthy(fault.line > 0, body)
+      assert.truthy(fault.message:find(("port %d is in use"):format(swapping.port "b"), 1, true), body)
+      return fault
+    end
+    assert.are.equal("b", refused("b.lua", counting("b", "v1")).route)
+    -- A file that is live, one port of two.
+    local both = ("{ %d, %d }"):format(swapping.port "a", swapping.port "b")
+    local text = counting("a", "v2"):gsub("ports = %d+", "ports = " .. both)
+    assert.are.equal("a", refused("a.lua", text).route)
+    assert.are.same({ "a.lua" }, names_in(m.directory .. "/routes"))
+    assert.are.equal(counting("a", "v1"), process.read(m:path "a.lua"))
+    assert.are.equal(generation, m:generation())
+    assert.are.equal(0, m:reload().status)
+    assert.are.same({ "v1", 0 }, { swapping.ask "a" })
+  end)
+
+  it("may move to another address of a port that is ours, unless somebody else has it there", function()
+    local function at(address)
+      return (counting("a", "v2"):gsub(("%q"):format(swapping.host), ("%q"):format(address)))
+    end
+    local m = swapping.start { ["a.lua"] = counting("a", "v1") }
+    net.listen { host = "127.0.0.1", port = swapping.port "a" }
+    local status, answer, body = put(m, "a.lua", at "127.0.0.1")
+    assert.are.equal(422, status, body)
+    assert.truthy(answer.faults[1].message:find("in use", 1, true), body)
     assert.are.equal("v1", (swapping.ask "a"))
+    status, _, body = put(m, "a.lua", at(swapping.host))
+    assert.are.equal(200, status, body)
+    assert.are.equal("v2", (swapping.ask "a"))
+  end)
+
+  it("are told that a port is the admin interface's", function()
+    local m = swapping.start({ ["a.lua"] = counting("a", "v1") }, { admin = true })
+    local text = ("return { name = 'b', match = { ports = %d }, action = { target = 'b:1' } }"):format(m.admin)
+    local status, answer, body = put(m, "b.lua", text)
+    assert.are.equal(422, status, body)
+    assert.truthy(answer.faults[1].message:find("admin.listen", 1, true), body)
+    assert.are.same({ "a.lua" }, names_in(m.directory .. "/routes"))
   end)
 
   it("are changed over TCP only with the token", function()
