@@ -253,6 +253,10 @@ describe("an action", function()
     assert.are.same(plain, only({ host = "127.0.0.1", port = 8080 }))
     assert.are.equal("2001:db8::1", only("[2001:db8::1]:80").host)
     assert.are.equal("2001:db8::1", only({ host = "2001:db8::1", port = 80 }).host)
+    assert.are.equal("::1", only("[::1]:80").host)
+    assert.are.equal("fe80::1%eth0", only("[fe80::1%eth0]:80").host)
+    assert.are.equal("::ffff:192.0.2.1", only("[::ffff:192.0.2.1]:80").host)
+    assert.are.equal("1.example", only("1.example:80").host)
     assert.are.equal("my_host.example.com", only("my_host.example.com:80").host)
     assert.are.equal("unix:/run/x.sock", only("unix:/run/x.sock").host)
     assert.are.equal("unix:/run/x.sock", only({ host = "unix:/run/x.sock" }).host)
@@ -331,6 +335,29 @@ describe("an action", function()
       local line = fault_of(route(nil, case[1]))
       assert.are.equal(case[2], line:sub(1, #case[2]))
     end
+  end)
+
+  it("is told how an address is written", function()
+    for target, hint in pairs({
+      ["::1:80"] = 'got "::1:80" (an IPv6 address stands in brackets: "[::1]:80")',
+      ["2001:db8::1:443"] = 'brackets: "[2001:db8::1]:443")',
+      ["fe80::1%eth0"] = 'brackets: "[fe80::1%eth0]:80")',
+      ["1:2:3:4:5:6:7:8"] = 'brackets: "[1:2:3:4:5:6:7:8]:80")',
+      ["a:b:80"] = 'expected "host:port", got "a:b:80"',
+      ["[1:2:3]:80"] = 'got "[1:2:3]" (that is no IPv6 address)',
+      ["[1::2::3]:80"] = "no IPv6 address",
+      ["10.0.0.300:80"] = 'got "10.0.0.300" (an IPv4 address has four numbers from 0 to 255)',
+      ["10.0.0:80"] = "four numbers from 0 to 255",
+      ["010.0.0.1:80"] = "four numbers from 0 to 255",
+      ["10.0.0.1.1:80"] = "four numbers from 0 to 255",
+      ["8080"] = 'got "8080" (a port alone names no host: "127.0.0.1:8080")',
+      [":80"] = 'a port alone names no host: "127.0.0.1:80"',
+    }) do
+      local line = fault_of(route(nil, { target = target }))
+      assert.truthy(line:find("action.target: expected", 1, true) and line:find(hint, 1, true), line)
+    end
+    local line = fault_of(route(nil, { targets = { "10.0.0.300" }, port = 80 }))
+    assert.truthy(line:find("action.targets[1]: expected a host name or an address", 1, true), line)
   end)
 end)
 

@@ -4,6 +4,7 @@
 -- normal form is { host =, port =, preserve =, host_function =, port_function =, weight = }; functions are slots. One
 -- without a port takes the action's (`finish`).
 
+local literal = require("moongate.schema.literal")
 local mark = require("moongate.schema.mark")
 
 local targets = { types = {} }
@@ -11,6 +12,7 @@ local targets = { types = {} }
 local MAX_TARGETS = 256
 local MAX_UNIX_PATH = 107
 local EXPECTED = '"host:port", "unix:/path", { host = …, port = … } or a function'
+local NO_IPV4 = "an IPv4 address has four numbers from 0 to 255"
 local PORT = { type = "target_port" }
 local WEIGHT = { type = "integer", min = 1, max = 256, default = 1 }
 
@@ -48,9 +50,16 @@ local function host_name(check, value)
     end
     return value
   end
-  local literal = value:match("^%[([%x:.]+[%%%w]*)%]$")
-  if literal or (value:find(":.*:") and value:match("^[%x:.]+[%%%w]*$")) then
-    return literal or value
+  local bare = value:match("^%[(.*)%]$") or value
+  if bare:find(":.*:") then
+    if not literal.is_ipv6(bare) then
+      check:expected("a host name or an address", value, "that is no IPv6 address")
+      return nil
+    end
+    return bare
+  elseif value:match("^[%d.]+$") and not literal.is_ipv4(value) then
+    check:expected("a host name or an address", value, NO_IPV4)
+    return nil
   elseif #value > 253 or not value:match("^[%w_][%w_.%-]*$") then
     local scheme = value:match("^%a+://")
     check:expected("a host name or an address", value, scheme and ('leave out "%s"'):format(scheme))
@@ -83,7 +92,12 @@ local function from_string(check, value)
     host = host_name(check, host)
     return host and { host = host, port = port }
   elseif value:find(":.*:") and value:sub(1, 1) ~= "[" then
-    check:expected('"host:port"', value, ('an IPv6 address stands in brackets: "[%s]:80"'):format(value))
+    local meant = literal.bracketed(value)
+    check:expected('"host:port"', value, meant and ('an IPv6 address stands in brackets: "%s"'):format(meant))
+    return nil
+  elseif value:match("^:?%d+$") then
+    local example = "127.0.0.1:" .. value:match("%d+")
+    check:expected('"host:port"', value, ('a port alone names no host: "%s"'):format(example))
     return nil
   elseif value == "" or (value:find(":", 1, true) and not value:match("^%[.*%]$")) then
     check:expected('"host:port"', value)
