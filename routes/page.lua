@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
 --
--- The page at http://localhost:8080/ — edit it here, and restart moongate to see the change.
+-- The page at http://localhost:8080/ — edit it here, save it, and the next request has the change.
 
 local page = [[
 <!doctype html>

@@ -62,7 +62,8 @@ static void check_table(struct value *found, struct loader *loader, const struct
 
 /* As `run` would load them, for two workers (a third can't differ in another way), and without what an earlier run
  * stored. */
-static void check_routes(struct value *root, struct value *found, struct loader *loader, const struct config *config) {
+static void check_routes(struct value *root, struct value *found, struct loader *loader, const struct config *config,
+                         bool with_warnings) {
   struct loaded_routes loaded = {.file_count = 0};
   struct config stateless = *config;
   stateless.state = NULL;
@@ -71,8 +72,10 @@ static void check_routes(struct value *root, struct value *found, struct loader 
     check_table(found, loader, &loaded, config);
   report_faults(found, &loaded.faults, NULL);
   struct value *warnings = value_set_table(root, "warnings");
-  report_faults(warnings, &config->warnings, NULL);
-  report_faults(warnings, &loaded.warnings, NULL);
+  if (with_warnings) {
+    report_faults(warnings, &config->warnings, NULL);
+    report_faults(warnings, &loaded.warnings, NULL);
+  }
   size_t routes = 0;
   for (size_t i = 0; i < loaded.file_count; i++)
     routes += loaded.files[i].route_count;
@@ -91,14 +94,13 @@ static struct value *check(void *context, const struct native_settings *settings
   struct loader *loader = loader_new(&runtime->log, runtime->library, &error);
   if (!loader) {
     report_fault(found, "", 0, "", "", error.message);
-  } else if (loader_read_config(loader, &overrides, &config, &faults) == 0) {
-    check_routes(root, found, loader, &config);
-    config_clear(&config);
   } else {
+    int status = loader_read_config_leniently(loader, &overrides, &config, &faults);
     report_faults(found, &faults, NULL);
-    value_set_table(root, "warnings");
-    value_set_number(root, "files", 0);
-    value_set_number(root, "routes", 0);
+    /* What the config's fault may be the reason of is not said: that there is no such directory, warnings. */
+    if (status == 0 || (config.routes && access(config.routes, R_OK) == 0))
+      check_routes(root, found, loader, &config, status == 0);
+    config_clear(&config);
   }
   fault_list_clear(&faults);
   loader_free(loader);

@@ -73,6 +73,12 @@ void loader_free(struct loader *loader);
  * to; nothing to release in `config` then), or -ENOMEM. */
 int loader_read_config(struct loader *loader, const struct config_overrides *overrides, struct config *config,
                        struct fault_list *faults);
+
+/* The same, but when it fails `config` is filled all the same, for checking route files by, unless config->routes is
+ * NULL: defaults stand in the place of what is wrong, and what a route leaves out is no fault where nobody knows the
+ * config's `defaults`. config_clear() in each case. */
+int loader_read_config_leniently(struct loader *loader, const struct config_overrides *overrides, struct config *config,
+                                 struct fault_list *faults);
 void config_clear(struct config *config);
 
 /* What is served in the place of a file that is at fault. */

@@ -21,6 +21,8 @@ struct config_load {
   struct source source;       /* no path: there is no file */
   struct script_state *state; /* NULL likewise */
   struct fault_list *faults;
+  bool lenient; /* a stand-in is wanted */
+  bool lost;    /* and it could not be run */
   int status;
 };
 
@@ -58,6 +60,8 @@ static void push_environment(lua_State *L, const struct config_load *load) {
   lua_setfield(L, -2, "cpus");
   lua_pushboolean(L, geteuid() == 0);
   lua_setfield(L, -2, "root");
+  lua_pushboolean(L, load->lost);
+  lua_setfield(L, -2, "lost");
   lua_newtable(L);
   for (size_t i = 0; i < sizeof variables / sizeof variables[0]; i++) {
     lua_pushstring(L, getenv(variables[i]));
@@ -187,10 +191,18 @@ static int check(struct config_load *load, lua_State *L) {
     return add_fault(load, &error);
   int result = lua_gettop(L), faults = table_at(L, result, "faults");
   fault_list_add_from(load->faults, file_name(load), L, faults);
-  if (lua_objlen(L, faults) > 0)
+  bool at_fault = lua_objlen(L, faults) > 0 || load->lost;
+  if (at_fault && !load->lenient)
     return -EINVAL;
   fault_list_add_from(&load->config->warnings, file_name(load), L, table_at(L, result, "warnings"));
-  read_config(L, table_at(L, result, "config"), load);
+  read_config(L, table_at(L, result, at_fault ? "stand_in" : "config"), load);
+  return at_fault ? -EINVAL : 0;
+}
+
+static int check_nothing(lua_State *L) {
+  struct config_load *load = lua_touserdata(L, 1);
+  lua_pushnil(L);
+  load->status = check(load, L);
   return 0;
 }
 
@@ -246,32 +258,50 @@ static int find_file(struct config_load *load) {
   return (load->config->path = strdup(path)) ? 0 : -ENOMEM;
 }
 
-int loader_read_config(struct loader *loader, const struct config_overrides *overrides, struct config *config,
-                       struct fault_list *faults) {
+/* 0, or a negative errno, with faults but for -ENOMEM. */
+static int run(struct config_load *load) {
+  struct script_state *trusted = load->loader->trusted;
+  int status = find_file(load);
+  if (status == 0)
+    status = load->state ? script_protect(load->state, run_file, load) : script_protect(trusted, check_copy, load);
+  if (status == 0)
+    status = load->status;
+  load->lost = status < 0 && load->lenient && !load->config->routes && load->directory;
+  if (load->lost && script_protect(trusted, check_nothing, load) != 0)
+    config_clear(load->config);
+  return status;
+}
+
+static int read_file(struct config_load *load) {
+  struct config *config = load->config;
+  const struct config_overrides *overrides = load->overrides;
   *config = (struct config){0};
-  struct config_load load = {.loader = loader, .overrides = overrides, .config = config, .faults = faults};
-  int status = find_file(&load);
-  if (status == 0) {
-    status =
-        load.state ? script_protect(load.state, run_file, &load) : script_protect(loader->trusted, check_copy, &load);
-    if (status == 0)
-      status = load.status;
-  }
-  if (status == 0 && overrides->routes) {
+  int status = run(load);
+  if (config->routes && overrides->routes) {
     free(config->routes);
     config->routes = strdup(overrides->routes);
-    status = config->routes ? 0 : -ENOMEM;
+    status = config->routes ? status : -ENOMEM;
   }
-  if (status < 0) {
-    if (status == -ENOMEM && faults->count == 0)
-      fault_list_add(faults, file_name(&load), 0, NULL, NULL, "not enough memory to load it");
+  if (status == -ENOMEM && load->faults->count == 0)
+    fault_list_add(load->faults, file_name(load), 0, NULL, NULL, "not enough memory to load it");
+  if (status < 0 && !load->lenient)
     config_clear(config);
-  }
-  if (load.state)
-    script_state_unref(load.state);
-  source_clear(&load.source);
-  free(load.directory);
+  if (load->state)
+    script_state_unref(load->state);
+  source_clear(&load->source);
+  free(load->directory);
   return status;
+}
+
+int loader_read_config(struct loader *loader, const struct config_overrides *overrides, struct config *config,
+                       struct fault_list *faults) {
+  return read_file(&(struct config_load){.loader = loader, .overrides = overrides, .config = config, .faults = faults});
+}
+
+int loader_read_config_leniently(struct loader *loader, const struct config_overrides *overrides, struct config *config,
+                                 struct fault_list *faults) {
+  return read_file(&(struct config_load){
+      .loader = loader, .overrides = overrides, .config = config, .faults = faults, .lenient = true});
 }
 
 void config_clear(struct config *config) {

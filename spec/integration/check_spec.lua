@@ -132,6 +132,51 @@ describe("moongate check", function()
     assert.truthy(output:find(fault, 1, true), output)
   end)
 
+  it("tells the faults of route files beside those of the config", function()
+    local output, status = text_of {
+      config_text = 'return { timeouts = { idle = "soon" } }',
+      routes = { ["a.lua"] = 'return { name = "a", match = { portz = 1 }, action = { target = "a" } }' },
+    }
+    assert.are.equal(1, status)
+    local faults = { "moongate.lua:1: timeouts.idle: ", "match.portz: unknown field", 'add ":80"', "3 faults" }
+    for _, fault in ipairs(faults) do
+      assert.truthy(output:find(fault, 1, true), output)
+    end
+  end)
+
+  it("takes nothing for missing that a faulty config may have said", function()
+    local routes = {
+      ["a.lua"] = [[return {
+        { name = "a", action = { target = "a" } },
+        { name = "b", match = { ports = 80 } },
+        { name = "c", match = { ports = 9090 }, action = { handler = function() end } },
+        { name = "d", match = { ports = 9091 }, action = { target = "d" }, timeouts = { idle = "soon" } },
+      }]],
+    }
+    for _, config in ipairs {
+      "return {",
+      "error 'no'",
+      "return 7",
+      "return { defaults = { match = { portz = 80 }, action = { port = 7 } }, admin = { listen = 7 } }",
+      "return { default = { match = { ports = 80 }, action = { port = 7 } }, admin = { listens = '127.0.0.1:1' } }",
+    } do
+      local output, status = text_of { config_text = config, routes = routes }
+      assert.are.equal(1, status)
+      assert.truthy(output:find("moongate.lua:1: ", 1, true), output)
+      local _, count = output:gsub("routes/a.lua:%d+: ", "")
+      assert.are.equal(1, count, output)
+      assert.truthy(output:find('routes/a.lua:5: route "d": timeouts.idle: expected a duration', 1, true), output)
+    end
+  end)
+
+  it("says nothing of a directory that a faulty config may have named", function()
+    local space = moongate.workspace { config_text = "return { routez = 'conf.d' }" }
+    assert(os.remove(space.directory .. "/routes"))
+    local result = moongate.command({ "check", "--config", space.config_path }, {})
+    assert.are.equal(1, result.status)
+    assert.truthy(result.out:find("1 fault\n", 1, true), result.out)
+  end)
+
   it("refuses what differs between the workers", function()
     local route = "{ name = '%s', match = { ports = 80 }, action = { handler = function() end } }"
     local text = "local file = io.open(%q, 'r')\nif file then return " .. route:format "other" .. " end\n"

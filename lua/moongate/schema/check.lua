@@ -26,6 +26,8 @@ local MAX_FAULTS = 100
 ---@field types table<string, function>
 ---@field root table the schema's config or route
 ---@field meant table<string, boolean> fields that stand elsewhere or under another name: told once, not missed again
+---@field open boolean? what is missing may stand where nobody knows it: no fault
+---@field incomplete boolean? something was missing
 local Check = {}
 Check.__index = Check
 
@@ -94,6 +96,14 @@ function Check.show(value)
   return kind and "a " .. kind or text.show(value)
 end
 
+---A fault of what is not there.
+function Check:missing(format, ...)
+  self.incomplete = true
+  if not self.open then
+    self:fault(format, ...)
+  end
+end
+
 ---Checks what stands at `key` of the current place.
 function Check:at(key, descriptor, value)
   self.path[#self.path + 1] = key
@@ -144,7 +154,7 @@ function Check:value(descriptor, value)
   local default = descriptor.default
   if value == nil and descriptor.type ~= "table" then
     if descriptor.required and not self.meant[field_name(self.path)] then
-      self:fault("is missing: %s", descriptor.required)
+      self:missing("is missing: %s", descriptor.required)
     end
     if default == nil then
       return nil

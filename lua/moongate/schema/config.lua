@@ -31,6 +31,7 @@ end
 ---@field variables table<string, string> of the environment
 ---@field path string|nil of the config file
 ---@field source string|nil the text of the config file, for the lines of faults
+---@field lost boolean|nil the file could not be run: nobody knows what it says
 
 -- What the settings that name no place, or one relative to the config, stand for.
 local function resolve(normal, environment)
@@ -47,9 +48,61 @@ local function resolve(normal, environment)
   end
 end
 
----@param value any what the file returned; nil: there is no file
+-- What is left of the value without what is at fault: two keys deep, since a list without an item is another list.
+local function without_faults(value, faults)
+  local rest = {}
+  for key, item in pairs(value) do
+    rest[key] = item
+    if type(item) == "table" and not mark.kind(item) then
+      rest[key] = {}
+      for inner, part in pairs(item) do
+        rest[key][inner] = part
+      end
+    end
+  end
+  for _, fault in ipairs(faults) do
+    local key, inner = fault.path[1], fault.path[2]
+    if inner ~= nil and type(rest[key]) == "table" then
+      rest[key][inner] = nil
+    elseif key ~= nil then
+      rest[key] = nil
+    end
+  end
+  return rest
+end
+
+local function is_about(faults, meant, key)
+  for _, fault in ipairs(faults) do
+    if fault.path[1] == key then
+      return true
+    end
+  end
+  return meant[key]
+end
+
+-- A config to check the route files by, when the user's has faults, or (nil) is not known: its defaults stand in the
+-- place of what is wrong, and nothing that was wrong makes a fault of a route.
+local function stand_in(value, check, environment)
+  local is_table = type(value) == "table" and not mark.kind(value)
+  local rest = is_table and without_faults(value, check.faults) or {}
+  local again = Check.new(all_types, schema.config)
+  local normal = again:value(schema.config, rest)
+  if #again.faults > 0 then
+    is_table, normal = false, Check.new(all_types, schema.config):value(schema.config, {})
+  end
+  if not is_table or is_about(check.faults, check.meant, "defaults") then
+    normal.defaults = defaults.UNKNOWN
+  end
+  if not is_table or is_about(check.faults, check.meant, "admin") then
+    normal.admin.listen = false
+  end
+  resolve(normal, environment)
+  return normal
+end
+
+---@param value any what the file returned; nil: there is no file, or it could not be run
 ---@param environment moongate.schema.Environment
----@return table normal { config = nil with a fault, faults =, warnings = }
+---@return table normal { config = nil with a fault, stand_in = with one, faults =, warnings = }
 function config.check(value, environment)
   local check = Check.new(all_types, schema.config)
   local normal = nil
@@ -61,10 +114,16 @@ function config.check(value, environment)
   if #check.faults == 0 then
     resolve(normal, environment)
   end
+  local result = { faults = check.faults, warnings = check.warnings }
+  if #check.faults == 0 and not environment.lost then
+    result.config = normal
+  else
+    result.stand_in = stand_in(value, check, environment)
+  end
   local place = Place.new(environment.path, environment.source)
   place:add_lines(check.faults)
   place:add_lines(check.warnings)
-  return { config = #check.faults == 0 and normal or nil, faults = check.faults, warnings = check.warnings }
+  return result
 end
 
 ---The schema's types by name, for the route files too.

@@ -102,11 +102,18 @@ function defaults.types.partial_route(check, value)
   return #check.faults == before and next(plain) ~= nil and "return " .. write(plain) or nil
 end
 
+---In the place of what `types.partial_route` makes, when nobody knows what the defaults are to be: what a route leaves
+---out may stand there.
+defaults.UNKNOWN = "return nil, true"
+
 ---What `types.partial_route` made, as a table.
 ---@param text string|nil
 ---@return table|nil
+---@return boolean|nil unknown
 function defaults.read(text)
-  return text and assert(loadstring(text, "=defaults"))() or nil
+  if text then
+    return assert(loadstring(text, "=defaults"))()
+  end
 end
 
 -- { plain, tls = … }, of which either may be left out.

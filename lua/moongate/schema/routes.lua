@@ -53,7 +53,7 @@ local function check_action(check, normal, raw, own)
   if #stands == 0 then
     local meant = check.meant
     if not (meant.action or meant["action.target"] or meant["action.targets"] or meant["action.handler"]) then
-      check:fault('says nothing to do: set `target` ("host:port"), `targets` or `handler`')
+      check:missing('says nothing to do: set `target` ("host:port"), `targets` or `handler`')
     end
   elseif #stands > 1 then
     check:fault("has %s, which can't work together: leave one of them", table.concat(stands, " and "))
@@ -107,14 +107,14 @@ end
 ---@field names table<string, moongate.schema.Known> of this file
 ---@field list moongate.schema.Known[] likewise
 
--- The normal form of a route; nil when it is not enabled, or for what it can't have.
+-- The normal form of a route; nil when it is not enabled, or when what it leaves out is not known.
 local function check_route(file, raw, default_name)
   local check, functions, faults = file.check, #file.check.functions, #file.check.faults
   local merged = defaults.merge(file.base, raw)
   check.route = type(raw.name) == "string" and raw.name ~= "" and raw.name or default_name
-  check.meant = {}
+  check.meant, check.incomplete = {}, false
   local action = is_plain_table(merged.action) and merged.action or {}
-  check.action_port = action.port ~= nil
+  check.action_port = action.port ~= nil or check.open
   local normal = check:value(file.descriptor, merged)
   normal.name = normal.name or default_name
   if merged.action == nil or is_plain_table(merged.action) then
@@ -126,9 +126,14 @@ local function check_route(file, raw, default_name)
     return nil
   end
   check_name(check, normal.name, file.names, file.index)
-  local known = #check.faults == faults and between.known(file.place, { check.index }, normal)
+  local incomplete = check.open and check.incomplete
+  local known = #check.faults == faults and not incomplete and between.known(file.place, { check.index }, normal)
     or { place = file.place, at = { check.index }, name = normal.name }
   file.names[normal.name] = file.names[normal.name] or known
+  if incomplete then
+    forget_functions(check, functions)
+    return nil
+  end
   file.list[#file.list + 1] = known
   return normal
 end
@@ -209,10 +214,12 @@ function routes.check(value, options)
   fields.timeouts = with_timeouts(options.timeouts)
   local descriptor = { type = "table", kind = "route", fields = fields }
   local check = Check.new(types, descriptor)
+  local base, unknown = defaults.read(options.defaults)
+  check.open = unknown
   local file = {
     check = check,
     descriptor = descriptor,
-    base = defaults.read(options.defaults),
+    base = base,
     place = Place.new(options.path, options.source),
     index = options.names,
     names = {},
