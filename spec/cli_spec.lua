@@ -268,7 +268,7 @@ fault: routes/a.lua:2: bad
     assert.are.equal(1, status)
     assert.are.equal("live: generation 12, 1 file changed (a.lua), 3 ms\n", printed)
     assert.are.equal(
-      'routes/b.lua:4: route "api": match.ports: bad\nmoongate: 1 fault; a file at fault keeps its last good version\n',
+      'routes/b.lua:4: route "api": match.ports: bad\nmoongate: 1 fault; what is at fault stays as it was\n',
       said
     )
     answer_reload(422, { ok = false, generation = 12, changed = {}, faults = { fault } }, '{"faults":[{}]}\n')

@@ -49,7 +49,36 @@ local CASES = {
   {
     "a missing comma",
     'return {\n  match = { ports = 80 }\n  action = { target = "a:1" },\n}',
-    "3: '}' expected (to close '{' at line 1) near 'action'",
+    "3: '}' expected (to close '{' at line 1) near 'action' (is a comma missing before it?)",
+  },
+  {
+    "a bare table",
+    '{\n  name = "web",\n}',
+    "1: unexpected symbol near '{' (is `return` missing? A file ends with: return { … })",
+  },
+  {
+    "the quotes of JSON",
+    'return { "name" = "web" }',
+    "1: '}' expected near '=' (a key stands without quotes: name = value)",
+  },
+  {
+    "the colons of JSON",
+    'return { name: "web" }',
+    "1: '<name>' expected near '\"web\"' (a field is written with `=`: name = value)",
+  },
+  {
+    "numbers and pairs where words stand",
+    'return {\n  { match = { ports = "80,443" }, action = { target = 8080 } },\n'
+      .. '  { match = { ports = 81 }, action = { target = { "a", 80 } } },\n'
+      .. '  { match = { ports = 82 }, action = { target = { host = "a:80", port = "80" } } },\n}',
+    '2: route "site.lua#1": action.target: expected "host:port", "unix:/path", { host = …, port = … } or a function, '
+      .. 'got 8080 (a port alone names no host: "127.0.0.1:8080")',
+    '2: route "site.lua#1": match.ports: expected 443, { 80, 443 }, "8000-8010" or { from = 8000, to = 8010 }, '
+      .. 'got "80,443" (a list stands in braces: { 80,443 })',
+    '3: route "site.lua#2": action.target: expected one target, got a list: write "a:80"',
+    '4: route "site.lua#3": action.target.host: expected a host name or an address, got "a:80" (write host = "a", port',
+    '4: route "site.lua#3": action.target.port: expected a port from 1 to 65535, "preserve" or a function, got "80" '
+      .. "(without quotes: port = 80)",
   },
   {
     "a missing return",

@@ -52,7 +52,12 @@ static bool same_sockets(const struct worker_settings *a, const struct worker_se
   const struct tcp_options *now = &a->tcp, *next = &b->tcp;
   return now->no_delay == next->no_delay && now->keep_alive == next->keep_alive &&
          now->probe_after_s == next->probe_after_s && now->probe_interval_s == next->probe_interval_s &&
-         now->probes == next->probes && a->splice_pipes == b->splice_pipes;
+         now->probes == next->probes;
+}
+
+/* What is known is each worker's share. */
+static bool same_pipes(const struct config *a, const struct config *b) {
+  return a->workers != b->workers || a->settings.splice_pipes == b->settings.splice_pipes;
 }
 
 static bool same_names(const struct resolver_options *a, const struct resolver_options *b) {
@@ -70,7 +75,9 @@ struct value *reconfigure_prepare(const struct config *current, struct config *n
   note_text(notes, "state", current->state, next->state);
   note_text(notes, "admin.listen", current->admin_listen, next->admin_listen);
   if (!same_sockets(&current->settings, &next->settings))
-    value_set_string(notes, NULL, "tcp and limits.splice_pipes stay as they are until the next start");
+    value_set_string(notes, NULL, "tcp stays as it is until the next start");
+  if (!same_pipes(current, next))
+    value_set_string(notes, NULL, "limits.splice_pipes stays as it is until the next start");
   if (!same_names(&current->settings.dns, &next->settings.dns))
     value_set_string(notes, NULL, "dns stays as it is until the next start");
   return notes;

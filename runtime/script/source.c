@@ -4,6 +4,7 @@
 #include "script/load_private.h"
 #include "script/text_file.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -111,6 +112,34 @@ static int add_fault(const struct source *source, const char *text, const char *
   return status;
 }
 
+/* What people who know other notations may have meant; "" when nothing comes to mind. */
+static const char *hint_of_syntax(const char *message) {
+  static const char brace[] = "'}' expected", name[] = "'<name>' expected", near[] = " near '";
+  const char *at = strstr(message, near);
+  char first = '\0';
+  if (at)
+    first = at[sizeof near - 1];
+  if (strcmp(message, "unexpected symbol near '{'") == 0)
+    return " (is `return` missing? A file ends with: return { … })";
+  if (strncmp(message, brace, sizeof brace - 1) == 0 && first == '=')
+    return " (a key stands without quotes: name = value)";
+  if (strncmp(message, brace, sizeof brace - 1) == 0 && (isalpha((unsigned char)first) || first == '{' || first == '"'))
+    return " (is a comma missing before it?)";
+  if (strncmp(message, name, sizeof name - 1) == 0 && (isdigit((unsigned char)first) || first == '{' || first == '"'))
+    return " (a field is written with `=`: name = value)";
+  return "";
+}
+
+static int add_syntax_fault(const struct source *source, const struct error *error, const struct log *log,
+                            struct fault_list *faults) {
+  char *text;
+  if (asprintf(&text, "%s%s", error->message, hint_of_syntax(error->message)) < 0)
+    return -ENOMEM;
+  int status = add_fault(source, text, error->place, log, faults);
+  free(text);
+  return status;
+}
+
 int source_run(const struct source *source, struct script_state *state, lua_State *L, const struct log *log,
                struct fault_list *faults) {
   struct error error = {0};
@@ -118,7 +147,7 @@ int source_run(const struct source *source, struct script_state *state, lua_Stat
   int status = script_load_text(state, L, source->text, source->size, lua_tostring(L, -1), &error);
   lua_remove(L, status == 0 ? -2 : -1); /* [chunk] or [] */
   if (status < 0)
-    return add_fault(source, error.message, error.place, log, faults) < 0 ? -ENOMEM : status;
+    return add_syntax_fault(source, &error, log, faults) < 0 ? -ENOMEM : status;
   status = script_call(state, L, 0, 2, &error); /* [value, more] */
   if (status == 0 && !lua_isnil(L, -1)) {
     lua_pop(L, 2);

@@ -77,7 +77,7 @@ function reload.run(options)
   say_more(body)
   if not fine then
     local count = text.plural(#(body.faults or {}), "fault")
-    io.stderr:write("moongate: ", count, "; a file at fault keeps its last good version\n")
+    io.stderr:write("moongate: ", count, "; what is at fault stays as it was\n")
   end
   return fine and 0 or 1
 end

@@ -29,7 +29,9 @@ local function set_port(check, target, value)
   elseif type(value) == "number" and value == math.floor(value) and value >= 1 and value <= 65535 then
     target.port = value
   else
-    check:expected('a port from 1 to 65535, "preserve" or a function', value)
+    local number = type(value) == "string" and value:match("^%d+$")
+    local hint = number and ("without quotes: port = %s"):format(number)
+    check:expected('a port from 1 to 65535, "preserve" or a function', value, hint)
     return false
   end
   return true
@@ -61,8 +63,10 @@ local function host_name(check, value)
     check:expected("a host name or an address", value, NO_IPV4)
     return nil
   elseif #value > 253 or not value:match("^[%w_][%w_.%-]*$") then
-    local scheme = value:match("^%a+://")
-    check:expected("a host name or an address", value, scheme and ('leave out "%s"'):format(scheme))
+    local scheme, name, port = value:match("^%a+://"), value:match("^([%w_.%-]+):(%d+)$")
+    local hint = scheme and ('leave out "%s"'):format(scheme)
+      or port and ('write host = "%s", port = %s'):format(name, port)
+    check:expected("a host name or an address", value, hint)
     return nil
   end
   return value
@@ -183,7 +187,8 @@ local function parse(check, value, weighted)
   elseif is_plain_table(value) then
     return from_table(check, value, weighted)
   end
-  check:expected(weighted and '"host:port" or { host = …, port = …, weight = … }' or EXPECTED, value)
+  local hint = type(value) == "number" and ('a port alone names no host: "127.0.0.1:%d"'):format(value)
+  check:expected(weighted and '"host:port" or { host = …, port = …, weight = … }' or EXPECTED, value, hint)
   return {}
 end
 
@@ -192,7 +197,10 @@ function targets.types.target(check, value)
   if mark.kind(value) == "function" then
     return { target_function = check:slot() }
   elseif is_plain_table(value) and value[1] ~= nil then
-    check:fault("expected one target, got a list: name it `targets`")
+    local host, port = value[1], value[2]
+    local is_pair = type(host) == "string" and type(port) == "number" and #value == 2
+    local meant = is_pair and ('write "%s:%d"'):format(host, port) or "name it `targets`"
+    check:fault("expected one target, got a list: %s", meant)
     return nil
   end
   return parse(check, value, false)

@@ -292,7 +292,10 @@ local function add_ports(check, value, ranges)
   elseif port then
     ranges[#ranges + 1] = { from = port, to = port }
   else
-    check:expected(type(value) == "number" and "a port from 1 to 65535 (0: the kernel chooses one)" or PORTS, value)
+    local list = type(value) == "string" and value:match("^%s*%d[%d%s,;%-]*[,;][%d%s,;%-]*$")
+    local hint = list and ("a list stands in braces: { %s }"):format((value:gsub("%d+%s*%-%s*%d+", '"%0"')))
+    local what = type(value) == "number" and "a port from 1 to 65535 (0: the kernel chooses one)" or PORTS
+    check:expected(what, value, hint)
   end
 end
 
