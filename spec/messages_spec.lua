@@ -128,8 +128,44 @@ local CASES = {
   {
     "domains on plain TCP",
     'return {\n  match = {\n    ports = 80,\n    domains = "a.example",\n  },\n  action = { target = "a:1" },\n}',
-    '4: route "site.lua#1": match.domains: not supported in this version: nothing on a plain TCP connection names a '
-      .. "domain",
+    '4: route "site.lua#1": match.domains: without `tls` it would be the Host of HTTP, which this version does not '
+      .. 'read yet: to take the connections of TLS that ask for it, add action = { tls = { mode = "passthrough" } }',
+  },
+  {
+    "domains for a handler",
+    "return {\n  match = { ports = 80, domains = 'a.example' },\n"
+      .. "  action = { handler = moongate.handlers.echo() },\n}",
+    '2: route "site.lua#1": match.domains: nothing on a plain connection names a domain, and with a handler it is no '
+      .. "HTTP either: to take",
+  },
+  {
+    "a site as another proxy names it",
+    'return {\n  match = {\n    ports = 443,\n    host = "a.example",\n  },\n'
+      .. '  action = {\n    target = "a:1",\n    ssl = true,\n  },\n}',
+    '4: route "site.lua#1": match.host: unknown field, names of sites are match = { domains = "example.com" }',
+    '8: route "site.lua#1": action.ssl: unknown field, TLS is forwarded as it is by action = { tls = { mode = '
+      .. '"passthrough" } }',
+  },
+  {
+    "domains that are none",
+    'return {\n  match = {\n    ports = 443,\n    domains = {\n      "a.example",\n      "https://B.example/x",\n'
+      .. '      "münchen.example",\n    },\n  },\n  action = { target = "a:1", tls = { mode = "passthrough" } },\n}',
+    '6: route "site.lua#1": match.domains[2]: expected a domain such as "example.com" or "*.example.com", got '
+      .. '"https://B.example/x" (it is a URL: write "b.example")',
+    '7: route "site.lua#1": match.domains[3]: expected a domain such as "example.com" or "*.example.com", got '
+      .. '"münchen.example" (names are compared in their ASCII form: write "xn--mnchen-3ya.example")',
+  },
+  {
+    "TLS that this version does not end",
+    'return {\n  match = { ports = 443 },\n  action = {\n    target = "a:1",\n    tls = {\n      mode = "terminate",\n'
+      .. '      certificate = "auto",\n    },\n  },\n}',
+    '6: route "site.lua#1": action.tls.mode: "terminate" is not supported in this version: use "passthrough"',
+    '7: route "site.lua#1": action.tls.certificate: not supported in this version: passthrough reads nothing but the',
+  },
+  {
+    "TLS as a word",
+    'return {\n  match = { ports = 443 },\n  action = { target = "a:1", tls = "passthrough" },\n}',
+    '3: route "site.lua#1": action.tls: expected a table, got "passthrough" (write tls = { mode = "passthrough" })',
   },
   {
     "a target and a handler",

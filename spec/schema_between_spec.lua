@@ -90,7 +90,8 @@ describe("defaults", function()
       { { match = { portz = 1 } }, ': defaults.match.portz: unknown field, did you mean "ports"?' },
       { { match = { ports = "x" } }, ": defaults.match.ports: expected 443" },
       { { action = { handler = fn } }, ": defaults.action.handler: functions can't stand in defaults: put them into" },
-      { { match = { domains = "a" } }, ": defaults.match.domains: not supported in this version" },
+      { { match = { path = "/a" } }, ": defaults.match.path: not supported in this version" },
+      { { match = { domains = "a b" } }, ": defaults.match.domains: expected a domain such as" },
     }) do
       local result = defaults_of(case[1])
       assert.is_nil(result.config)
@@ -157,6 +158,36 @@ describe("routes", function()
 
   it("are told when what stands behind one that takes all asks `when`", function()
     assert.truthy(warnings(route("a", 80), route("b", 80, { match = { ports = 80, when = fn } })):find("never reached"))
+  end)
+
+  local function tls(name, domains, more)
+    local made = route(name, 443)
+    made.match.domains, made.action.tls = domains, { mode = "passthrough" }
+    for key, value in pairs(more or {}) do
+      made.match[key] = value
+    end
+    return made
+  end
+
+  it("that name the same domain are told, each with its own line of the other", function()
+    local text = warnings(tls("a", { "x.example", "*.example" }), tls("b", "X.example."))
+    local expected = 'b: match.domains: is never reached: "x.example" on port 443 is taken by the route "a" in routes/'
+    assert.are.equal(expected, text:sub(1, #expected))
+    text = warnings(tls("a", "*.example"), tls("b", { "y.example", "*.example" }), tls("c", "z.example"))
+    expected = 'b: match.domains: is not reached on all of its domains: "*.example" on port 443 is taken'
+    assert.are.equal(expected, text:sub(1, #expected))
+    assert.is_nil(text:find("\n", 1, true))
+    local some = tls("a", "x", { ports = "440-450" })
+    text = warnings(some, tls("b", "x", { ports = 440 }), tls("c", "x", { ports = 450 }))
+    assert.truthy(text:find('b: .*port 440.*"a".*c: .*port 450.*"a"'), text)
+  end)
+
+  it("that overlap as a wildcard and an exact name do, or differ in anything else, are not", function()
+    assert.are.equal("", warnings(tls("a", "*.example"), tls("b", "x.example"), tls("c", "*"), tls("d")))
+    assert.are.equal("", warnings(route("a", 443), tls("b"), tls("c", "x")))
+    assert.are.equal("", warnings(tls("a", "x", { tls_version = "1.2" }), tls("b", "x"), tls("c", "x", { ports = 1 })))
+    assert.are.equal("", warnings(tls("a", "x", { when = fn }), tls("b", "x")))
+    assert.truthy(warnings(tls("a"), tls("b", nil, { when = fn })):find("^b: match%.ports: is never reached: port 443"))
   end)
 
   it("of several files are in each other's way, and share their names", function()

@@ -330,7 +330,10 @@ describe("an action", function()
         'action.engine: "nftables" is not supported in this version: use "userspace"',
       },
       { { target = "a:1", balance = "source-hash" }, 'action.balance: "source-hash" is not supported' },
-      { { target = "a:1", tls = { mode = "terminate" } }, "action.tls: not supported in this version" },
+      {
+        { target = "a:1", tls = { mode = "terminate" } },
+        'action.tls.mode: "terminate" is not supported in this version: use "passthrough"',
+      },
     }) do
       local line = fault_of(route(nil, case[1]))
       assert.are.equal(case[2], line:sub(1, #case[2]))
@@ -372,7 +375,6 @@ describe("a route file", function()
 
   it("never has what is not supported ignored", function()
     for _, value in ipairs({
-      route({ ports = 1, domains = "a" }),
       route({ ports = 1, path = "/" }),
       route({ ports = 1, client_ip = "10.0.0.0/8" }),
       route(nil, { target = "a:1", send_proxy_protocol = false }),

@@ -67,6 +67,9 @@ static struct route *plain_route(void) {
   route->ports = calloc(1, sizeof *route->ports);
   route->ports[0] = (struct port_range){80, 81};
   route->port_count = 1;
+  route->domains = calloc(1, sizeof *route->domains);
+  route->domains[0] = strdup("*.example");
+  route->domain_count = 1;
   route->targets = calloc(1, sizeof *route->targets);
   route->targets[0] = (struct route_target){.host = strdup("b"),
                                             .port = 1,
@@ -97,6 +100,10 @@ static void routes_are_equal_when_they_say_the_same(void **state) {
   DIFFERS(address.length, 0);
   DIFFERS(ports[0].to, 82);
   DIFFERS(port_count, 0);
+  DIFFERS(domains[0], other);
+  DIFFERS(domain_count, 0);
+  DIFFERS(tls_versions, TLS_1_2);
+  DIFFERS(tls, ROUTE_TLS_PASSTHROUGH);
   DIFFERS(action, ROUTE_HANDLER);
   DIFFERS(targets[0].host, other);
   DIFFERS(targets[0].port, 2);

@@ -193,6 +193,46 @@ static void a_plain_route_becomes_a_record_with_every_default(void **state) {
   assert_null(route->script);
 }
 
+static void what_a_route_asks_of_tls_is_in_its_record(void **state) {
+  struct fixture *fixture = *state;
+  write_file(
+      fixture, "routes/a.lua",
+      "return { { match = { ports = 443, domains = { '*.Example', 'a.example.' }, tls_version = { '1.2', '1.3' } "
+      "},\n  action = { target = 'a:1', tls = { mode = 'passthrough' } } },\n"
+      "  { match = { ports = 444 }, action = { target = 'a:1' } } }");
+  assert_int_equal(load(fixture, 1), 0);
+  const struct route *route = route_at(fixture, 0, 0), *plain = route_at(fixture, 0, 1);
+  assert_int_equal(route->domain_count, 2);
+  assert_string_equal(route->domains[0], "*.example");
+  assert_string_equal(route->domains[1], "a.example");
+  assert_int_equal(route->tls_versions, TLS_1_2 | TLS_1_3);
+  assert_int_equal(route->tls, ROUTE_TLS_PASSTHROUGH);
+  assert_int_equal(plain->domain_count, 0);
+  assert_int_equal(plain->tls_versions, 0);
+  assert_int_equal(plain->tls, ROUTE_TLS_NONE);
+}
+
+static void routes_of_several_files_that_name_one_domain_are_told(void **state) {
+  struct fixture *fixture = *state;
+  static const char *const domains[] = {"a.example", "x.example", "a.example"};
+  for (int i = 0; i < 3; i++) {
+    char name[32], source[256];
+    snprintf(name, sizeof name, "routes/%d.lua", i);
+    snprintf(source, sizeof source,
+             "return { match = { ports = 443, domains = { '%s', 'b%d.example' } },\n"
+             "  action = { target = 'a:1', tls = { mode = 'passthrough' } } }",
+             domains[i], i);
+    write_file(fixture, name, source);
+  }
+  assert_int_equal(load(fixture, 1), 0);
+  assert_int_equal(fixture->loaded.warnings.count, 1);
+  const struct fault *warning = &fixture->loaded.warnings.faults[0];
+  assert_contains(warning->file, "/routes/2.lua");
+  assert_string_equal(warning->field, "match.domains");
+  assert_contains(warning->message, "\"a.example\" on port 443 is taken by the route \"0.lua#1\" in ");
+  assert_contains(warning->message, "/routes/0.lua:1, which");
+}
+
 static void a_route_takes_its_timeouts_from_the_config(void **state) {
   struct fixture *fixture = *state;
   assert_int_equal(
@@ -427,8 +467,10 @@ static void faults_name_route_and_field_and_all_are_collected(void **state) {
 
 static void an_address_that_is_none_is_a_fault(void **state) {
   struct fixture *fixture = *state;
-  bad_file(fixture, "return { match = { ports = 1, address = '1.2.3.400' }, action = { target = 'a:1' } }",
-           "match.address", "1.2.3.400");
+  const struct fault *fault =
+      bad_file(fixture, "return {\n match = { ports = 1,\n  address = '1.2.3.400' }, action = { target = 'a:1' } }",
+               "match.address", "1.2.3.400");
+  assert_int_equal(fault->line, 3);
 }
 
 static void a_name_that_stands_twice_names_both_places(void **state) {
@@ -596,6 +638,8 @@ static void a_fault_reads_from_its_place_to_its_message(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       TEST(a_plain_route_becomes_a_record_with_every_default),
+      TEST(what_a_route_asks_of_tls_is_in_its_record),
+      TEST(routes_of_several_files_that_name_one_domain_are_told),
       TEST(a_route_takes_its_timeouts_from_the_config),
       TEST(weights_shape_the_rotation),
       TEST(ports_are_kept_mapped_or_asked_for),

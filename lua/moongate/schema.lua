@@ -284,6 +284,27 @@ local function route_timeouts()
   return fields
 end
 
+local NOT_READ = "passthrough reads nothing but the names that the client asks for (remove it)"
+
+local tls = {
+  mode = {
+    type = "string",
+    required = 'write tls = { mode = "passthrough" }',
+    enum = { "passthrough" },
+    enum_later = { "terminate", "terminate-and-reencrypt" },
+    doc = "passthrough: TLS is forwarded as it is, byte for byte",
+  },
+  certificate = unsupported("What moongate shows to clients", NOT_READ),
+  acme = unsupported("Certificates by ACME", NOT_READ),
+  min_version = unsupported("The lowest version that is spoken", "match.tls_version chooses by what the client offers"),
+  ciphers = unsupported("The ciphers that are spoken", NOT_READ),
+  alpn = unsupported("The protocols that are offered", NOT_READ),
+  client_ca = unsupported("Who signs the certificates of clients", NOT_READ),
+  verify = unsupported("Whether targets are verified", NOT_READ),
+  server_name = unsupported("The name that targets are asked for", "the client's name goes to the target (remove it)"),
+  ca = unsupported("Who signs the certificates of targets", NOT_READ),
+}
+
 schema.route = {
   type = "table",
   kind = "route",
@@ -306,14 +327,14 @@ schema.route = {
           doc = "The ports to listen on; 0: one that the kernel chooses",
         },
         when = { type = "function", doc = "function(context): the last word, asked only when the rest matches" },
-        domains = unsupported(
-          "Names that the client asks for",
-          "nothing on a plain TCP connection names a domain (remove it; TLS passthrough comes with action.tls)"
-        ),
-        path = unsupported("The path of a request", "nothing on a plain TCP connection has a path (remove it)"),
+        domains = {
+          type = "domains",
+          doc = "The names that the client may ask for, globs, compared without case; by default any, and none",
+        },
         client_ip = unsupported("Where clients come from", "use `when`, a function that looks at context.client_ip"),
-        headers = unsupported("Headers of a request", "nothing on a plain TCP connection has headers (remove it)"),
-        tls_version = unsupported("Versions of TLS"),
+        tls_version = { type = "tls_versions", doc = "The version of TLS, as the client offers it; by default any" },
+        path = unsupported("The path of a request", "it needs HTTP, which this version does not read (remove it)"),
+        headers = unsupported("Headers of a request", "they need HTTP, which this version does not read (remove it)"),
       },
     },
     action = {
@@ -352,7 +373,11 @@ schema.route = {
         handler = { type = "handler", doc = "function(socket, context), instead of forwarding" },
         nftables = unsupported("Forwarding in the kernel"),
         fallback = unsupported("Where the kernel can't"),
-        tls = unsupported("TLS"),
+        tls = {
+          type = "tls",
+          doc = "What is done with TLS; by default plain connections only; false: likewise, whatever the defaults say",
+          fields = tls,
+        },
         send_proxy_protocol = unsupported("The PROXY protocol towards the target"),
         strip_prefix = unsupported("Of the path"),
         rewrite = unsupported("Of the path"),

@@ -29,6 +29,9 @@ void route_unref(struct route *route) {
   free(route->targets);
   free(route->rotation);
   free(route->ports);
+  for (size_t i = 0; i < route->domain_count; i++)
+    free(route->domains[i]);
+  free(route->domains);
   free(route->name);
   free(route->file);
   free(route);
@@ -55,6 +58,15 @@ static bool same_ports(const struct route *a, const struct route *b) {
   return true;
 }
 
+static bool same_domains(const struct route *a, const struct route *b) {
+  if (a->domain_count != b->domain_count)
+    return false;
+  for (size_t i = 0; i < a->domain_count; i++)
+    if (strcmp(a->domains[i], b->domains[i]) != 0)
+      return false;
+  return true;
+}
+
 static bool same_targets(const struct route *a, const struct route *b) {
   if (a->target_count != b->target_count)
     return false;
@@ -75,7 +87,8 @@ bool route_equal(const struct route *a, const struct route *b) {
   if (route_has_functions(a) || route_has_functions(b))
     return false;
   return same_text(a->name, b->name) && same_text(a->file, b->file) && a->priority == b->priority &&
-         same_address(&a->address, &b->address) && same_ports(a, b) && a->action == b->action && same_targets(a, b) &&
+         same_address(&a->address, &b->address) && same_ports(a, b) && same_domains(a, b) &&
+         a->tls_versions == b->tls_versions && a->tls == b->tls && a->action == b->action && same_targets(a, b) &&
          a->half_open == b->half_open && a->on_change == b->on_change &&
          /* nothing but numbers of one size in it, so no padding */
          memcmp(&a->timeouts, &b->timeouts, sizeof a->timeouts) == 0;

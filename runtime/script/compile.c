@@ -52,16 +52,41 @@ static int table_at(lua_State *L, int t, const char *key) {
   return lua_gettop(L);
 }
 
+static void compile_domains(lua_State *L, int match, struct route *route) {
+  lua_getfield(L, match, "domains");
+  int domains = lua_gettop(L);
+  size_t count = lua_istable(L, domains) ? lua_objlen(L, domains) : 0;
+  if (count > 0)
+    route->domains = allocate(L, count, sizeof *route->domains);
+  for (size_t i = 0; i < count; i++) {
+    lua_rawgeti(L, domains, (int)i + 1);
+    copy_text(L, &route->domains[i], luaL_checkstring(L, -1));
+    route->domain_count = i + 1;
+    lua_pop(L, 1);
+  }
+  lua_pop(L, 1);
+}
+
+static int compile_address(lua_State *L, int match, struct route *route, struct error *error) {
+  lua_getfield(L, match, "address");
+  const char *address = lua_tostring(L, -1);
+  int status = 0;
+  if (address && endpoint_from_literal(&route->address, address, 0) < 0) {
+    status = error_set(error, EINVAL, "expected an address such as \"127.0.0.1\" or \"::1\", got \"%s\"", address);
+    error_set_place(error, "match.address");
+  }
+  lua_pop(L, 1);
+  return status;
+}
+
 static int compile_match(lua_State *L, int t, struct route *route, struct error *error) {
   int match = table_at(L, t, "match");
   route->when_function = slot_at(L, match, "when");
-  lua_getfield(L, match, "address");
-  const char *address = lua_tostring(L, -1);
-  if (address && endpoint_from_literal(&route->address, address, 0) < 0) {
-    error_set(error, EINVAL, "expected an address such as \"127.0.0.1\" or \"::1\", got \"%s\"", address);
-    error_set_place(error, "match.address");
-    return -EINVAL;
-  }
+  route->tls_versions = (unsigned)number_at(L, match, "tls_version");
+  compile_domains(L, match, route);
+  int status = compile_address(L, match, route, error);
+  if (status < 0)
+    return status;
   int ports = table_at(L, match, "ports");
   size_t count = lua_objlen(L, ports);
   route->ports = allocate(L, count, sizeof *route->ports);
@@ -95,6 +120,9 @@ static int compile_action(lua_State *L, int t, struct route *route, struct error
   route->target_function = slot_at(L, action, "target_function");
   route->action = route->handler_function != ROUTE_NO_FUNCTION ? ROUTE_HANDLER : ROUTE_FORWARD;
   route->half_open = boolean_at(L, action, "half_open");
+  lua_getfield(L, action, "tls");
+  route->tls = lua_istable(L, -1) ? ROUTE_TLS_PASSTHROUGH : ROUTE_TLS_NONE;
+  lua_pop(L, 1);
   int targets = table_at(L, action, "targets");
   size_t count = lua_objlen(L, targets);
   if (count > 0)

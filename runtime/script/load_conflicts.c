@@ -123,7 +123,7 @@ int load_resolve_conflicts(struct load_run *run) {
   do
     back = load_names_may_clash(run) ? admit_in_turns(run) : 0;
   while (back > 0);
-  return back < 0 ? back : load_ports_may_clash(run) ? warn_in_order(run) : 0;
+  return back < 0 ? back : load_matches_may_clash(run) ? warn_in_order(run) : 0;
 }
 
 /* The copy under `state`, when it helps. What is wrong with it is told too. 0 or -ENOMEM. */

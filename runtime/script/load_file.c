@@ -12,9 +12,21 @@
 #include <string.h>
 #include <time.h>
 
-static int add_fault(const struct file_load *load, const char *route, const struct error *error) {
-  int status = fault_list_add(load->faults, load->source.path, 0, route, error->place, error->message);
+static int add_fault_at(const struct file_load *load, int line, const char *route, const struct error *error) {
+  int status = fault_list_add(load->faults, load->source.path, line, route, error->place, error->message);
   return status < 0 ? status : -EINVAL;
+}
+
+static int add_fault(const struct file_load *load, const char *route, const struct error *error) {
+  return add_fault_at(load, 0, route, error);
+}
+
+/* What only C could tell is wrong with a route. */
+static int add_route_fault(const struct file_load *load, const struct route *route, const struct error *error) {
+  if (!route || !route->name)
+    return add_fault(load, NULL, error);
+  int line = schema_find_line(load->run->loader, load->known->schema_id, route->name, error->place);
+  return add_fault_at(load, line, route->name, error);
 }
 
 /* The list of functions at `index`. */
@@ -53,7 +65,7 @@ static int compile_routes(struct file_load *load, lua_State *L, int index) {
     known->route_count = i + 1;
     int status = compile_route(L, -1, load->file, &known->routes[i], &error);
     if (status < 0)
-      result = add_fault(load, known->routes[i] ? known->routes[i]->name : NULL, &error);
+      result = add_route_fault(load, known->routes[i], &error);
     lua_pop(L, 1);
   }
   return result;

@@ -35,6 +35,40 @@ bool load_names_may_clash(const struct load_run *run) {
   return clash;
 }
 
+/* Domains, and the file that names them. */
+struct domain_owners {
+  struct domain_owner {
+    const char *domain;
+    size_t file;
+  } * slots;
+  size_t room; /* a power of two */
+};
+
+static int domain_owners_init(struct domain_owners *owners, const struct loaded_routes *loaded) {
+  size_t count = 0;
+  for (size_t i = 0; i < loaded->file_count; i++)
+    for (size_t r = 0; r < loaded->files[i].route_count; r++)
+      count += loaded->files[i].routes[r]->domain_count;
+  for (owners->room = 16; owners->room < count * 2; owners->room *= 2)
+    ;
+  owners->slots = calloc(owners->room, sizeof *owners->slots);
+  return owners->slots ? 0 : -ENOMEM;
+}
+
+/* Enters the domains of a route for its file; false when one is another file's already, whatever the port. */
+static bool enter_domains(struct domain_owners *owners, const struct route *route, size_t file) {
+  for (size_t i = 0; i < route->domain_count; i++) {
+    const char *domain = route->domains[i];
+    size_t slot = (size_t)text_hash(domain, strlen(domain), 0) & (owners->room - 1);
+    while (owners->slots[slot].domain && strcmp(owners->slots[slot].domain, domain) != 0)
+      slot = (slot + 1) & (owners->room - 1);
+    if (owners->slots[slot].domain && owners->slots[slot].file != file)
+      return false;
+    owners->slots[slot] = (struct domain_owner){domain, file};
+  }
+  return true;
+}
+
 /* Enters the ports of a route for its file; false when one is another file's already. */
 static bool enter_ports(uint16_t *owners, const struct route *route, size_t file, size_t *looks) {
   for (size_t i = 0; i < route->port_count; i++) {
@@ -47,15 +81,21 @@ static bool enter_ports(uint16_t *owners, const struct route *route, size_t file
   return true;
 }
 
-bool load_ports_may_clash(const struct load_run *run) {
+/* A route with domains can be in the way of those that name one of them, one without in the way of those without. */
+bool load_matches_may_clash(const struct load_run *run) {
   const struct loaded_routes *loaded = run->loaded;
-  uint16_t *owners = calloc(PORTS, sizeof *owners);
-  bool clash = !owners;
+  struct domain_owners domains;
+  uint16_t *ports = calloc(PORTS, sizeof *ports);
+  bool clash = domain_owners_init(&domains, loaded) < 0 || !ports;
   size_t looks = 0;
-  for (size_t i = 0; i < loaded->file_count && !clash; i++)
-    for (size_t r = 0; r < loaded->files[i].route_count && !clash; r++)
-      clash = !enter_ports(owners, loaded->files[i].routes[r], i, &looks);
-  free(owners);
+  for (size_t i = 0; i < loaded->file_count && !clash; i++) {
+    for (size_t r = 0; r < loaded->files[i].route_count && !clash; r++) {
+      const struct route *route = loaded->files[i].routes[r];
+      clash = !(route->domain_count > 0 ? enter_domains(&domains, route, i) : enter_ports(ports, route, i, &looks));
+    }
+  }
+  free(domains.slots);
+  free(ports);
   return clash;
 }
 

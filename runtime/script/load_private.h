@@ -151,7 +151,7 @@ int load_mark_takers(const struct load_run *run, bool *takes);
 
 /* Quick looks before that: false is certain. */
 bool load_names_may_clash(const struct load_run *run);
-bool load_ports_may_clash(const struct load_run *run); /* between files */
+bool load_matches_may_clash(const struct load_run *run); /* between files */
 
 /* Fills loaded->module_directories. 0 or -ENOMEM. */
 int load_find_module_directories(struct load_run *run);

@@ -36,6 +36,8 @@
 ---@class moongate.Config.Defaults.Match
 ---@field address? string
 ---@field ports? moongate.PortRange|moongate.PortRange[]
+---@field domains? string|string[]
+---@field tls_version? moongate.TlsVersion|moongate.TlsVersion[]
 
 ---No functions.
 ---@class moongate.Config.Defaults.Action
@@ -45,6 +47,7 @@
 ---@field balance? "round-robin"
 ---@field protocol? "tcp"|"auto"
 ---@field engine? "userspace"
+---@field tls? moongate.Route.Tls
 ---@field half_open? boolean
 
 ---@class moongate.Config.Admin

@@ -19,6 +19,8 @@
 ---@class moongate.Route.Match
 ---@field ports moongate.PortRange|moongate.PortRange[] 443, { 80, 443 }, "8000-8010", { from = 8000, to = 8010 }; 0: any
 ---@field address? string The local address to bind; by default all, IPv4 and IPv6
+---@field domains? string|string[] Names that the client asks for: "example.com", "*.example.com", any glob
+---@field tls_version? moongate.TlsVersion|moongate.TlsVersion[] The highest that the client offers
 ---@field when? fun(context: moongate.Context): boolean The last word, asked only when the rest matches
 
 ---What an action does: exactly one of `target`, `targets` and `handler`.
@@ -29,8 +31,14 @@
 ---@field balance? "round-robin" How one of several targets is chosen
 ---@field protocol? "tcp"|"auto" What is spoken
 ---@field engine? "userspace" Who moves the bytes
+---@field tls? moongate.Route.Tls|false What is done with TLS; by default plain connections only
 ---@field half_open? boolean Either side may end while the other sends
 ---@field handler? fun(socket: moongate.Socket, context: moongate.Context) Instead of forwarding
+
+---@alias moongate.TlsVersion "1.0"|"1.1"|"1.2"|"1.3"
+
+---@class moongate.Route.Tls
+---@field mode "passthrough" TLS is forwarded as it is, byte for byte
 
 ---@alias moongate.TargetFunction fun(context: moongate.Context): string, integer?
 ---@alias moongate.PortFunction fun(context: moongate.Context): integer

@@ -1,7 +1,9 @@
 -- SPDX-License-Identifier: MIT
 --
 -- What holds between routes, of one file and of several: names stand once, and no route takes all that another one
--- waits for. It keeps an index of the routes of the files so far, by name and by port.
+-- waits for. It keeps an index of the routes of the files so far, by name, and by what they match and port. Only what
+-- is the same is told: the same domain, the same addresses of clients. Of routes that overlap otherwise the more
+-- specific one goes first, and both are reached.
 
 local between = {}
 
@@ -9,7 +11,7 @@ local BLOCK = 256 -- ports
 
 ---@class moongate.schema.Index the routes of the files so far; begins as an empty table
 ---@field names table<string, table> by name
----@field claims table<string, table> by address and priority: who takes which port
+---@field claims table<string, table> by key and domain: who takes which port
 
 ---@class moongate.schema.Known a route, as others see it
 ---@field place moongate.Place
@@ -17,20 +19,42 @@ local BLOCK = 256 -- ports
 ---@field name string
 ---@field key string what it has to share with another one to be in its way
 ---@field ports table[] { from =, to = }
+---@field domains string[]|nil nil: any
 ---@field takes_all boolean there is no `when`
+
+-- Texts in one order, each once.
+local function as_set(texts)
+  local set, seen = {}, {}
+  for _, text in ipairs(texts or {}) do
+    if not seen[text] then
+      seen[text] = true
+      set[#set + 1] = text
+    end
+  end
+  table.sort(set)
+  return table.concat(set, ",")
+end
 
 ---@param place moongate.Place
 ---@param at (string|number)[]
 ---@param route table normal
 ---@return moongate.schema.Known
 function between.known(place, at, route)
+  local match, tls = route.match, route.action.tls
   return {
     place = place,
     at = at,
     name = route.name,
-    key = ("%s %d"):format(route.match.address or "*", route.priority),
-    ports = route.match.ports,
-    takes_all = route.match.when == nil,
+    key = ("%s %d %s %s %d "):format(
+      match.address or "*",
+      route.priority,
+      tls and tls.mode or "plain",
+      as_set(match.client_ip),
+      match.tls_version or 0
+    ),
+    ports = match.ports,
+    domains = match.domains,
+    takes_all = match.when == nil,
   }
 end
 
@@ -120,20 +144,58 @@ local function plain_ports(ports)
   return count
 end
 
-local function warning(known, owner, port)
-  local path = field_of(known, "match", "ports")
+-- What two routes have in common, for people.
+local function contested(domain, port)
+  return domain and ("%q on port %d"):format(domain, port) or ("port %d"):format(port)
+end
+
+local function warning(known, owner, domain, port)
+  local field = domain and "domains" or "ports"
+  local all = plain_ports(known.ports) == 1 and #(known.domains or {}) <= 1
   return {
     route = known.name,
-    field = "match.ports",
-    path = path,
-    message = ("%s: port %d is taken by the route %q in %s, which stands before it with the same priority and has no "
-      .. "`when`: give one of them other ports, a higher priority, or a `when`"):format(
-      plain_ports(known.ports) == 1 and "is never reached" or "is not reached on all of its ports",
-      port,
+    field = "match." .. field,
+    path = field_of(known, "match", field),
+    message = ("%s: %s is taken by the route %q in %s, which stands before it with the same priority and has no "
+      .. "`when`: give one of them other %s, a higher priority, or a `when`"):format(
+      all and "is never reached"
+        or ("is not reached on all of its %s"):format(plain_ports(known.ports) == 1 and "domains" or "ports"),
+      contested(domain, port),
       owner.name,
-      owner.place:show(field_of(owner, "match", "ports"))
+      owner.place:show(field_of(owner, "match", field)),
+      field
     ),
   }
+end
+
+-- Who takes what: one route stands there itself until there is a second one, as most do.
+local function claims_of(index, key)
+  local claims = index.claims[key]
+  if claims and claims.name then
+    local first = claims
+    claims = { ports = {}, whole = {} }
+    claim(claims, first)
+    index.claims[key] = claims
+  end
+  return claims
+end
+
+-- Enters the route for one of its domains (nil: any), and returns who was there before, if anybody, and the port.
+local function enter(index, known, domain)
+  local key = known.key .. (domain or "")
+  local claims = claims_of(index, key)
+  local owner, port = nil, nil
+  if claims then
+    owner, port = find_owner(claims, known)
+  end
+  if known.takes_all then
+    if claims then
+      claim(claims, known)
+    else
+      index.claims[key] = known
+    end
+  end
+  return owner, port
 end
 
 ---The route of that name in the files so far.
@@ -152,14 +214,14 @@ function between.add(index, list)
   index.names, index.claims = index.names or {}, index.claims or {}
   for _, known in ipairs(list) do
     index.names[known.name] = known
-    local claims = index.claims[known.key] or { ports = {}, whole = {} }
-    index.claims[known.key] = claims
-    local owner, port = find_owner(claims, known)
-    if owner then
-      warnings[#warnings + 1] = warning(known, owner, port)
-    end
-    if known.takes_all then
-      claim(claims, known)
+    local told = false
+    for i = 1, known.domains and #known.domains or 1 do
+      local domain = known.domains and known.domains[i]
+      local owner, port = enter(index, known, domain)
+      if owner and not told then
+        told = true
+        warnings[#warnings + 1] = warning(known, owner, domain, port)
+      end
     end
   end
   return warnings

@@ -16,6 +16,7 @@ local all_types = {}
 for _, types in ipairs({
   require("moongate.schema.types"),
   require("moongate.schema.targets").types,
+  require("moongate.schema.clients").types,
   require("moongate.schema.settings"),
   defaults.types,
 }) do

@@ -13,8 +13,13 @@ local TARGETS = {
   "action.targets",
   "say where it forwards to with action = { targets = { … } }, or target for a single one",
 }
-local DOMAINS = { "match.domains", "names of sites are match.domains, which this version does not support" }
-local TLS = { "action.tls", "TLS is action.tls, which this version does not support" }
+local DOMAINS = { "match.domains", 'names of sites are match = { domains = "example.com" }' }
+local TLS = { "action.tls", 'TLS is forwarded as it is by action = { tls = { mode = "passthrough" } }' }
+local CERTIFICATE = {
+  "action.tls",
+  'moongate has no certificates in this version: action = { tls = { mode = "passthrough" } } forwards TLS as it is',
+}
+local CLIENTS = { "match.client_ip", 'where clients come from is match = { client_ip = "10.0.0.0/8" }' }
 local TIMEOUTS = { "timeouts", 'say which: timeouts = { connect = "5s", idle = "10m" }' }
 local A_ROUTE = { nil, "that is a route's: it belongs into a file in routes/" }
 
@@ -42,10 +47,16 @@ local WORDS = {
     hostname = DOMAINS,
     server_name = DOMAINS,
     domain = DOMAINS,
+    sni = DOMAINS,
+    source = CLIENTS,
+    source_ip = CLIENTS,
+    remote_ip = CLIENTS,
+    clients = CLIENTS,
     location = { "match.path", "paths are match.path, which this version does not support" },
     ssl = TLS,
-    cert = TLS,
-    certificate = TLS,
+    passthrough = TLS,
+    cert = CERTIFICATE,
+    certificate = CERTIFICATE,
     timeout = TIMEOUTS,
     type = { nil, "leave it out: `target` forwards, `handler` answers itself" },
     lb = { "action.balance", 'the way to choose a target is action = { balance = "round-robin" }' },

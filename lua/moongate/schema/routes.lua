@@ -72,6 +72,29 @@ local function check_action(check, normal, raw, own)
   check.path[2], check.path[1] = nil, nil
 end
 
+-- What a route asks of TLS has to be there: what it matches by is in the client's first message, or it can't be known.
+local function check_tls(check, normal)
+  local match, action = normal.match, normal.action
+  if not match or check.meant["action.tls"] then
+    return
+  end
+  check.path[1] = "match"
+  if match.domains then
+    check.path[2] = "domains"
+    local plain = action.handler and "a handler" or action.protocol == "tcp" and 'protocol = "tcp"'
+    check:fault(
+      "%s: to take the connections of TLS that ask for it, add action = { tls = { mode = \"passthrough\" } }",
+      plain and ("nothing on a plain connection names a domain, and with %s it is no HTTP either"):format(plain)
+        or "without `tls` it would be the Host of HTTP, which this version does not read yet"
+    )
+  end
+  if match.tls_version then
+    check.path[2] = "tls_version"
+    check:fault('a plain connection has none: add action = { tls = { mode = "passthrough" } }, or remove it')
+  end
+  check.path[2], check.path[1] = nil, nil
+end
+
 local function check_name(check, name, others, index)
   local other = others[name] or between.find(index, name)
   if other then
@@ -119,6 +142,9 @@ local function check_route(file, raw, default_name)
   normal.name = normal.name or default_name
   if merged.action == nil or is_plain_table(merged.action) then
     check_action(check, normal, action, is_plain_table(raw.action) and raw.action or {})
+    if action.tls == nil or action.tls == false then
+      check_tls(check, normal)
+    end
   end
   name_defaults(check, file.base, raw, faults + 1)
   if merged.enabled == false then
