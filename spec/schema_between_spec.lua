@@ -182,6 +182,17 @@ describe("routes", function()
     assert.truthy(text:find('b: .*port 440.*"a".*c: .*port 450.*"a"'), text)
   end)
 
+  it("that take the same clients are told, in whatever order they name them", function()
+    local text = warnings(
+      tls("a", "x", { client_ip = { "10.0.0.0/8", "::1" } }),
+      tls("b", "x", { client_ip = { "::1", "10.0.0.0/8" } }),
+      tls("c", "x", { client_ip = "::1" }),
+      tls("d", "x")
+    )
+    assert.truthy(text:find('^b: match%.domains: is never reached: "x" on port 443 is taken by the route "a"'), text)
+    assert.is_nil(text:find("\n", 1, true))
+  end)
+
   it("that overlap as a wildcard and an exact name do, or differ in anything else, are not", function()
     assert.are.equal("", warnings(tls("a", "*.example"), tls("b", "x.example"), tls("c", "*"), tls("d")))
     assert.are.equal("", warnings(route("a", 443), tls("b"), tls("c", "x")))

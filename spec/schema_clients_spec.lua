@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
 --
--- What a route asks of a client: domains and TLS; and what a route does with TLS.
+-- What a route asks of a client: domains, addresses and TLS; and what a route does with TLS.
 
 local config = require("moongate.schema.config")
 local mark = require("moongate.schema.mark")
@@ -108,6 +108,20 @@ describe("the ASCII form of a name", function()
     assert.is_nil(punycode.name("\255"))
     assert.is_nil(punycode.name("a\195"))
     assert.is_nil(punycode.name("\195a"))
+  end)
+end)
+
+describe("addresses of clients", function()
+  it("are texts, for C to read", function()
+    local list = { "192.0.2.7", "10.0.0.0/8", "192.168.*" }
+    assert.are.same(list, normal({ client_ip = list }).match.client_ip)
+    assert.are.same({ "::1" }, normal({ client_ip = "::1" }, { target = "a:1" }).match.client_ip)
+  end)
+
+  it("that can't be any are faults", function()
+    begins('match.client_ip: expected an address such as "192.0.2.7"', fault({ client_ip = 10 }))
+    begins("match.client_ip[2]: expected an address such as", fault({ client_ip = { "::1", "" } }))
+    begins("match.client_ip: is an empty list: leave it out for any", fault({ client_ip = {} }))
   end)
 end)
 

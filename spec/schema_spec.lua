@@ -376,7 +376,7 @@ describe("a route file", function()
   it("never has what is not supported ignored", function()
     for _, value in ipairs({
       route({ ports = 1, path = "/" }),
-      route({ ports = 1, client_ip = "10.0.0.0/8" }),
+      route({ ports = 1, headers = {} }),
       route(nil, { target = "a:1", send_proxy_protocol = false }),
       { match = { ports = 1 }, action = { target = "a:1" }, security = {} },
       { match = { ports = 1 }, action = { target = "a:1" }, keep_alive = "extended" },

@@ -473,6 +473,26 @@ static void an_address_that_is_none_is_a_fault(void **state) {
   assert_int_equal(fault->line, 3);
 }
 
+static void addresses_of_clients_are_a_set(void **state) {
+  struct fixture *fixture = *state;
+  write_file(
+      fixture, "routes/a.lua",
+      "return { match = { ports = 1, client_ip = { '10.0.0.0/8', '192.168.1.*' } }, action = { target = 'a:1' } }");
+  assert_int_equal(load(fixture, 1), 0);
+  const struct route *route = route_at(fixture, 0, 0);
+  assert_non_null(route->client_ips);
+  assert_int_equal(ip_set_count(route->client_ips), 2);
+  assert_string_equal(ip_set_text(route->client_ips, 1), "192.168.1.*");
+}
+
+static void an_address_of_clients_that_is_none_is_a_fault(void **state) {
+  struct fixture *fixture = *state;
+  const struct fault *fault =
+      bad_file(fixture, "return { match = { ports = 1,\n client_ip = '10.0.0.0/33' }, action = { target = 'a:1' } }",
+               "match.client_ip", "10.0.0.0/33");
+  assert_int_equal(fault->line, 2);
+}
+
 static void a_name_that_stands_twice_names_both_places(void **state) {
   struct fixture *fixture = *state;
   write_file(fixture, "routes/a.lua", "return { name = 'x', match = { ports = 1 }, action = { target = 'a:1' } }");
@@ -654,6 +674,8 @@ int main(void) {
       TEST(no_metamethod_of_the_users_is_called),
       TEST(faults_name_route_and_field_and_all_are_collected),
       TEST(an_address_that_is_none_is_a_fault),
+      TEST(addresses_of_clients_are_a_set),
+      TEST(an_address_of_clients_that_is_none_is_a_fault),
       TEST(a_name_that_stands_twice_names_both_places),
       TEST(files_are_taken_in_the_order_of_their_names_without_backups),
       TEST(files_that_cant_be_read_are_faults),

@@ -331,7 +331,10 @@ schema.route = {
           type = "domains",
           doc = "The names that the client may ask for, globs, compared without case; by default any, and none",
         },
-        client_ip = unsupported("Where clients come from", "use `when`, a function that looks at context.client_ip"),
+        client_ip = {
+          type = "client_ips",
+          doc = "Where clients come from: addresses, CIDRs, globs; by default anywhere",
+        },
         tls_version = { type = "tls_versions", doc = "The version of TLS, as the client offers it; by default any" },
         path = unsupported("The path of a request", "it needs HTTP, which this version does not read (remove it)"),
         headers = unsupported("Headers of a request", "they need HTTP, which this version does not read (remove it)"),

@@ -32,6 +32,7 @@ void route_unref(struct route *route) {
   for (size_t i = 0; i < route->domain_count; i++)
     free(route->domains[i]);
   free(route->domains);
+  ip_set_unref(route->client_ips);
   free(route->name);
   free(route->file);
   free(route);
@@ -67,6 +68,12 @@ static bool same_domains(const struct route *a, const struct route *b) {
   return true;
 }
 
+static bool same_clients(const struct route *a, const struct route *b) {
+  if (!a->client_ips || !b->client_ips)
+    return a->client_ips == b->client_ips;
+  return ip_set_equal(a->client_ips, b->client_ips);
+}
+
 static bool same_targets(const struct route *a, const struct route *b) {
   if (a->target_count != b->target_count)
     return false;
@@ -87,7 +94,7 @@ bool route_equal(const struct route *a, const struct route *b) {
   if (route_has_functions(a) || route_has_functions(b))
     return false;
   return same_text(a->name, b->name) && same_text(a->file, b->file) && a->priority == b->priority &&
-         same_address(&a->address, &b->address) && same_ports(a, b) && same_domains(a, b) &&
+         same_address(&a->address, &b->address) && same_ports(a, b) && same_domains(a, b) && same_clients(a, b) &&
          a->tls_versions == b->tls_versions && a->tls == b->tls && a->action == b->action && same_targets(a, b) &&
          a->half_open == b->half_open && a->on_change == b->on_change &&
          /* nothing but numbers of one size in it, so no padding */

@@ -67,6 +67,28 @@ static void compile_domains(lua_State *L, int match, struct route *route) {
   lua_pop(L, 1);
 }
 
+static int compile_clients(lua_State *L, int match, struct route *route, struct error *error) {
+  int top = lua_gettop(L);
+  lua_getfield(L, match, "client_ip");
+  if (lua_istable(L, -1)) {
+    size_t count = lua_objlen(L, -1);
+    /* Memory of Lua's, so that a raise can't lose it; the strings are the table's. */
+    const char **texts = lua_newuserdata(L, (count + 1) * sizeof *texts);
+    for (size_t i = 0; i < count; i++) {
+      lua_rawgeti(L, top + 1, (int)i + 1);
+      texts[i] = luaL_checkstring(L, -1);
+      lua_pop(L, 1);
+    }
+    route->client_ips = ip_set_new(texts, count, error);
+    if (!route->client_ips) {
+      error_set_place(error, "match.client_ip");
+      return -EINVAL;
+    }
+  }
+  lua_settop(L, top);
+  return 0;
+}
+
 static int compile_address(lua_State *L, int match, struct route *route, struct error *error) {
   lua_getfield(L, match, "address");
   const char *address = lua_tostring(L, -1);
@@ -85,6 +107,8 @@ static int compile_match(lua_State *L, int t, struct route *route, struct error 
   route->tls_versions = (unsigned)number_at(L, match, "tls_version");
   compile_domains(L, match, route);
   int status = compile_address(L, match, route, error);
+  if (status == 0)
+    status = compile_clients(L, match, route, error);
   if (status < 0)
     return status;
   int ports = table_at(L, match, "ports");

@@ -37,6 +37,7 @@
 ---@field address? string
 ---@field ports? moongate.PortRange|moongate.PortRange[]
 ---@field domains? string|string[]
+---@field client_ip? string|string[]
 ---@field tls_version? moongate.TlsVersion|moongate.TlsVersion[]
 
 ---No functions.

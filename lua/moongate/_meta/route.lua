@@ -20,6 +20,7 @@
 ---@field ports moongate.PortRange|moongate.PortRange[] 443, { 80, 443 }, "8000-8010", { from = 8000, to = 8010 }; 0: any
 ---@field address? string The local address to bind; by default all, IPv4 and IPv6
 ---@field domains? string|string[] Names that the client asks for: "example.com", "*.example.com", any glob
+---@field client_ip? string|string[] Where clients come from: "192.0.2.7", "10.0.0.0/8", "192.168.*"
 ---@field tls_version? moongate.TlsVersion|moongate.TlsVersion[] The highest that the client offers
 ---@field when? fun(context: moongate.Context): boolean The last word, asked only when the rest matches
 
