@@ -9,6 +9,7 @@ local require, setmetatable, rawset, error, type = require, setmetatable, rawset
 
 local parts = {
   handlers = "moongate.handlers",
+  route = "moongate.route",
 }
 
 local log = core.log

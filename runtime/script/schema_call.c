@@ -130,6 +130,10 @@ static int find_line(lua_State *L) {
     lua_getfield(L, 4, "name");
     if (strcmp(luaL_checkstring(L, -1), search->route) != 0)
       continue;
+    lua_getfield(L, 4, "made");
+    search->line = (int)lua_tointeger(L, -1);
+    if (search->line > 0)
+      return 0;
     lua_getfield(L, 4, "place");
     lua_getfield(L, -1, "line");
     lua_insert(L, -2);

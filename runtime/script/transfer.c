@@ -17,8 +17,9 @@ enum {
 
 struct transfer {
   lua_State *from, *to;
-  int seen; /* in `to`: tables that were copied, by their address; true: being copied */
-  int mark; /* in `to`: the metatable of marks */
+  int seen;  /* in `to`: tables that were copied, by their address; true: being copied */
+  int mark;  /* in `to`: the metatable of marks */
+  int lines; /* likewise: the lines of tables that helpers made, by their copy */
   unsigned depth;
   size_t values, bytes;
   char path[ERROR_PLACE_SIZE];
@@ -85,6 +86,21 @@ static int copy_pairs(struct transfer *transfer, int index) {
   return 0;
 }
 
+/* The copy on top of `to` has the line that lua/moongate/route.lua gave the table at `index`. */
+static void copy_line(struct transfer *transfer, int index) {
+  lua_State *from = transfer->from, *to = transfer->to;
+  if (!lua_getmetatable(from, index))
+    return;
+  lua_pushliteral(from, "moongate.line");
+  lua_rawget(from, -2);
+  if (lua_type(from, -1) == LUA_TNUMBER) {
+    lua_pushvalue(to, -1);
+    lua_pushnumber(to, lua_tonumber(from, -1));
+    lua_rawset(to, transfer->lines);
+  }
+  lua_pop(from, 2);
+}
+
 static int copy_table(struct transfer *transfer, int index) {
   lua_State *to = transfer->to;
   void *address = (void *)(uintptr_t)lua_topointer(transfer->from, index);
@@ -105,6 +121,7 @@ static int copy_table(struct transfer *transfer, int index) {
   int status = copy_pairs(transfer, index);
   if (status < 0)
     return status;
+  copy_line(transfer, index);
   lua_pushlightuserdata(to, address);
   lua_pushvalue(to, -2);
   lua_rawset(to, transfer->seen);
@@ -150,8 +167,10 @@ int transfer_value(lua_State *from, int index, lua_State *to, struct error *erro
   lua_getglobal(to, "require");
   lua_pushliteral(to, "moongate.schema.mark");
   lua_call(to, 1, 1);
-  lua_getfield(to, -1, "metatable"); /* [seen, module, metatable] */
-  struct transfer transfer = {.from = from, .to = to, .seen = top + 1, .mark = top + 3, .error = error};
+  lua_getfield(to, -1, "metatable");
+  lua_getfield(to, -2, "lines"); /* [seen, module, metatable, lines] */
+  struct transfer transfer = {
+      .from = from, .to = to, .seen = top + 1, .mark = top + 3, .lines = top + 4, .error = error};
   int status = copy(&transfer, index);
   lua_settop(from, from_top);
   if (status == 0)

@@ -6,6 +6,7 @@
 local cjson = require "cjson"
 local moongate = require "spec.support.moongate"
 local net = require "spec.support.net"
+local process = require "spec.support.process"
 
 describe("moongate check", function()
   after_each(moongate.finish)
@@ -68,6 +69,40 @@ describe("moongate check", function()
   it("names an unknown field and the nearest known one", function()
     expect_fault(api 'match = { port = 80 }, action = { target = "a:1" }', "site.lua", "api", "match.port", "ports")
     expect_fault(api 'mach = {}, action = { target = "a:1" }', "mach", "match")
+  end)
+
+  it("names the line that called a helper, however the routes came into the list", function()
+    local bad = 'route.passthrough("a b", "c:1")'
+    local field = ': match.domains: expected a domain such as "example.com"'
+    expect_fault("local route = moongate.route\nreturn " .. bad, 'site.lua:2: route "site.lua#1"' .. field)
+    expect_fault(
+      "local route = moongate.route\nreturn {\n route.passthrough('x', 'c:1'),\n " .. bad .. ",\n}",
+      'site.lua:4: route "site.lua#2"' .. field
+    )
+    expect_fault(
+      "local route, list = moongate.route, {}\nfor i = 1, 3 do\n list[i] =\n  " .. bad .. "\nend\nreturn list",
+      'site.lua:4: route "site.lua#1"' .. field,
+      'site.lua:4: route "site.lua#3"' .. field
+    )
+    expect_fault(
+      "local route = moongate.route\nlocal function site(name)\n local made = route.ports(80, 'a:1', { name = name })\n"
+        .. " return made\nend\nlocal one, two = site('x'), site('x')\nreturn { one, two }",
+      "site.lua:3: route \"x\": name: is also the name of a route in ",
+      "site.lua:3: rename one of them"
+    )
+    expect_fault("return { moongate.route.https('a', 'b:1') }", "site.lua:1: moongate.route.https needs what a later")
+    expect_fault("local x\nreturn { moongate.route.ports(1) }", "site.lua:2: bad argument #2 to 'moongate.route.ports'")
+  end)
+
+  it("names the line of the route file where a module beside routes/ called the helper", function()
+    local space = moongate.workspace {
+      routes = { ["site.lua"] = 'local sites = require "sites"\n\nlocal one = sites.of "a b"\nreturn { one }' },
+    }
+    local module = "local sites = {}\n\n\n\nfunction sites.of(domain)\n"
+      .. "  local made = moongate.route.passthrough(domain, 'c:1')\n  return made\nend\nreturn sites\n"
+    process.write(space.directory .. "/sites.lua", module)
+    local answer = moongate.command { "check", moongate.files_of(space) }
+    assert.truthy((answer.out .. answer.err):find("site.lua:3: route", 1, true), answer.out .. answer.err)
   end)
 
   it("names the line of a field", function()

@@ -7,6 +7,7 @@
 ---@field version string
 ---@field worker { number: integer, count: integer } this worker, and how many there are; 0 and 0 while a file is being loaded
 ---@field handlers moongate.handlers
+---@field route moongate.route
 ---@field log moongate.log
 moongate = {}
 

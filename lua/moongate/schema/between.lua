@@ -16,6 +16,7 @@ local BLOCK = 256 -- ports
 ---@class moongate.schema.Known a route, as others see it
 ---@field place moongate.Place
 ---@field at (string|number)[] its path in the file
+---@field made integer|nil the line of the helper's call that made it
 ---@field name string
 ---@field key string what it has to share with another one to be in its way
 ---@field ports table[] { from =, to = }
@@ -69,13 +70,13 @@ end
 ---Where the route's name stands: "routes/a.lua:3".
 ---@param known moongate.schema.Known
 function between.name_place(known)
-  return known.place:show(field_of(known, "name"))
+  return known.place:show(field_of(known, "name"), known.made)
 end
 
 ---The line of the route's name; 0: not known.
 ---@param known moongate.schema.Known
 function between.name_line(known)
-  return known.place:line(field_of(known, "name"))
+  return known.made or known.place:line(field_of(known, "name"))
 end
 
 -- Visits the blocks that a range lies in: visit(block, from, to) until it returns something, which is returned.
@@ -156,13 +157,14 @@ local function warning(known, owner, domain, port)
     route = known.name,
     field = "match." .. field,
     path = field_of(known, "match", field),
+    made = known.made,
     message = ("%s: %s is taken by the route %q in %s, which stands before it with the same priority and has no "
       .. "`when`: give one of them other %s, a higher priority, or a `when`"):format(
       all and "is never reached"
         or ("is not reached on all of its %s"):format(plain_ports(known.ports) == 1 and "domains" or "ports"),
       contested(domain, port),
       owner.name,
-      owner.place:show(field_of(owner, "match", field)),
+      owner.place:show(field_of(owner, "match", field), owner.made),
       field
     ),
   }

@@ -23,6 +23,7 @@ local MAX_FAULTS = 100
 ---@field route string the route that is being checked; "" for the config
 ---@field index integer? its place in the list that the file returned
 ---@field path (string|integer)[] where in it
+---@field made integer? the line of the helper's call that made the route
 ---@field types table<string, function>
 ---@field root table the schema's config or route
 ---@field meant table<string, boolean> fields that stand elsewhere or under another name: told once, not missed again
@@ -72,7 +73,8 @@ local function add(self, list, format, ...)
   if #list < MAX_FAULTS then
     local message = select("#", ...) > 0 and format:format(...) or format
     local field = field_name(self.path)
-    list[#list + 1] = { route = self.route, field = field, message = message, path = whole_path(self) }
+    local path = whole_path(self)
+    list[#list + 1] = { route = self.route, field = field, message = message, path = path, made = self.made }
   elseif #list == MAX_FAULTS then
     list[#list + 1] = { route = "", field = "", message = "there is more that is wrong; mend this first", path = {} }
   end

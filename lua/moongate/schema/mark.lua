@@ -1,9 +1,10 @@
 -- SPDX-License-Identifier: MIT
 --
 -- What stands in the loader's copy of a user's table where something stood that is no plain data: a function, a
--- userdata. The loader's C side makes them with this metatable; no copied table has one, so they can't be forged.
+-- userdata. The loader's C side makes them with this metatable; no copied table has one, so they can't be forged. And
+-- which line of the file made a route, where a helper of moongate.route did: the loader keeps it by the copy.
 
-local mark = { metatable = {} }
+local mark = { metatable = {}, lines = setmetatable({}, { __mode = "k" }) }
 
 ---@param kind string what type() said of the original
 function mark.new(kind)
@@ -15,6 +16,13 @@ end
 ---@return string?
 function mark.kind(value)
   return getmetatable(value) == mark.metatable and value.kind or nil
+end
+
+---The line of the call that made a table; nil: none of moongate.route's did.
+---@param value any
+---@return integer?
+function mark.line(value)
+  return mark.lines[value]
 end
 
 return mark

@@ -28,16 +28,19 @@ function Place:line(field)
 end
 
 ---"routes/site.lua:3"
-function Place:show(field)
-  local line = self:line(field)
+---@param field (string|number)[]
+---@param made integer|nil the line, where it is known already
+function Place:show(field, made)
+  local line = made or self:line(field)
   return line > 0 and ("%s:%d"):format(self.path, line) or self.path
 end
 
----Gives each fault its line, and puts them in the order of the lines; what is of no field comes last.
+---Gives each fault its line (`made`, where it is known already), and puts them in the order of the lines; what is of
+---no field comes last.
 ---@param faults moongate.Fault[]
 function Place:add_lines(faults)
   for i, fault in ipairs(faults) do
-    fault.line, fault.order = self:line(fault.path), i
+    fault.line, fault.order = fault.made or self:line(fault.path), i
     fault.rank = (fault.route == "" and fault.field == "" and i > 1) and math.huge or fault.line
   end
   table.sort(faults, function(a, b)
@@ -47,7 +50,7 @@ function Place:add_lines(faults)
     return a.order < b.order
   end)
   for _, fault in ipairs(faults) do
-    fault.path, fault.order, fault.rank = nil, nil, nil
+    fault.path, fault.made, fault.order, fault.rank = nil, nil, nil, nil
   end
 end
 

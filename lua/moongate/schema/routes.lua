@@ -155,6 +155,7 @@ local function check_route(file, raw, default_name)
   local incomplete = check.open and check.incomplete
   local known = #check.faults == faults and not incomplete and between.known(file.place, { check.index }, normal)
     or { place = file.place, at = { check.index }, name = normal.name }
+  known.made = check.made
   file.names[normal.name] = file.names[normal.name] or known
   if incomplete then
     forget_functions(check, functions)
@@ -195,7 +196,7 @@ local function check_items(file, list, single, options, result)
   local check = file.check
   for i, raw in ipairs(list) do
     local default_name = ("%s#%d"):format(options.file, i)
-    check.route, check.index = default_name, not single and i or nil
+    check.route, check.index, check.made = default_name, not single and i or nil, mark.line(raw)
     if not is_plain_table(raw) then
       check:expected("a route (a table)", raw)
     elseif is_plain_table(raw[1]) then
@@ -204,7 +205,7 @@ local function check_items(file, list, single, options, result)
       result.routes[#result.routes + 1] = check_route(file, raw, default_name)
     end
   end
-  check.index = nil
+  check.index, check.made = nil, nil
 end
 
 -- What the loader refused to copy: "[1].match.ports" as a path, and the fault there.
