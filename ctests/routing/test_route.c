@@ -67,9 +67,11 @@ static struct route *plain_route(void) {
   route->ports = calloc(1, sizeof *route->ports);
   route->ports[0] = (struct port_range){80, 81};
   route->port_count = 1;
-  route->domains = calloc(1, sizeof *route->domains);
-  route->domains[0] = strdup("*.example");
+  route->domains = calloc(1, sizeof(char *));
+  route->domains[0] = strdup("example.com");
   route->domain_count = 1;
+  route->client_ips = ip_set_new((const char *[]){"10.0.0.0/8"}, 1, NULL);
+  assert_non_null(route->client_ips);
   route->targets = calloc(1, sizeof *route->targets);
   route->targets[0] = (struct route_target){.host = strdup("b"),
                                             .port = 1,
@@ -100,16 +102,17 @@ static void routes_are_equal_when_they_say_the_same(void **state) {
   DIFFERS(address.length, 0);
   DIFFERS(ports[0].to, 82);
   DIFFERS(port_count, 0);
-  DIFFERS(domains[0], other);
-  DIFFERS(domain_count, 0);
-  DIFFERS(tls_versions, TLS_1_2);
-  DIFFERS(tls, ROUTE_TLS_PASSTHROUGH);
   DIFFERS(action, ROUTE_HANDLER);
   DIFFERS(targets[0].host, other);
   DIFFERS(targets[0].port, 2);
   DIFFERS(targets[0].weight, 2);
   DIFFERS(targets[0].preserve_port, true);
   DIFFERS(target_count, 0);
+  DIFFERS(tls, ROUTE_TLS_PASSTHROUGH);
+  DIFFERS(tls_versions, TLS_1_3);
+  DIFFERS(client_ips, NULL);
+  DIFFERS(domains[0], other);
+  DIFFERS(domain_count, 0);
   DIFFERS(half_open, true);
   DIFFERS(on_change, ROUTE_CLOSE);
   DIFFERS(timeouts.stuck_tls, 1);

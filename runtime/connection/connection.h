@@ -11,7 +11,7 @@
 #include "core/tally.h"
 #include "net/pipe.h"
 #include "net/stream.h"
-#include "routing/route.h"
+#include "routing/choice.h"
 
 enum connection_state {
   CONNECTION_ROUTING,    /* "routing": until its route is known and has admitted it */
@@ -75,13 +75,13 @@ struct connection {
   struct function_answer *answer; /* of the function that was asked last; NULL mostly */
   enum connection_state state;
   uint8_t step;
-  bool asking;                         /* inside function_call() */
-  uint32_t candidate;                  /* which of table_port->routes is looked at */
-  const struct route *candidate_asked; /* whose `when` is being asked; NULL mostly */
-  uint8_t ended;                       /* bits by enum pipe_side: sides that have ended */
-  bool probed;                         /* its target sends keep-alive probes */
-  bool reset_client;                   /* closing: with a reset, once what was sent is through */
-  uint8_t reasons[2];                  /* enum close_reason, by enum pipe_side */
+  bool asking;                   /* inside function_call() */
+  struct route_choice choice;    /* among table_port's routes */
+  struct route *candidate_asked; /* whose `when` is being asked; NULL mostly */
+  uint8_t ended;                 /* bits by enum pipe_side: sides that have ended */
+  bool probed;                   /* its target sends keep-alive probes */
+  bool reset_client;             /* closing: with a reset, once what was sent is through */
+  uint8_t reasons[2];            /* enum close_reason, by enum pipe_side */
   clock_ms started, last_active;
   size_t unsent;            /* what the peers had not taken when it was looked last */
   uint64_t linger;          /* closing: timeouts.linger */

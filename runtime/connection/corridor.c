@@ -57,11 +57,24 @@ static enum step_result take_route(struct connection *connection, struct route *
   return connection->state < CONNECTION_CLOSING ? STEP_DONE : STEP_REFUSED;
 }
 
+/* What is known of the connection by now. */
+static struct route_question question_of(const struct connection *connection) {
+  return (struct route_question){.client = connection->client_address};
+}
+
+/* The next that may be it, unless one is being asked already; NULL: there are no more. */
+static struct route *next_candidate(struct connection *connection) {
+  if (connection->candidate_asked)
+    return connection->candidate_asked;
+  if (!connection->choice.port)
+    route_choice_begin(&connection->choice, connection->table_port);
+  struct route_question question = question_of(connection);
+  return route_choice_next(&connection->choice, &question);
+}
+
 /* The candidates come in order; the first whose `when` says so, or that has none, it is. */
 static enum step_result step_route(struct connection *connection) {
-  const struct table_port *port = connection->table_port;
-  for (; connection->candidate < port->route_count; connection->candidate++) {
-    struct route *route = port->routes[connection->candidate];
+  for (struct route *route; (route = next_candidate(connection));) {
     if (route->when_function == ROUTE_NO_FUNCTION)
       return take_route(connection, route);
     struct function_answer answer;

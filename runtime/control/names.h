@@ -8,7 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum { NAMES_MAX = 65536 };
+enum { NAMES_MAX = 262144 };
 
 struct name;
 

@@ -48,13 +48,6 @@ static void write_process(struct value *root) {
   value_set_number(descriptors, "limit", (double)limit.rlim_cur);
 }
 
-static bool is_one_of(const struct route *route, const struct table_port *port) {
-  for (size_t i = 0; i < port->route_count; i++)
-    if (port->routes[i] == route)
-      return true;
-  return false;
-}
-
 static void write_route(struct value *list, const struct instance *instance, const struct route *route) {
   const struct route_table *table = instance->table;
   char address[ADDRESS_TEXT_SIZE] = "*";
@@ -72,7 +65,7 @@ static void write_route(struct value *list, const struct instance *instance, con
   uint16_t last = 0;
   for (size_t i = 0; i < table->port_count; i++) {
     uint16_t port = instance->resolved[i];
-    if (port == last || !is_one_of(route, &table->ports[i]))
+    if (port == last || !table_port_has(&table->ports[i], route))
       continue;
     value_set_number(ports, NULL, port);
     last = port;

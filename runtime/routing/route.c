@@ -50,6 +50,10 @@ bool route_has_functions(const struct route *route) {
 
 static bool same_text(const char *a, const char *b) { return a == b || (a && b && strcmp(a, b) == 0); }
 
+static bool same_address(const struct endpoint *a, const struct endpoint *b) {
+  return a->length == b->length && memcmp(&a->storage, &b->storage, a->length) == 0;
+}
+
 static bool same_ports(const struct route *a, const struct route *b) {
   if (a->port_count != b->port_count)
     return false;
@@ -68,10 +72,9 @@ static bool same_domains(const struct route *a, const struct route *b) {
   return true;
 }
 
-static bool same_clients(const struct route *a, const struct route *b) {
-  if (!a->client_ips || !b->client_ips)
-    return a->client_ips == b->client_ips;
-  return ip_set_equal(a->client_ips, b->client_ips);
+static bool same_match(const struct route *a, const struct route *b) {
+  return same_address(&a->address, &b->address) && same_ports(a, b) && same_domains(a, b) &&
+         ip_set_equal(a->client_ips, b->client_ips) && a->tls_versions == b->tls_versions;
 }
 
 static bool same_targets(const struct route *a, const struct route *b) {
@@ -86,17 +89,12 @@ static bool same_targets(const struct route *a, const struct route *b) {
   return true;
 }
 
-static bool same_address(const struct endpoint *a, const struct endpoint *b) {
-  return a->length == b->length && memcmp(&a->storage, &b->storage, a->length) == 0;
-}
-
 bool route_equal(const struct route *a, const struct route *b) {
   if (route_has_functions(a) || route_has_functions(b))
     return false;
-  return same_text(a->name, b->name) && same_text(a->file, b->file) && a->priority == b->priority &&
-         same_address(&a->address, &b->address) && same_ports(a, b) && same_domains(a, b) && same_clients(a, b) &&
-         a->tls_versions == b->tls_versions && a->tls == b->tls && a->action == b->action && same_targets(a, b) &&
-         a->half_open == b->half_open && a->on_change == b->on_change &&
+  return same_text(a->name, b->name) && same_text(a->file, b->file) && a->priority == b->priority && same_match(a, b) &&
+         a->action == b->action && a->tls == b->tls && same_targets(a, b) && a->half_open == b->half_open &&
+         a->on_change == b->on_change &&
          /* nothing but numbers of one size in it, so no padding */
          memcmp(&a->timeouts, &b->timeouts, sizeof a->timeouts) == 0;
 }

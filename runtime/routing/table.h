@@ -10,12 +10,28 @@
 
 #include <stdatomic.h>
 
+struct route_index; /* routing/index.h */
+
+/* The routes that connections on some endpoints may take; those with the same ones share it. */
+struct route_list {
+  struct route **routes;
+  size_t count;
+  struct route_index *index;
+  bool has_tls, has_plain, has_domains; /* as below */
+};
+
 /* One endpoint to listen on, and the routes that its connections may take. */
 struct table_port {
   struct endpoint endpoint; /* length 0 in `address` routes becomes the IPv6 wildcard, which takes IPv4 too */
   uint16_t port;            /* its port; 0 when the kernel gives one: then `routes` has the one route that asked */
-  struct route **routes;    /* best first: priority, then bound to this very address, then file order */
+  struct route **routes;    /* by priority, then bound to this very address, then file order. Whose turn it is says
+                               routing/choice.h */
   size_t route_count;
+  const struct route_index *index;
+  /* What has to be known of a connection before it can be routed. */
+  bool has_tls;     /* a route with TLS: then whether it is TLS, and its server name */
+  bool has_plain;   /* a route without */
+  bool has_domains; /* a route with domains */
 };
 
 struct route_table {
@@ -25,12 +41,17 @@ struct route_table {
   size_t route_count;
   struct table_port *ports;
   size_t port_count;
+  struct route_list *lists; /* what the ports share */
+  size_t list_count;
   struct script_version **scripts; /* kept alive for the routes' functions */
   size_t script_count;
   void (*script_unref)(struct script_version *);
 };
 
-enum { TABLE_MAX_PORTS = 65536 };
+enum {
+  TABLE_MAX_PORTS = 65536,   /* endpoints to listen on */
+  TABLE_MAX_PLACES = 1 << 22 /* routes on ports: a route counts once for each of its ports */
+};
 
 /* `routes` stand in file order, which decides between equals. Takes a reference on each route; takes over one on each
  * of `scripts`, released by `script_unref`. NULL: see `error`. */
@@ -39,3 +60,6 @@ struct route_table *route_table_new(struct route *const *routes, size_t count, s
                                     struct error *error);
 struct route_table *route_table_ref(struct route_table *table);
 void route_table_unref(struct route_table *table);
+
+/* Is the route among the port's? Both are of one table. Time grows with the route's ranges only. */
+bool table_port_has(const struct table_port *port, const struct route *route);

@@ -14,7 +14,7 @@ local types = require("moongate.schema.config").types
 
 local routes = {}
 
-local MAX_ROUTES = 65536
+local MAX_ROUTES = 262144
 local ALSO = "is also the name of a route in %s: rename one of them"
 
 local function is_plain_table(value)

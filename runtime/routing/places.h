@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Which endpoints a table's routes want, and which routes stand at each; private to this room. */
+#pragma once
+
+#include "routing/table.h"
+
+/* Fills the table's ports and lists from its routes. 0, -ENOMEM or -E2BIG. */
+int places_build(struct route_table *table);
+
+/* Do connections that come in on `endpoint` belong to routes bound to `address` (of length 0: to all)? They do when it
+ * is the same, and when it is the wildcard of the family that they come in by. Ports are not looked at. */
+bool places_takes(const struct endpoint *endpoint, const struct endpoint *address);
+
+/* Is `address` (of length 0: all) the endpoint's very own? */
+bool places_is_own(const struct endpoint *endpoint, const struct endpoint *address);
