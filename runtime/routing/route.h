@@ -7,6 +7,7 @@
 #include "core/clock.h"
 #include "net/address.h"
 #include "net/ip_set.h"
+#include "tls/version.h"
 
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -22,9 +23,6 @@ enum route_action { ROUTE_FORWARD, ROUTE_HANDLER };
 /* What a route does with TLS: NONE takes plain connections only where a port has both, PASSTHROUGH takes TLS and
  * forwards it byte for byte. */
 enum route_tls { ROUTE_TLS_NONE, ROUTE_TLS_PASSTHROUGH };
-
-/* The versions of match.tls_version, as bits. */
-enum { TLS_1_0 = 1, TLS_1_1 = 2, TLS_1_2 = 4, TLS_1_3 = 8 };
 
 /* What becomes of a route's connections when it changes or goes. */
 enum route_on_change { ROUTE_KEEP, ROUTE_DRAIN, ROUTE_CLOSE };
@@ -64,7 +62,7 @@ struct route {
   char **domains; /* globs, lower case, without port or trailing dot; none: any */
   size_t domain_count;
   struct ip_set *client_ips; /* NULL: any */
-  unsigned tls_versions;     /* bits, TLS_1_0 to TLS_1_3; 0: any */
+  unsigned tls_versions;     /* bits (tls/version.h); 0: any */
 
   /* action */
   enum route_action action;
