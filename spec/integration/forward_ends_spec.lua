@@ -199,10 +199,10 @@ describe("the end of a forwarded connection", function()
         "timeouts = { half_dead = '400ms' }"
       ),
     }
+    local bytes, sent, received, how = text(6 * megabyte), 0, 0, nil
     local client = assert(net.connect(m:port "front", { receive_buffer = 65536 }))
     client:shutdown()
     local served = assert(target:accept())
-    local bytes, sent, received, how = text(6 * megabyte), 0, 0, nil
     process.wait_for(function()
       if sent < #bytes then
         local piece = bytes:sub(sent + 1, sent + 262144)
