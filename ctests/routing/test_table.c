@@ -49,6 +49,27 @@ static void a_range_is_an_endpoint_for_each_port(void **state) {
   route_table_unref(table);
 }
 
+static void a_port_knows_what_it_takes_and_how_long_it_waits(void **state) {
+  (void)state;
+  struct route *both = make_route("plain", NULL, 80, 81, 0), *tls = make_route("tls", NULL, 81, 82, 0);
+  struct route *patient = make_route("patient", NULL, 82, 82, 0);
+  tls->tls = patient->tls = ROUTE_TLS_PASSTHROUGH;
+  both->timeouts = (struct route_timeouts){.initial_data = 3, .linger = 1};
+  tls->timeouts = (struct route_timeouts){.initial_data = 2, .linger = 5};
+  struct route_table *table = make_table((struct route *[]){both, tls, patient}, 3);
+  const struct table_port *port = find(table, "[::]:80");
+  assert_true(port->has_plain && !port->has_tls);
+  assert_int_equal(port->initial_data, 3);
+  port = find(table, "[::]:81");
+  assert_true(port->has_plain && port->has_tls);
+  assert_int_equal(port->initial_data, 3);
+  assert_int_equal(port->linger, 5);
+  port = find(table, "[::]:82");
+  assert_true(!port->has_plain && port->has_tls);
+  assert_int_equal(port->initial_data, 0); /* `patient` waits for ever */
+  route_table_unref(table);
+}
+
 static void routes_share_an_endpoint_in_order_of_priority_then_file(void **state) {
   (void)state;
   struct route_table *table =
@@ -118,6 +139,7 @@ static void no_routes_make_an_empty_table(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(a_range_is_an_endpoint_for_each_port),
+      cmocka_unit_test(a_port_knows_what_it_takes_and_how_long_it_waits),
       cmocka_unit_test(routes_share_an_endpoint_in_order_of_priority_then_file),
       cmocka_unit_test(a_bound_address_comes_before_the_wildcard_and_keeps_it),
       cmocka_unit_test(routes_of_all_addresses_stand_behind_those_of_all_ipv4),

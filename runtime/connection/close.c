@@ -4,6 +4,7 @@
  * is shut down, its input discarded until it ends too (a close with unread input would reset it, and with it what the
  * client has not read yet), or reset, so that what was cut short never looks like an end. */
 #include "connection/connection_private.h"
+#include "connection/sniff.h"
 #include "engines/engine.h"
 
 #include <stddef.h>
@@ -37,6 +38,7 @@ static void log_end(const struct connection *connection) {
   LOG(log, LOG_DEBUG, "a connection has ended", LOG_STRING("connection", connection_id(connection, id)),
       LOG_STRING("client", ip_address_format(&connection->client_address, client)),
       LOG_INTEGER("port", connection->port), LOG_STRING("route", route ? route->name : NULL),
+      LOG_STRING("domain", sniffed_domain(connection->sniffed)),
       LOG_STRING("client_side", close_reason_label((enum close_reason)connection->reasons[PIPE_CLIENT])),
       LOG_STRING("target_side", close_reason_label((enum close_reason)connection->reasons[PIPE_TARGET])),
       LOG_INTEGER("in", connection->tally.own.in), LOG_INTEGER("out", connection->tally.own.out),
@@ -60,6 +62,8 @@ static void connection_finish(struct connection *connection, bool reset) {
   else
     count_unrouted(connection);
   log_end(connection);
+  free(connection->sniffed);
+  connection->sniffed = NULL;
   connection_unpin_table(connection);
   route_unref(connection->exchange.route);
   connection->exchange.route = NULL;
@@ -131,7 +135,7 @@ void connection_check_linger(struct connection *connection) {
 
 static void linger(struct connection *connection) {
   const struct route *route = connection->exchange.route;
-  connection->linger = route ? route->timeouts.linger : 0;
+  connection->linger = route ? route->timeouts.linger : connection->table_port ? connection->table_port->linger : 0;
   connection->unsent = SIZE_MAX; /* looked at when the timer comes, which most never see */
   connection->linger_until = loop_now(&connection->worker->loop) + connection->linger;
   connection_set_state(connection, CONNECTION_CLOSING);
@@ -154,6 +158,10 @@ static bool resets_client(const struct connection *connection, enum close_reason
   case CLOSE_ENDED:
   case CLOSE_CLOSED:
   case CLOSE_INITIAL_DATA:
+  case CLOSE_NO_SERVER_NAME:
+  case CLOSE_UNKNOWN_SERVER_NAME:
+  case CLOSE_CLIENT_HELLO:
+  case CLOSE_PLAIN_HTTP:
   case CLOSE_IDLE:
   case CLOSE_LIFETIME:
   case CLOSE_HALF_CLOSED:
@@ -162,6 +170,8 @@ static bool resets_client(const struct connection *connection, enum close_reason
   case CLOSE_CHANGED:
   case CLOSE_SUPERSEDED:
     return cut || connection->state == CONNECTION_CONNECTING;
+  case CLOSE_NO_ROUTE:
+    return !connection->sniffed; /* a TLS client is told by an alert */
   default:
     return true;
   }
@@ -212,6 +222,7 @@ void connection_close(struct connection *connection, enum pipe_side side, enum c
   bool cut_client = running && pipe_pending(&exchange->pipe, PIPE_TARGET) > 0;
   bool cut_target = running && pipe_pending(&exchange->pipe, PIPE_CLIENT) > 0;
   bool broken = side == PIPE_CLIENT && reason == CLOSE_RESET;
+  sniff_cancel(connection);
   userspace_engine.cancel(connection, cut_target || broken);
   if (connection->answer)
     free(connection->answer->string);

@@ -66,8 +66,12 @@ static clock_ms next_deadline(const struct connection *connection, enum close_re
   const struct route *route = connection->exchange.route;
   *side = PIPE_CLIENT;
   if (connection->state == CONNECTION_ROUTING) {
-    *reason = CLOSE_INITIAL_DATA;
-    return earlier(CLOCK_NEVER, connection->started, connection->table_port->routes[0]->timeouts.initial_data);
+    clock_ms first_data = earlier(CLOCK_NEVER, connection->started, connection->table_port->initial_data);
+    /* A client that has not said what it wants holds up no stop; a function that is being asked may. */
+    bool draining = connection->worker->draining && !connection->candidate_asked;
+    clock_ms deadline = earlier(first_data, connection->last_active, draining ? DRAIN_QUIET_MS : 0);
+    *reason = deadline < first_data ? CLOSE_SHUTDOWN : CLOSE_INITIAL_DATA;
+    return deadline;
   }
   const struct route_timeouts *timeouts = &route->timeouts;
   *reason = CLOSE_LIFETIME;
@@ -99,8 +103,8 @@ static clock_ms next_deadline(const struct connection *connection, enum close_re
     deadline = probes_at(connection);
   if (!connection->ended)
     return deadline;
-  clock_ms half =
-      earlier(CLOCK_NEVER, connection->last_active, route->half_open ? timeouts->half_closed : timeouts->half_dead);
+  uint64_t half_dead = connection->sniffed ? timeouts->half_dead_tls : timeouts->half_dead;
+  clock_ms half = earlier(CLOCK_NEVER, connection->last_active, route->half_open ? timeouts->half_closed : half_dead);
   if (half < deadline) {
     *reason = route->half_open ? CLOSE_HALF_CLOSED : CLOSE_HALF_DEAD;
     /* To blame is the side that should still have said something. */

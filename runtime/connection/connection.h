@@ -6,6 +6,7 @@
 #pragma once
 
 #include "connection/reason.h"
+#include "connection/sniffed.h"
 #include "connection/step.h"
 #include "connection/worker.h"
 #include "core/tally.h"
@@ -69,13 +70,16 @@ struct connection {
   struct tally tally;
   struct table_pin *pin; /* of its table, from accept until no function of the route can be asked any more; NULL then */
   const struct table_port *table_port;
-  struct route_stats *stats; /* of the route; NULL until routed */
+  struct hello_reading *reading; /* a part of a ClientHello (sniff.c); NULL mostly */
+  struct sniffed *sniffed;       /* what the ClientHello said; NULL: plain, or not asked */
+  struct route_stats *stats;     /* of the route; NULL until routed */
   struct exchange exchange;
   void *script;                   /* what script_hooks has running for it */
   struct function_answer *answer; /* of the function that was asked last; NULL mostly */
   enum connection_state state;
   uint8_t step;
   bool asking;                   /* inside function_call() */
+  bool turned_down;              /* a `when` has said no */
   struct route_choice choice;    /* among table_port's routes */
   struct route *candidate_asked; /* whose `when` is being asked; NULL mostly */
   uint8_t ended;                 /* bits by enum pipe_side: sides that have ended */

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
  * The corridor: the steps of a connection, one after the other. Each can be resumed where it waited, and is cancelled
- * by the close. What comes later (PROXY header, sniffing, admission) takes its place in the list. */
+ * by the close. What comes later (PROXY header, admission) takes its place in the list. */
 #include "connection/connection_private.h"
+#include "connection/sniff.h"
 #include "engines/engine.h"
 
 #include <stdlib.h>
@@ -59,7 +60,14 @@ static enum step_result take_route(struct connection *connection, struct route *
 
 /* What is known of the connection by now. */
 static struct route_question question_of(const struct connection *connection) {
-  return (struct route_question){.client = connection->client_address};
+  const struct sniffed *sniffed = connection->sniffed;
+  return (struct route_question){
+      .domain = sniffed_domain(sniffed),
+      .domain_length = sniffed ? sniffed->domain_size : 0,
+      .client = connection->client_address,
+      .is_tls = sniffed != NULL,
+      .tls_versions = sniffed ? sniffed->version : 0,
+  };
 }
 
 /* The next that may be it, unless one is being asked already; NULL: there are no more. */
@@ -70,6 +78,22 @@ static struct route *next_candidate(struct connection *connection) {
     route_choice_begin(&connection->choice, connection->table_port);
   struct route_question question = question_of(connection);
   return route_choice_next(&connection->choice, &question);
+}
+
+static enum step_result refuse_route(struct connection *connection) {
+  if (!connection->sniffed) {
+    connection->worker->metrics->worker.errors[ERROR_NO_ROUTE]++;
+    connection_close(connection, PIPE_CLIENT, CLOSE_NO_ROUTE);
+    return STEP_REFUSED;
+  }
+  if (connection->turned_down)
+    return sniff_refuse_route(connection, ALERT_ACCESS_DENIED);
+  struct route_question question = question_of(connection);
+  question.tls_versions = TLS_1_0 | TLS_1_1 | TLS_1_2 | TLS_1_3;
+  route_choice_begin(&connection->choice, connection->table_port);
+  if (route_choice_next(&connection->choice, &question))
+    return sniff_refuse_route(connection, ALERT_PROTOCOL_VERSION);
+  return sniff_refuse_name(connection);
 }
 
 /* The candidates come in order; the first whose `when` says so, or that has none, it is. */
@@ -86,10 +110,9 @@ static enum step_result step_route(struct connection *connection) {
     free(answer.string);
     if (answer.truthy)
       return take_route(connection, route);
+    connection->turned_down = true;
   }
-  connection->worker->metrics->worker.errors[ERROR_NO_ROUTE]++;
-  connection_close(connection, PIPE_CLIENT, CLOSE_NO_ROUTE);
-  return STEP_REFUSED;
+  return refuse_route(connection);
 }
 
 /* A handler has the connection from here on, until it ends or forwards it: then the engine step is next. */
@@ -112,7 +135,7 @@ static enum step_result step_handler(struct connection *connection) {
 
 static enum step_result step_engine(struct connection *connection) { return userspace_engine.run(connection); }
 
-static enum step_result (*const corridor[])(struct connection *) = {step_route, step_handler, step_engine};
+static enum step_result (*const corridor[])(struct connection *) = {step_sniff, step_route, step_handler, step_engine};
 enum { CORRIDOR_LENGTH = sizeof corridor / sizeof corridor[0] };
 
 static void advance(struct connection *connection) {

@@ -17,6 +17,10 @@
   X(CLOSE_NO_DESCRIPTORS, "no_descriptors", "no file descriptor left")                                                 \
   X(CLOSE_NO_MEMORY, "no_memory", "no memory left")                                                                    \
   X(CLOSE_INITIAL_DATA, "initial_data", "its route could not be known within timeouts.initial_data")                   \
+  X(CLOSE_NO_SERVER_NAME, "no_server_name", "a TLS client named no domain, and every route wants one")                 \
+  X(CLOSE_UNKNOWN_SERVER_NAME, "unknown_server_name", "a TLS client named a domain that no route has")                 \
+  X(CLOSE_CLIENT_HELLO, "client_hello", "what came on a TLS port was no ClientHello, or a malformed one")              \
+  X(CLOSE_PLAIN_HTTP, "plain_http", "a plain HTTP request came on a port that has TLS routes only")                    \
   X(CLOSE_IDLE, "idle", "no byte moved for timeouts.idle")                                                             \
   X(CLOSE_LIFETIME, "lifetime", "older than timeouts.lifetime")                                                        \
   X(CLOSE_HALF_CLOSED, "half_closed",                                                                                  \

@@ -81,7 +81,7 @@ struct worker {
   struct list_node connections;
   size_t connection_count;
   uint64_t last_id;
-  struct log_limit refused_log;
+  struct log_limit refused_log, hello_log;
   struct log_limits route_logs[ROUTE_LOG_COUNT];
   bool draining; /* told to stop: nothing new, idle ones closed */
   struct wheel_timer drain_timer;

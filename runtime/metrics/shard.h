@@ -18,7 +18,11 @@
   X(ERROR_CONNECT, "connect_failed", "a target could not be reached for another reason")                               \
   X(ERROR_RESOLVE, "resolve", "a target's name could not be resolved")                                                 \
   X(ERROR_HANDLER, "handler", "a function of a route raised an error or was stopped")                                  \
-  X(ERROR_NO_ROUTE, "no_route", "no route wanted a connection")
+  X(ERROR_NO_ROUTE, "no_route", "no route wanted a connection")                                                        \
+  X(ERROR_NO_SERVER_NAME, "no_server_name", "a TLS client named no domain, and every route wants one")                 \
+  X(ERROR_UNKNOWN_SERVER_NAME, "unknown_server_name", "a TLS client named a domain that no route has")                 \
+  X(ERROR_CLIENT_HELLO, "client_hello", "what came on a TLS port was no ClientHello, or a malformed one")              \
+  X(ERROR_PLAIN_HTTP, "plain_http", "a plain HTTP request came on a port that has TLS routes only")
 
 enum metric_error {
 #define X(name, label, text) name,

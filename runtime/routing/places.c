@@ -317,7 +317,15 @@ static void finish_ports(struct route_table *table) {
     port->has_tls = list->has_tls;
     port->has_plain = list->has_plain;
     port->has_domains = list->has_domains;
+    port->initial_data = list->initial_data;
+    port->linger = list->linger;
   }
+}
+
+/* 0 is no bound at all. */
+static void lengthen(uint64_t *bound, uint64_t other, bool first) {
+  if (first || other == 0 || (*bound != 0 && other > *bound))
+    *bound = other;
 }
 
 static void note_needs(struct route_table *table) {
@@ -327,6 +335,9 @@ static void note_needs(struct route_table *table) {
       list->has_tls |= list->routes[r]->tls != ROUTE_TLS_NONE;
       list->has_plain |= list->routes[r]->tls == ROUTE_TLS_NONE;
       list->has_domains |= list->routes[r]->domain_count > 0;
+      lengthen(&list->initial_data, list->routes[r]->timeouts.initial_data, r == 0);
+      if (list->routes[r]->timeouts.linger > list->linger)
+        list->linger = list->routes[r]->timeouts.linger;
     }
   }
 }

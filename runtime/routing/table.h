@@ -18,6 +18,7 @@ struct route_list {
   size_t count;
   struct route_index *index;
   bool has_tls, has_plain, has_domains; /* as below */
+  uint64_t initial_data, linger;
 };
 
 /* One endpoint to listen on, and the routes that its connections may take. */
@@ -32,6 +33,8 @@ struct table_port {
   bool has_tls;     /* a route with TLS: then whether it is TLS, and its server name */
   bool has_plain;   /* a route without */
   bool has_domains; /* a route with domains */
+  /* The longest of its routes', for connections that have none yet; 0: no bound, and none. */
+  uint64_t initial_data, linger;
 };
 
 struct route_table {

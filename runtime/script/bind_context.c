@@ -67,16 +67,35 @@ static void set_number(lua_State *L, const char *name, double value) {
   lua_setfield(L, -2, name);
 }
 
+/* The protocols that the client offers by ALPN, in its order. */
+static void set_alpn(lua_State *L, const struct sniffed *sniffed) {
+  const uint8_t *bytes = sniffed_alpn(sniffed);
+  lua_newtable(L); /* context, alpn */
+  for (size_t at = 0, i = 1; at < sniffed->alpn_size; at += 1U + bytes[at], i++) {
+    lua_pushlstring(L, (const char *)bytes + at + 1, bytes[at]); /* context, alpn, protocol */
+    lua_rawseti(L, -2, (int)i);
+  }
+  lua_setfield(L, -2, "alpn");
+}
+
+static void set_sniffed(lua_State *L, const struct sniffed *sniffed) {
+  set_string(L, "domain", sniffed_domain(sniffed));
+  set_string(L, "tls_version", tls_version_label(sniffed->version));
+  set_alpn(L, sniffed);
+}
+
 void script_push_context(lua_State *L, const struct connection *connection) {
   const struct route *route = connection_route(connection);
   char id[CONNECTION_ID_SIZE], client[ADDRESS_TEXT_SIZE];
-  lua_createtable(L, 0, 6);
+  lua_createtable(L, 0, connection->sniffed != NULL ? 9 : 6);
   set_string(L, "connection_id", connection_id(connection, id));
   set_string(L, "client_ip", ip_address_format(&connection->client_address, client));
   set_number(L, "client_port", connection->client_address.port);
   set_number(L, "port", connection->port);
   set_string(L, "route", route != NULL ? route->name : NULL);
   set_number(L, "time", clock_wall(connection->worker->loop.clock));
+  if (connection->sniffed != NULL)
+    set_sniffed(L, connection->sniffed);
   push_metatable(L);
   lua_setmetatable(L, -2);
 }

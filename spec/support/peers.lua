@@ -23,8 +23,8 @@ local function await_port(child, port)
 end
 
 -- nginx with one server on a port of its own and on a unix socket: { port =, path =, directory = }. What is in
--- `directory`/html is served.
-function peers.nginx()
+-- `directory`/html is served. `listen`: what else stands behind the port, and directives after a semicolon.
+function peers.nginx(listen)
   local directory = process.directory()
   os.execute(("mkdir %s/html %s/tmp; chmod -R 755 %s"):format(directory, directory, directory))
   local port = net.free_ports(1, "127.0.0.1")
@@ -35,14 +35,42 @@ http {
   access_log off;
   client_body_temp_path DIR/tmp; proxy_temp_path DIR/tmp; fastcgi_temp_path DIR/tmp;
   uwsgi_temp_path DIR/tmp; scgi_temp_path DIR/tmp;
-  server { listen 127.0.0.1:PORT; listen unix:DIR/socket; root DIR/html; }
+  server { listen 127.0.0.1:PORT LISTEN; listen unix:DIR/socket; root DIR/html; }
 }
-]]):gsub("DIR", directory):gsub("PORT", port)
+]]):gsub("DIR", directory):gsub("PORT", port):gsub("LISTEN", listen or "")
   process.write(directory .. "/nginx.conf", config)
   local errors = directory .. "/error.log"
   local child = process.start { "nginx", "-p", directory, "-c", directory .. "/nginx.conf", "-e", errors }
   await_port(child, port)
   return { port = port, path = directory .. "/socket", directory = directory, process = child }
+end
+
+-- A key and a certificate for a name: the two paths.
+local function certificate(name)
+  local directory = process.directory()
+  local key, cert = directory .. "/key.pem", directory .. "/cert.pem"
+  local made = process.run {
+    "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+    "-subj", "/CN=" .. name, "-keyout", key, "-out", cert,
+  }
+  assert(made.status == 0, made.err)
+  return key, cert
+end
+
+-- openssl's s_server with a certificate for a name, which answers HTTP with a page about the connection: { port = }.
+function peers.tls_server(name)
+  local key, cert = certificate(name)
+  local port = net.free_ports(1, "127.0.0.1")
+  local at = "127.0.0.1:" .. port
+  local child = process.start { "openssl", "s_server", "-accept", at, "-key", key, "-cert", cert, "-www" }
+  await_port(child, port)
+  return { port = port, process = child }
+end
+
+-- nginx that ends TLS: { port =, directory = }.
+function peers.nginx_tls()
+  local key, cert = certificate "localhost"
+  return peers.nginx(("ssl; ssl_certificate %s; ssl_certificate_key %s"):format(cert, key))
 end
 
 -- haproxy in TCP mode before a port: { port = }.

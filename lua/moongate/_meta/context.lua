@@ -7,6 +7,9 @@
 ---@field client_ip string "" for a client on a unix socket
 ---@field client_port integer
 ---@field port integer the one it came in on
+---@field domain? string the server_name of a TLS client, lower case, without a trailing dot; nil: it named none
+---@field tls_version? "1.0"|"1.1"|"1.2"|"1.3" the highest that a TLS client offers
+---@field alpn? string[] the protocols that a TLS client offers, in its order
 ---@field route string its name
 ---@field time number seconds since the epoch
 local Context = {}
