@@ -175,10 +175,14 @@ function connection:connected(seconds)
   return ok and true or nil, how_of[code] or message
 end
 
--- A connection to a port: it, or nil and "refused", "timeout", …
+-- A connection to a port: it, or nil and "refused", "timeout", … options: host (127.0.0.1), from (an address of ours),
+-- receive_buffer, send_buffer.
 function net.connect(port, options)
   local to = endpoint(options and options.host or "127.0.0.1", port)
   local self = make(to.family, options)
+  if options and options.from then
+    assert(posix.bind(self.fd, endpoint(options.from, 0)))
+  end
   -- The only call here that blocks, bounded by the option: what becomes of the connection later must stay to be read.
   fcntl.fcntl(self.fd, fcntl.F_SETFL, 0)
   posix.setsockopt(self.fd, posix.SOL_SOCKET, posix.SO_SNDTIMEO, PATIENCE, 0)
