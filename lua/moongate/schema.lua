@@ -4,8 +4,9 @@
 -- documentation. It only declares; schema/check.lua and schema/types.lua say what the types accept.
 --
 -- A descriptor: type; default (as a user would write it); required (what to write, when it is missing); doc; fields
--- (of a table); of (of a list); enum, words, min, max, off (what bounds the type); later: "warn" or "refuse", for a
--- field that is accepted, and has its effect in a later version only.
+-- (of a table); of (of a list); enum, words, min, max, off (what bounds the type); shared (of a table: nobody changes
+-- its normal form, so one stands for all defaults); later: "warn" or "refuse", for a field that is accepted, and has
+-- its effect in a later version only.
 
 local schema = {}
 

@@ -11,7 +11,7 @@
 
 enum {
   MAX_DEPTH = 32,
-  MAX_VALUES = 1000 * 1000,
+  MAX_VALUES = 5 * 1000 * 1000, /* 250,000 routes of the usual kind */
   MAX_BYTES = 64 * 1024 * 1024,
 };
 
@@ -133,7 +133,7 @@ static int copy_table(struct transfer *transfer, int index) {
 static int copy(struct transfer *transfer, int index) {
   lua_State *from = transfer->from, *to = transfer->to;
   if (++transfer->values > MAX_VALUES)
-    return refuse(transfer, "returns more than a million values");
+    return refuse(transfer, "returns more than five million values");
   luaL_checkstack(to, 8, "too deep");
   switch (lua_type(from, index)) {
   case LUA_TNIL:

@@ -26,6 +26,7 @@ local MAX_FAULTS = 100
 ---@field made integer? the line of the helper's call that made the route
 ---@field types table<string, function>
 ---@field root table the schema's config or route
+---@field normal_defaults table<table, any> normal forms of defaults, by descriptor: the same with every route
 ---@field meant table<string, boolean> fields that stand elsewhere or under another name: told once, not missed again
 ---@field open boolean? what is missing may stand where nobody knows it: no fault
 ---@field incomplete boolean? something was missing
@@ -44,6 +45,7 @@ function Check.new(types, root)
     types = types,
     root = root,
     meant = {},
+    normal_defaults = {},
   }, Check)
 end
 
@@ -150,6 +152,19 @@ local function check_later(self, descriptor, normal, default)
   end
 end
 
+-- What stands where nothing is written. Tables are made anew, as somebody may change them, unless they are `shared`.
+local function normal_default(self, descriptor, default)
+  local normal = self.normal_defaults[descriptor]
+  if normal == nil then
+    local faults = #self.faults
+    normal = self.types[descriptor.type](self, default, descriptor)
+    if #self.faults == faults and (type(normal) ~= "table" or descriptor.shared) then
+      self.normal_defaults[descriptor] = normal
+    end
+  end
+  return normal
+end
+
 ---The normal form of `value`, or nil: it is wrong, or it isn't there and has no default.
 function Check:value(descriptor, value)
   local check = self.types[descriptor.type]
@@ -161,7 +176,9 @@ function Check:value(descriptor, value)
     if default == nil then
       return nil
     end
-    return check(self, default, descriptor)
+    return normal_default(self, descriptor, default)
+  elseif value == nil and descriptor.shared then
+    return normal_default(self, descriptor)
   end
   local normal = check(self, value, descriptor)
   if descriptor.later and normal ~= nil then

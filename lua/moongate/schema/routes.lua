@@ -37,7 +37,7 @@ local function with_timeouts(timeouts)
     end
     fields[name] = copy
   end
-  return { type = "table", fields = fields, example = schema.route.fields.timeouts.example }
+  return { type = "table", fields = fields, shared = true, example = schema.route.fields.timeouts.example }
 end
 
 -- `own`: what the route itself says of its action, without the defaults.
