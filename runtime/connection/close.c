@@ -5,6 +5,7 @@
  * client has not read yet), or reset, so that what was cut short never looks like an end. */
 #include "connection/connection_private.h"
 #include "connection/sniff.h"
+#include "connection/walk.h"
 #include "engines/engine.h"
 
 #include <stddef.h>
@@ -67,6 +68,7 @@ static void connection_finish(struct connection *connection, bool reset) {
   connection_unpin_table(connection);
   route_unref(connection->exchange.route);
   connection->exchange.route = NULL;
+  connection_walks_leave(worker, connection);
   list_remove(&connection->node);
   worker->connection_count--;
   connection->later.run = on_free;

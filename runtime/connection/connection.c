@@ -60,9 +60,7 @@ static void begin_probes(struct connection *connection) {
   tcp_options_keep_alive(connection->exchange.target_stream.fd, &connection->worker->settings->tcp);
 }
 
-/* When the connection, as it is now, will have been there, or quiet, for too long; `reason` and `side`: for what, and
- * who is to blame. */
-static clock_ms next_deadline(const struct connection *connection, enum close_reason *reason, enum pipe_side *side) {
+clock_ms connection_deadline(const struct connection *connection, enum close_reason *reason, enum pipe_side *side) {
   const struct route *route = connection->exchange.route;
   *side = PIPE_CLIENT;
   if (connection->state == CONNECTION_ROUTING) {
@@ -99,8 +97,6 @@ static clock_ms next_deadline(const struct connection *connection, enum close_re
     *reason = CLOSE_CHANGED;
     deadline = connection->drain_until;
   }
-  if (connection->state == CONNECTION_FORWARDING && !connection->probed && probes_at(connection) < deadline)
-    deadline = probes_at(connection);
   if (!connection->ended)
     return deadline;
   uint64_t half_dead = connection->sniffed ? timeouts->half_dead_tls : timeouts->half_dead;
@@ -146,7 +142,7 @@ static void on_timer(struct wheel_timer *timer) {
   clock_ms now = clock_now(connection->worker->loop.clock); /* what the wheel goes by: the coarse clock is behind */
   if (connection->state == CONNECTION_FORWARDING && !connection->probed && probes_at(connection) <= now)
     begin_probes(connection);
-  if (next_deadline(connection, &reason, &side) <= now)
+  if (connection_deadline(connection, &reason, &side) <= now)
     on_deadline(connection, side, reason);
   else
     connection_arm_timer(connection);
@@ -157,7 +153,9 @@ void connection_arm_timer(struct connection *connection) {
   enum pipe_side side;
   if (connection->state >= CONNECTION_CLOSING)
     return;
-  clock_ms deadline = next_deadline(connection, &reason, &side);
+  clock_ms deadline = connection_deadline(connection, &reason, &side);
+  if (connection->state == CONNECTION_FORWARDING && !connection->probed && probes_at(connection) < deadline)
+    deadline = probes_at(connection);
   if (deadline != CLOCK_NEVER && (!wheel_is_set(&connection->timer) || deadline < connection->timer.deadline))
     wheel_set(&connection->worker->loop.wheel, &connection->timer, deadline);
 }

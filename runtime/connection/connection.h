@@ -106,6 +106,10 @@ void connection_accept(struct worker *worker, const struct table_port *table_por
 /* Goes on with the current step, after a wait. */
 void connection_resume(struct connection *connection);
 
+/* When the connection, as it is now, will have been there, or quiet, for too long (CLOCK_NEVER: not at all); `reason`
+ * and `side`: for what, and who is to blame. Not of one that is closing. */
+clock_ms connection_deadline(const struct connection *connection, enum close_reason *reason, enum pipe_side *side);
+
 /* The one way out; idempotent. `side` is where the cause lies and gets `reason`; the other side gets what it had, or
  * "closed". What is under way is cancelled. Ended and closed are graceful: what was sent goes out, the client's further
  * input is discarded until it ends, bounded by `linger`. Any other reason that leaves bytes undelivered, or comes from

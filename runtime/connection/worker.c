@@ -17,6 +17,7 @@ int worker_init(struct worker *worker, unsigned number, unsigned count, struct c
                 const struct worker_settings *settings, const struct script_hooks *hooks, struct error *error) {
   *worker = (struct worker){.number = number, .count = count, .log = log, .settings = settings, .hooks = hooks};
   list_init(&worker->connections);
+  list_init(&worker->walks);
   int status = loop_init(&worker->loop, clock, worker);
   if (status)
     return error_set(error, -status, "worker %u: its event loop could not be made", number);

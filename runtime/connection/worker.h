@@ -79,6 +79,7 @@ struct worker {
   size_t riders;               /* connections whose route's record is not in the current table, when it was committed */
   struct table_change *change; /* prepared, and neither committed nor aborted yet; NULL mostly */
   struct list_node connections;
+  struct list_node walks; /* connection/walk.h: who is going through them */
   size_t connection_count;
   uint64_t last_id;
   struct log_limit refused_log, hello_log;

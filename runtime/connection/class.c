@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The classes: each is a state, a moment since when nothing has moved, and the timeout that bounds it. */
+#include "connection/class.h"
+
+#include "connection/connection.h"
+
+const char *connection_class_label(enum connection_class class) {
+  static const char *const labels[] = {
+      [CONNECTION_WELL] = "",
+      [CONNECTION_SLOW_CONNECT] = "connecting",
+      [CONNECTION_HALF_DEAD] = "half_dead",
+      [CONNECTION_STUCK] = "stuck",
+  };
+  return labels[class];
+}
+
+static struct connection_finding classify_connecting(const struct connection *connection) {
+  const struct exchange *exchange = &connection->exchange;
+  uint64_t limit = exchange->route->timeouts.connect;
+  clock_ms since =
+      limit && exchange->connect_deadline != CLOCK_NEVER ? exchange->connect_deadline - limit : connection->last_active;
+  return (struct connection_finding){CONNECTION_SLOW_CONNECT, since, limit};
+}
+
+struct connection_finding connection_classify(const struct connection *connection) {
+  const struct route *route = connection->exchange.route;
+  if (connection->state == CONNECTION_CONNECTING)
+    return classify_connecting(connection);
+  if (connection->state != CONNECTION_FORWARDING)
+    return (struct connection_finding){.class = CONNECTION_WELL};
+  bool tls = route->tls != ROUTE_TLS_NONE;
+  if (connection->ended && !route->half_open)
+    return (struct connection_finding){CONNECTION_HALF_DEAD, connection->last_active,
+                                       tls ? route->timeouts.half_dead_tls : route->timeouts.half_dead};
+  if (!connection->ended && connection->tally.own.out == 0)
+    return (struct connection_finding){CONNECTION_STUCK, connection->last_active,
+                                       tls ? route->timeouts.stuck_tls : route->timeouts.stuck};
+  return (struct connection_finding){.class = CONNECTION_WELL};
+}
+
+bool connection_is_suspect(const struct connection_finding *finding, clock_ms now) {
+  uint64_t bound = finding->limit && finding->limit < CONNECTION_SUSPECT_MS ? finding->limit : CONNECTION_SUSPECT_MS;
+  return finding->class != CONNECTION_WELL && now >= finding->since + bound;
+}

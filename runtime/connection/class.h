@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What is wrong with a connection that is there and does nothing: the classes in which people, the table of connections
+ * and the limits on time (timeouts.stuck, timeouts.half_dead, timeouts.connect) speak of it. It only looks; who ends
+ * what is decided elsewhere. */
+#pragma once
+
+#include "core/clock.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct connection;
+
+/* A connection is of the first that fits. */
+enum connection_class {
+  CONNECTION_WELL,         /* "": nothing is to be said against it */
+  CONNECTION_SLOW_CONNECT, /* "connecting": no target has answered yet */
+  CONNECTION_HALF_DEAD,    /* "half_dead": one side has ended, and no byte moves; never with half_open */
+  CONNECTION_STUCK,        /* "stuck": the target has never answered, and no byte moves */
+  CONNECTION_CLASS_COUNT
+};
+
+const char *connection_class_label(enum connection_class class);
+
+/* From this age on a class is worth a look. What is slow without being stuck is mostly faster than that. */
+enum { CONNECTION_SUSPECT_MS = 10 * 1000 };
+
+struct connection_finding {
+  enum connection_class class;
+  clock_ms since; /* of the class; on the worker's coarse clock */
+  uint64_t limit; /* ms from `since` after which the route's timeouts want it ended; 0: never */
+};
+
+/* On the connection's thread. The class is told from its first millisecond; see connection_is_suspect(). */
+struct connection_finding connection_classify(const struct connection *connection);
+
+/* Has it been of its class for CONNECTION_SUSPECT_MS, or for the route's own limit where that is shorter? */
+bool connection_is_suspect(const struct connection_finding *finding, clock_ms now);
