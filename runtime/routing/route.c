@@ -33,6 +33,10 @@ void route_unref(struct route *route) {
     free(route->domains[i]);
   free(route->domains);
   ip_set_unref(route->client_ips);
+  for (size_t i = 0; i < route->tag_count; i++)
+    free(route->tags[i]);
+  free(route->tags);
+  free(route->description);
   free(route->name);
   free(route->file);
   free(route);
@@ -52,6 +56,15 @@ static bool same_text(const char *a, const char *b) { return a == b || (a && b &
 
 static bool same_address(const struct endpoint *a, const struct endpoint *b) {
   return a->length == b->length && memcmp(&a->storage, &b->storage, a->length) == 0;
+}
+
+static bool same_tags(const struct route *a, const struct route *b) {
+  if (a->tag_count != b->tag_count)
+    return false;
+  for (size_t i = 0; i < a->tag_count; i++)
+    if (!same_text(a->tags[i], b->tags[i]))
+      return false;
+  return true;
 }
 
 static bool same_ports(const struct route *a, const struct route *b) {
@@ -93,8 +106,8 @@ bool route_equal(const struct route *a, const struct route *b) {
   if (route_has_functions(a) || route_has_functions(b))
     return false;
   return same_text(a->name, b->name) && same_text(a->file, b->file) && a->priority == b->priority && same_match(a, b) &&
-         a->action == b->action && a->tls == b->tls && same_targets(a, b) && a->half_open == b->half_open &&
-         a->on_change == b->on_change &&
+         same_text(a->description, b->description) && same_tags(a, b) && a->action == b->action && a->tls == b->tls &&
+         same_targets(a, b) && a->half_open == b->half_open && a->on_change == b->on_change &&
          /* nothing but numbers of one size in it, so no padding */
          memcmp(&a->timeouts, &b->timeouts, sizeof a->timeouts) == 0;
 }

@@ -49,11 +49,14 @@ struct port_range {
 
 struct route {
   atomic_uint references;
-  char *name;     /* unique in a table */
-  char *file;     /* base name of its file */
-  int line;       /* where it stood when this record was made; 0 when not known */
-  unsigned stats; /* metrics/: the number of its name */
+  char *name;      /* unique in a table */
+  char *file;      /* base name of its file */
+  atomic_int line; /* where it stands in it; 0 when not known. The one thing that changes, for people */
+  unsigned stats;  /* metrics/: the number of its name */
   int priority;
+  char *description; /* for people; NULL or "": none */
+  char **tags;
+  size_t tag_count;
 
   /* match */
   struct endpoint address; /* what to bind, port 0; length 0: all */

@@ -183,6 +183,24 @@ void compile_timeouts(lua_State *L, int index, struct route_timeouts *timeouts) 
   lua_settop(L, fields - 1);
 }
 
+/* What is for people. */
+static void compile_notes(lua_State *L, int t, struct route *route) {
+  lua_getfield(L, t, "description");
+  if (lua_isstring(L, -1) && lua_tostring(L, -1)[0])
+    copy_text(L, &route->description, lua_tostring(L, -1));
+  lua_getfield(L, t, "tags");
+  int tags = lua_gettop(L);
+  size_t count = lua_istable(L, tags) ? lua_objlen(L, tags) : 0;
+  if (count > 0)
+    route->tags = allocate(L, count, sizeof *route->tags);
+  for (; route->tag_count < count; route->tag_count++) {
+    lua_rawgeti(L, tags, (int)route->tag_count + 1);
+    copy_text(L, &route->tags[route->tag_count], lua_tostring(L, -1));
+    lua_pop(L, 1);
+  }
+  lua_settop(L, tags - 2);
+}
+
 int compile_route(lua_State *L, int index, const char *file, struct route **compiled, struct error *error) {
   int t = index < 0 ? lua_gettop(L) + 1 + index : index;
   luaL_checkstack(L, 16, "too deep");
@@ -201,6 +219,7 @@ int compile_route(lua_State *L, int index, const char *file, struct route **comp
   }
   lua_pop(L, 1);
   route->priority = (int)number_at(L, t, "priority");
+  compile_notes(L, t, route);
   int status = compile_match(L, t, route, error);
   if (status == 0)
     status = compile_action(L, t, route, error);

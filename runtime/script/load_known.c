@@ -54,6 +54,7 @@ void known_file_share_routes(struct known_file *known, const struct known_file *
     struct route **found = bsearch(&known->routes[i], sorted, before->route_count, sizeof(struct route *), by_name);
     if (!found || !route_equal(known->routes[i], *found))
       continue;
+    (*found)->line = known->routes[i]->line;
     route_unref(known->routes[i]);
     known->routes[i] = route_ref(*found);
   }

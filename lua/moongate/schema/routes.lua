@@ -260,6 +260,9 @@ function routes.check(value, options)
     check_items(file, list or {}, single, options, result)
   end
   if #check.faults == 0 then
+    for i, known in ipairs(file.list) do
+      result.routes[i].line = known.made or file.place:line(known.at)
+    end
     result.known = file.list
     for _, warning in ipairs(between.add(options.names, file.list)) do
       check.warnings[#check.warnings + 1] = warning
