@@ -11,6 +11,7 @@ local files = require "moongate.admin.files"
 local http_server = require "moongate.http_server"
 local json = require "moongate.json"
 local native = require "moongate.native"
+local questions = require "moongate.admin.questions"
 
 local admin = {}
 
@@ -55,7 +56,8 @@ local function status_of_api()
   for _, route in ipairs(status.routes) do
     route.ports = json.list(route.ports)
   end
-  status.connections = { active = snapshot.active, total = snapshot.connections }
+  status.ports = json.list(status.ports)
+  status.connections = { active = snapshot.active, total = snapshot.connections, states = snapshot.states }
   status.bytes = { ["in"] = sum(snapshot.routes, "bytes_in"), out = sum(snapshot.routes, "bytes_out") }
   return answers.json(200, status)
 end
@@ -76,6 +78,12 @@ local PAGES = {
   reading("/readyz", "200 while new connections are taken, else 503 and why", readyz),
   reading("/metrics", "counters and gauges as Prometheus reads them", metrics),
   reading("/api/v1/status", "what is running, as JSON", status_of_api),
+  reading("/api/v1/routes", "the live routes in the order of choice: ?route= ?file= ?port= ?limit= ?offset=",
+    questions.routes),
+  reading("/api/v1/connections", "the connections: ?stuck=1 ?route= ?client= ?state= ?sort= and more, see the docs",
+    questions.connections),
+  reading("/api/v1/explain", "which route a connection gets, and why: ?port= ?domain= ?client_ip= ?tls_version=",
+    questions.explain),
   reading("/api/v1/files", "every route file: its state and its faults", files.list),
   {
     path = "/api/v1/reload",

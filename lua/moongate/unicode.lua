@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
 --
 -- Bytes that have to be UTF-8 where they go: one route's name in another encoding must not make a whole answer
--- unreadable.
+-- unreadable; and how many columns of a terminal a text takes.
 
 local unicode = {}
 
@@ -42,6 +42,81 @@ function unicode.clean(text)
   end
   parts[#parts + 1] = text:sub(from)
   return table.concat(parts)
+end
+
+-- Code points that take two columns, and that take none: what matters of UAX #11 and of the combining marks.
+local WIDE = {
+  { 0x1100, 0x115F }, { 0x2E80, 0x303E }, { 0x3041, 0xA4CF }, { 0xAC00, 0xD7A3 }, { 0xF900, 0xFAFF },
+  { 0xFE30, 0xFE6F }, { 0xFF00, 0xFF60 }, { 0xFFE0, 0xFFE6 }, { 0x1F300, 0x1F64F }, { 0x1F680, 0x1F9FF },
+  { 0x20000, 0x3FFFD },
+}
+local NARROWEST = {
+  { 0x0300, 0x036F }, { 0x0483, 0x0489 }, { 0x0591, 0x05BD }, { 0x064B, 0x065F }, { 0x1AB0, 0x1AFF },
+  { 0x1DC0, 0x1DFF }, { 0x200B, 0x200F }, { 0x202A, 0x202E }, { 0x2060, 0x2064 }, { 0x20D0, 0x20FF },
+  { 0xFE00, 0xFE0F }, { 0xFE20, 0xFE2F }, { 0xFEFF, 0xFEFF },
+}
+
+local function is_in(point, ranges)
+  for _, range in ipairs(ranges) do
+    if point >= range[1] and point <= range[2] then
+      return true
+    end
+  end
+  return false
+end
+
+local function code_point(sequence)
+  local first = sequence:byte()
+  if first < 0x80 then
+    return first
+  end
+  local point = first % (first < 0xE0 and 0x20 or first < 0xF0 and 0x10 or 0x08)
+  for index = 2, #sequence do
+    point = point * 64 + sequence:byte(index) % 64
+  end
+  return point
+end
+
+local function width_of(sequence)
+  local point = code_point(sequence)
+  if point < 0x300 then
+    return 1
+  end
+  return is_in(point, NARROWEST) and 0 or is_in(point, WIDE) and 2 or 1
+end
+
+local SEQUENCE = "[%z\1-\127\194-\244][\128-\191]*"
+
+--- The text as a terminal may show it: valid UTF-8, "?" in place of control characters.
+function unicode.printable(text)
+  return (unicode.clean(text):gsub("[%c\127]", "?"):gsub("\194[\128-\159]", "?"))
+end
+
+--- How many columns a printable text takes.
+function unicode.width(text)
+  local width = 0
+  for sequence in text:gmatch(SEQUENCE) do
+    width = width + width_of(sequence)
+  end
+  return width
+end
+
+--- A printable text in at most `width` columns, with "…" where it was cut; and how many columns it takes.
+function unicode.cut(text, width)
+  local whole = unicode.width(text)
+  if whole <= width then
+    return text, whole
+  end
+  local parts, used = {}, 0
+  for sequence in text:gmatch(SEQUENCE) do
+    local more = width_of(sequence)
+    if used + more > width - 1 then
+      break
+    end
+    parts[#parts + 1] = sequence
+    used = used + more
+  end
+  return table.concat(parts) .. "…", used + 1
 end
 
 return unicode

@@ -14,8 +14,6 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-enum { DRAIN_GRACE_MS = 5000 };
-
 int instance_complain(const char *subject, const struct error *error) {
   fprintf(stderr, "moongate: %s%s%s%s%s\n", subject ? subject : "", subject ? ": " : "", error->place,
           error->place[0] ? ": " : "", error->message);
@@ -42,10 +40,12 @@ static void release(struct instance *instance) {
   threads_deinit(&instance->threads);
   reload_deinit(&instance->reload);
   snapshots_deinit(&instance->snapshots); /* answers, and who is answered may ask for the status */
+  connections_deinit(&instance->connections);
   admin_close(instance->control);
   admin_close(instance->admin);
   runtime->admins[0] = instance->control;
   runtime->admins[1] = instance->admin;
+  route_order_free(instance->order);
   route_table_unref(instance->table);
   free(instance->resolved);
   loaded_routes_clear(&instance->loaded);
@@ -119,7 +119,7 @@ static void on_end(void *context) {
   LOG(log, LOG_INFO, "stopping: connections may finish", LOG_NUMBER("seconds", (double)ms / 1000));
   instance->phase = INSTANCE_DRAINING;
   instance->patience.on_expired = on_drain_over;
-  loop_set_timer(&instance->runtime->loop, &instance->patience, ms + DRAIN_GRACE_MS);
+  loop_set_timer(&instance->runtime->loop, &instance->patience, ms + INSTANCE_DRAIN_GRACE_MS);
   threads_drain(&instance->threads, ms);
 }
 
@@ -187,6 +187,7 @@ void instance_run(struct runtime *runtime, const struct native_settings *setting
   instance->call = call;
   instance->lock.fd = -1;
   list_init(&instance->puts);
+  connections_init(&instance->connections, instance);
   instance->started = clock_wall(&runtime->clock);
   instance->started_ms = clock_now(&runtime->clock);
   instance->finish.run = on_finish;

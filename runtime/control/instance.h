@@ -4,9 +4,11 @@
 #pragma once
 
 #include "admin/admin.h"
+#include "control/connections.h"
 #include "control/instance_lock.h"
 #include "control/names.h"
 #include "control/reload.h"
+#include "control/routes_report.h"
 #include "control/signals.h"
 #include "control/snapshot.h"
 #include "control/threads.h"
@@ -17,6 +19,9 @@
 #include <stdbool.h>
 
 struct runtime;
+
+/* After timeouts.shutdown workers have so long to say that they are drained. */
+enum { INSTANCE_DRAIN_GRACE_MS = 5000 };
 
 enum instance_phase {
   INSTANCE_STARTING,
@@ -46,6 +51,8 @@ struct instance {
   struct admin *control, *admin; /* NULL: none. Given to the runtime at the end, because their tasks outlast us */
   struct threads threads;
   struct snapshots snapshots;
+  struct connections connections;
+  struct route_order *order; /* NULL: not asked for yet, or of an earlier table */
   struct signals *signals;
   struct reload reload;
   struct list_node puts;       /* control/files.c: files that are being checked */

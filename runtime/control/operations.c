@@ -3,6 +3,7 @@
  * The functions of "moongate.native", as far as they don't belong to the instance; `check` is whole here. */
 #include "control/operations.h"
 
+#include "control/explain.h"
 #include "control/files.h"
 #include "control/instance_private.h"
 #include "control/reload_private.h"
@@ -11,6 +12,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 void report_fault(struct value *list, const char *file, int line, const char *route, const char *field,
@@ -126,6 +128,9 @@ static struct value *defaults(void *context) {
   struct value *root = value_table();
   value_set_string(root, "version", MOONGATE_VERSION);
   value_set_boolean(root, "root", geteuid() == 0);
+  struct winsize size;
+  if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0)
+    value_set_number(root, "columns", size.ws_col);
   return root;
 }
 
@@ -165,6 +170,29 @@ static void delete_file(void *context, const char *name, struct native_call *cal
     native_call_answer(call, is_stopping());
 }
 
+static void refuse(struct native_call *call) {
+  struct value *root = value_table();
+  value_set_number(root, "status", 503);
+  value_set_string(root, "error", "moongate is stopping");
+  native_call_answer(call, root);
+}
+
+static void routes(void *context, const struct native_routes *wanted, struct native_call *call) {
+  struct runtime *runtime = context;
+  if (runtime->instance)
+    instance_ask_routes(runtime->instance, wanted, call);
+  else
+    refuse(call);
+}
+
+static void connections(void *context, const struct native_connections *wanted, struct native_call *call) {
+  struct runtime *runtime = context;
+  if (runtime->instance)
+    connections_ask(&runtime->instance->connections, wanted, call);
+  else
+    refuse(call);
+}
+
 static const char *token(void *context) {
   const struct runtime *runtime = context;
   return runtime->instance ? runtime->instance->config.admin_token : NULL;
@@ -180,5 +208,8 @@ const struct native_ops operations = {
     .files = files,
     .put_file = put_file,
     .delete_file = delete_file,
+    .routes = routes,
+    .connections = connections,
+    .explain = explain_choice,
     .token = token,
 };

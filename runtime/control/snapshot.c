@@ -26,6 +26,10 @@ int shard_copy_take(struct shard_copy *copy, const struct metrics_shard *shard) 
 
 static void begin_round(struct snapshots *snapshots);
 
+static struct value *answer_of(const struct snapshots *snapshots, const struct snapshot_waiter *waiter) {
+  return waiter->answer(snapshots, waiter->context);
+}
+
 /* Answering runs Lua, which may ask again at once: that goes to a round of its own. So the answers come last, from what
  * this round brought. */
 static void end_round(struct snapshots *snapshots) {
@@ -33,12 +37,12 @@ static void end_round(struct snapshots *snapshots) {
   struct value *answers[SNAPSHOT_MAX_WAITING];
   size_t count = snapshots->now_count;
   for (size_t i = 0; i < count; i++) {
-    calls[i] = snapshots->now[i];
-    answers[i] = snapshots_sum(snapshots);
+    calls[i] = snapshots->now[i].call;
+    answers[i] = answer_of(snapshots, &snapshots->now[i]);
   }
   loop_cancel_timer(snapshots->loop, &snapshots->timer);
   snapshots->missing = 0;
-  struct native_call **empty = snapshots->now;
+  struct snapshot_waiter *empty = snapshots->now;
   snapshots->now = snapshots->next;
   snapshots->now_count = snapshots->next_count;
   snapshots->next = empty;
@@ -116,8 +120,8 @@ static void begin_round(struct snapshots *snapshots) {
 int snapshots_init(struct snapshots *snapshots, struct loop *loop, const struct names *names, size_t count) {
   *snapshots = (struct snapshots){.loop = loop, .names = names, .count = count, .timer.on_expired = on_patience_over};
   snapshots->parts = calloc(count ? count : 1, sizeof *snapshots->parts);
-  snapshots->now = calloc(SNAPSHOT_MAX_WAITING, sizeof(struct native_call *));
-  snapshots->next = calloc(SNAPSHOT_MAX_WAITING, sizeof(struct native_call *));
+  snapshots->now = calloc(SNAPSHOT_MAX_WAITING, sizeof *snapshots->now);
+  snapshots->next = calloc(SNAPSHOT_MAX_WAITING, sizeof *snapshots->next);
   if (snapshots->parts && snapshots->now && snapshots->next)
     return 0;
   snapshots->count = 0;
@@ -136,9 +140,9 @@ void snapshots_deinit(struct snapshots *snapshots) {
   loop_cancel_timer(snapshots->loop, &snapshots->timer);
   snapshots->closed = true;
   while (snapshots->now_count + snapshots->next_count > 0) {
-    struct native_call *call =
+    struct snapshot_waiter waiter =
         snapshots->now_count > 0 ? snapshots->now[--snapshots->now_count] : snapshots->next[--snapshots->next_count];
-    native_call_answer(call, snapshots_sum(snapshots));
+    native_call_answer(waiter.call, answer_of(snapshots, &waiter));
   }
   for (size_t i = 0; i < snapshots->count; i++) {
     free(snapshots->parts[i].filling.routes);
@@ -150,16 +154,27 @@ void snapshots_deinit(struct snapshots *snapshots) {
   *snapshots = (struct snapshots){.loop = NULL};
 }
 
-void snapshots_ask(struct snapshots *snapshots, struct native_call *call) {
+void snapshots_ask_for(struct snapshots *snapshots, struct native_call *call, snapshot_answer_fn *answer,
+                       void *context) {
+  struct snapshot_waiter waiter = {call, answer, context};
   bool under_way = wheel_is_set(&snapshots->timer);
   if (snapshots->closed || (under_way ? snapshots->next_count : snapshots->now_count) >= SNAPSHOT_MAX_WAITING) {
-    native_call_answer(call, snapshots_sum(snapshots));
+    native_call_answer(call, answer_of(snapshots, &waiter));
     return;
   }
   if (under_way) {
-    snapshots->next[snapshots->next_count++] = call;
+    snapshots->next[snapshots->next_count++] = waiter;
     return;
   }
-  snapshots->now[snapshots->now_count++] = call;
+  snapshots->now[snapshots->now_count++] = waiter;
   begin_round(snapshots);
+}
+
+static struct value *answer_with_sums(const struct snapshots *snapshots, void *context) {
+  (void)context;
+  return snapshots_sum(snapshots);
+}
+
+void snapshots_ask(struct snapshots *snapshots, struct native_call *call) {
+  snapshots_ask_for(snapshots, call, answer_with_sums, NULL);
 }

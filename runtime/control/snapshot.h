@@ -27,6 +27,11 @@ struct shard_copy {
 /* 0, or -ENOMEM and `copy` as it was. On the worker's thread. */
 int shard_copy_take(struct shard_copy *copy, const struct metrics_shard *shard);
 
+struct snapshots;
+
+/* An answer made from the last copies; NULL without memory. Called once for each waiter. */
+typedef struct value *snapshot_answer_fn(const struct snapshots *snapshots, void *context);
+
 /* What is asked of one worker, and what it answered last. */
 struct snapshot_part {
   struct message message;
@@ -40,14 +45,21 @@ struct snapshot_part {
   bool complete;  /* answered in this round */
 };
 
+/* Who waits, and what it is answered with. */
+struct snapshot_waiter {
+  struct native_call *call;
+  snapshot_answer_fn *answer;
+  void *context;
+};
+
 struct snapshots {
   struct loop *loop;
   const struct names *names;
   struct snapshot_part *parts; /* one a worker */
   size_t count;
   uint64_t round;
-  size_t missing;                   /* answers of this round */
-  struct native_call **now, **next; /* who waits for this round, and for one that begins later */
+  size_t missing;                     /* answers of this round */
+  struct snapshot_waiter *now, *next; /* who waits for this round, and for one that begins later */
   size_t now_count, next_count;
   struct wheel_timer timer; /* set while a round is under way */
   bool closed;
@@ -63,6 +75,13 @@ void snapshots_deinit(struct snapshots *snapshots);
 
 /* Answers `call` with a snapshot that was begun after this. */
 void snapshots_ask(struct snapshots *snapshots, struct native_call *call);
+
+/* The same, with another answer. */
+void snapshots_ask_for(struct snapshots *snapshots, struct native_call *call, snapshot_answer_fn *answer,
+                       void *context);
+
+/* The sum over the last copies for the route with this number. */
+struct route_stats snapshots_sum_route(const struct snapshots *snapshots, unsigned number);
 
 /* The sums over the last copies, in the shape of native.snapshot(). NULL without memory. */
 struct value *snapshots_sum(const struct snapshots *snapshots);

@@ -104,6 +104,14 @@ static void write_counts(struct value *root, const struct worker_stats *sum) {
     value_set_number(errors, metric_error_label((enum metric_error)error), (double)sum->errors[error]);
 }
 
+struct route_stats snapshots_sum_route(const struct snapshots *snapshots, unsigned number) {
+  struct route_stats sum = {.connections = 0};
+  for (size_t i = 0; i < snapshots->count; i++)
+    if (number < snapshots->parts[i].last.route_count)
+      add_route(&sum, &snapshots->parts[i].last.routes[number]);
+  return sum;
+}
+
 struct value *snapshots_sum(const struct snapshots *snapshots) {
   size_t names = snapshots->names->count;
   struct worker_stats sum = {.connections = 0};

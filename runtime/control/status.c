@@ -48,28 +48,36 @@ static void write_process(struct value *root) {
   value_set_number(descriptors, "limit", (double)limit.rlim_cur);
 }
 
-static void write_route(struct value *list, const struct instance *instance, const struct route *route) {
-  const struct route_table *table = instance->table;
-  char address[ADDRESS_TEXT_SIZE] = "*";
-  struct value *entry = value_set_table(list, NULL);
-  if (route->address.length) {
-    struct ip_address ip;
-    ip_address_from_sockaddr(&ip, (const struct sockaddr *)&route->address.storage);
-    ip_address_format(&ip, address);
+/* The first ones only: /api/v1/routes tells all, page by page. */
+enum { STATUS_ROUTES = 100 };
+
+static void write_routes(struct value *root, struct instance *instance) {
+  const struct route_order *order = instance_route_order(instance);
+  struct value *list = value_set_table(root, "routes");
+  for (size_t i = 0; order && i < order->count && i < STATUS_ROUTES; i++) {
+    const struct route *route = order->routes[i].route;
+    struct value *entry = value_set_table(list, NULL);
+    value_set_string(entry, "name", route->name);
+    value_set_string(entry, "file", route->file);
+    char address[ADDRESS_TEXT_SIZE] = "*";
+    if (route->address.length) {
+      struct ip_address ip;
+      ip_address_from_sockaddr(&ip, (const struct sockaddr *)&route->address.storage);
+      ip_address_format(&ip, address);
+    }
+    value_set_string(entry, "address", address);
+    value_set_string(entry, "action", route->action == ROUTE_HANDLER ? "handler" : "forward");
+    route_report_ports(value_set_table(entry, "ports"), instance, route);
   }
-  value_set_string(entry, "name", route->name);
-  value_set_string(entry, "file", route->file);
-  value_set_string(entry, "address", address);
-  value_set_string(entry, "action", route->action == ROUTE_HANDLER ? "handler" : "forward");
-  struct value *ports = value_set_table(entry, "ports");
-  uint16_t last = 0;
-  for (size_t i = 0; i < table->port_count; i++) {
-    uint16_t port = instance->resolved[i];
-    if (port == last || !table_port_has(&table->ports[i], route))
-      continue;
-    value_set_number(ports, NULL, port);
-    last = port;
-  }
+  value_set_number(root, "route_count", (double)instance->table->route_count);
+}
+
+/* The ports that are listened on, each once, in their order. */
+static void write_ports(struct value *root, const struct instance *instance) {
+  struct value *list = value_set_table(root, "ports");
+  for (size_t i = 0; i < instance->table->port_count; i++)
+    if (i == 0 || instance->resolved[i] != instance->resolved[i - 1])
+      value_set_number(list, NULL, instance->resolved[i]);
 }
 
 static void write_reload(struct value *root, struct instance *instance) {
@@ -83,6 +91,14 @@ static void write_reload(struct value *root, struct instance *instance) {
   value_set_number(entry, "total_ms", reload->totals.seconds * 1000);
   value_set_number(entry, "old_versions", (double)reload->old_count);
   value_set_number(entry, "old_connections", (double)reload->swap.riders);
+}
+
+/* How long those that are left still have. */
+static void write_drain(struct value *root, const struct instance *instance) {
+  if (instance->phase != INSTANCE_DRAINING || !wheel_is_set(&instance->patience))
+    return;
+  clock_ms now = clock_now(&instance->runtime->clock), end = instance->patience.deadline - INSTANCE_DRAIN_GRACE_MS;
+  value_set_number(value_set_table(root, "drain"), "seconds", end > now ? (double)(end - now) / 1000 : 0);
 }
 
 static void write_instance(struct value *root, struct instance *instance) {
@@ -101,9 +117,11 @@ static void write_instance(struct value *root, struct instance *instance) {
   value_set_string(root, "control", instance->control_path);
   if (instance->admin)
     value_set_string(root, "admin", endpoint_format(admin_endpoint(instance->admin), admin));
-  struct value *routes = value_set_table(root, "routes");
-  for (size_t i = 0; open && i < instance->table->route_count; i++)
-    write_route(routes, instance, instance->table->routes[i]);
+  write_drain(root, instance);
+  if (open) {
+    write_routes(root, instance);
+    write_ports(root, instance);
+  }
   instance_list_files(instance, value_set_table(root, "files"));
   write_reload(root, instance);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * The module "moongate.native": arguments from Lua, calls that wait, plain data to Lua; and tasks begun from C. */
-#include "script/native.h"
+#include "script/bind_native.h"
 
 #include "script/host.h"
 
@@ -21,7 +21,7 @@ struct native_call {
   struct value *value;
 };
 
-static const struct native_module *native_of(lua_State *L) { return lua_touserdata(L, lua_upvalueindex(1)); }
+const struct native_module *native_of(lua_State *L) { return lua_touserdata(L, lua_upvalueindex(1)); }
 
 static void push_value(lua_State *L, const struct value *value) {
   luaL_checkstack(L, 4, "the answer is nested too deeply");
@@ -59,8 +59,7 @@ static int push_answer(lua_State *L, void *context) {
 
 static int push_answer_protected(lua_State *L) { return push_answer(L, lua_touserdata(L, 1)); }
 
-/* Pushes `value` and frees it, also when pushing raises. */
-static int return_value(lua_State *L, struct value *value) {
+int native_return(lua_State *L, struct value *value) {
   lua_pushcfunction(L, push_answer_protected);
   lua_pushlightuserdata(L, value);
   int status = lua_pcall(L, 1, 1, 0);
@@ -86,7 +85,7 @@ void native_call_answer(struct native_call *call, struct value *value) {
   free(call);
 }
 
-static struct native_call *begin_call(lua_State *L) {
+struct native_call *native_call_begin(lua_State *L) {
   task_check(L);
   struct native_call *call = calloc(1, sizeof *call);
   if (!call)
@@ -94,11 +93,11 @@ static struct native_call *begin_call(lua_State *L) {
   return call;
 }
 
-static int finish_call(lua_State *L, struct native_call *call) {
+int native_call_finish(lua_State *L, struct native_call *call) {
   if (call->answered) {
     struct value *value = call->value;
     free(call);
-    return return_value(L, value);
+    return native_return(L, value);
   }
   call->waiting = true;
   return task_wait(L, &call->wait, on_cancel);
@@ -136,41 +135,43 @@ static void read_settings(lua_State *L, struct native_settings *settings) {
 static int native_check(lua_State *L) {
   struct native_settings settings;
   read_settings(L, &settings);
-  return return_value(L, native_of(L)->ops->check(native_of(L)->context, &settings));
+  return native_return(L, native_of(L)->ops->check(native_of(L)->context, &settings));
 }
 
 static int native_run(lua_State *L) {
   struct native_settings settings;
   read_settings(L, &settings);
-  struct native_call *call = begin_call(L);
+  struct native_call *call = native_call_begin(L);
   native_of(L)->ops->run(native_of(L)->context, &settings, call);
-  return finish_call(L, call);
+  return native_call_finish(L, call);
 }
 
 static int native_snapshot(lua_State *L) {
-  struct native_call *call = begin_call(L);
+  struct native_call *call = native_call_begin(L);
   native_of(L)->ops->snapshot(native_of(L)->context, call);
-  return finish_call(L, call);
+  return native_call_finish(L, call);
 }
 
-static int native_status(lua_State *L) { return return_value(L, native_of(L)->ops->status(native_of(L)->context)); }
+static int native_status(lua_State *L) { return native_return(L, native_of(L)->ops->status(native_of(L)->context)); }
 
-static int native_defaults(lua_State *L) { return return_value(L, native_of(L)->ops->defaults(native_of(L)->context)); }
+static int native_defaults(lua_State *L) {
+  return native_return(L, native_of(L)->ops->defaults(native_of(L)->context));
+}
 
-static int raise_not_running(lua_State *L) { return luaL_error(L, "moongate is not running"); }
+int native_raise_not_running(lua_State *L) { return luaL_error(L, "moongate is not running"); }
 
 static int native_reload(lua_State *L) {
   const struct native_module *native = native_of(L);
   if (!native->ops->reload)
-    return raise_not_running(L);
-  struct native_call *call = begin_call(L);
+    return native_raise_not_running(L);
+  struct native_call *call = native_call_begin(L);
   native->ops->reload(native->context, call);
-  return finish_call(L, call);
+  return native_call_finish(L, call);
 }
 
 static int native_files(lua_State *L) {
   const struct native_module *native = native_of(L);
-  return native->ops->files ? return_value(L, native->ops->files(native->context)) : raise_not_running(L);
+  return native->ops->files ? native_return(L, native->ops->files(native->context)) : native_raise_not_running(L);
 }
 
 /* The name goes into a path. */
@@ -193,20 +194,20 @@ static int native_put_file(lua_State *L) {
   size_t size;
   const char *text = luaL_checklstring(L, 3, &size);
   if (!native->ops->put_file)
-    return raise_not_running(L);
-  struct native_call *call = begin_call(L);
+    return native_raise_not_running(L);
+  struct native_call *call = native_call_begin(L);
   native->ops->put_file(native->context, name, text, size, call);
-  return finish_call(L, call);
+  return native_call_finish(L, call);
 }
 
 static int native_delete_file(lua_State *L) {
   const struct native_module *native = native_of(L);
   const char *name = check_file_name(L, 1);
   if (!native->ops->delete_file)
-    return raise_not_running(L);
-  struct native_call *call = begin_call(L);
+    return native_raise_not_running(L);
+  struct native_call *call = native_call_begin(L);
   native->ops->delete_file(native->context, name, call);
-  return finish_call(L, call);
+  return native_call_finish(L, call);
 }
 
 static int native_token(lua_State *L) {
@@ -225,6 +226,9 @@ static const struct luaL_Reg functions[] = {
     {"files", native_files},
     {"put_file", native_put_file},
     {"delete_file", native_delete_file},
+    {"routes", native_list_routes},
+    {"connections", native_list_connections},
+    {"explain", native_explain_choice},
     {"token", native_token},
     {NULL, NULL},
 };

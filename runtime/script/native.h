@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct script_host;
 struct script_options;
@@ -29,6 +30,41 @@ struct native_settings {
   const char *control;
   unsigned workers;
   bool strict;
+};
+
+/* Of a list: how many, and how many come before them. */
+struct native_page {
+  size_t limit, offset;
+};
+
+/* Which routes are asked for: NULL and -1: any. */
+struct native_routes {
+  const char *route, *file;
+  int port;
+  struct native_page page;
+};
+
+enum native_order { ORDER_AGE, ORDER_IDLE, ORDER_BYTES, ORDER_CLIENT };
+
+/* Which connections are asked for: NULL, -1 and 0: any. */
+struct native_connections {
+  const char *id, *route, *state, *domain, *target;
+  const char *client; /* an address, CIDR or glob */
+  int port;
+  uint64_t older_ms, idle_ms;
+  bool stuck; /* only those that are suspect (connection/class.h) */
+  enum native_order order;
+  struct native_page page;
+};
+
+/* What would become of a connection. NULL: not known. */
+struct native_explain {
+  bool offline;                /* of the files, as check would load them; else of what runs */
+  const char *config, *routes; /* offline: as native.check's */
+  int port;                    /* -1: the only one there is */
+  const char *domain, *client_ip, *tls_version;
+  int tls;      /* whether it speaks TLS: 1 or 0; -1: when it names a domain or a version */
+  size_t limit; /* of candidates that are told one by one */
 };
 
 /* `context` is native_module's. `settings` with its strings, `name` and `text` are valid during the call only. What
@@ -56,6 +92,16 @@ struct native_ops {
   void (*put_file)(void *context, const char *name, const char *text, size_t size, struct native_call *call);
   /* native.delete_file(name): answers { status = 200 | 404 | …, generation =, message = }. */
   void (*delete_file)(void *context, const char *name, struct native_call *call);
+  /* native.routes{ route =, file =, port =, limit =, offset = }: answers { total =, routes = { { name =, file =, line
+   * =, … }, … } }, in the order of choice, or { error =, status = }. */
+  void (*routes)(void *context, const struct native_routes *wanted, struct native_call *call);
+  /* native.connections{ id =, route =, client =, state =, port =, domain =, target =, older =, idle =, stuck =, sort =,
+   * limit =, offset = }, times in seconds: answers { total =, open =, complete =, connections = { … } }, or
+   * { error =, status = }. */
+  void (*connections)(void *context, const struct native_connections *wanted, struct native_call *call);
+  /* native.explain{ offline =, config =, routes =, port =, domain =, client_ip =, tls_version =, limit = }: what
+   * control/explain.c says, or { error =, status = }; may block when offline. The caller frees it. */
+  struct value *(*explain)(void *context, const struct native_explain *question);
   /* native.token(): admin.token, or NULL (nil in Lua). Never to be printed. */
   const char *(*token)(void *context);
 };

@@ -1,0 +1,92 @@
+-- SPDX-License-Identifier: MIT
+--
+-- Questions about what runs, answered page by page: the live routes, the connections, and why a connection gets its
+-- route.
+
+local answers = require "moongate.admin.answers"
+local json = require "moongate.json"
+local native = require "moongate.native"
+local query = require "moongate.admin.query"
+
+local questions = {}
+
+local LIMIT, MOST, CANDIDATES = 1000, 5000, 100
+
+local PORT = query.number(0, 65535)
+local PAGE_LIMIT, PAGE_OFFSET = query.number(0, MOST), query.number(0, 2 ^ 40)
+
+local ROUTES = { route = query.text, file = query.text, port = PORT, limit = PAGE_LIMIT, offset = PAGE_OFFSET }
+
+local CONNECTIONS = {
+  id = query.text,
+  route = query.text,
+  client = query.text,
+  state = query.text,
+  port = PORT,
+  domain = query.text,
+  target = query.text,
+  older = query.seconds,
+  idle = query.seconds,
+  stuck = query.flag,
+  sort = query.one_of("age", "idle", "bytes", "client"),
+  limit = PAGE_LIMIT,
+  offset = PAGE_OFFSET,
+}
+
+local EXPLAIN = {
+  port = PORT,
+  domain = query.text,
+  client_ip = query.text,
+  tls_version = query.text,
+  tls = query.flag,
+  limit = query.number(1, MOST),
+}
+
+-- What native says, or nil and the response that refuses: { error =, status = } of its own, or an error raised while
+-- moongate starts or stops.
+local function ask(fn, request, kinds, limit)
+  local wanted, wrong = query.read(request, kinds)
+  if not wanted then
+    return nil, answers.fault(400, wrong)
+  end
+  wanted.limit = wanted.limit or limit
+  local done, answer = pcall(fn, wanted)
+  if not done then
+    if tostring(answer):find("not running", 1, true) then
+      return nil, answers.fault(503, "moongate is starting or stopping")
+    end
+    error(answer, 0)
+  elseif answer.error then
+    return nil, answers.fault(answer.status, answer.error, nil, { ports = answer.ports and json.list(answer.ports) })
+  end
+  return answer
+end
+
+function questions.routes(request)
+  local answer, refusal = ask(native.routes, request, ROUTES, LIMIT)
+  if not answer then
+    return refusal
+  end
+  answer.routes = json.list(answer.routes)
+  return answers.json(200, answer)
+end
+
+function questions.connections(request)
+  local answer, refusal = ask(native.connections, request, CONNECTIONS, LIMIT)
+  if not answer then
+    return refusal
+  end
+  answer.connections = json.list(answer.connections)
+  return answers.json(200, answer)
+end
+
+function questions.explain(request)
+  local answer, refusal = ask(native.explain, request, EXPLAIN, CANDIDATES)
+  if not answer then
+    return refusal
+  end
+  answer.candidates = json.list(answer.candidates)
+  return answers.json(200, answer)
+end
+
+return questions

@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Which connections a question means, and what is copied of each. */
+#include "control/connections_private.h"
+
+#include <errno.h>
+#include <fnmatch.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char **texts_of(struct native_connections *wanted, size_t index) {
+  const char **const texts[] = {&wanted->id, &wanted->route, &wanted->state, &wanted->domain, &wanted->target};
+  return index < sizeof texts / sizeof texts[0] ? texts[index] : NULL;
+}
+
+static int find_state(const char *text, struct error *error) {
+  for (unsigned state = 0; state < CONNECTION_CLOSED; state++)
+    if (strcmp(text, connection_state_label((enum connection_state)state)) == 0)
+      return (int)state;
+  return error_set(error, EINVAL, "state: \"%s\" is none of routing, connecting, forwarding, handling and closing",
+                   text);
+}
+
+int connections_filter_init(struct connections_filter *filter, const struct native_connections *wanted,
+                            struct error *error) {
+  int status = 0;
+  *filter = (struct connections_filter){.wanted = *wanted, .state = -1};
+  for (size_t i = 0; texts_of(&filter->wanted, i); i++)
+    *texts_of(&filter->wanted, i) = NULL;
+  filter->wanted.client = NULL;
+  for (size_t i = 0; texts_of(&filter->wanted, i) && status == 0; i++) {
+    const char *text = *texts_of((struct native_connections *)wanted, i);
+    if (text && !(*texts_of(&filter->wanted, i) = strdup(text)))
+      status = error_set(error, ENOMEM, "no memory for the question");
+  }
+  if (status == 0 && wanted->state) {
+    filter->state = find_state(wanted->state, error);
+    status = filter->state < 0 ? filter->state : 0;
+  }
+  if (status == 0 && wanted->client) {
+    struct error wrong = {0};
+    filter->clients = ip_set_new(&wanted->client, 1, &wrong);
+    if (!filter->clients)
+      status = error_set(error, EINVAL, "client: %s", wrong.message);
+  }
+  if (status != 0)
+    connections_filter_deinit(filter);
+  return status;
+}
+
+void connections_filter_deinit(struct connections_filter *filter) {
+  for (size_t i = 0; texts_of(&filter->wanted, i); i++)
+    free((char *)*texts_of(&filter->wanted, i));
+  ip_set_unref(filter->clients);
+  *filter = (struct connections_filter){.state = -1};
+}
+
+/* The name that the client asked for; NULL: none is known. */
+static const char *domain_of(const struct connection *connection) {
+  (void)connection;
+  return NULL;
+}
+
+/* What the route's target is called, host and port, without asking anybody. */
+static const char *host_of(const struct exchange *exchange) {
+  if (exchange->host)
+    return exchange->host;
+  return exchange->target ? exchange->target->host : NULL;
+}
+
+static const char *format_target(const char *host, int port, char *text, size_t size) {
+  if (!host)
+    return NULL;
+  bool literal = strchr(host, ':') && host[0] != '[' && strncmp(host, "unix:", 5) != 0;
+  if (port < 0 || strncmp(host, "unix:", 5) == 0)
+    snprintf(text, size, "%s", host);
+  else
+    snprintf(text, size, literal ? "[%s]:%d" : "%s:%d", host, port);
+  return text;
+}
+
+static bool is_target(const char *pattern, const struct exchange *exchange) {
+  char text[512];
+  const char *host = host_of(exchange);
+  const char *target = format_target(host, exchange->port, text, sizeof text);
+  return target && (fnmatch(pattern, target, FNM_CASEFOLD) == 0 || fnmatch(pattern, host, FNM_CASEFOLD) == 0);
+}
+
+static bool is_older(clock_ms now, clock_ms then, uint64_t ms) { return ms == 0 || now >= then + ms; }
+
+static bool is_id(const char *wanted, const struct connection *connection) {
+  char id[CONNECTION_ID_SIZE];
+  return strcmp(wanted, connection_id(connection, id)) == 0;
+}
+
+bool connections_filter_pass(const struct connections_filter *filter, const struct connection *connection) {
+  const struct native_connections *wanted = &filter->wanted;
+  const struct exchange *exchange = &connection->exchange;
+  clock_ms now = loop_now(&connection->worker->loop);
+  if (connection->state == CONNECTION_CLOSED || (filter->state >= 0 && filter->state != (int)connection->state) ||
+      (wanted->port >= 0 && wanted->port != connection->port) ||
+      !is_older(now, connection->started, wanted->older_ms) || !is_older(now, connection->last_active, wanted->idle_ms))
+    return false;
+  if (wanted->route && (!exchange->route || strcmp(wanted->route, exchange->route->name) != 0))
+    return false;
+  if (wanted->id && !is_id(wanted->id, connection))
+    return false;
+  if (filter->clients && !ip_set_contains(filter->clients, &connection->client_address))
+    return false;
+  if (wanted->domain && (!domain_of(connection) || fnmatch(wanted->domain, domain_of(connection), FNM_CASEFOLD) != 0))
+    return false;
+  if (wanted->target && !is_target(wanted->target, exchange))
+    return false;
+  if (!wanted->stuck)
+    return true;
+  struct connection_finding finding = connection_classify(connection);
+  return connection_is_suspect(&finding, now);
+}
+
+static void fill_deadline(struct connection_entry *entry, const struct connection *connection, clock_ms now) {
+  enum close_reason reason = CLOSE_LINGER;
+  enum pipe_side side;
+  clock_ms deadline = connection->state == CONNECTION_CLOSING ? connection->linger_until
+                                                              : connection_deadline(connection, &reason, &side);
+  entry->deadline_reason = reason;
+  entry->deadline = deadline == CLOCK_NEVER ? UINT64_MAX : deadline > now ? deadline - now : 0;
+}
+
+int connection_entry_fill(struct connection_entry *entry, const struct connection *connection) {
+  const struct exchange *exchange = &connection->exchange;
+  clock_ms now = loop_now(&connection->worker->loop);
+  entry->number = connection->number;
+  entry->worker = connection->worker->number;
+  entry->client = connection->client_address;
+  entry->port = connection->port;
+  entry->route = exchange->route ? route_ref(exchange->route) : NULL;
+  entry->state = connection->state;
+  entry->ended = connection->ended;
+  entry->age = now - connection->started;
+  entry->idle = now > connection->last_active ? now - connection->last_active : 0;
+  entry->bytes = connection->tally.own;
+  entry->finding = connection_classify(connection);
+  entry->suspect = connection_is_suspect(&entry->finding, now);
+  entry->finding.since = now > entry->finding.since ? now - entry->finding.since : 0;
+  entry->target_port = exchange->port;
+  entry->route_host = exchange->host || !exchange->target ? NULL : exchange->target->host;
+  fill_deadline(entry, connection, now);
+  if (exchange->host && !(entry->host = strdup(exchange->host)))
+    return -ENOMEM;
+  if (domain_of(connection) && !(entry->domain = strdup(domain_of(connection))))
+    return -ENOMEM;
+  return 0;
+}
+
+void connection_entry_clear(struct connection_entry *entry) {
+  route_unref(entry->route);
+  free(entry->host);
+  free(entry->domain);
+}
+
+const char *connection_entry_target(const struct connection_entry *entry, char *text, size_t size) {
+  return format_target(entry->host ? entry->host : entry->route_host, entry->target_port, text, size);
+}

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What the files about connections share: connections.c asks, connections_filter.c decides which are meant,
+ * connections_report.c writes the answer. */
+#pragma once
+
+#include "connection/class.h"
+#include "connection/connection.h"
+#include "connection/walk.h"
+#include "control/connections.h"
+#include "net/ip_set.h"
+
+/* A connection, as its worker saw it. Times in milliseconds. */
+struct connection_entry {
+  uint64_t number;
+  unsigned worker;
+  struct ip_address client;
+  uint16_t port;
+  int target_port;
+  struct route *route;    /* one reference; NULL: not known yet */
+  char *host;             /* of the target, when it is not the route's; NULL mostly */
+  const char *route_host; /* of the target, when it is the route's */
+  char *domain;           /* NULL: none */
+  enum connection_state state;
+  uint8_t ended; /* bits by enum pipe_side */
+  uint64_t age, idle;
+  struct byte_count bytes;
+  struct connection_finding finding; /* `since` as an age */
+  bool suspect;
+  enum close_reason deadline_reason;
+  uint64_t deadline; /* from now; UINT64_MAX: none */
+};
+
+struct entry_block {
+  struct entry_block *next;
+  size_t count;
+  struct connection_entry entries[CONNECTIONS_PIECE];
+};
+
+/* A question, with copies of its texts. Not changed while workers read it. */
+struct connections_filter {
+  struct native_connections wanted;
+  struct ip_set *clients; /* NULL: any */
+  int state;              /* -1: any */
+};
+
+/* 0, or a negative errno and `error`: which of the words can't be. */
+int connections_filter_init(struct connections_filter *filter, const struct native_connections *wanted,
+                            struct error *error);
+void connections_filter_deinit(struct connections_filter *filter);
+
+/* On the connection's thread. */
+bool connections_filter_pass(const struct connections_filter *filter, const struct connection *connection);
+
+/* Fills an entry that is zeroed. 0 or -ENOMEM; connection_entry_clear() in either case. */
+int connection_entry_fill(struct connection_entry *entry, const struct connection *connection);
+void connection_entry_clear(struct connection_entry *entry);
+
+/* "host:port", "[::1]:80", "unix:/path"; NULL when it is not known. */
+const char *connection_entry_target(const struct connection_entry *entry, char *text, size_t size);
+
+/* What one worker is asked. */
+struct connections_part {
+  struct message message;
+  struct connections_round *round;
+  struct worker *worker;
+  struct connection_walk walk;
+  struct entry_block *first, *last;
+  size_t open; /* connections that it has, wanted or not */
+  bool begun;
+  bool asked;  /* it is the worker's */
+  bool failed; /* no memory for all */
+  bool complete;
+};
+
+struct connections_round {
+  struct list_node node; /* in connections->rounds */
+  struct connections *owner;
+  struct native_call *call; /* NULL: answered */
+  struct connections_filter filter;
+  struct wheel_timer timer;
+  size_t missing; /* parts that are the workers' */
+  size_t part_count;
+  struct connections_part parts[];
+};
+
+/* The answer, of the parts that are not the workers' any more. NULL without memory. */
+struct value *connections_report(const struct connections_round *round);

@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The question, from words to what a connection would bring, and the table that it is asked of: the live one, or one
+ * that is loaded for it as `moongate check` does. */
+#include "control/explain_private.h"
+
+#include "control/instance_private.h"
+#include "control/operations.h"
+#include "control/runtime.h"
+#include "routing/domain.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+static struct value *refuse(struct value *root, int status, const struct error *error) {
+  value_set_number(root, "status", status);
+  value_set_string(root, "error", error->message);
+  return root;
+}
+
+static int read_domain(struct route_question *question, const char *text, char normal[DOMAIN_SIZE],
+                       struct error *error) {
+  size_t length = domain_normalize(normal, text, strlen(text));
+  if (length == 0)
+    return error_set(error, EINVAL, "domain: expected a name of 1 to 255 characters");
+  normal[length] = '\0';
+  question->domain = normal;
+  question->domain_length = length;
+  return 0;
+}
+
+static int read_client(struct route_question *question, const char *text, struct error *error) {
+  struct endpoint endpoint;
+  if (endpoint_from_literal(&endpoint, text, 0) != 0)
+    return error_set(error, EINVAL, "client_ip: expected an address such as 192.0.2.7 or 2001:db8::1, got \"%.64s\"",
+                     text);
+  ip_address_from_sockaddr(&question->client, (const struct sockaddr *)&endpoint.storage);
+  return 0;
+}
+
+static int read_tls_version(struct route_question *question, const char *text, struct error *error) {
+  static const char *const versions[] = {"1.0", "1.1", "1.2", "1.3"};
+  for (unsigned i = 0; i < sizeof versions / sizeof versions[0]; i++) {
+    if (strcmp(text, versions[i]) == 0) {
+      question->tls_versions = TLS_1_0 << i;
+      return 0;
+    }
+  }
+  return error_set(error, EINVAL, "tls_version: expected 1.0, 1.1, 1.2 or 1.3, got \"%.32s\"", text);
+}
+
+/* `normal` is what the question's domain points to afterwards. Who names a domain or a version speaks TLS, unless the
+ * question says otherwise. */
+static int read_words(const struct native_explain *words, struct explained *explained, char normal[DOMAIN_SIZE],
+                      struct error *error) {
+  struct route_question *question = &explained->question;
+  int status = words->domain ? read_domain(question, words->domain, normal, error) : 0;
+  if (status == 0 && words->client_ip)
+    status = read_client(question, words->client_ip, error);
+  if (status == 0 && words->tls_version)
+    status = read_tls_version(question, words->tls_version, error);
+  explained->limit = words->limit;
+  explained->tls_version_said = words->tls_version != NULL;
+  question->is_tls = words->tls >= 0 ? words->tls > 0 : words->domain || words->tls_version;
+  return status;
+}
+
+static bool is_wildcard(const struct endpoint *endpoint) {
+  return endpoint->storage.ss_family == AF_INET6 &&
+         IN6_IS_ADDR_UNSPECIFIED(&((const struct sockaddr_in6 *)&endpoint->storage)->sin6_addr);
+}
+
+/* Writes which ports there are, each once. */
+static size_t write_ports(struct value *root, const struct route_table *table, const uint16_t *resolved) {
+  struct value *ports = value_set_table(root, "ports");
+  size_t count = 0;
+  for (size_t i = 0; i < table->port_count; i++) {
+    uint16_t port = resolved ? resolved[i] : table->ports[i].port;
+    if (i > 0 && port == (resolved ? resolved[i - 1] : table->ports[i - 1].port))
+      continue;
+    value_set_number(ports, NULL, port);
+    count++;
+  }
+  return count;
+}
+
+/* Of several addresses with this port the one that all others fall back to. */
+static const struct table_port *find_port(const struct route_table *table, const uint16_t *resolved, int wanted,
+                                          uint16_t *number) {
+  const struct table_port *found = NULL;
+  for (size_t i = 0; i < table->port_count; i++) {
+    uint16_t port = resolved ? resolved[i] : table->ports[i].port;
+    if (wanted >= 0 && wanted != port)
+      continue;
+    if (!found || is_wildcard(&table->ports[i].endpoint))
+      found = &table->ports[i];
+    *number = port;
+  }
+  return found;
+}
+
+static struct value *explain_table(struct value *root, const struct native_explain *question,
+                                   const struct route_table *table, const uint16_t *resolved,
+                                   struct explained *explained) {
+  char normal[DOMAIN_SIZE + 1], client[ADDRESS_TEXT_SIZE];
+  uint16_t number = 0;
+  struct error error;
+  if (read_words(question, explained, normal, &error) != 0)
+    return refuse(root, 400, &error);
+  size_t ports = write_ports(root, table, resolved);
+  if (ports == 0)
+    error_set(&error, ENOENT, "there is no live route, so nothing listens");
+  else if (question->port < 0 && ports > 1)
+    error_set(&error, EINVAL, "which port? There are %zu", ports);
+  else if (!(explained->port = find_port(table, resolved, question->port, &number)))
+    error_set(&error, ENOENT, "nothing listens on port %d", question->port);
+  if (!explained->port)
+    return refuse(root, ports > 1 && question->port < 0 ? 400 : 404, &error);
+  explained->table = table;
+  value_set_number(root, "port", number);
+  value_set_string(root, "domain", explained->question.domain);
+  if (explained->question.client.is_set)
+    value_set_string(root, "client_ip", ip_address_format(&explained->question.client, client));
+  value_set_string(root, "tls_version", question->tls_version);
+  value_set_boolean(root, "tls", explained->question.is_tls);
+  if (explain_candidates(root, explained) == 0)
+    return root;
+  error_set(&error, ENOMEM, "no memory for the answer");
+  return refuse(root, 500, &error);
+}
+
+/* Of the files. Faults are told beside the answer, which is about the rest. */
+static struct value *explain_files(struct runtime *runtime, const struct native_explain *question, struct value *root) {
+  struct config config = {.path = NULL};
+  struct config_overrides overrides = {question->config, question->routes, 0};
+  struct fault_list faults = {.count = 0};
+  struct loaded_routes loaded = {.file_count = 0};
+  struct explained explained = {.limit = 0};
+  struct error error;
+  struct loader *loader = loader_new(&runtime->log, runtime->library, &error);
+  struct value *found = value_set_table(root, "faults");
+  if (!loader) {
+    refuse(root, 500, &error);
+  } else if (loader_read_config(loader, &overrides, &config, &faults) != 0) {
+    report_faults(found, &faults, NULL);
+    error_set(&error, EINVAL, "the config has faults");
+    refuse(root, 422, &error);
+  } else {
+    free(config.state); /* what an earlier run stored is not what the files say */
+    config.state = NULL;
+    loader_load_routes(loader, &config, 1, NULL, NULL, &loaded);
+    report_faults(found, &loaded.faults, NULL);
+    struct route_table *table = instance_make_table(&loaded, &error);
+    if (table)
+      explain_table(root, question, table, NULL, &explained);
+    else
+      refuse(root, 422, &error);
+    route_table_unref(table);
+    loaded_routes_clear(&loaded);
+    config_clear(&config);
+  }
+  fault_list_clear(&faults);
+  loader_free(loader);
+  return root;
+}
+
+struct value *explain_choice(void *context, const struct native_explain *question) {
+  struct runtime *runtime = context;
+  struct value *root = value_table();
+  struct instance *instance = runtime->instance;
+  if (question->offline)
+    return explain_files(runtime, question, root);
+  if (!instance || !instance->table) {
+    struct error error;
+    error_set(&error, EAGAIN, "moongate is starting or stopping");
+    return refuse(root, 503, &error);
+  }
+  struct explained explained = {.instance = instance};
+  return explain_table(root, question, instance->table, instance->resolved, &explained);
+}

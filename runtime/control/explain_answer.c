@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The answer: each candidate with what became of it. Of a long list those are told that matched, and the first of the
+ * others; the rest is counted by the clause that turned it down. */
+#include "control/explain_private.h"
+#include "control/routes_report.h"
+#include "net/ip_set.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { REASON_SIZE = 1024, SHOWN_VALUES = 4 };
+
+struct telling {
+  const struct explained *explained;
+  struct value *list;
+  const struct route *chosen, *before; /* `before`: the candidate before this one, when it matches */
+  size_t place, told, depends;
+  size_t omitted[ROUTE_CLAUSE_COUNT];
+};
+
+static const char *verdict_of(enum route_clause clause) {
+  switch (clause) {
+  case ROUTE_CLAUSE_CHOSEN:
+    return "chosen";
+  case ROUTE_CLAUSE_WHEN:
+    return "depends";
+  case ROUTE_CLAUSE_OUTRANKED:
+    return "outranked";
+  default:
+    return "turned_down";
+  }
+}
+
+/* The field of the route's `match` that turned it down, as route files call it. */
+static const char *field_of(enum route_clause clause) {
+  return clause == ROUTE_CLAUSE_CHOSEN || clause == ROUTE_CLAUSE_OUTRANKED ? NULL : route_clause_label(clause);
+}
+
+/* Why it is asked after the one before. */
+static void write_order(struct value *row, const struct telling *telling, const struct route_verdict *verdict) {
+  static const char *const texts[ROUTE_TIE_COUNT] = {
+      [ROUTE_TIE_ADDRESS] = "which is bound to this very address",
+      [ROUTE_TIE_DOMAIN] = "whose domain is more specific",
+      [ROUTE_TIE_CLIENT_IP] = "whose client_ip is more specific",
+      [ROUTE_TIE_TLS_VERSION] = "whose tls_version is more specific",
+      [ROUTE_TIE_FILE_ORDER] = "which stands before it in the order of files",
+  };
+  const struct route *before = telling->before;
+  char text[REASON_SIZE];
+  if (!before || verdict->tie == ROUTE_TIE_NONE)
+    return;
+  if (verdict->tie == ROUTE_TIE_PRIORITY)
+    snprintf(text, sizeof text, "after \"%.256s\": its priority is %d, not %d", before->name, verdict->route->priority,
+             before->priority);
+  else
+    snprintf(text, sizeof text, "after \"%.256s\", %s", before->name, texts[verdict->tie]);
+  struct value *after = value_set_table(row, "after");
+  value_set_string(after, "route", before->name);
+  value_set_string(after, "by", route_tie_label(verdict->tie));
+  value_set_string(after, "reason", text);
+}
+
+static const char *domain_at(const struct route *route, size_t index) { return route->domains[index]; }
+static const char *client_at(const struct route *route, size_t index) { return ip_set_text(route->client_ips, index); }
+
+/* `"a", "b" and 3 more`, behind `text`. */
+static void list_values(const struct route *route, size_t count, const char *(*value)(const struct route *, size_t),
+                        char text[REASON_SIZE]) {
+  size_t length = strlen(text);
+  for (size_t i = 0; i < count && i < SHOWN_VALUES && length < REASON_SIZE; i++)
+    length += (size_t)snprintf(text + length, REASON_SIZE - length, "%s\"%.128s\"", i ? ", " : "", value(route, i));
+  if (count > SHOWN_VALUES && length < REASON_SIZE)
+    snprintf(text + length, REASON_SIZE - length, " and %zu more", count - SHOWN_VALUES);
+}
+
+static void describe_domains(const struct explained *explained, const struct route *route, char text[REASON_SIZE]) {
+  if (explained->question.domain_length == 0)
+    snprintf(text, REASON_SIZE, "the connection names no domain, and the route wants ");
+  else
+    snprintf(text, REASON_SIZE, "\"%.256s\" is %s ", explained->question.domain,
+             route->domain_count > 1 ? "none of" : "not");
+  list_values(route, route->domain_count, domain_at, text);
+}
+
+static void describe_client(const struct explained *explained, const struct route *route, char text[REASON_SIZE]) {
+  char client[ADDRESS_TEXT_SIZE];
+  size_t count = ip_set_count(route->client_ips);
+  if (!explained->question.client.is_set)
+    snprintf(text, REASON_SIZE, "the client was not said (--client IP); it has to be in ");
+  else
+    snprintf(text, REASON_SIZE, "%s is in %s ", ip_address_format(&explained->question.client, client),
+             count > 1 ? "none of" : "no part of");
+  list_values(route, count, client_at, text);
+}
+
+/* What the question leaves open turns a route down too, and then that is what to say. */
+static void write_reason(struct value *row, const struct explained *explained, const struct route_verdict *verdict) {
+  const struct route *route = verdict->route;
+  char text[REASON_SIZE] = "";
+  if (verdict->clause == ROUTE_CLAUSE_DOMAIN)
+    describe_domains(explained, route, text);
+  else if (verdict->clause == ROUTE_CLAUSE_CLIENT_IP)
+    describe_client(explained, route, text);
+  else if (verdict->clause == ROUTE_CLAUSE_TLS_VERSION && !explained->tls_version_said)
+    snprintf(text, sizeof text, "the TLS version was not said (--tls-version V), and the route asks for one");
+  else if (verdict->clause == ROUTE_CLAUSE_WHEN)
+    snprintf(text, sizeof text, "depends on when = function (%s:%d), which is not run here; the rest matches: %s",
+             route->file, route->line, verdict->detail);
+  else
+    snprintf(text, sizeof text, "%s", verdict->detail ? verdict->detail : "");
+  value_set_string(row, "reason", text);
+}
+
+static void on_verdict(void *context, const struct route_verdict *verdict) {
+  struct telling *telling = context;
+  const struct explained *explained = telling->explained;
+  bool decides = verdict->clause == ROUTE_CLAUSE_CHOSEN || verdict->clause == ROUTE_CLAUSE_WHEN;
+  bool matches = decides || verdict->clause == ROUTE_CLAUSE_OUTRANKED;
+  telling->place++;
+  telling->depends += verdict->clause == ROUTE_CLAUSE_WHEN;
+  if (verdict->clause == ROUTE_CLAUSE_CHOSEN)
+    telling->chosen = verdict->route;
+  if (telling->told >= explained->limit && !decides) {
+    telling->omitted[verdict->clause]++;
+  } else {
+    struct value *row = route_report_write(telling->list, explained->instance, verdict->route);
+    telling->told++;
+    value_set_number(row, "place", (double)telling->place);
+    value_set_string(row, "verdict", verdict_of(verdict->clause));
+    value_set_string(row, "clause", field_of(verdict->clause));
+    write_reason(row, explained, verdict);
+    if (matches)
+      write_order(row, telling, verdict);
+  }
+  telling->before = matches ? verdict->route : NULL;
+}
+
+static void write_omitted(struct value *root, const struct telling *telling) {
+  struct value *list = value_set_table(root, "omitted");
+  for (unsigned clause = 0; clause < ROUTE_CLAUSE_COUNT; clause++) {
+    const char *field = field_of((enum route_clause)clause);
+    if (telling->omitted[clause] > 0)
+      value_set_number(list, field ? field : verdict_of((enum route_clause)clause), (double)telling->omitted[clause]);
+  }
+}
+
+int explain_candidates(struct value *root, const struct explained *explained) {
+  struct telling telling = {.explained = explained, .list = value_set_table(root, "candidates")};
+  int status = route_explain(explained->table, explained->port, &explained->question, on_verdict, &telling);
+  if (status != 0)
+    return status;
+  value_set_number(root, "total", (double)telling.place);
+  value_set_string(root, "chosen", telling.chosen ? telling.chosen->name : NULL);
+  value_set_number(root, "depends", (double)telling.depends);
+  write_omitted(root, &telling);
+  return 0;
+}
