@@ -100,7 +100,7 @@ describe("moongate.cli", function()
   end)
 
   it("takes help as a word, for itself and for each command, and --version", function()
-    for _, pair in ipairs({ { { "help" }, "Commands:" }, { { "help", "run" }, "--strict" } }) do
+    for _, pair in ipairs({ { { "help" }, "First steps:" }, { { "help", "run" }, "--strict" } }) do
       local status, printed = run(unpack(pair[1]))
       assert.are.equal(0, status)
       assert.truthy(printed:find(pair[2], 1, true), printed)
@@ -123,7 +123,7 @@ describe("moongate.cli", function()
     local status, printed, said = run()
     assert.are.equal(2, status)
     assert.are.equal("", printed)
-    assert.truthy(said:find("Commands:", 1, true))
+    assert.truthy(said:find("First steps:", 1, true))
   end)
 
   it("prints help for itself and for each command, and exits 0", function()
@@ -222,7 +222,7 @@ generation   1
 connections  3 open, 40 in all
 bytes        1.5 KiB in, 10 B out
 routes       2
-files        1
+files        1, 1 with faults
 fault: routes/a.lua:2: bad
 ]],
       printed

@@ -6,7 +6,10 @@
 
 local cli = {}
 
-local COMMANDS = { "run", "check", "status", "reload", "version" }
+local help = require("moongate.cli.help")
+local nearest_of = require("moongate.text").nearest
+
+local COMMANDS = { "run", "check", "reload", "status", "routes", "conns", "explain", "version" }
 
 -- argparse would end the process for help and for a wrong command line; both unwind to `main` instead.
 local function stop(status, text)
@@ -37,10 +40,33 @@ local function normalise(arguments)
   return words
 end
 
+-- The first word that is no option, nor the value of one that stands before the command.
+local function find_command(words)
+  local at = 1
+  while words[at] and words[at]:sub(1, 1) == "-" do
+    at = at + (words[at] == "--control" and 2 or 1)
+  end
+  return words[at]
+end
+
+-- What is wrong with a command that is none; nil for one that is.
+local function fault_of_command(name, commands)
+  if not name or commands[name] then
+    return nil
+  end
+  local nearest = nearest_of(name, COMMANDS)
+  local hint = nearest and ("did you mean `moongate %s`?"):format(nearest) or "`moongate help` lists them"
+  return ("there is no command %s: %s"):format(("'%s'"):format(name), hint)
+end
+
 local function build()
   local argparse = require("argparse")
   local parser = argparse("moongate", "A proxy runtime that you script in Lua.")
-  add_help(parser)
+  parser:add_help(false)
+  local commands = {}
+  parser:flag("-h --help"):description("Show this help and exit."):action(function()
+    stop(0, help.text(commands))
+  end)
   parser:flag("--version"):description("Print the version and exit."):action(function()
     error({ command = "version" }, 0)
   end)
@@ -50,7 +76,6 @@ local function build()
   function parser.error(current, message)
     stop(2, ("%s\n\nmoongate: %s\n"):format(current:get_usage(), message))
   end
-  local commands = {}
   for _, name in ipairs(COMMANDS) do
     local command = require("moongate.cli." .. name)
     local defined = parser:command(name, command.summary)
@@ -66,9 +91,14 @@ end
 local function parse(arguments)
   local parser, commands = build()
   if #arguments == 0 then
-    return nil, 2, parser:get_help() .. "\n"
+    return nil, 2, help.text(commands)
   end
-  local fine, result = pcall(parser.parse, parser, normalise(arguments))
+  local words = normalise(arguments)
+  local wrong = fault_of_command(find_command(words), commands)
+  if wrong then
+    return nil, 2, ("%s\n\nmoongate: %s\n"):format(parser:get_usage(), wrong)
+  end
+  local fine, result = pcall(parser.parse, parser, words)
   if fine then
     return result, commands[result.command]
   elseif type(result) ~= "table" then

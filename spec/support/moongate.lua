@@ -136,14 +136,31 @@ function moongate:status()
   return cjson.decode(body)
 end
 
+-- The answer of a reading call as a table, with `values` as its query.
+function moongate:ask(path, values)
+  local parts = {}
+  for name, value in pairs(values or {}) do
+    parts[#parts + 1] = name .. "=" .. tostring(value):gsub("[^%w]", function(byte)
+      return ("%%%02X"):format(byte:byte())
+    end)
+  end
+  local status, body = self:get(path .. (#parts > 0 and "?" .. table.concat(parts, "&") or ""))
+  return cjson.decode(body), status
+end
+
+-- What /api/v1/routes and /api/v1/connections say.
+function moongate:live_routes(values)
+  return self:ask("/api/v1/routes", values)
+end
+
+function moongate:live_connections(values)
+  return self:ask("/api/v1/connections", values)
+end
+
 -- The ports that a route listens on.
 function moongate:ports(name)
-  for _, route in ipairs(self:status().routes) do
-    if route.name == name then
-      return route.ports
-    end
-  end
-  error(("moongate knows no route %q"):format(name), 2)
+  local route = self:live_routes({ route = name }).routes[1]
+  return route and route.ports or error(("moongate knows no route %q"):format(name), 2)
 end
 
 function moongate:port(name)

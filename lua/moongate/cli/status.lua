@@ -2,8 +2,10 @@
 --
 -- `moongate status`: an overview of the running moongate.
 
+local asking = require("moongate.cli.asking")
 local check = require("moongate.cli.check")
-local control = require("moongate.control")
+local routes = require("moongate.cli.routes")
+local tables = require("moongate.cli.table")
 local text = require("moongate.text")
 
 local status = { summary = "Show what the running moongate does." }
@@ -12,6 +14,39 @@ local PATH = "/api/v1/status"
 
 function status.define(command)
   command:flag("--json", "Print the answer of " .. PATH .. ".")
+end
+
+-- "12", "12, 2 with faults"
+local function files(body)
+  if type(body.files) ~= "table" then
+    return nil
+  end
+  local faulty = 0
+  for _, file in ipairs(body.files) do
+    faulty = faulty + (#(file.faults or {}) > 0 and 1 or 0)
+  end
+  return faulty > 0 and ("%d, %d with faults"):format(#body.files, faulty) or #body.files
+end
+
+-- "draining: 3 connections are left (2 forwarding, 1 handling); they are ended in 12s"
+local function draining(body)
+  local connections = body.connections or {}
+  local states = {}
+  for name, count in pairs(connections.states or {}) do
+    if count > 0 then
+      states[#states + 1] = ("%d %s"):format(count, name)
+    end
+  end
+  table.sort(states)
+  local left = connections.active or 0
+  local parts = { ("draining: %s left"):format(text.plural(left, "connection")) }
+  if #states > 0 then
+    parts[1] = ("%s (%s)"):format(parts[1], table.concat(states, ", "))
+  end
+  if body.drain and left > 0 then
+    parts[2] = ("what is still there is ended in %s"):format(text.format_duration(math.ceil(body.drain.seconds)))
+  end
+  return table.concat(parts, "; ")
 end
 
 -- Label and text of each line; what the answer doesn't have is left out.
@@ -25,7 +60,7 @@ local function overview(body)
   end
   add("version", body.version)
   add("uptime", type(body.uptime) == "number" and text.format_duration(body.uptime) or nil)
-  add("state", body.draining and "draining" or body.ready == false and "not ready" or nil)
+  add("state", body.draining and draining(body) or body.ready == false and "not ready" or nil)
   add("workers", body.workers)
   add("generation", body.generation)
   if connections.active then
@@ -34,40 +69,34 @@ local function overview(body)
   if bytes["in"] and bytes.out then
     add("bytes", ("%s in, %s out"):format(text.format_bytes(bytes["in"]), text.format_bytes(bytes.out)))
   end
-  add("routes", type(body.routes) == "table" and #body.routes or body.routes)
-  add("files", type(body.files) == "table" and #body.files or nil)
+  add("ports", body.ports and #body.ports > 0 and (routes.ports(body.ports):gsub(",", ", ")) or nil)
+  add("routes", body.route_count or type(body.routes) == "table" and #body.routes or body.routes)
+  add("files", files(body))
   return lines
 end
 
 ---The overview as text: aligned, and the faults of files below.
 ---@param body table of the API's answer
 ---@return string
-function status.format(body)
-  local lines, width = overview(body), 0
-  for _, line in ipairs(lines) do
-    width = math.max(width, #line[1])
-  end
-  for i, line in ipairs(lines) do
-    lines[i] = ("%-" .. width .. "s  %s"):format(line[1], line[2])
-  end
+function status.format(body, width)
+  local lines = { tables.labelled(overview(body), width) }
   for _, file in ipairs(type(body.files) == "table" and body.files or {}) do
     for _, fault in ipairs(file.faults or {}) do
-      lines[#lines + 1] = "fault: " .. check.format(fault)
+      lines[#lines + 1] = tables.paragraph(check.format(fault), "fault: ", "  ", width)
     end
   end
-  return table.concat(lines, "\n") .. "\n"
+  return table.concat(lines)
 end
 
 function status.run(options)
-  local code, body, raw = control.get(options.control, PATH)
-  if not code then
-    io.stderr:write("moongate: ", body, "\n")
-    return 1
-  elseif code ~= 200 or type(body) ~= "table" then
-    io.stderr:write(("moongate: %s answered with status %d\n"):format(PATH, code))
-    return 1
+  local body, raw = asking.get(options.control, PATH)
+  if not body then
+    return asking.fail(raw)
   end
-  io.stdout:write(options.json and (raw:gsub("\n*$", "\n", 1)) or status.format(body))
+  if options.json then
+    return asking.print_raw(raw)
+  end
+  io.stdout:write(status.format(body))
   return 0
 end
 

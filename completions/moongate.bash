@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: MIT
+#
+# Completion for bash. Commands and options are asked of moongate itself, so they are those of the one that is installed;
+# names of routes, files and connections are asked of the one that runs, for a second at most.
+# To use it: source completions/moongate.bash, or copy it to /usr/share/bash-completion/completions/moongate
+
+_moongate_ask() { # the values of a JSON field in the answer of: moongate WORDS… --json
+  local field=$1
+  shift
+  timeout 1 "$program" "$@" "${control[@]}" --json 2>/dev/null | grep -o "\"$field\":\"[^\"\\\\]*\"" | cut -d '"' -f 4 | sort -u
+}
+
+_moongate_values() { # what may follow the option $1 of the command $2
+  case $1 in
+    --control | --config) compgen -f -- "$current" ;;
+    --routes) compgen -d -- "$current" ;;
+    --route) compgen -W "$(_moongate_ask name routes --limit 5000)" -- "$current" ;;
+    --file) compgen -W "$(_moongate_ask file status)" -- "$current" ;;
+    --port) compgen -W "$("$program" status "${control[@]}" --json 2>/dev/null | grep -o '"ports":\[[0-9,]*\]' | grep -o '[0-9]*')" -- "$current" ;;
+    --state) compgen -W 'routing connecting forwarding handling closing' -- "$current" ;;
+    --sort) compgen -W 'age idle bytes client' -- "$current" ;;
+    --tls-version) compgen -W '1.0 1.1 1.2 1.3' -- "$current" ;;
+    *) return 1 ;;
+  esac
+}
+
+_moongate_command() { # the first word that is no option, nor the value of --control
+  local i
+  for ((i = 1; i < COMP_CWORD; i++)); do
+    case ${COMP_WORDS[i]} in
+      --control) i=$((i + 1)) ;;
+      -*) ;;
+      *)
+        printf '%s' "${COMP_WORDS[i]}"
+        return
+        ;;
+    esac
+  done
+}
+
+_moongate() {
+  local program=${COMP_WORDS[0]} current=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]}
+  local control=() command i words
+  for ((i = 1; i < COMP_CWORD; i++)); do
+    [[ ${COMP_WORDS[i]} == --control && $((i + 1)) -lt $COMP_CWORD ]] && control=(--control "${COMP_WORDS[i + 1]}")
+  done
+  COMPREPLY=()
+  if words=$(_moongate_values "$before"); then
+    :
+  else
+    command=$(_moongate_command)
+    if [[ $current == -* ]]; then
+      words=$(compgen -W "$("$program" $command --help 2>/dev/null | grep -o -- '--[a-z][a-z-]*')" -- "$current")
+    elif [[ -z $command || $command == help ]]; then
+      words=$(compgen -W "$("$program" help 2>/dev/null | sed -n 's/^  \([a-z][a-z]*\)  .*/\1/p')" -- "$current")
+    elif [[ $command == routes ]]; then
+      words=$(compgen -W "$(_moongate_ask name routes --limit 5000)" -- "$current")
+    elif [[ $command == explain ]]; then
+      words=$(compgen -W "$(_moongate_ask id conns --limit 100)" -- "$current")
+    fi
+  fi
+  mapfile -t COMPREPLY < <(printf '%s' "$words" | sort -u)
+}
+
+complete -F _moongate moongate

@@ -1,0 +1,75 @@
+-- SPDX-License-Identifier: MIT
+--
+-- What the commands that read from a running moongate share: asking the API, saying what went wrong, and options that
+-- become a query.
+
+local control = require("moongate.control")
+local query = require("moongate.admin.query")
+
+local asking = {}
+
+---The path with what is given of `values` as its query, in the order of `names`.
+---@param path string
+---@param values table<string, any>
+---@param names string[]
+---@return string
+function asking.target(path, values, names)
+  local parts = {}
+  for _, name in ipairs(names) do
+    local value = values[name]
+    if value ~= nil and value ~= false then
+      parts[#parts + 1] = name .. "=" .. query.encode(value == true and 1 or value)
+    end
+  end
+  return #parts > 0 and path .. "?" .. table.concat(parts, "&") or path
+end
+
+---The answer of a GET as a table, and as it came; or nil, what went wrong and the body of the refusal.
+---@param path string|nil the control socket
+---@param target string
+function asking.get(path, target)
+  local code, body, raw = control.get(path, target)
+  if not code then
+    return nil, body
+  elseif code ~= 200 or type(body) ~= "table" then
+    local why = type(body) == "table" and type(body.error) == "table" and body.error.message
+    return nil, why or ("%s answered with status %d"):format(target, code), body
+  end
+  return body, raw
+end
+
+---Says on standard error why there is nothing to show. Returns the exit status.
+---@param message string
+---@return integer
+function asking.fail(message)
+  io.stderr:write("moongate: ", message, "\n")
+  return 1
+end
+
+---Prints the API's body as it came. Returns the exit status.
+---@param raw string
+---@return integer
+function asking.print_raw(raw)
+  io.stdout:write((raw:gsub("\n*$", "\n", 1)))
+  return 0
+end
+
+---For argparse: a whole number from `least` to `most`.
+function asking.number(option, least, most)
+  return function(word)
+    local number = tonumber(word:match("^%d+$"))
+    if not number or number < least or number > most then
+      return nil, ("%s: expected a number from %d to %d, got '%s'"):format(option, least, most, word)
+    end
+    return number
+  end
+end
+
+function asking.define_page(command, limit)
+  command:option("--limit", ("How many at most (default: %d)."):format(limit))
+    :argname("N"):convert(asking.number("--limit", 0, 5000))
+  command:option("--offset", "How many to leave out before them."):argname("N")
+    :convert(asking.number("--offset", 0, 2 ^ 31))
+end
+
+return asking

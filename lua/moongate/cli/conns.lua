@@ -1,0 +1,104 @@
+-- SPDX-License-Identifier: MIT
+--
+-- `moongate conns`: the connections that are there, oldest first, with filters; with --stuck those that get nowhere.
+
+local asking = require("moongate.cli.asking")
+local tables = require("moongate.cli.table")
+local text = require("moongate.text")
+
+local conns = { summary = "List the connections: oldest first, or only those that are stuck." }
+
+local PATH, LIMIT = "/api/v1/connections", 1000
+local QUERY = {
+  "id", "stuck", "route", "client", "state", "port", "domain", "target", "older", "idle", "sort", "limit", "offset",
+}
+
+local function duration(option)
+  return function(word)
+    if not text.duration(tonumber(word) or word) then
+      return nil, ("%s: expected a duration such as 60s or 5m, got '%s'"):format(option, word)
+    end
+    return word
+  end
+end
+
+function conns.define(command)
+  command:flag("--stuck", "Only those that get nowhere: stuck, half dead, or connecting for over 10 seconds.")
+  command:option("--route", "Only those of this route."):argname("NAME")
+  command:option("--client", "Only those from an address, a CIDR or a glob."):argname("IP")
+  command:option("--state", "routing, connecting, forwarding, handling or closing."):argname("STATE")
+    :choices({ "routing", "connecting", "forwarding", "handling", "closing" })
+  command:option("--port", "Only those that came in on this port."):argname("N")
+    :convert(asking.number("--port", 0, 65535))
+  command:option("--domain", "Only those that asked for this name (a glob)."):argname("NAME")
+  command:option("--target", "Only those to this target: host or host:port (a glob)."):argname("TARGET")
+  command:option("--older", "Only those at least so old."):argname("TIME"):convert(duration("--older"))
+  command:option("--idle", "Only those that moved no byte for so long."):argname("TIME"):convert(duration("--idle"))
+  command:option("--sort", "age (default), idle, bytes or client."):argname("ORDER")
+    :choices({ "age", "idle", "bytes", "client" })
+  asking.define_page(command, LIMIT)
+  command:flag("--json", "Print the answer of " .. PATH .. ".")
+end
+
+local CLASSES = { connecting = "connecting", half_dead = "half dead", stuck = "stuck" }
+
+---"half dead 42s", for one that may be in trouble.
+local function class(row)
+  return row.class and ("%s %s"):format(CLASSES[row.class.name] or row.class.name, tables.age(row.class.seconds))
+end
+
+local function route(row)
+  return (row.route or "-") .. (row.version == "old" and " (old)" or "")
+end
+
+local ID = { title = "ID", value = function(row) return row.id end }
+local CLIENT = { title = "CLIENT", least = 9, value = function(row) return row.client_ip end }
+local ROUTE = { title = "ROUTE", least = 6, value = route }
+local STATE = { title = "STATE", value = function(row) return row.state end }
+local TARGET = { title = "TARGET", least = 9, value = function(row) return row.target end }
+local AGE = { title = "AGE", right = true, value = function(row) return tables.age(row.age) end }
+local IDLE = { title = "IDLE", right = true, value = function(row) return tables.age(row.idle) end }
+local IN = { title = "IN", right = true, value = function(row) return tables.size(row.bytes_in) end }
+local OUT = { title = "OUT", right = true, value = function(row) return tables.size(row.bytes_out) end }
+local WHY = { title = "WHY", value = class }
+
+local ALL = { ID, CLIENT, ROUTE, STATE, TARGET, AGE, IDLE, IN, OUT }
+local STUCK = { ID, CLIENT, ROUTE, TARGET, AGE, IN, OUT, WHY }
+
+---@param body table of the API's answer
+---@param stuck boolean
+---@param width? integer
+---@return string
+function conns.format(body, stuck, width)
+  local lines = {}
+  if #body.connections > 0 then
+    lines[1] = tables.render(stuck and STUCK or ALL, body.connections, width)
+  end
+  if body.total == 0 then
+    lines[1] = ("none%s (%d open)\n"):format(stuck and " is stuck" or "", body.open)
+  else
+    lines[#lines + 1] = tables.rest(#body.connections, body.offset or 0, body.total, "connection")
+  end
+  if stuck and #body.connections > 0 then
+    lines[#lines + 1] = ("`moongate explain %s` says more of the first\n"):format(body.connections[1].id)
+  end
+  return table.concat(lines)
+end
+
+function conns.run(options)
+  options.limit = options.limit or LIMIT
+  local body, raw = asking.get(options.control, asking.target(PATH, options, QUERY))
+  if not body then
+    return asking.fail(raw)
+  end
+  if not body.complete then
+    io.stderr:write("moongate: a worker did not answer in time; its connections are missing\n")
+  end
+  if options.json then
+    return asking.print_raw(raw)
+  end
+  io.stdout:write(conns.format(body, options.stuck))
+  return 0
+end
+
+return conns

@@ -1,0 +1,146 @@
+-- SPDX-License-Identifier: MIT
+--
+-- `moongate explain`: which route a connection would get, and what turned each of the others down; and of a connection
+-- that is there, why it has its route, and why it is still there. How it is said is explain_text.lua's.
+
+local address = require("moongate.cli.address")
+local asking = require("moongate.cli.asking")
+local check = require("moongate.cli.check")
+local explain_text = require("moongate.cli.explain_text")
+local json = require("moongate.json")
+
+local explain = { summary = "Say which route a connection gets, and why not another." }
+
+local PATH, CONNECTIONS = "/api/v1/explain", "/api/v1/connections"
+local QUERY = { "port", "domain", "client_ip", "tls_version", "tls", "limit" }
+local MOST_PORTS, LIMIT = 8, 100
+
+function explain.define(command)
+  command:argument("address", "https://a.example.com/, a.example.com:443, 443, or the ID of a connection."):args("*")
+  command:option("--port", "The port that it comes in on."):argname("N"):convert(asking.number("--port", 0, 65535))
+  command:option("--domain", "The name that the client asks for."):argname("NAME")
+  command:option("--client", "The address that it comes from."):argname("IP")
+  command:option("--tls-version", "The TLS version that it speaks."):argname("V")
+    :choices({ "1.0", "1.1", "1.2", "1.3" })
+  command:option("--limit", ("How many routes are told of at most (default: %d)."):format(LIMIT)):argname("N")
+    :convert(asking.number("--limit", 1, 5000))
+  command:option("--config", "Explain the files instead of what runs: this config."):argname("FILE")
+  command:option("--routes", "Explain the files instead of what runs: this directory."):argname("DIR")
+  command:flag("--json", "Print the answer of " .. PATH .. ".")
+end
+
+-- The question of one address, the options having the last word; or nil and what is wrong.
+local function question_of(options, word)
+  local question = {}
+  if word then
+    local found, wrong = address.parse(word)
+    if not found then
+      return nil, wrong
+    end
+    question = found
+  end
+  question.port = options.port or question.port
+  question.domain = options.domain or question.domain
+  question.client_ip = options.client
+  question.tls_version = options.tls_version
+  question.limit = options.limit or LIMIT
+  return question
+end
+
+-- body, raw; or nil, message and the ports to choose from.
+local function ask(options, question)
+  if not (options.config or options.routes) then
+    local wanted = {}
+    for name, value in pairs(question) do
+      wanted[name] = value
+    end
+    if question.tls ~= nil then
+      wanted.tls = question.tls and "1" or "0"
+    end
+    local body, raw, refusal = asking.get(options.control, asking.target(PATH, wanted, QUERY))
+    return body, raw, type(refusal) == "table" and refusal.ports or nil
+  end
+  local answer = require("moongate.native").explain({
+    offline = true,
+    config = options.config,
+    routes = options.routes,
+    port = question.port,
+    domain = question.domain,
+    client_ip = question.client_ip,
+    tls_version = question.tls_version,
+    tls = question.tls,
+    limit = question.limit,
+  })
+  for _, fault in ipairs(answer.faults or {}) do
+    io.stderr:write("fault: ", check.format(fault), "\n")
+  end
+  if answer.error then
+    return nil, answer.error, answer.ports
+  end
+  answer.candidates, answer.faults = json.list(answer.candidates), json.list(answer.faults)
+  return answer, json.encode(answer)
+end
+
+-- Explains one question; where it names no port, for each that there is, when they are few.
+local function explain_one(options, question)
+  local body, raw, ports = ask(options, question)
+  if not body and not question.port and ports and #ports > 1 and #ports <= MOST_PORTS then
+    local status = 0
+    for i, port in ipairs(ports) do
+      io.stdout:write(i > 1 and not options.json and "\n" or "")
+      question.port = port
+      status = math.max(status, explain_one(options, question))
+    end
+    return status
+  elseif not body then
+    return asking.fail(raw .. explain_text.ports(ports))
+  elseif options.json then
+    return asking.print_raw(raw)
+  end
+  io.stdout:write(explain_text.choice(body, question))
+  return 0
+end
+
+-- Of a connection that is there: its record, and the choice that one like it would meet now.
+local function explain_connection(options, id)
+  local body, raw = asking.get(options.control, asking.target(CONNECTIONS, { id = id }, { "id" }))
+  if not body then
+    return asking.fail(raw)
+  elseif options.json then
+    asking.print_raw(raw)
+    return body.total > 0 and 0 or 1
+  end
+  local row = body.connections[1]
+  if not row then
+    return asking.fail(("there is no connection %s (any more); the log says how it ended"):format(id))
+  end
+  local question = { port = row.port, domain = row.domain, client_ip = row.client_ip, limit = LIMIT }
+  local choice = ask(options, question)
+  io.stdout:write(explain_text.connection(row))
+  if choice then
+    io.stdout:write("\n", explain_text.choice(choice, question))
+  end
+  return 0
+end
+
+function explain.run(options)
+  local words, status = options.address, 0
+  local live = not (options.config or options.routes)
+  for i = 1, math.max(1, #words) do
+    local word = words[i]
+    io.stdout:write(i > 1 and not options.json and "\n" or "")
+    if word and live and address.is_connection(word) then
+      status = math.max(status, explain_connection(options, word))
+    else
+      local question, wrong = question_of(options, word)
+      if not question then
+        io.stderr:write("moongate: ", wrong, "\n")
+        return 2
+      end
+      status = math.max(status, explain_one(options, question))
+    end
+  end
+  return status
+end
+
+return explain

@@ -1,0 +1,178 @@
+-- SPDX-License-Identifier: MIT
+--
+-- `moongate conns` and /api/v1/connections: who is there, since when, and who gets nowhere.
+
+local cjson = require "cjson"
+local moongate = require "spec.support.moongate"
+local net = require "spec.support.net"
+local process = require "spec.support.process"
+local unicode = require "moongate.unicode"
+
+local HOLD = [[handler = function(socket) socket:receive("*a") end]]
+
+local function command(m, ...)
+  return moongate.command { "conns", "--control", m.control, ... }
+end
+
+-- Waits until the answer satisfies `wanted`; the answer.
+local function await(m, values, wanted, seconds)
+  local answer
+  process.wait_for(function()
+    answer = m:live_connections(values)
+    return wanted(answer)
+  end, seconds or 15)
+  return answer
+end
+
+local function has(count)
+  return function(answer)
+    return answer.total == count
+  end
+end
+
+describe("the connections", function()
+  after_each(moongate.finish)
+
+  it("are those of all workers, with who, where, since when and how much", function()
+    local server = net.listen()
+    local m = moongate.start { workers = 2, routes = moongate.front(server:port()) }
+    local client = net.connect(m:port "front")
+    client:send "hello"
+    local target = server:accept()
+    assert.are.equal("hello", target:receive(5))
+    target:send "hi"
+    assert.are.equal("hi", client:receive(2))
+    for _ = 1, 7 do
+      net.connect(m:port "front")
+    end
+    local answer = await(m, nil, has(8))
+    assert.is_true(answer.complete)
+    local row = answer.connections[1]
+    assert.are.same({ "127.0.0.1", client:port() }, { row.client_ip, row.client_port })
+    assert.are.same({ "front", "routes.lua", "current" }, { row.route, row.file, row.version })
+    assert.are.same({ m:port "front", "forwarding" }, { row.port, row.state })
+    assert.are.equal("127.0.0.1:" .. server:port(), row.target)
+    assert.are.same({ 5, 2 }, { row.bytes_in, row.bytes_out })
+    assert.is_false(row.stuck)
+    assert.are.equal("idle", row.deadline.reason)
+    assert.is_true(row.age >= row.idle and row.idle >= 0)
+  end)
+
+  it("are filtered, sorted and come in pages", function()
+    local m = moongate.start {
+      workers = 2,
+      routes = ([[return {
+        { name = "hold", match = { ports = 0 }, action = { %s } },
+        { name = "other", match = { ports = 0 }, action = { %s } },
+      }]]):format(HOLD, HOLD),
+    }
+    local held = {}
+    for i = 1, 5 do
+      held[i] = net.connect(m:port "hold")
+      held[i]:send(("x"):rep(i))
+    end
+    net.connect(m:port "other")
+    await(m, nil, has(6))
+    await(m, nil, function(answer)
+      local sum = 0
+      for _, row in ipairs(answer.connections) do
+        sum = sum + row.bytes_in
+      end
+      return sum == 15
+    end)
+    assert.are.equal(5, m:live_connections({ route = "hold" }).total)
+    assert.are.equal(1, m:live_connections({ port = m:port "other" }).total)
+    assert.are.equal(6, m:live_connections({ state = "handling" }).total)
+    assert.are.equal(0, m:live_connections({ state = "forwarding" }).total)
+    assert.are.equal(6, m:live_connections({ client = "127.0.0.0/8" }).total)
+    assert.are.equal(0, m:live_connections({ client = "10.*" }).total)
+    assert.are.equal(0, m:live_connections({ older = "1h" }).total)
+    assert.are.equal(0, m:live_connections({ stuck = 1 }).total)
+    local sorted = m:live_connections { sort = "bytes", limit = 2, route = "hold" }
+    assert.are.same({ 5, 4 }, { sorted.connections[1].bytes_in, sorted.connections[2].bytes_in })
+    assert.are.same({ 5, 6 }, { sorted.total, sorted.open })
+    local one = m:live_connections { id = sorted.connections[1].id }
+    assert.are.equal(1, one.total)
+    for _, query in ipairs { "state=odd", "client=nobody", "sort=name", "older=long", "stuck=maybe" } do
+      assert.are.equal(400, (m:get("/api/v1/connections?" .. query)), query)
+    end
+  end)
+
+  it("of a route that has changed are told to be old", function()
+    local m = moongate.start { routes = moongate.front(HOLD) }
+    net.connect(m:port "front")
+    await(m, nil, has(1))
+    m:write("routes.lua", moongate.front(HOLD) .. " -- changed")
+    m:await_generation(2)
+    assert.are.equal("old", m:live_connections().connections[1].version)
+    assert.truthy(command(m).out:find("front (old)", 1, true))
+  end)
+
+  it("come and go while they are told, a thousand at a time", function()
+    local m = moongate.start { workers = 2, routes = moongate.front(HOLD) }
+    local port, held = m:port "front", {}
+    for i = 1, 1000 do
+      held[i] = net.connect(port)
+    end
+    await(m, nil, has(1000))
+    for i = 1, 1000 do
+      if i % 3 == 0 then
+        held[i]:close()
+      end
+      if i % 50 == 0 then
+        local answer, seen = m:live_connections(), {}
+        for _, row in ipairs(answer.connections) do
+          assert.is_nil(seen[row.id])
+          seen[row.id] = true
+        end
+      end
+    end
+    await(m, nil, has(667))
+  end)
+
+  it("that get nowhere are found: connecting, half dead and stuck; one that is merely idle is not", function()
+    local silent, chatty = net.listen(), net.listen()
+    local m = moongate.start {
+      routes = ([[return {
+        { name = "blackhole", match = { ports = 0 }, action = { target = "127.0.0.1:%d" } },
+        { name = "silent", match = { ports = 0 }, action = { target = "127.0.0.1:%d" } },
+        { name = "chatty", match = { ports = 0 }, action = { target = "127.0.0.1:%d" } },
+      }]]):format(net.blackhole(), silent:port(), chatty:port()),
+    }
+    net.connect(m:port "blackhole")
+    net.connect(m:port "silent"):send "anybody?"
+    local well, half = net.connect(m:port "chatty"), nil
+    local target = chatty:accept()
+    target:send "hello"
+    assert.are.equal("hello", well:receive(5))
+    half = net.connect(m:port "chatty")
+    half:shutdown()
+    local answer = await(m, { stuck = 1 }, has(3), 25)
+    local classes = {}
+    for _, row in ipairs(answer.connections) do
+      classes[row.class.name] = row.route
+    end
+    assert.are.same({ connecting = "blackhole", stuck = "silent", half_dead = "chatty" }, classes)
+    local shown = command(m, "--stuck")
+    assert.are.equal(0, shown.status, shown.err)
+    for line in shown.out:gmatch "[^\n]+" do
+      assert.is_true(unicode.width(line) <= 80, line)
+    end
+    assert.truthy(shown.out:find("half dead %d+s"), shown.out)
+    local told = moongate.command { "explain", answer.connections[1].id, "--control", m.control }
+    assert.are.equal(0, told.status, told.err)
+    assert.truthy(told.out:find("trouble", 1, true), told.out)
+  end)
+
+  it("make a table, or the API's body", function()
+    local m = moongate.start { routes = moongate.front(HOLD) }
+    local none = command(m)
+    assert.are.equal("none (0 open)\n", none.out)
+    net.connect(m:port "front")
+    await(m, nil, has(1))
+    assert.truthy(command(m).out:find("127.0.0.1 +front +handling"))
+    assert.are.equal(1, cjson.decode(command(m, "--json").out).total)
+    assert.are.equal(2, command(m, "--sort", "name").status)
+    assert.are.equal(1, command(m, "--client", "nobody").status)
+  end)
+end)

@@ -1,0 +1,59 @@
+-- SPDX-License-Identifier: MIT
+--
+-- completions/moongate.bash, in a bash that has sourced it.
+
+local moongate = require "spec.support.moongate"
+local process = require "spec.support.process"
+
+describe("the completion for bash", function()
+  after_each(moongate.finish)
+
+  -- What is offered for the last of the words, sorted.
+  local function complete(...)
+    local script = [[
+      source completions/moongate.bash
+      COMP_WORDS=("$@") COMP_CWORD=$(($# - 1))
+      _moongate
+      printf '%s\n' "${COMPREPLY[@]}"
+    ]]
+    local answer = process.run { "bash", "-c", script, "bash", moongate.binary, ... }
+    assert.are.equal("", answer.err)
+    local words = {}
+    for word in answer.out:gmatch "[^\n]+" do
+      words[#words + 1] = word
+    end
+    return words
+  end
+
+  it("offers the commands", function()
+    assert.are.same({ "check", "conns" }, complete "c")
+    assert.are.same({ "reload", "routes", "run" }, complete "r")
+    assert.are.same({ "explain" }, complete("help", "ex"))
+  end)
+
+  it("offers a command's options, and what may follow them", function()
+    assert.are.same({ "--sort", "--state", "--stuck" }, complete("conns", "--s"))
+    assert.are.same({ "--strict" }, complete("run", "--s"))
+    assert.are.same({ "age", "bytes", "client", "idle" }, complete("conns", "--sort", ""))
+  end)
+
+  it("offers routes and files of the one that runs", function()
+    local m = moongate.start {
+      routes = {
+        ["web.lua"] = [[return {
+          { name = "web-a", match = { ports = 0 }, action = { target = "127.0.0.1:1" } },
+          { name = "web-b", match = { ports = 0 }, action = { target = "127.0.0.1:1" } },
+        }]],
+        ["db.lua"] = [[return { name = "db", match = { ports = 0 }, action = { target = "127.0.0.1:1" } }]],
+      },
+    }
+    assert.are.same({ "web-a", "web-b" }, complete("--control", m.control, "routes", "web"))
+    assert.are.same({ "db" }, complete("--control", m.control, "conns", "--route", "d"))
+    assert.are.same({ "web.lua" }, complete("--control", m.control, "routes", "--file", "w"))
+    assert.are.same({}, complete("--control", m.control, "routes", "--port", "x"))
+  end)
+
+  it("offers nothing where nothing runs, and says nothing", function()
+    assert.are.same({}, complete("--control", "/nowhere/moongate.sock", "routes", ""))
+  end)
+end)
