@@ -51,8 +51,7 @@ static int read_tls_version(struct route_question *question, const char *text, s
   return error_set(error, EINVAL, "tls_version: expected 1.0, 1.1, 1.2 or 1.3, got \"%.32s\"", text);
 }
 
-/* `normal` is what the question's domain points to afterwards. Who names a domain or a version speaks TLS, unless the
- * question says otherwise. */
+/* `normal` is what the question's domain points to afterwards. */
 static int read_words(const struct native_explain *words, struct explained *explained, char normal[DOMAIN_SIZE],
                       struct error *error) {
   struct route_question *question = &explained->question;
@@ -63,7 +62,6 @@ static int read_words(const struct native_explain *words, struct explained *expl
     status = read_tls_version(question, words->tls_version, error);
   explained->limit = words->limit;
   explained->tls_version_said = words->tls_version != NULL;
-  question->is_tls = words->tls >= 0 ? words->tls > 0 : words->domain || words->tls_version;
   return status;
 }
 
@@ -84,6 +82,14 @@ static size_t write_ports(struct value *root, const struct route_table *table, c
     count++;
   }
   return count;
+}
+
+/* Who names a domain or a version speaks TLS, and so does who comes to a port that has nothing else, unless the
+ * question says otherwise. */
+static bool speaks_tls(const struct native_explain *words, const struct table_port *port) {
+  if (words->tls >= 0)
+    return words->tls > 0;
+  return words->domain || words->tls_version || (port->has_tls && !port->has_plain);
 }
 
 /* Of several addresses with this port the one that all others fall back to. */
@@ -119,6 +125,7 @@ static struct value *explain_table(struct value *root, const struct native_expla
   if (!explained->port)
     return refuse(root, ports > 1 && question->port < 0 ? 400 : 404, &error);
   explained->table = table;
+  explained->question.is_tls = speaks_tls(question, explained->port);
   value_set_number(root, "port", number);
   value_set_string(root, "domain", explained->question.domain);
   if (explained->question.client.is_set)

@@ -44,15 +44,14 @@ return {
 
   local function explain(...)
     local answer = moongate.command { "explain", ... }
-    for line in answer.out:gmatch "[^\n]+" do
-      assert.is_true(unicode.width(line) <= 80, line)
+    for line in answer.out:gmatch "[^{\n][^\n]*" do
+      assert.is_true(answer.out:sub(1, 1) == "{" or unicode.width(line) <= 80, line)
     end
     return answer, (answer.out:gsub("%s+", " "))
   end
 
   -- Of the files, so that no puzzle needs a server of its own.
   local function offline(...)
-    space = space or moongate.workspace(files())
     local answer, text = explain("--config", space.config_path, "--routes", space.directory .. "/routes", ...)
     assert.are.equal(0, answer.status, answer.err)
     return text
@@ -69,13 +68,15 @@ return {
   end
 
   it("an exact name before a wildcard before any", function()
-    local text = offline(("https://B.Example.com:%d/x"):format(files() and port))
+    space = moongate.workspace(files())
+    local text = offline(("https://B.Example.com:%d/x"):format(port))
     has(text, 'for "b.example.com" gets route "exact" (a.lua:', "it is forwarded to 127.0.0.1:1, TLS passed through",
       'after "exact", whose domain is more specific', "the path /x plays no part")
   end)
 
   it("a priority before what is more specific", function()
-    local text = offline("--domain", "a.example.net", "--port", tostring(files() and port))
+    space = moongate.workspace(files())
+    local text = offline("--domain", "a.example.net", "--port", tostring(port))
     has(text, 'gets route "first"', 'after "first": its priority is 0, not 10')
   end)
 
