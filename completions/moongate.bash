@@ -50,7 +50,7 @@ _moongate() {
   else
     command=$(_moongate_command)
     if [[ $current == -* ]]; then
-      words=$(compgen -W "$("$program" $command --help 2>/dev/null | grep -o -- '--[a-z][a-z-]*')" -- "$current")
+      words=$(compgen -W "$("$program" ${command:+"$command"} --help 2>/dev/null | grep -o -- '--[a-z][a-z-]*')" -- "$current")
     elif [[ -z $command || $command == help ]]; then
       words=$(compgen -W "$("$program" help 2>/dev/null | sed -n 's/^  \([a-z][a-z]*\)  .*/\1/p')" -- "$current")
     elif [[ $command == routes ]]; then

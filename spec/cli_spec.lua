@@ -113,6 +113,64 @@ describe("moongate.cli", function()
     assert.truthy(printed:find("moongate 1.2.3", 1, true), printed)
   end)
 
+  it("names the nearest command for one that is none", function()
+    for wrong, meant in pairs({ statu = "status", conn = "conns", ["re-load"] = "reload", Explain = "explain" }) do
+      local status, printed, said = run(wrong)
+      assert.are.equal(2, status)
+      assert.are.equal("", printed)
+      local wanted = ("there is no command '%s': did you mean `moongate %s`?"):format(wrong, meant)
+      assert.truthy(said:find(wanted, 1, true), said)
+    end
+    assert.truthy(select(3, run("--control", "/c", "frobnicate")):find("`moongate help` lists them", 1, true))
+  end)
+
+  it("shows the way in 80 columns, and lists what is there", function()
+    local _, printed = run("help")
+    for line in printed:gmatch("[^\n]+") do
+      assert.is_true(#line:gsub("…", ".") <= 80, line)
+    end
+    for name in printed:gmatch("\n  (%l+)  ") do
+      assert.are.equal(0, (run(name, "--help")), name)
+    end
+  end)
+
+  it("asks the API what the options say", function()
+    local asked
+    control.get = function(path, target)
+      asked = { path, target }
+      return 200, { total = 0, open = 3, complete = true, connections = {}, routes = {} }, "{}\n"
+    end
+    local status, printed = run("conns", "--stuck", "--client", "10.0.0.0/8", "--older", "5m", "--control", "/c")
+    assert.are.equal(0, status)
+    assert.are.same({ "/c", "/api/v1/connections?stuck=1&client=10.0.0.0%2F8&older=5m&limit=1000" }, asked)
+    assert.are.equal("none is stuck (3 open)\n", printed)
+    run("routes", "--port", "443", "--limit", "5", "--offset", "10")
+    assert.are.equal("/api/v1/routes?port=443&limit=5&offset=10", asked[2])
+    status, printed = run("conns", "--json")
+    assert.are.equal(0, status)
+    assert.are.equal("{}\n", printed)
+    local wrong = { { "conns", "--older", "x" }, { "conns", "--sort", "x" }, { "routes", "--port", "70000" } }
+    for _, words in ipairs(wrong) do
+      assert.are.equal(2, (run(unpack(words))))
+    end
+    control.get = function()
+      return 400, { error = { status = 400, message = "client: not an address" } }, "{}\n"
+    end
+    local said
+    status, printed, said = run("conns", "--client", "x")
+    assert.are.same({ 1, "", "moongate: client: not an address\n" }, { status, printed, said })
+  end)
+
+  it("status says what a drain waits for", function()
+    control.get = function()
+      local connections = { active = 3, total = 9, states = { forwarding = 2, handling = 1, routing = 0 } }
+      return 200, { draining = true, ready = false, connections = connections, drain = { seconds = 11.2 } }, "{}"
+    end
+    local _, printed = run("status")
+    assert.truthy(printed:gsub("%s+", " "):find(
+      "draining: 3 connections left (1 handling, 2 forwarding); what is still there is ended in 12s", 1, true), printed)
+  end)
+
   it("says what is wrong with a number below 0", function()
     local status, _, said = run("run", "--workers", "-1")
     assert.are.equal(2, status)

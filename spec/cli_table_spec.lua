@@ -19,7 +19,8 @@ describe("moongate.cli.table", function()
   end
 
   it("puts columns below each other, numbers to the right", function()
-    local text = tables.render(columns, { { name = "a", count = 5, where = "x" }, { name = "bcdef", count = 12345678 } })
+    local rows = { { name = "a", count = 5, where = "x" }, { name = "bcdef", count = 12345678 } }
+    local text = tables.render(columns, rows)
     assert.are.equal("NAME      COUNT  WHERE\na             5  x\nbcdef  12345678  -\n", text)
   end)
 
@@ -59,7 +60,8 @@ describe("moongate.cli.table", function()
   end)
 
   it("writes ages and sizes in four characters", function()
-    for seconds, text in pairs({ [0] = "0s", [59.9] = "59s", [60] = "1m", [3600] = "1h", [86399] = "23h", [8640000] = "100d" }) do
+    local ages = { [0] = "0s", [59.9] = "59s", [60] = "1m", [3600] = "1h", [86399] = "23h", [8640000] = "100d" }
+    for seconds, text in pairs(ages) do
       assert.are.equal(text, tables.age(seconds))
     end
     for bytes, text in pairs({ [0] = "0", [999] = "999", [1000] = "1.0K", [1536] = "1.5K", [30 * 1024 ^ 2] = "30M" }) do

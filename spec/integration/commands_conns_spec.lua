@@ -141,12 +141,11 @@ describe("the connections", function()
     }
     net.connect(m:port "blackhole")
     net.connect(m:port "silent"):send "anybody?"
-    local well, half = net.connect(m:port "chatty"), nil
+    local well = net.connect(m:port "chatty")
     local target = chatty:accept()
     target:send "hello"
     assert.are.equal("hello", well:receive(5))
-    half = net.connect(m:port "chatty")
-    half:shutdown()
+    net.connect(m:port "chatty"):shutdown()
     local answer = await(m, { stuck = 1 }, has(3), 25)
     local classes = {}
     for _, row in ipairs(answer.connections) do

@@ -93,8 +93,10 @@ return {
 
   it("what was not said, where it matters", function()
     space = moongate.workspace(files())
-    has(offline("--domain", "b.example.com", "--port", tostring(port)), "client_ip: the client was not said (--client IP)")
-    has(offline("--domain", "d.example.com", "--port", tostring(port)), "the TLS version was not said (--tls-version V)")
+    local text = offline("--domain", "b.example.com", "--port", tostring(port))
+    has(text, "client_ip: the client was not said (--client IP)")
+    text = offline("--domain", "d.example.com", "--port", tostring(port))
+    has(text, "the TLS version was not said (--tls-version V)")
     has(offline("--domain", "w.example.com", "--port", tostring(port)),
       'gets route "maybe", if its `when` says so; else it gets route "wild"',
       "depends on when = function (a.lua:")
@@ -115,7 +117,8 @@ return {
     end
     assert.are.same({ "turned_down", "domains" }, { by_name.late.verdict, by_name.late.clause })
     assert.are.equal("outranked", by_name.any.verdict)
-    for query, wanted in pairs { [""] = 400, ["port=1"] = 404, ["port=x"] = 400, ["client_ip=me&port=" .. port] = 400 } do
+    local refused = { [""] = 400, ["port=1"] = 404, ["port=x"] = 400, ["client_ip=me&port=" .. port] = 400 }
+    for query, wanted in pairs(refused) do
       assert.are.equal(wanted, (m:get("/api/v1/explain?" .. query)), query)
     end
     answer = explain("--control", m.control, "--json", tostring(port))

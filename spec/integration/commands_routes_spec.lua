@@ -143,7 +143,8 @@ return {
       routes = ([[
 local routes = {}
 for i = 1, 5000 do
-  routes[i] = { name = "r" .. i, match = { ports = %d, when = function() return false end }, action = { target = "127.0.0.1:1" } }
+  local match = { ports = %d, when = function() return false end }
+  routes[i] = { name = "r" .. i, match = match, action = { target = "127.0.0.1:1" } }
 end
 return routes]]):format(net.free_ports(1, "127.0.0.1")),
     }

@@ -15,7 +15,7 @@ local OWN = { help = "Show this help, or with the name of a command all of it." 
 local STEPS = [[
 First steps:
   1. write a route, routes/hello.lua:
-       return { match = { ports = 8080 }, action = { target = "127.0.0.1:3000" } }
+       return { match = { ports = 8080 }, action = { target = "127.0.0.1:80" } }
   2. moongate check      finds every fault of the files, and binds nothing
   3. moongate run        serves them; save a file in routes/ and it is live
 ]]
