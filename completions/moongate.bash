@@ -14,7 +14,7 @@ _moongate_values() { # what may follow the option $1 of the command $2
   case $1 in
     --control | --config) compgen -f -- "$current" ;;
     --routes) compgen -d -- "$current" ;;
-    --route) compgen -W "$(_moongate_ask name routes --limit 5000)" -- "$current" ;;
+    --route) compgen -W "$(_moongate_ask name routes --limit 2000)" -- "$current" ;;
     --file) compgen -W "$(_moongate_ask file status)" -- "$current" ;;
     --port) compgen -W "$("$program" status "${control[@]}" --json 2>/dev/null | grep -o '"ports":\[[0-9,]*\]' | grep -o '[0-9]*')" -- "$current" ;;
     --state) compgen -W 'routing connecting forwarding handling closing' -- "$current" ;;
@@ -54,7 +54,7 @@ _moongate() {
     elif [[ -z $command || $command == help ]]; then
       words=$(compgen -W "$("$program" help 2>/dev/null | sed -n 's/^  \([a-z][a-z]*\)  .*/\1/p')" -- "$current")
     elif [[ $command == routes ]]; then
-      words=$(compgen -W "$(_moongate_ask name routes --limit 5000)" -- "$current")
+      words=$(compgen -W "$(_moongate_ask name routes --limit 2000)" -- "$current")
     elif [[ $command == explain ]]; then
       words=$(compgen -W "$(_moongate_ask id conns --limit 100)" -- "$current")
     fi

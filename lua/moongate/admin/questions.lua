@@ -10,7 +10,7 @@ local query = require "moongate.admin.query"
 
 local questions = {}
 
-local LIMIT, MOST, CANDIDATES = 1000, 5000, 100
+local LIMIT, MOST, CANDIDATES = 1000, 2000, 100
 
 local PORT = query.number(0, 65535)
 local PAGE_LIMIT, PAGE_OFFSET = query.number(0, MOST), query.number(0, 2 ^ 40)

@@ -67,7 +67,7 @@ end
 
 function asking.define_page(command, limit)
   command:option("--limit", ("How many at most (default: %d)."):format(limit))
-    :argname("N"):convert(asking.number("--limit", 0, 5000))
+    :argname("N"):convert(asking.number("--limit", 0, 2000))
   command:option("--offset", "How many to leave out before them."):argname("N")
     :convert(asking.number("--offset", 0, 2 ^ 31))
 end
