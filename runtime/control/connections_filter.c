@@ -57,10 +57,7 @@ void connections_filter_deinit(struct connections_filter *filter) {
 }
 
 /* The name that the client asked for; NULL: none is known. */
-static const char *domain_of(const struct connection *connection) {
-  (void)connection;
-  return NULL;
-}
+static const char *domain_of(const struct connection *connection) { return sniffed_domain(connection->sniffed); }
 
 /* What the route's target is called, host and port, without asking anybody. */
 static const char *host_of(const struct exchange *exchange) {
@@ -137,6 +134,7 @@ int connection_entry_fill(struct connection_entry *entry, const struct connectio
   entry->route = exchange->route ? route_ref(exchange->route) : NULL;
   entry->state = connection->state;
   entry->ended = connection->ended;
+  entry->tls_version = connection->sniffed ? connection->sniffed->version : 0;
   entry->age = now - connection->started;
   entry->idle = now > connection->last_active ? now - connection->last_active : 0;
   entry->bytes = connection->tally.own;

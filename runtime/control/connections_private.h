@@ -22,7 +22,8 @@ struct connection_entry {
   const char *route_host; /* of the target, when it is the route's */
   char *domain;           /* NULL: none */
   enum connection_state state;
-  uint8_t ended; /* bits by enum pipe_side */
+  uint8_t ended;       /* bits by enum pipe_side */
+  uint8_t tls_version; /* the highest that the client offers, TLS_1_0 to TLS_1_3; 0: not known */
   uint64_t age, idle;
   struct byte_count bytes;
   struct connection_finding finding; /* `since` as an age */

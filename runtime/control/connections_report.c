@@ -72,6 +72,14 @@ static void write_class(struct value *row, const struct connection_entry *entry)
     write_seconds(class, "limit", finding->limit);
 }
 
+static const char *tls_version_of(const struct connection_entry *entry) {
+  static const char *const versions[] = {"1.0", "1.1", "1.2", "1.3"};
+  for (unsigned i = 0; i < sizeof versions / sizeof versions[0]; i++)
+    if (entry->tls_version == TLS_1_0 << i)
+      return versions[i];
+  return NULL;
+}
+
 static void write_entry(struct value *list, const struct connection_entry *entry, const struct route_order *order) {
   static const char *const ends[] = {NULL, "client", "target", "both"};
   char text[TARGET_TEXT_SIZE];
@@ -82,6 +90,7 @@ static void write_entry(struct value *list, const struct connection_entry *entry
   value_set_number(row, "client_port", entry->client.port);
   value_set_number(row, "port", entry->port);
   value_set_string(row, "domain", entry->domain);
+  value_set_string(row, "tls_version", tls_version_of(entry));
   if (entry->route)
     write_route(row, entry, order);
   value_set_string(row, "state", connection_state_label(entry->state));

@@ -114,7 +114,13 @@ local function explain_connection(options, id)
   if not row then
     return asking.fail(("there is no connection %s (any more); the log says how it ended"):format(id))
   end
-  local question = { port = row.port, domain = row.domain, client_ip = row.client_ip, limit = LIMIT }
+  local question = {
+    port = row.port,
+    domain = row.domain,
+    client_ip = row.client_ip,
+    tls_version = row.tls_version,
+    limit = LIMIT,
+  }
   local choice = ask(options, question)
   io.stdout:write(explain_text.connection(row))
   if choice then
