@@ -44,7 +44,7 @@ static int read_tls_version(struct route_question *question, const char *text, s
   static const char *const versions[] = {"1.0", "1.1", "1.2", "1.3"};
   for (unsigned i = 0; i < sizeof versions / sizeof versions[0]; i++) {
     if (strcmp(text, versions[i]) == 0) {
-      question->tls_versions = TLS_1_0 << i;
+      question->tls_versions = (unsigned)TLS_1_0 << i;
       return 0;
     }
   }

@@ -54,7 +54,7 @@ static void write_match(struct value *row, const struct route *route) {
     value_set_string(list, NULL, ip_set_text(route->client_ips, i));
   list = route->tls_versions ? value_set_table(match, "tls_version") : NULL;
   for (unsigned i = 0; list && i < sizeof versions / sizeof versions[0]; i++)
-    if (route->tls_versions & (TLS_1_0 << i))
+    if (route->tls_versions & ((unsigned)TLS_1_0 << i))
       value_set_string(list, NULL, versions[i]);
   if (route->when_function != ROUTE_NO_FUNCTION)
     value_set_boolean(match, "when", true);
