@@ -121,30 +121,33 @@ describe("the config", function()
     assert.are.same({}, faults(result))
     assert.are.same({}, result.warnings)
     result = read({
-      limits = { connections_per_ip = 5, connection_rate = false },
-      keep_alive = { treatment = "extended" },
+      metrics = { top_ips = 5 },
+      acme = { email = "a@example.com" },
     })
     local fields = {}
     for _, warning in ipairs(result.warnings) do
       fields[#fields + 1] = warning.field
       assert.are.equal("has no effect in this version", warning.message)
     end
-    assert.are.same({ "keep_alive.treatment", "limits.connection_rate", "limits.connections_per_ip" }, fields)
+    assert.are.same({ "acme.email", "metrics.top_ips" }, fields)
   end)
 
-  it("refuses what would leave a door open", function()
-    for _, value in ipairs({
-      { security = { ip_allow = { "10.0.0.0/8" } } },
-      { security = { ip_block = "192.0.2.1" } },
-      { proxy_protocol = { trusted = { "10.0.0.1" } } },
-      { proxy_protocol = { accept = true } },
-      { proxy_protocol = { send = 1 } },
+  it("says what is wrong with who may connect", function()
+    for _, case in ipairs({
+      { { security = { ip_allow = { 10 } } }, "security.ip_allow[1]: expected an address, a network or a glob" },
+      { { security = { ip_block = "lb.example.com" } }, "security.ip_block: expected an address, got" },
+      { { proxy_protocol = { trusted = { "10.0.0.1", "lb" } } }, "proxy_protocol.trusted[2]: expected an address" },
+      { { proxy_protocol = { accept = "yes" } }, 'proxy_protocol.accept: expected "auto", true or false' },
+      { { proxy_protocol = { send = 3 } }, "proxy_protocol.send: expected false, true, 1 or 2" },
+      { { keep_alive = "extend" }, 'did you mean "extended"?' },
+      { { keep_alive = { treatment = "extended", multiplier = 0 } }, "keep_alive.multiplier: 0 is too small" },
+      { { limits = { ipv6_prefix = 129 } }, "limits.ipv6_prefix: 129 is too large" },
     }) do
-      local lines = faults(read(value))
+      local lines = faults(read(case[1]))
       assert.are.equal(1, #lines)
-      assert.truthy(lines[1]:find("not supported in this version: refusing to start without it", 1, true))
+      assert.truthy(lines[1]:find(case[2], 1, true), lines[1])
     end
-    assert.are.same({}, faults(read({ proxy_protocol = { accept = false } })))
+    assert.are.equal(1, #read({ proxy_protocol = { trusted = "0.0.0.0/0" } }).warnings)
   end)
 
   it("names the field that was meant", function()
@@ -376,12 +379,41 @@ describe("a route file", function()
   it("never has what is not supported ignored", function()
     for _, value in ipairs({
       route({ ports = 1, path = "/" }),
-      route({ ports = 1, headers = {} }),
-      route(nil, { target = "a:1", send_proxy_protocol = false }),
-      { match = { ports = 1 }, action = { target = "a:1" }, security = {} },
-      { match = { ports = 1 }, action = { target = "a:1" }, keep_alive = "extended" },
+      route({ ports = 1, headers = { a = "b" } }),
+      route(nil, { target = "a:1", strip_prefix = "/a" }),
+      { match = { ports = 1 }, action = { target = "a:1" }, security = { jwt = {} } },
     }) do
       assert.truthy(fault_of(value):find(": not supported in this version", 1, true))
+    end
+  end)
+
+  it("says who may use it, and how quiet connections are treated", function()
+    local function one(fields)
+      local value = route(nil, fields.action)
+      value.security, value.keep_alive = fields.security, fields.keep_alive
+      return value
+    end
+    local normal = load(one({
+      security = { ip_allow = "10.0.0.0/8", max_connections = 5, connection_rate = { 2, "1s" } },
+      keep_alive = { treatment = "extended", multiplier = 10 },
+      action = { target = "a:1", send_proxy_protocol = { version = 2, tlvs = { [0xEA] = "ab", [1] = "" } } },
+    })).routes[1]
+    assert.are.same({ "10.0.0.0/8" }, normal.security.ip_allow)
+    assert.are.same({ count = 2, window = 1000 }, normal.security.connection_rate)
+    assert.is_nil(normal.security.max_connections_per_ip)
+    assert.are.same({ treatment = "extended", multiplier = 10 }, normal.keep_alive)
+    assert.are.same(
+      { version = 2, tlvs = "\1\0\0\234\0\2ab" },
+      normal.action.send_proxy_protocol
+    )
+    for _, case in ipairs({
+      { { security = { ip_alow = "10.0.0.0/8" } }, 'did you mean "ip_allow"' },
+      { { keep_alive = "immortl" }, 'did you mean "immortal"?' },
+      { { action = { target = "a:1", send_proxy_protocol = { version = 1, tlvs = { "x" } } } }, "set version = 2" },
+      { { action = { target = "a:1", send_proxy_protocol = { tlvs = { [256] = "x" } } } }, "from 0 to 0xFF" },
+      { { security = { basic_auth = {} } }, "security.basic_auth: not supported in this version" },
+    }) do
+      assert.truthy(fault_of(one(case[1])):find(case[2], 1, true), fault_of(one(case[1])))
     end
   end)
 

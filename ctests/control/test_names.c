@@ -2,6 +2,7 @@
  *
  * The registry of route names. */
 #include "control/names.h"
+#include "routing/route.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -29,23 +30,23 @@ static void zero_is_the_name_of_what_has_no_route(void **state) {
   assert_int_equal(names_number(names, "(none)", NULL), 0);
 }
 
-static void a_name_keeps_its_number_and_its_cursor(void **state) {
+static void a_name_keeps_its_number_and_what_is_shared_under_it(void **state) {
   struct names *names = *state;
-  atomic_uint *first, *again, *other;
+  struct route_shared *first, *again, *other;
   unsigned number = names_number(names, "api", &first);
   assert_int_not_equal(number, 0);
-  atomic_fetch_add(first, 3);
+  atomic_fetch_add(&first->cursor, 3);
   assert_int_not_equal(names_number(names, "site", &other), number);
   assert_int_equal(names_number(names, "api", &again), number);
   assert_ptr_equal(again, first);
-  assert_int_equal(atomic_load(again), 3);
-  assert_int_equal(atomic_load(other), 0);
+  assert_int_equal(atomic_load(&again->cursor), 3);
+  assert_int_equal(atomic_load(&other->cursor), 0);
   assert_string_equal(names_text(names, number), "api");
 }
 
 static void numbers_are_given_one_after_the_other_and_survive_growth(void **state) {
   struct names *names = *state;
-  atomic_uint *cursor, *same;
+  struct route_shared *cursor, *same;
   char text[32];
   unsigned first = names_number(names, "route 0", &cursor);
   for (unsigned i = 1; i < 5000; i++) {
@@ -68,7 +69,7 @@ static void past_the_limit_names_count_for_none(void **state) {
     snprintf(text, sizeof text, "%u", i);
     assert_int_equal(names_number(names, text, NULL), i);
   }
-  atomic_uint *cursor = NULL;
+  struct route_shared *cursor = NULL;
   assert_int_equal(names_number(names, "one too many", &cursor), 0);
   assert_non_null(cursor);
   assert_int_equal(names->count, NAMES_MAX);
@@ -78,7 +79,7 @@ static void past_the_limit_names_count_for_none(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup_teardown(zero_is_the_name_of_what_has_no_route, set_up, tear_down),
-      cmocka_unit_test_setup_teardown(a_name_keeps_its_number_and_its_cursor, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(a_name_keeps_its_number_and_what_is_shared_under_it, set_up, tear_down),
       cmocka_unit_test_setup_teardown(numbers_are_given_one_after_the_other_and_survive_growth, set_up, tear_down),
       cmocka_unit_test_setup_teardown(past_the_limit_names_count_for_none, set_up, tear_down),
   };

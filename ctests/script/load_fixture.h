@@ -34,7 +34,7 @@ struct fixture {
   struct config config;
   struct loaded_routes loaded;
   unsigned numbers; /* given out */
-  atomic_uint cursor;
+  struct route_shared shared;
 };
 
 static inline const char *in(struct fixture *fixture, const char *name) {
@@ -115,11 +115,11 @@ static inline int tear_down(void **state) {
   return 0;
 }
 
-static inline void number_of(void *context, const char *name, unsigned *number, atomic_uint **place) {
+static inline void number_of(void *context, const char *name, unsigned *number, struct route_shared **place) {
   struct fixture *fixture = context;
   (void)name;
   *number = ++fixture->numbers;
-  *place = &fixture->cursor;
+  *place = &fixture->shared;
 }
 
 /* Loads, without committing. */

@@ -100,12 +100,12 @@ static int read_config(struct fixture *fixture, const char *text) {
   return loader_read_config(fixture->loader, &overrides, &fixture->config, &fixture->faults);
 }
 
-static atomic_uint cursor;
+static struct route_shared shared;
 
-static void number_of(void *context, const char *name, unsigned *number, atomic_uint **place) {
+static void number_of(void *context, const char *name, unsigned *number, struct route_shared **place) {
   (void)name;
   *number = ++*(unsigned *)context;
-  *place = &cursor;
+  *place = &shared;
 }
 
 static int load(struct fixture *fixture, unsigned workers) {
@@ -169,7 +169,7 @@ static void a_plain_route_becomes_a_record_with_every_default(void **state) {
   assert_string_equal(route->file, "a.lua");
   assert_int_equal(route->priority, -3);
   assert_int_equal(route->stats, 1);
-  assert_ptr_equal(route->cursor, &cursor);
+  assert_ptr_equal(route->shared, &shared);
   char text[ENDPOINT_TEXT_SIZE];
   assert_string_equal(endpoint_format(&route->address, text), "[::1]:0");
   assert_int_equal(route->port_count, 3);
@@ -586,7 +586,7 @@ static void the_config_is_taken_as_it_is_written(void **state) {
           fixture,
           "return { routes = '/elsewhere', admin = { listen = false, token = 'secret' }, log = { level = 'debug', "
           "format = 'json' }, dns = { servers = { '192.0.2.1', '192.0.2.2:53' } }, control = '/c.sock',\n"
-          "script = { jit = 'fast.lua' }, limits = { connections_per_ip = 7 } }"),
+          "script = { jit = 'fast.lua' }, metrics = { top_ips = 7 } }"),
       0);
   const struct config *config = &fixture->config;
   assert_string_equal(config->routes, "/elsewhere");
@@ -599,7 +599,7 @@ static void the_config_is_taken_as_it_is_written(void **state) {
   assert_in_range(config->workers, 1, 256);
   assert_int_equal(config->jit_file_count, 1);
   const struct fault *warning = only_fault(&config->warnings);
-  assert_string_equal(warning->field, "limits.connections_per_ip");
+  assert_string_equal(warning->field, "metrics.top_ips");
   assert_contains(warning->message, "no effect in this version");
 }
 
@@ -622,8 +622,8 @@ static void a_bad_config_is_a_fault(void **state) {
   assert_contains(only_fault(&fixture->faults)->message, "returns nothing");
   assert_int_equal(read_config(fixture, "return {\n  workers = = 1 }"), -EINVAL);
   assert_int_equal(only_fault(&fixture->faults)->line, 2);
-  assert_int_equal(read_config(fixture, "return { security = { ip_block = '10.0.0.0/8' } }"), -EINVAL);
-  assert_contains(only_fault(&fixture->faults)->message, "refusing to start without it");
+  assert_int_equal(read_config(fixture, "return { security = { ip_block = '10.0.0.0/33' } }"), -EINVAL);
+  assert_string_equal(only_fault(&fixture->faults)->field, "security.ip_block");
   fault_list_clear(&fixture->faults);
   struct config_overrides overrides = {.config = in(fixture, "absent.lua")};
   assert_int_equal(loader_read_config(fixture->loader, &overrides, &fixture->config, &fixture->faults), -EINVAL);

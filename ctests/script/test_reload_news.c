@@ -32,7 +32,7 @@ struct fixture {
   struct loaded_routes loaded;
   struct route_table *table;
   struct worker worker;
-  atomic_uint cursor;
+  struct route_shared shared;
   unsigned names;
 };
 
@@ -47,11 +47,11 @@ static void write_file(const struct fixture *fixture, const char *name, const ch
   assert_int_equal(0, fclose(file));
 }
 
-static void number_of(void *context, const char *name, unsigned *number, atomic_uint **cursor) {
+static void number_of(void *context, const char *name, unsigned *number, struct route_shared **shared) {
   struct fixture *fixture = context;
   (void)name;
   *number = ++fixture->names;
-  *cursor = &fixture->cursor;
+  *shared = &fixture->shared;
 }
 
 static int set_up(void **state) {

@@ -54,7 +54,39 @@ local function strings(default, doc)
   return { type = "list", of = { type = "string" }, default = default, doc = doc }
 end
 
+local function addresses(doc, trusted)
+  return { type = "list", of = { type = "ip_pattern", trusted = trusted }, default = {}, doc = doc }
+end
+
 local limits = {
+  connections = { type = "integer", default = 0, min = 0, off = true, doc = "Open connections in all; 0: no limit" },
+  connections_per_ip = {
+    type = "integer",
+    default = 100,
+    min = 0,
+    off = true,
+    doc = "Open connections of one address; not of loopback and trusted proxies; 0: no limit",
+  },
+  connection_rate = {
+    type = "count_in_window",
+    default = { 300, "60s" },
+    doc = "New connections of one address in a window, likewise; false: no limit",
+  },
+  block_for = duration(0, "How long an address over its limit is refused"),
+  ipv6_prefix = {
+    type = "integer",
+    default = 64,
+    min = 1,
+    max = 128,
+    doc = "Bits of an IPv6 address that stand for one client",
+  },
+  addresses = {
+    type = "integer",
+    default = 65536,
+    min = 1024,
+    max = 16777216,
+    doc = "Addresses that are remembered for these limits",
+  },
   script_time = duration("1s", "Uninterrupted running of Lua before the watchdog ends it; 0: no watchdog"),
   script_memory = {
     type = "size",
@@ -78,24 +110,6 @@ local limits = {
     doc = "Kernel pipes that the process may hold for bulk directions; 0: always copy",
   },
 }
-for name, descriptor in pairs(later("warn", {
-  connections = { type = "integer", default = 0, min = 0, off = true, doc = "Open connections in all; 0: no limit" },
-  connections_per_ip = {
-    type = "integer",
-    default = 100,
-    min = 0,
-    off = true,
-    doc = "Open connections of one address",
-  },
-  connection_rate = {
-    type = "count_in_window",
-    default = { 300, "60s" },
-    doc = "New connections of one address in a window",
-  },
-  block_for = duration(0, "How long an address over its limit is refused"),
-})) do
-  limits[name] = descriptor
-end
 
 schema.config = {
   type = "table",
@@ -145,23 +159,11 @@ schema.config = {
     },
     timeouts = { type = "table", doc = "For every route that doesn't say otherwise; 0: off", fields = timeouts() },
     keep_alive = {
-      type = "table",
-      doc = "How connections that are quiet are treated",
-      fields = later("warn", {
-        treatment = {
-          type = "string",
-          default = "standard",
-          enum = { "standard", "extended", "immortal" },
-          doc = "The treatment",
-        },
-        multiplier = {
-          type = "integer",
-          default = 6,
-          min = 1,
-          max = 1000,
-          doc = "Of idle and lifetime, when extended",
-        },
-      }),
+      type = "keep_alive",
+      plain = true,
+      default = { treatment = "standard", multiplier = 6 },
+      doc = 'How quiet connections are treated: "standard"; "extended": `multiplier` times idle and lifetime; "immortal": '
+        .. "neither, nor stuck",
     },
     tcp = {
       type = "table",
@@ -190,26 +192,29 @@ schema.config = {
     security = {
       type = "table",
       doc = "Before any route",
-      fields = later("refuse", {
-        ip_allow = strings({}, "Addresses that may connect; empty: all"),
-        ip_block = strings({}, "Addresses that may not"),
-      }),
+      fields = {
+        ip_allow = addresses("Addresses that may connect; empty: all"),
+        ip_block = addresses("Addresses that may not; wins over ip_allow"),
+      },
     },
     defaults = { type = "partial_route", doc = "A partial route, merged under every route" },
     proxy_protocol = {
       type = "table",
       doc = "The PROXY protocol in front of a client's bytes",
       fields = {
-        trusted = {
-          type = "list",
-          of = { type = "string" },
-          default = {},
-          later = "refuse",
-          doc = "Peers that may send one",
+        trusted = addresses("Peers that may send one: their headers are believed, and those of nobody else", true),
+        accept = {
+          type = "proxy_accept",
+          default = "auto",
+          doc = '"auto": they may, and silence for `timeout` means none; true: they must; false: never read',
         },
-        accept = { type = "proxy_accept", default = "auto", later = "refuse", doc = "Whether they may, must or can't" },
-        send = { type = "proxy_send", default = false, later = "refuse", doc = "The version that is sent to targets" },
-        timeout = { type = "duration", default = "1s", later = "warn", doc = "How long one is waited for" },
+        send = {
+          type = "proxy_send",
+          plain = true,
+          default = false,
+          doc = "Sent to targets, where a route does not say otherwise: false, true (version 1), 1 or 2",
+        },
+        timeout = { type = "duration", default = "1s", min = 1, doc = "How long a header is waited for" },
       },
     },
     acme = {
@@ -382,7 +387,11 @@ schema.route = {
           doc = "What is done with TLS; by default plain connections only; false: likewise, whatever the defaults say",
           fields = tls,
         },
-        send_proxy_protocol = unsupported("The PROXY protocol towards the target"),
+        send_proxy_protocol = {
+          type = "proxy_send",
+          doc = "A PROXY header before the client's bytes: true (version 1), 1, 2, { version = 2, tlvs = { [0xEA] = … } }; "
+            .. "by default the config's proxy_protocol.send",
+        },
         strip_prefix = unsupported("Of the path"),
         rewrite = unsupported("Of the path"),
         headers = unsupported("Headers that are set or removed"),
@@ -391,8 +400,35 @@ schema.route = {
         on_response = unsupported("A hook for responses"),
       },
     },
-    security = unsupported("Who may use the route"),
-    keep_alive = unsupported("How quiet connections are treated", "set timeouts.idle and timeouts.lifetime"),
+    security = {
+      type = "table",
+      doc = "Who may use the route; looked at once it was chosen",
+      example = 'such as security = { ip_allow = "10.0.0.0/8" }',
+      fields = {
+        ip_allow = addresses("Addresses that may use it; empty: all"),
+        ip_block = addresses("Addresses that may not; wins over ip_allow"),
+        max_connections = { type = "integer", default = 0, min = 0, off = true, doc = "Open at once; 0: no limit" },
+        max_connections_per_ip = {
+          type = "integer",
+          min = 0,
+          off = true,
+          doc = "Open at once of one address; by default limits.connections_per_ip; 0: no limit",
+        },
+        connection_rate = {
+          type = "count_in_window",
+          doc = "New ones of one address in a window; by default limits.connection_rate; false: no limit",
+        },
+        authorize = { type = "function", doc = "function(context): false or nil refuses; may wait" },
+        rate_limit = unsupported("Requests in a window", "plain TCP has no requests: set connection_rate"),
+        basic_auth = unsupported("Passwords", "plain TCP carries none (remove it)"),
+        jwt = unsupported("Tokens", "plain TCP carries none (remove it)"),
+      },
+    },
+    keep_alive = {
+      type = "keep_alive",
+      doc = 'How quiet connections are treated: "standard", "extended", "immortal", { treatment =, multiplier = } or '
+        .. "function(context) that returns both; by default the config's",
+    },
     timeouts = {
       type = "table",
       doc = "Any of the config's, for this route",

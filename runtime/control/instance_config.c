@@ -81,11 +81,12 @@ static int take_lock(struct instance *instance) {
   return 0;
 }
 
-static void number_of(void *context, const char *name, unsigned *number, atomic_uint **cursor) {
-  *number = names_number(context, name, cursor);
+static void number_of(void *context, const char *name, unsigned *number, struct route_shared **shared) {
+  *number = names_number(context, name, shared);
 }
 
-struct route_table *instance_make_table(const struct loaded_routes *loaded, struct error *error) {
+struct route_table *instance_make_table(const struct loaded_routes *loaded, struct policy *policy,
+                                        struct error *error) {
   size_t route_count = 0, script_count = 0;
   for (size_t i = 0; i < loaded->file_count; i++)
     route_count += loaded->files[i].route_count;
@@ -105,6 +106,8 @@ struct route_table *instance_make_table(const struct loaded_routes *loaded, stru
       scripts[script_count++] = script_version_ref(file->version);
   }
   table = route_table_new(routes, route_count, scripts, script_count, script_version_unref, error);
+  if (table)
+    table->policy = policy_ref(policy);
   for (size_t i = 0; !table && i < script_count; i++)
     script_version_unref(scripts[i]);
 done:
@@ -144,7 +147,7 @@ static int load_routes(struct instance *instance, bool strict) {
   instance_log_faults(log, LOG_WARN, "the routes: take note", &instance->loaded.warnings);
   if (judge_faults(instance, status, strict) != 0)
     return -1;
-  instance->table = instance_make_table(&instance->loaded, &error);
+  instance->table = instance_make_table(&instance->loaded, instance->config.policy, &error);
   if (!instance->table)
     return instance_complain(NULL, &error);
   if (instance->table->route_count == 0)

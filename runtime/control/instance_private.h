@@ -7,7 +7,7 @@
 
 /* instance_config.c: all routes of the files that are served, and a reference on each version for the table. NULL: see
  * `error`. */
-struct route_table *instance_make_table(const struct loaded_routes *loaded, struct error *error);
+struct route_table *instance_make_table(const struct loaded_routes *loaded, struct policy *policy, struct error *error);
 
 /* instance_config.c: a line for each. */
 void instance_log_faults(const struct log *log, enum log_level level, const char *message,

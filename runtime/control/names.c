@@ -16,7 +16,7 @@ enum { FIRST_SLOTS = 64 };
 struct name {
   unsigned number;
   uint64_t hash;
-  atomic_uint cursor;
+  struct route_shared shared;
   bool removed;
   bool retained; /* while names_retain() looks */
   char text[];
@@ -62,7 +62,8 @@ static struct name *add(struct names *names, const char *text, uint64_t hash) {
   name->number = (unsigned)names->count;
   name->hash = hash;
   name->removed = name->retained = false;
-  atomic_init(&name->cursor, 0);
+  atomic_init(&name->shared.cursor, 0);
+  atomic_init(&name->shared.held, 0);
   memcpy(name->text, text, size);
   names->by_number[names->count++] = name;
   *find(names->slots, names->slot_count, hash, text) = name;
@@ -86,15 +87,15 @@ void names_deinit(struct names *names) {
   *names = (struct names){.count = 0};
 }
 
-unsigned names_number(struct names *names, const char *text, atomic_uint **cursor) {
+unsigned names_number(struct names *names, const char *text, struct route_shared **shared) {
   uint64_t hash = text_hash(text, strlen(text), 0);
   struct name *name = *find(names->slots, names->slot_count, hash, text);
   if (!name)
     name = add(names, text, hash);
   if (!name)
     name = names->by_number[0];
-  if (cursor)
-    *cursor = &name->cursor;
+  if (shared)
+    *shared = &name->shared;
   return name->number;
 }
 

@@ -73,6 +73,7 @@ struct value *reconfigure_prepare(const struct config *current, struct config *n
   note_text(notes, "routes", current->routes, next->routes);
   note_text(notes, "control", current->control, next->control);
   note_text(notes, "state", current->state, next->state);
+  note_number(notes, "limits.addresses", current->limit_addresses, next->limit_addresses);
   note_text(notes, "admin.listen", current->admin_listen, next->admin_listen);
   if (!same_sockets(&current->settings, &next->settings))
     value_set_string(notes, NULL, "tcp stays as it is until the next start");
@@ -91,6 +92,11 @@ void reconfigure(struct instance *instance, struct config *next) {
   current->log_level = next->log_level;
   current->log_format = next->log_format;
   current->timeouts = next->timeouts;
+  current->keep_alive = next->keep_alive;
+  current->proxy_send = next->proxy_send;
+  struct policy *policy = current->policy;
+  current->policy = next->policy;
+  next->policy = policy;
   current->old_versions = next->old_versions;
   current->settings.script_time_ms = next->settings.script_time_ms;
   current->settings.script_memory = next->settings.script_memory;

@@ -17,8 +17,8 @@
 
 static void begin_round(struct reload *reload);
 
-static void number_of(void *context, const char *name, unsigned *number, atomic_uint **cursor) {
-  *number = names_number(context, name, cursor);
+static void number_of(void *context, const char *name, unsigned *number, struct route_shared **shared) {
+  *number = names_number(context, name, shared);
 }
 
 static void clear_round(struct reload *reload) {
@@ -223,6 +223,7 @@ static const struct table_port *find_foreign(const struct reload *reload, struct
 static bool is_same(const struct route_table *a, const struct route_table *b) {
   return a->route_count == b->route_count && a->script_count == b->script_count &&
          memcmp(a->routes, b->routes, a->route_count * sizeof(struct route *)) == 0 &&
+         policy_equal(a->policy, b->policy) &&
          memcmp(a->scripts, b->scripts, a->script_count * sizeof(struct script_version *)) == 0;
 }
 
@@ -236,7 +237,8 @@ static void on_loaded(struct loading_job *job) {
     return;
   }
   loaded_routes_number(&reload->loaded, number_of, &instance->names);
-  reload->table = instance_make_table(&reload->loaded, &error);
+  reload->table = instance_make_table(&reload->loaded,
+                                      reload->has_config ? reload->config.policy : instance->config.policy, &error);
   if (reload->table)
     reload->resolved = calloc(reload->table->port_count + 1, sizeof *reload->resolved);
   if (!reload->table || !reload->resolved) {

@@ -45,3 +45,8 @@ bool ip_set_prefix(const struct ip_set *set, size_t index, struct prefix *prefix
 
 /* Do both have the same texts in the same order? */
 bool ip_set_equal(const struct ip_set *a, const struct ip_set *b);
+
+/* The same, where NULL stands for no set. */
+static inline bool ip_set_same(const struct ip_set *a, const struct ip_set *b) {
+  return a == b || (a && b && ip_set_equal(a, b));
+}

@@ -13,6 +13,8 @@ struct route *route_new(void) {
     return NULL;
   atomic_init(&route->references, 1);
   route->when_function = route->handler_function = route->target_function = ROUTE_NO_FUNCTION;
+  route->keep_alive.function = route->security.authorize_function = ROUTE_NO_FUNCTION;
+  route->keep_alive.multiplier = 1;
   return route;
 }
 
@@ -37,6 +39,9 @@ void route_unref(struct route *route) {
     free(route->tags[i]);
   free(route->tags);
   free(route->description);
+  ip_set_unref(route->security.allow);
+  ip_set_unref(route->security.block);
+  free(route->proxy_send.tlvs);
   free(route->name);
   free(route->file);
   free(route);
@@ -44,7 +49,8 @@ void route_unref(struct route *route) {
 
 bool route_has_functions(const struct route *route) {
   if (route->when_function != ROUTE_NO_FUNCTION || route->handler_function != ROUTE_NO_FUNCTION ||
-      route->target_function != ROUTE_NO_FUNCTION)
+      route->target_function != ROUTE_NO_FUNCTION || route->keep_alive.function != ROUTE_NO_FUNCTION ||
+      route->security.authorize_function != ROUTE_NO_FUNCTION)
     return true;
   for (size_t i = 0; i < route->target_count; i++)
     if (route->targets[i].host_function != ROUTE_NO_FUNCTION || route->targets[i].port_function != ROUTE_NO_FUNCTION)
@@ -102,12 +108,26 @@ static bool same_targets(const struct route *a, const struct route *b) {
   return true;
 }
 
+bool address_limits_equal(const struct address_limits *a, const struct address_limits *b) {
+  return a->has_connections == b->has_connections && a->has_rate == b->has_rate && a->connections == b->connections &&
+         a->rate == b->rate && a->window_ms == b->window_ms;
+}
+
+static bool same_admission(const struct route *a, const struct route *b) {
+  return ip_set_same(a->security.allow, b->security.allow) && ip_set_same(a->security.block, b->security.block) &&
+         a->security.max_connections == b->security.max_connections &&
+         address_limits_equal(&a->security.limits, &b->security.limits) &&
+         a->keep_alive.treatment == b->keep_alive.treatment && a->keep_alive.multiplier == b->keep_alive.multiplier &&
+         a->proxy_send.version == b->proxy_send.version && a->proxy_send.tlvs_size == b->proxy_send.tlvs_size &&
+         (a->proxy_send.tlvs_size == 0 || memcmp(a->proxy_send.tlvs, b->proxy_send.tlvs, a->proxy_send.tlvs_size) == 0);
+}
+
 bool route_equal(const struct route *a, const struct route *b) {
   if (route_has_functions(a) || route_has_functions(b))
     return false;
   return same_text(a->name, b->name) && same_text(a->file, b->file) && a->priority == b->priority && same_match(a, b) &&
          same_text(a->description, b->description) && same_tags(a, b) && a->action == b->action && a->tls == b->tls &&
-         same_targets(a, b) && a->half_open == b->half_open && a->on_change == b->on_change &&
+         same_targets(a, b) && same_admission(a, b) && a->half_open == b->half_open && a->on_change == b->on_change &&
          /* nothing but numbers of one size in it, so no padding */
          memcmp(&a->timeouts, &b->timeouts, sizeof a->timeouts) == 0;
 }
@@ -156,6 +176,6 @@ int route_build_rotation(struct route *route) {
 const struct route_target *route_next_target(const struct route *route) {
   if (route->target_count <= 1)
     return route->targets;
-  unsigned turn = atomic_fetch_add_explicit(route->cursor, 1, memory_order_relaxed);
+  unsigned turn = atomic_fetch_add_explicit(&route->shared->cursor, 1, memory_order_relaxed);
   return &route->targets[route->rotation[turn % route->rotation_length]];
 }

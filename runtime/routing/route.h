@@ -18,6 +18,12 @@ struct script_version; /* script/version.h: a loaded version of a route file wit
 
 enum { ROUTE_NO_FUNCTION = -1 };
 
+/* What belongs to a route's name and is shared by the workers: it outlives the records of that name. */
+struct route_shared {
+  atomic_uint cursor; /* the place in the rotation of targets */
+  atomic_uint held;   /* connections that count for security.max_connections */
+};
+
 enum route_action { ROUTE_FORWARD, ROUTE_HANDLER };
 
 /* What a route does with TLS: NONE takes plain connections only where a port has both, PASSTHROUGH takes TLS and
@@ -31,6 +37,40 @@ enum route_on_change { ROUTE_KEEP, ROUTE_DRAIN, ROUTE_CLOSE };
 struct route_timeouts {
   uint64_t connect, initial_data, idle, lifetime, half_closed, linger, shutdown, half_dead, half_dead_tls, stuck,
       stuck_tls;
+};
+
+/* keep_alive: how idle and lifetime are treated. EXTENDED multiplies both, IMMORTAL lifts both, and `stuck` too. */
+enum keep_alive_treatment { KEEP_ALIVE_STANDARD, KEEP_ALIVE_EXTENDED, KEEP_ALIVE_IMMORTAL };
+
+struct route_keep_alive {
+  enum keep_alive_treatment treatment;
+  unsigned multiplier; /* 1 to 1000 */
+  int function;        /* slot of function(context), asked once when the route is known; ROUTE_NO_FUNCTION */
+};
+
+/* Limits of one address. What is not said is inherited; 0 lifts a limit. */
+struct address_limits {
+  bool has_connections, has_rate;
+  uint32_t connections; /* at once */
+  uint32_t rate;        /* new ones in any window */
+  uint64_t window_ms;
+};
+
+bool address_limits_equal(const struct address_limits *a, const struct address_limits *b);
+
+/* Who may use a route; looked at after it was chosen. */
+struct route_security {
+  struct ip_set *allow, *block; /* NULL: all, none. `block` wins */
+  uint32_t max_connections;     /* of the route, over all workers; 0: no limit */
+  struct address_limits limits; /* in the place of the config's (routing/policy.h) */
+  int authorize_function;       /* slot, or ROUTE_NO_FUNCTION */
+};
+
+/* The PROXY header that goes before a client's bytes to the target. */
+struct route_proxy_send {
+  unsigned version; /* 0: none */
+  uint8_t *tlvs;    /* of the route, as they go over the wire; NULL: none */
+  size_t tlvs_size;
 };
 
 /* One target of a route. Exactly one of host and host_function is there. */
@@ -76,11 +116,14 @@ struct route {
   size_t target_count;
   uint16_t *rotation; /* indices into targets, each as often as its weight says, well mixed; what round robin walks */
   size_t rotation_length;
-  atomic_uint *cursor; /* the place in it, shared by the workers; belongs to the name's statistics */
+  struct route_shared *shared; /* belongs to the name, as its statistics do; NULL before it is numbered */
   bool half_open;
   enum route_on_change on_change;
 
   struct route_timeouts timeouts;
+  struct route_keep_alive keep_alive;
+  struct route_security security;
+  struct route_proxy_send proxy_send;
 };
 
 /* All NULL, no functions, one reference. NULL without memory. */
@@ -92,7 +135,7 @@ void route_unref(struct route *route); /* NULL is nothing */
 bool route_has_functions(const struct route *route);
 
 /* Do both say the same: name, file, match, action, timeouts, all but the line and what belongs to the name (statistics,
- * cursor)? Then one record can stand for the other. Never true of routes with functions. */
+ * what is shared)? Then one record can stand for the other. Never true of routes with functions. */
 bool route_equal(const struct route *a, const struct route *b);
 
 /* Fills `rotation` from the targets' weights (smooth weighted round robin). 0 or -ENOMEM. */

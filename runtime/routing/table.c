@@ -69,6 +69,7 @@ void route_table_unref(struct route_table *table) {
   for (size_t i = 0; i < table->script_count; i++)
     table->script_unref(table->scripts[i]);
   free(table->scripts);
+  policy_unref(table->policy);
   free(table);
 }
 

@@ -6,7 +6,7 @@
 
 #include "core/error.h"
 #include "net/address.h"
-#include "routing/route.h"
+#include "routing/policy.h"
 
 #include <stdatomic.h>
 
@@ -46,6 +46,7 @@ struct route_table {
   size_t port_count;
   struct route_list *lists; /* what the ports share */
   size_t list_count;
+  struct policy *policy;           /* one reference; NULL: limits nothing, trusts nobody */
   struct script_version **scripts; /* kept alive for the routes' functions */
   size_t script_count;
   void (*script_unref)(struct script_version *);

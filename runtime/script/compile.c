@@ -147,6 +147,8 @@ static int compile_action(lua_State *L, int t, struct route *route, struct error
   lua_getfield(L, action, "tls");
   route->tls = lua_istable(L, -1) ? ROUTE_TLS_PASSTHROUGH : ROUTE_TLS_NONE;
   lua_pop(L, 1);
+  if (compile_proxy_send(L, action, &route->proxy_send, error) < 0)
+    return -ENOMEM;
   int targets = table_at(L, action, "targets");
   size_t count = lua_objlen(L, targets);
   if (count > 0)
@@ -224,6 +226,10 @@ int compile_route(lua_State *L, int index, const char *file, struct route **comp
   if (status == 0)
     status = compile_action(L, t, route, error);
   if (status == 0)
+    status = compile_security(L, t, route, error);
+  if (status == 0) {
     compile_timeouts(L, t, &route->timeouts);
+    compile_keep_alive(L, t, &route->keep_alive);
+  }
   return status;
 }

@@ -12,6 +12,7 @@
 #include "connection/worker.h"
 #include "core/error.h"
 #include "core/log.h"
+#include "routing/policy.h"
 #include "routing/table.h"
 
 #include <stdbool.h>
@@ -47,8 +48,12 @@ struct config {
   enum log_level log_level;
   enum log_format log_format;
   struct route_timeouts timeouts;
-  unsigned old_versions; /* limits.old_versions */
-  char *defaults;        /* the schema's own text of `defaults`, the partial route under every route; NULL: none */
+  struct route_keep_alive keep_alive; /* without a function */
+  unsigned proxy_send;                /* proxy_protocol.send: the version; 0: none */
+  struct policy *policy;              /* one reference */
+  unsigned limit_addresses;           /* limits.addresses */
+  unsigned old_versions;              /* limits.old_versions */
+  char *defaults; /* the schema's own text of `defaults`, the partial route under every route; NULL: none */
   struct worker_settings settings; /* splice_pipes is one worker's share */
   char *dns_servers;               /* what settings.dns.servers points to */
   char **jit_files;                /* base names of route files that run compiled */
@@ -121,7 +126,7 @@ struct loaded_routes {
   size_t module_directory_count;
 };
 
-typedef void loaded_number_of(void *context, const char *name, unsigned *number, atomic_uint **cursor);
+typedef void loaded_number_of(void *context, const char *name, unsigned *number, struct route_shared **shared);
 
 /* Loads every *.lua of the directory (no hidden files, no editors' backups), with states for `workers` workers (0: to
  * check only). A file is as committed, and is not run, when its bytes, those of the modules that it requires while it
@@ -134,7 +139,7 @@ typedef void loaded_number_of(void *context, const char *name, unsigned *number,
  * name a route alike, the one that has changed is at fault; when both have, the one that did not have the name; else
  * the later one.
  *
- * `number_of` gives a route's name its number for statistics and its round-robin cursor; NULL when only checking, or
+ * `number_of` gives a route's name its number for statistics and what its records share; NULL when only checking, or
  * for loaded_routes_number() to do it. 0 when there is no fault, else -EINVAL, or -ENOMEM (then only to be cleared).
  * `loaded` is filled and to be cleared in each case. */
 int loader_load_routes(struct loader *loader, const struct config *config, unsigned workers,

@@ -3,6 +3,8 @@
  * The config: found, run, checked by lua/moongate/schema/config.lua, and put into C. */
 #include "script/load_private.h"
 
+#include "script/fields.h"
+
 #include <errno.h>
 #include <lauxlib.h>
 #include <sched.h>
@@ -70,83 +72,47 @@ static void push_environment(lua_State *L, const struct config_load *load) {
   lua_setfield(L, -2, "variables");
 }
 
-/* Below, `t` is the absolute index of a table; all raise without memory. */
-
-static int table_at(lua_State *L, int t, const char *key) {
-  lua_getfield(L, t, key);
-  luaL_checktype(L, -1, LUA_TTABLE);
-  return lua_gettop(L);
-}
-
-static void copy_string(lua_State *L, int t, const char *key, char **copy) {
-  lua_getfield(L, t, key);
-  if (lua_isstring(L, -1) && !(*copy = strdup(lua_tostring(L, -1))))
-    luaL_error(L, "not enough memory");
-  lua_pop(L, 1);
-}
-
-static uint64_t integer(lua_State *L, int t, const char *key) {
-  lua_getfield(L, t, key);
-  uint64_t value = (uint64_t)lua_tonumber(L, -1);
-  lua_pop(L, 1);
-  return value;
-}
-
-static bool boolean(lua_State *L, int t, const char *key) {
-  lua_getfield(L, t, key);
-  bool value = lua_toboolean(L, -1);
-  lua_pop(L, 1);
-  return value;
-}
-
-static int word(lua_State *L, int t, const char *key, const char *const *words) {
-  lua_getfield(L, t, key);
-  int value = luaL_checkoption(L, -1, NULL, words);
-  lua_pop(L, 1);
-  return value;
-}
-
 static void read_log(lua_State *L, int t, struct config *config) {
   static const char *const levels[] = {"debug", "info", "warn", "error", "off", NULL};
   static const char *const formats[] = {"logfmt", "json", NULL};
-  int fields = table_at(L, t, "log");
-  config->log_level = (enum log_level)word(L, fields, "level", levels);
-  config->log_format = (enum log_format)word(L, fields, "format", formats);
-  config->settings.access_log = boolean(L, fields, "access");
+  int fields = field_table(L, t, "log");
+  config->log_level = (enum log_level)field_word(L, fields, "level", levels);
+  config->log_format = (enum log_format)field_word(L, fields, "format", formats);
+  config->settings.access_log = field_boolean(L, fields, "access");
   lua_settop(L, fields - 1);
 }
 
 static void read_settings(lua_State *L, int t, struct config *config) {
   struct worker_settings *settings = &config->settings;
-  int fields = table_at(L, t, "tcp");
+  int fields = field_table(L, t, "tcp");
   settings->tcp = (struct tcp_options){
-      .no_delay = boolean(L, fields, "no_delay"),
-      .keep_alive = boolean(L, fields, "keep_alive"),
-      .probe_after_s = (int)(integer(L, fields, "probe_after") / 1000),
-      .probe_interval_s = (int)(integer(L, fields, "probe_interval") / 1000),
-      .probes = (int)integer(L, fields, "probes"),
+      .no_delay = field_boolean(L, fields, "no_delay"),
+      .keep_alive = field_boolean(L, fields, "keep_alive"),
+      .probe_after_s = (int)((uint64_t)field_number(L, fields, "probe_after") / 1000),
+      .probe_interval_s = (int)((uint64_t)field_number(L, fields, "probe_interval") / 1000),
+      .probes = (int)field_number(L, fields, "probes"),
   };
-  fields = table_at(L, t, "dns");
-  copy_string(L, fields, "servers", &config->dns_servers);
+  fields = field_table(L, t, "dns");
+  field_string(L, fields, "servers", &config->dns_servers);
   settings->dns = (struct resolver_options){
       .servers = config->dns_servers,
-      .timeout_ms = (uint32_t)integer(L, fields, "timeout"),
-      .tries = (uint32_t)integer(L, fields, "tries"),
-      .cache_entries = (uint32_t)integer(L, fields, "cache"),
+      .timeout_ms = (uint32_t)field_number(L, fields, "timeout"),
+      .tries = (uint32_t)field_number(L, fields, "tries"),
+      .cache_entries = (uint32_t)field_number(L, fields, "cache"),
       .negative_ttl_s = 5,
       .max_ttl_s = 3600,
   };
-  fields = table_at(L, t, "limits");
-  settings->script_time_ms = integer(L, fields, "script_time");
-  settings->script_memory = integer(L, fields, "script_memory");
-  config->old_versions = (unsigned)integer(L, fields, "old_versions");
-  unsigned pipes = (unsigned)integer(L, fields, "splice_pipes");
+  fields = field_table(L, t, "limits");
+  settings->script_time_ms = (uint64_t)field_number(L, fields, "script_time");
+  settings->script_memory = (uint64_t)field_number(L, fields, "script_memory");
+  config->old_versions = (unsigned)field_number(L, fields, "old_versions");
+  unsigned pipes = (unsigned)field_number(L, fields, "splice_pipes");
   settings->splice_pipes = pipes > 0 && pipes < config->workers ? 1 : pipes / config->workers;
   lua_settop(L, fields - 3);
 }
 
 static void read_jit_files(lua_State *L, int t, struct config *config) {
-  int script = table_at(L, t, "script"), files = table_at(L, script, "jit");
+  int script = field_table(L, t, "script"), files = field_table(L, script, "jit");
   size_t count = lua_objlen(L, files);
   if (count > 0 && !(config->jit_files = calloc(count, sizeof *config->jit_files)))
     luaL_error(L, "not enough memory");
@@ -160,21 +126,32 @@ static void read_jit_files(lua_State *L, int t, struct config *config) {
   lua_settop(L, script - 1);
 }
 
+static void read_connections(lua_State *L, int t, struct config *config) {
+  int fields = field_table(L, t, "limits");
+  config->limit_addresses = (unsigned)field_number(L, fields, "addresses");
+  fields = field_table(L, t, "proxy_protocol");
+  int send = field_table(L, fields, "send");
+  config->proxy_send = (unsigned)field_number(L, send, "version");
+  lua_settop(L, send - 3);
+  compile_keep_alive(L, t, &config->keep_alive);
+}
+
 static void read_config(lua_State *L, int t, const struct config_load *load) {
   struct config *config = load->config;
-  copy_string(L, t, "routes", &config->routes);
-  copy_string(L, t, "control", &config->control);
-  copy_string(L, t, "state", &config->state);
-  config->workers = load->overrides->workers > 0 ? load->overrides->workers : (unsigned)integer(L, t, "workers");
-  copy_string(L, t, "defaults", &config->defaults);
-  int admin = table_at(L, t, "admin");
-  copy_string(L, admin, "listen", &config->admin_listen);
-  copy_string(L, admin, "token", &config->admin_token);
+  field_string(L, t, "routes", &config->routes);
+  field_string(L, t, "control", &config->control);
+  field_string(L, t, "state", &config->state);
+  config->workers = load->overrides->workers > 0 ? load->overrides->workers : (unsigned)field_number(L, t, "workers");
+  field_string(L, t, "defaults", &config->defaults);
+  int admin = field_table(L, t, "admin");
+  field_string(L, admin, "listen", &config->admin_listen);
+  field_string(L, admin, "token", &config->admin_token);
   lua_settop(L, admin - 1);
   read_log(L, t, config);
   compile_timeouts(L, t, &config->timeouts);
   read_settings(L, t, config);
   read_jit_files(L, t, config);
+  read_connections(L, t, config);
 }
 
 /* Checks the value on top of `L`, of the trusted state. */
@@ -189,14 +166,18 @@ static int check(struct config_load *load, lua_State *L) {
   }
   if (status < 0)
     return add_fault(load, &error);
-  int result = lua_gettop(L), faults = table_at(L, result, "faults");
+  int result = lua_gettop(L), faults = field_table(L, result, "faults");
   fault_list_add_from(load->faults, file_name(load), L, faults);
   bool at_fault = lua_objlen(L, faults) > 0 || load->lost;
   if (at_fault && !load->lenient)
     return -EINVAL;
-  fault_list_add_from(&load->config->warnings, file_name(load), L, table_at(L, result, "warnings"));
-  read_config(L, table_at(L, result, at_fault ? "stand_in" : "config"), load);
-  return at_fault ? -EINVAL : 0;
+  fault_list_add_from(&load->config->warnings, file_name(load), L, field_table(L, result, "warnings"));
+  int normal = field_table(L, result, at_fault ? "stand_in" : "config");
+  read_config(L, normal, load);
+  if (!(load->config->policy = policy_new()))
+    return -ENOMEM;
+  int wrong = compile_policy(L, normal, load->config->policy, &error) < 0 ? add_fault(load, &error) : 0;
+  return at_fault ? -EINVAL : wrong;
 }
 
 static int check_nothing(lua_State *L) {
@@ -317,5 +298,6 @@ void config_clear(struct config *config) {
     free(config->jit_files[i]);
   free(config->jit_files);
   fault_list_clear(&config->warnings);
+  policy_unref(config->policy);
   *config = (struct config){0};
 }

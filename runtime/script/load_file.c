@@ -203,8 +203,9 @@ int load_file(struct load_run *run, const char *file, const struct source *sourc
 
 uint64_t load_key(const struct load_run *run, const char *file, const char *path) {
   const struct config *config = run->config;
-  const uint64_t numbers[] = {config->settings.script_time_ms, config->settings.script_memory, run->workers,
-                              is_jit_file(config, file)};
+  const uint64_t numbers[] = {
+      config->settings.script_time_ms, config->settings.script_memory, run->workers,      is_jit_file(config, file),
+      config->keep_alive.treatment,    config->keep_alive.multiplier,  config->proxy_send};
   uint64_t key = text_hash(&config->timeouts, sizeof config->timeouts, 1);
   key = text_hash(numbers, sizeof numbers, key);
   key = text_hash(config->defaults, config->defaults ? strlen(config->defaults) : 0, key);

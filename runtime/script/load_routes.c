@@ -301,8 +301,8 @@ void loaded_routes_number(struct loaded_routes *loaded, loaded_number_of *number
   for (size_t i = 0; i < loaded->file_count; i++)
     for (size_t k = 0; k < loaded->files[i].route_count; k++) {
       struct route *route = loaded->files[i].routes[k];
-      if (!route->cursor)
-        number_of(context, route->name, &route->stats, &route->cursor);
+      if (!route->shared)
+        number_of(context, route->name, &route->stats, &route->shared);
     }
 }
 

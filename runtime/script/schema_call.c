@@ -30,6 +30,15 @@ static void push_timeouts(lua_State *L, const struct route_timeouts *timeouts) {
 #undef PAIR
 }
 
+static void push_keep_alive(lua_State *L, const struct route_keep_alive *keep_alive) {
+  static const char *const treatments[] = {"standard", "extended", "immortal"};
+  lua_createtable(L, 0, 2);
+  lua_pushstring(L, treatments[keep_alive->treatment]);
+  lua_setfield(L, -2, "treatment");
+  lua_pushinteger(L, (lua_Integer)keep_alive->multiplier);
+  lua_setfield(L, -2, "multiplier");
+}
+
 static void push_options(lua_State *L, const struct file_load *load) {
   const struct config *config = load->run->config;
   lua_newtable(L);
@@ -41,6 +50,12 @@ static void push_options(lua_State *L, const struct file_load *load) {
   lua_setfield(L, -2, "source");
   push_timeouts(L, &config->timeouts);
   lua_setfield(L, -2, "timeouts");
+  push_keep_alive(L, &config->keep_alive);
+  lua_setfield(L, -2, "keep_alive");
+  if (config->proxy_send > 0) {
+    lua_pushinteger(L, (lua_Integer)config->proxy_send);
+    lua_setfield(L, -2, "proxy_send");
+  }
   lua_pushstring(L, config->defaults);
   lua_setfield(L, -2, "defaults");
   lua_newtable(L);

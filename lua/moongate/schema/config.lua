@@ -18,6 +18,7 @@ for _, types in ipairs({
   require("moongate.schema.targets").types,
   require("moongate.schema.clients").types,
   require("moongate.schema.settings"),
+  require("moongate.schema.access"),
   defaults.types,
 }) do
   for name, check in pairs(types) do

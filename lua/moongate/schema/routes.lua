@@ -40,6 +40,30 @@ local function with_timeouts(timeouts)
   return { type = "table", fields = fields, shared = true, example = schema.route.fields.timeouts.example }
 end
 
+-- The descriptor of a route, with the config's values as defaults.
+local function with_inherited(options)
+  local fields, action = {}, {}
+  for name, descriptor in pairs(schema.route.fields) do
+    fields[name] = descriptor
+  end
+  fields.timeouts = with_timeouts(options.timeouts)
+  if options.keep_alive then
+    local own = schema.route.fields.keep_alive
+    local both = { type = own.type, doc = own.doc, inherited = options.keep_alive, default = options.keep_alive }
+    fields.keep_alive = both
+  end
+  for key, value in pairs(schema.route.fields.action) do
+    action[key] = value
+  end
+  action.fields = {}
+  for name, descriptor in pairs(schema.route.fields.action.fields) do
+    action.fields[name] = descriptor
+  end
+  action.fields.send_proxy_protocol = { type = "proxy_send", default = options.proxy_send or false }
+  fields.action = action
+  return { type = "table", kind = "route", fields = fields }
+end
+
 -- `own`: what the route itself says of its action, without the defaults.
 local function check_action(check, normal, raw, own)
   local action = normal.action
@@ -226,6 +250,8 @@ end
 ---@field path string for messages
 ---@field source string|nil the text of the file, for the lines of faults
 ---@field timeouts table the config's, normal
+---@field keep_alive table|nil likewise
+---@field proxy_send integer|nil likewise, the version
 ---@field defaults string|nil the config's, normal
 ---@field names moongate.schema.Index the routes of the files before; those of this file are added, if it has no fault
 ---@field refused table|nil { place =, message = }: why there is no value
@@ -234,12 +260,7 @@ end
 ---@param options moongate.schema.FileOptions
 ---@return table normal { routes = those that are enabled, functions =, faults =, warnings =, known = for `admit` }
 function routes.check(value, options)
-  local fields = {}
-  for name, descriptor in pairs(schema.route.fields) do
-    fields[name] = descriptor
-  end
-  fields.timeouts = with_timeouts(options.timeouts)
-  local descriptor = { type = "table", kind = "route", fields = fields }
+  local descriptor = with_inherited(options)
   local check = Check.new(types, descriptor)
   local base, unknown = defaults.read(options.defaults)
   check.open = unknown

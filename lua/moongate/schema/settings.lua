@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
 --
--- The types of the schema that only the config has: addresses to listen on, name servers, the PROXY protocol's words.
+-- The types of the schema that only the config has: addresses to listen on and name servers.
 
 local settings = {}
 
@@ -40,21 +40,6 @@ function settings.nameserver(check, value)
     end
   end
   check:expected('an address such as "192.0.2.1", "192.0.2.1:53" or "[2001:db8::1]:53"', value)
-end
-
--- "auto" and false have no effect without trusted peers; true has.
-function settings.proxy_accept(check, value)
-  if value == true or value == false or value == "auto" then
-    return value or "auto"
-  end
-  check:expected('"auto", true or false', value)
-end
-
-function settings.proxy_send(check, value)
-  if type(value) == "boolean" or value == 1 or value == 2 then
-    return value
-  end
-  check:expected("false, true, 1 or 2", value)
 end
 
 return settings
