@@ -72,6 +72,7 @@ local limits = {
     default = { 300, "60s" },
     doc = "New connections of one address in a window, likewise; false: no limit",
   },
+  idle_near_cap = duration("30s", "Quiet for so long, a connection is closed early when `connections` is nearly reached; 0: off"),
   block_for = duration(0, "How long an address over its limit is refused"),
   ipv6_prefix = {
     type = "integer",

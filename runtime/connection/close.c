@@ -3,6 +3,7 @@
  * The way out: one function, in constant time, whatever was going on. The target's side is closed at once. The client's
  * is shut down, its input discarded until it ends too (a close with unread input would reset it, and with it what the
  * client has not read yet), or reset, so that what was cut short never looks like an end. */
+#include "connection/admission.h"
 #include "connection/connection_private.h"
 #include "connection/sniff.h"
 #include "connection/walk.h"
@@ -65,6 +66,7 @@ static void connection_finish(struct connection *connection, bool reset) {
   log_end(connection);
   free(connection->sniffed);
   connection->sniffed = NULL;
+  admission_leave(connection);
   connection_unpin_table(connection);
   route_unref(connection->exchange.route);
   connection->exchange.route = NULL;
@@ -164,6 +166,7 @@ static bool resets_client(const struct connection *connection, enum close_reason
   case CLOSE_UNKNOWN_SERVER_NAME:
   case CLOSE_CLIENT_HELLO:
   case CLOSE_PLAIN_HTTP:
+  case CLOSE_NEAR_CAP:
   case CLOSE_IDLE:
   case CLOSE_LIFETIME:
   case CLOSE_HALF_CLOSED:
@@ -210,6 +213,11 @@ static void close_client(struct connection *connection, enum pipe_side side, enu
 void connection_close(struct connection *connection, enum pipe_side side, enum close_reason reason) {
   if (connection->state >= CONNECTION_CLOSING)
     return;
+  if (stream_is_tripped(&connection->client)) {
+    proxy_header_unwanted(connection);
+    side = PIPE_CLIENT;
+    reason = CLOSE_PROXY_HEADER;
+  }
   struct exchange *exchange = &connection->exchange;
   enum pipe_side other = pipe_other(side);
   bool target_tried = exchange->attempts > 0;

@@ -64,6 +64,10 @@ clock_ms connection_deadline(const struct connection *connection, enum close_rea
   const struct route *route = connection->exchange.route;
   *side = PIPE_CLIENT;
   if (connection->state == CONNECTION_ROUTING) {
+    if (connection->proxy_waits) {
+      *reason = CLOSE_PROXY_HEADER;
+      return earlier(CLOCK_NEVER, connection->started, connection->pin->table->policy->proxy_timeout_ms);
+    }
     clock_ms first_data = earlier(CLOCK_NEVER, connection->started, connection->table_port->initial_data);
     /* A client that has not said what it wants holds up no stop; a function that is being asked may. */
     bool draining = connection->worker->draining && !connection->candidate_asked;
@@ -120,6 +124,10 @@ static bool is_being_read(struct connection *connection) {
 }
 
 static void on_deadline(struct connection *connection, enum pipe_side side, enum close_reason reason) {
+  if (reason == CLOSE_PROXY_HEADER) {
+    proxy_header_over(connection);
+    return;
+  }
   bool is_quiet = reason == CLOSE_IDLE || reason == CLOSE_HALF_DEAD || reason == CLOSE_HALF_CLOSED;
   if (is_quiet && is_being_read(connection)) {
     connection_touch(connection);

@@ -72,13 +72,19 @@ struct connection {
   const struct table_port *table_port;
   struct hello_reading *reading; /* a part of a ClientHello (sniff.c); NULL mostly */
   struct sniffed *sniffed;       /* what the ClientHello said; NULL: plain, or not asked */
-  struct route_stats *stats;     /* of the route; NULL until routed */
+  struct limit_entry *address_held; /* what its address is counted in; NULL: not counted */
+  struct proxied *proxied;          /* what a PROXY header said (proxied.h); NULL mostly */
+  struct route_stats *stats;        /* of the route; NULL until routed */
   struct exchange exchange;
   void *script;                   /* what script_hooks has running for it */
   struct function_answer *answer; /* of the function that was asked last; NULL mostly */
   enum connection_state state;
   uint8_t step;
   bool asking;                   /* inside function_call() */
+  bool counted, route_counted;   /* for limits.connections; for security.max_connections */
+  bool proxy_waits, proxy_over;  /* for a PROXY header; and the time for it is up */
+  uint8_t admit_phase;           /* of step_admit() */
+  struct route_keep_alive keep_alive; /* the route's, or what its function said */
   bool turned_down;              /* a `when` has said no */
   struct route_choice choice;    /* among table_port's routes */
   struct route *candidate_asked; /* whose `when` is being asked; NULL mostly */

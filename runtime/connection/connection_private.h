@@ -20,6 +20,12 @@ void worker_treat_late(struct worker *worker, struct connection *connection);
 /* Its route has changed or gone: it may finish, as when moongate stops. */
 void connection_drain(struct connection *connection);
 
+/* A stranger has sent a PROXY header: counts it, and says so. */
+void proxy_header_unwanted(struct connection *connection);
+
+/* The time for a PROXY header is up. */
+void proxy_header_over(struct connection *connection);
+
 /* A table, as long as something of the worker may use it. */
 struct table_pin {
   struct route_table *table; /* one reference */

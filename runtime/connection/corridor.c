@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * The corridor: the steps of a connection, one after the other. Each can be resumed where it waited, and is cancelled
- * by the close. What comes later (PROXY header, admission) takes its place in the list. */
+ * by the close. */
+#include "connection/admission.h"
 #include "connection/connection_private.h"
 #include "connection/sniff.h"
 #include "engines/engine.h"
@@ -135,7 +136,9 @@ static enum step_result step_handler(struct connection *connection) {
 
 static enum step_result step_engine(struct connection *connection) { return userspace_engine.run(connection); }
 
-static enum step_result (*const corridor[])(struct connection *) = {step_sniff, step_route, step_handler, step_engine};
+static enum step_result (*const corridor[])(struct connection *) = {
+    step_cap, step_proxy_header, step_enter, step_sniff, step_route, step_admit, step_handler, step_engine,
+};
 enum { CORRIDOR_LENGTH = sizeof corridor / sizeof corridor[0] };
 
 static void advance(struct connection *connection) {

@@ -13,6 +13,10 @@ void connection_arm_timer(struct connection *connection);
 /* Lets go of the table, when no function of the route can be asked any more. */
 void connection_unpin_table(struct connection *connection);
 
+/* Sends the route's PROXY header, if it has one, to the target's socket that has just connected. 0 or a negative errno.
+ */
+int proxy_header_send(struct connection *connection, int fd);
+
 enum function_result {
   FUNCTION_ANSWERED, /* `answer` is filled; its string is the caller's to free */
   FUNCTION_WAITS,    /* the connection is resumed when it has answered; ask again then */

@@ -21,6 +21,17 @@
   X(CLOSE_UNKNOWN_SERVER_NAME, "unknown_server_name", "a TLS client named a domain that no route has")                 \
   X(CLOSE_CLIENT_HELLO, "client_hello", "what came on a TLS port was no ClientHello, or a malformed one")              \
   X(CLOSE_PLAIN_HTTP, "plain_http", "a plain HTTP request came on a port that has TLS routes only")                    \
+  X(CLOSE_PROXY_HEADER, "proxy_header",                                                                                \
+    "its PROXY header was malformed, cut short, missing where it must be, or came from a peer that is not trusted")    \
+  X(CLOSE_NOT_ALLOWED, "not_allowed", "security.ip_allow or ip_block keeps its address out")                           \
+  X(CLOSE_NOT_AUTHORIZED, "not_authorized", "security.authorize said no")                                              \
+  X(CLOSE_LIMIT_CONNECTIONS, "limit_connections", "as many connections as limits.connections allows are open")         \
+  X(CLOSE_LIMIT_ROUTE, "limit_route", "as many as security.max_connections allows are open on its route")              \
+  X(CLOSE_LIMIT_IP, "limit_ip", "its address has as many open as connections_per_ip allows")                           \
+  X(CLOSE_LIMIT_RATE, "limit_rate", "its address has opened as many in the window as connection_rate allows")          \
+  X(CLOSE_LIMIT_BLOCKED, "limit_blocked", "its address was over a limit, and limits.block_for has not passed")         \
+  X(CLOSE_LIMIT_ADDRESSES, "limit_addresses", "limits.addresses different addresses hold connections")                 \
+  X(CLOSE_NEAR_CAP, "near_cap", "quiet for limits.idle_near_cap when limits.connections, or descriptors, ran short")   \
   X(CLOSE_IDLE, "idle", "no byte moved for timeouts.idle")                                                             \
   X(CLOSE_LIFETIME, "lifetime", "older than timeouts.lifetime")                                                        \
   X(CLOSE_HALF_CLOSED, "half_closed",                                                                                  \

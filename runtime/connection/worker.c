@@ -63,6 +63,7 @@ void worker_deinit(struct worker *worker) {
   metrics_shard_free(worker->metrics);
   for (size_t i = 0; i < ROUTE_LOG_COUNT; i++)
     log_limits_deinit(&worker->route_logs[i]);
+  log_limits_deinit(&worker->refusal_logs);
 }
 
 static void on_drain_over(struct wheel_timer *timer) {

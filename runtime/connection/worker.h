@@ -19,6 +19,7 @@
 
 struct connection;
 struct worker;
+struct admission;     /* connection/admission.h */
 struct script_worker; /* script/: the worker's Lua side */
 
 /* What the corridor asks of the room above it, for routes with functions. One table, handed in at start. Unless noted,
@@ -44,7 +45,8 @@ struct worker_settings {
   struct resolver_options dns;
   uint64_t script_time_ms;
   uint64_t script_memory;
-  unsigned splice_pipes; /* a worker's share of limits.splice_pipes */
+  unsigned splice_pipes;     /* a worker's share of limits.splice_pipes */
+  uint64_t idle_near_cap_ms; /* limits.idle_near_cap; 0: off */
   bool access_log;
 };
 
@@ -84,7 +86,9 @@ struct worker {
   uint64_t last_id;
   struct log_limit refused_log, hello_log;
   struct log_limits route_logs[ROUTE_LOG_COUNT];
-  bool draining; /* told to stop: nothing new, idle ones closed */
+  struct log_limits refusal_logs; /* by enum close_reason */
+  struct admission *admission;    /* shared by all workers; NULL: nothing is limited */
+  bool draining;                  /* told to stop: nothing new, idle ones closed */
   struct wheel_timer drain_timer;
   void (*on_drained)(struct worker *worker, void *context); /* the last connection is gone */
   void *drain_context;

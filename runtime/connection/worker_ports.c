@@ -2,6 +2,7 @@
  *
  * The listeners of a worker: opened and closed by the difference between two tables, so that a port that stays is not
  * touched. */
+#include "connection/admission.h"
 #include "connection/connection_private.h"
 
 #include <errno.h>
@@ -24,6 +25,8 @@ static void on_refused(void *context, int status) {
   uint64_t suppressed;
   bool memory = status == -ENOMEM || status == -ENOBUFS;
   worker->metrics->worker.errors[memory ? ERROR_MEMORY : ERROR_DESCRIPTORS]++;
+  if (!memory)
+    admission_reclaim(worker);
   if (!log_limit_pass(&worker->refused_log, loop_now(&worker->loop), &suppressed))
     return;
   LOG(worker->log, LOG_ERROR, "a connection was refused", LOG_INTEGER("port", port->port),

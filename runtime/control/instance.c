@@ -140,9 +140,10 @@ static int make_workers(struct instance *instance, struct error *error) {
   instance->threads.on_ended = on_ended;
   instance->threads.context = instance;
   int status = threads_init(&instance->threads, instance->config.workers, &runtime->loop, &runtime->log,
-                            &instance->config.settings, error);
+                            &instance->config.settings, instance->config.limit_addresses, error);
   if (status)
     return status;
+  limits_set_ipv6_prefix(instance->threads.admission.limits, instance->config.policy->ipv6_prefix);
   if (snapshots_init(&instance->snapshots, &runtime->loop, &instance->names, instance->threads.count) != 0)
     return error_set(error, ENOMEM, "no memory for the counters");
   for (size_t i = 0; i < instance->threads.count; i++)

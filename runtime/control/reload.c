@@ -149,6 +149,7 @@ static void go_live(struct reload *reload) {
   uint16_t *resolved = instance->resolved;
   instance->resolved = reload->resolved;
   reload->resolved = resolved;
+  limits_set_ipv6_prefix(instance->threads.admission.limits, instance->table->policy->ipv6_prefix);
   names_retain(&instance->names, instance->table);
   remember_old(reload, old);
   route_table_unref(old);

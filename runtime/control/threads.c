@@ -76,10 +76,10 @@ static void *thread_main(void *argument) {
 }
 
 int threads_init(struct threads *threads, unsigned count, struct loop *loop, const struct log *log,
-                 const struct worker_settings *settings, struct error *error) {
+                 const struct worker_settings *settings, size_t addresses, struct error *error) {
   threads->loop = loop;
   threads->threads = calloc(count, sizeof *threads->threads);
-  if (!threads->threads)
+  if (!threads->threads || admission_init(&threads->admission, addresses) != 0)
     return error_set(error, ENOMEM, "no memory for the workers");
   for (unsigned i = 0; i < count; i++) {
     struct thread *thread = calloc(1, sizeof *thread);
@@ -93,6 +93,7 @@ int threads_init(struct threads *threads, unsigned count, struct loop *loop, con
     int status = worker_init(&thread->worker, i + 1, count, loop->clock, log, settings, &script_worker_hooks, error);
     if (status)
       return status;
+    thread->worker.admission = &threads->admission;
     thread->initialised = true;
     status = script_worker_new(&thread->worker, error);
     if (status)
@@ -158,5 +159,6 @@ void threads_deinit(struct threads *threads) {
     free(threads->threads[i]);
   }
   free(threads->threads);
+  admission_deinit(&threads->admission);
   *threads = (struct threads){.loop = NULL};
 }

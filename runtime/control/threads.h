@@ -4,6 +4,7 @@
  * when they have said that they are done. Lives on the control thread. */
 #pragma once
 
+#include "connection/admission.h"
 #include "connection/worker.h"
 #include "core/error.h"
 
@@ -34,15 +35,17 @@ struct threads {
   struct loop *loop; /* the control thread's */
   struct thread **threads;
   size_t count;
+  struct admission admission;        /* what they count together */
   size_t started, drained, ended;    /* how many */
   void (*on_drained)(void *context); /* no connection is left in any of them */
   void (*on_ended)(void *context);   /* all have left their loops and can be joined */
   void *context;
 };
 
-/* Makes `count` workers, not running yet. 0 or a negative errno and `error`; threads_deinit() in either case. */
+/* Makes `count` workers, not running yet, which remember `addresses` addresses for limits. 0 or a negative errno and
+ * `error`; threads_deinit() in either case. */
 int threads_init(struct threads *threads, unsigned count, struct loop *loop, const struct log *log,
-                 const struct worker_settings *settings, struct error *error);
+                 const struct worker_settings *settings, size_t addresses, struct error *error);
 
 /* Gives all of them the table, before they run. `resolved`: see worker_set_table(). */
 int threads_set_table(struct threads *threads, struct route_table *table, uint16_t *resolved, struct error *error);

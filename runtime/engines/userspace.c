@@ -271,6 +271,11 @@ static const struct pipe_callbacks pipe_callbacks = {.on_ended = on_ended, .on_f
 static enum step_result join(struct connection *connection, int fd) {
   struct exchange *exchange = &connection->exchange;
   struct worker *worker = connection->worker;
+  if (exchange->route->proxy_send.version > 0 && proxy_header_send(connection, fd) < 0) {
+    close(fd);
+    connection_close(connection, PIPE_TARGET, CLOSE_RESET);
+    return STEP_REFUSED;
+  }
   if (stream_open(&exchange->target_stream, &worker->loop, fd, NULL, STREAM_WRITABLE) != 0) {
     close(fd);
     worker->metrics->worker.errors[ERROR_MEMORY]++;

@@ -22,7 +22,9 @@
   X(ERROR_NO_SERVER_NAME, "no_server_name", "a TLS client named no domain, and every route wants one")                 \
   X(ERROR_UNKNOWN_SERVER_NAME, "unknown_server_name", "a TLS client named a domain that no route has")                 \
   X(ERROR_CLIENT_HELLO, "client_hello", "what came on a TLS port was no ClientHello, or a malformed one")              \
-  X(ERROR_PLAIN_HTTP, "plain_http", "a plain HTTP request came on a port that has TLS routes only")
+  X(ERROR_PLAIN_HTTP, "plain_http", "a plain HTTP request came on a port that has TLS routes only") \
+  X(ERROR_REFUSED, "refused", "a client was over a limit, on no list or not authorized")                               \
+  X(ERROR_PROXY_HEADER, "proxy_header", "a PROXY header was malformed, missing, late or from a stranger")
 
 enum metric_error {
 #define X(name, label, text) name,
@@ -40,7 +42,7 @@ struct route_stats {
   uint64_t handler_errors;
 };
 
-enum { METRIC_SIDES = 2, METRIC_REASONS = 32, METRIC_STATES = 8, METRIC_NO_ROUTE = 0 };
+enum { METRIC_SIDES = 2, METRIC_REASONS = 64, METRIC_STATES = 8, METRIC_NO_ROUTE = 0 };
 
 /* What does not belong to a route. Copied whole into snapshots. */
 struct worker_stats {
@@ -49,6 +51,7 @@ struct worker_stats {
   uint64_t terminations[METRIC_SIDES][METRIC_REASONS]; /* by enum pipe_side and enum close_reason */
   uint64_t states[METRIC_STATES];                      /* connections in each enum connection_state now */
   uint64_t errors[METRIC_ERROR_COUNT];
+  uint64_t proxy_bytes_in, proxy_bytes_out; /* of PROXY headers, received and sent */
 };
 
 struct metrics_shard {

@@ -300,6 +300,8 @@ void proxy_v2_add(struct proxy_writer *writer, uint8_t type, const void *value, 
     writer->size = SIZE_MAX / 2;
 }
 
+void proxy_v2_put(struct proxy_writer *writer, const uint8_t *tlvs, size_t size) { put(writer, tlvs, size); }
+
 size_t proxy_v2_end(struct proxy_writer *writer) {
   size_t length = writer->size - PROXY_V2_FIXED;
   if (writer->size > writer->room || length > UINT16_MAX)

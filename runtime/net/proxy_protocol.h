@@ -84,5 +84,8 @@ void proxy_v2_begin(struct proxy_writer *writer, uint8_t *bytes, size_t room, co
                     const struct ip_address *destination);
 void proxy_v2_add(struct proxy_writer *writer, uint8_t type, const void *value, size_t size);
 
+/* TLVs that are written already, one after the other. */
+void proxy_v2_put(struct proxy_writer *writer, const uint8_t *tlvs, size_t size);
+
 /* Fills in the length. Returns the header's size, or 0 when it did not fit into the room or into 16 bits. */
 size_t proxy_v2_end(struct proxy_writer *writer);

@@ -177,6 +177,77 @@ const struct stream_ops socket_stream_ops = {
     .splice_fd = socket_splice_fd,
 };
 
+ssize_t stream_peek(struct stream *stream, void *bytes, size_t size) {
+  ssize_t got;
+  do
+    got = recv(stream->fd, bytes, size, MSG_PEEK);
+  while (got < 0 && errno == EINTR);
+  if (got >= 0)
+    return got;
+  if (errno != EAGAIN)
+    return -errno;
+  stream->readiness &= (uint8_t)~STREAM_READABLE;
+  return STREAM_WANT_READ;
+}
+
+int stream_skip(struct stream *stream, size_t size) {
+  while (size > 0) {
+    /* MSG_TRUNC: TCP drops the bytes instead of copying them (tcp(7)). */
+    ssize_t got = recv(stream->fd, NULL, size, MSG_TRUNC);
+    if (got < 0 && errno == EINTR)
+      continue;
+    if (got <= 0)
+      return got == 0 ? -ECONNRESET : -errno;
+    size -= (size_t)got;
+  }
+  return 0;
+}
+
+static const char *const proxy_signatures[] = {"PROXY ", "\r\n\r\n\0\r\nQUIT\n"};
+static const size_t proxy_signature_sizes[] = {6, 12};
+enum { GUARD_SECOND = 128 }; /* beside the count: it is the second signature that has begun */
+
+static ssize_t guarded_read(struct stream *stream, void *bytes, size_t size) {
+  if (stream_is_tripped(stream))
+    return -EPROTO;
+  ssize_t got = socket_read(stream, bytes, size);
+  for (ssize_t i = 0; i < got; i++) {
+    char byte = ((const char *)bytes)[i];
+    if (stream->guarded == 0 && byte == proxy_signatures[1][0])
+      stream->guarded = GUARD_SECOND;
+    bool second = stream->guarded & GUARD_SECOND;
+    size_t count = stream->guarded & (GUARD_SECOND - 1);
+    if (byte != proxy_signatures[second][count]) {
+      stream->ops = &socket_stream_ops;
+      return got;
+    }
+    stream->guarded++;
+    if (count + 1 == proxy_signature_sizes[second]) {
+      stream->guarded = STREAM_GUARD_TRIPPED;
+      return -EPROTO;
+    }
+  }
+  return got;
+}
+
+static int guarded_splice_fd(struct stream *stream) {
+  (void)stream;
+  return -1;
+}
+
+static const struct stream_ops guarded_stream_ops = {
+    .name = "guarded socket",
+    .read = guarded_read,
+    .writev = socket_writev,
+    .shutdown = socket_shutdown,
+    .splice_fd = guarded_splice_fd,
+};
+
+void stream_guard(struct stream *stream) {
+  stream->guarded = 0;
+  stream->ops = &guarded_stream_ops;
+}
+
 /* A pipe that is full looks like a socket that is empty (both EAGAIN): the caller splices into an empty pipe only. A
  * short count says nothing either, because a pipe is full by its number of pieces, so STREAM_READABLE stays. */
 ssize_t stream_splice_in(struct stream *stream, int pipe_fd, size_t size) {

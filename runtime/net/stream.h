@@ -61,7 +61,9 @@ struct stream {
   int fd;
   uint8_t readiness;     /* enum stream_readiness */
   bool watches_writable; /* a write has once been short */
-  bool is_shut;          /* our side has ended: a FIN may count among what is not acknowledged */
+  uint8_t
+      guarded; /* bytes of a PROXY signature that have been read so far, while it is guarded; or STREAM_GUARD_TRIPPED */
+  bool is_shut; /* our side has ended: a FIN may count among what is not acknowledged */
 };
 
 /* Takes over the socket `fd` (non-blocking) and watches it (core/poller.h). `tally` outlives the stream; `readiness`:
@@ -86,6 +88,23 @@ ssize_t stream_splice_out(struct stream *stream, int pipe_fd, size_t size);
 
 /* Gives bytes back in front of what comes next. 0 or -ENOMEM. */
 int stream_unread(struct stream *stream, const void *bytes, size_t size);
+
+/* What the socket has, without taking it; never counted, and `unread` is not looked at. Returns as stream_read() does.
+ */
+ssize_t stream_peek(struct stream *stream, void *bytes, size_t size);
+
+/* Takes `size` bytes out of the socket, where they were seen, uncounted and unseen. 0 or a negative errno. */
+int stream_skip(struct stream *stream, size_t size);
+
+/* From now on, until the first byte that shows it is none, a PROXY header in front of what is read is an error: the
+ * read that would complete its signature returns -EPROTO instead. Costs nothing afterwards. On a plain socket that
+ * nothing was read from yet. */
+void stream_guard(struct stream *stream);
+
+enum { STREAM_GUARD_TRIPPED = UINT8_MAX };
+
+/* Has that read been? */
+static inline bool stream_is_tripped(const struct stream *stream) { return stream->guarded == STREAM_GUARD_TRIPPED; }
 
 /* True when a read would bring something now without an event: bytes given back, or known readiness. */
 static inline bool stream_may_read(const struct stream *stream) {

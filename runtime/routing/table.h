@@ -9,6 +9,7 @@
 #include "routing/policy.h"
 
 #include <stdatomic.h>
+#include <stdbool.h>
 
 struct route_index; /* routing/index.h */
 

@@ -4,6 +4,8 @@
  * it (context:forward). */
 #include "script/bind_context.h"
 #include "connection/connection.h"
+#include "connection/proxied.h"
+#include "net/proxy_protocol.h"
 #include "script/arguments.h"
 #include "script/worker_script.h"
 
@@ -84,6 +86,22 @@ static void set_sniffed(lua_State *L, const struct sniffed *sniffed) {
   set_alpn(L, sniffed);
 }
 
+/* { ip =, port =, tlvs = { [type] = bytes } } */
+static void push_proxy(lua_State *L, const struct proxied *proxied) {
+  char hop[ADDRESS_TEXT_SIZE];
+  struct proxy_tlv tlv;
+  size_t at = 0;
+  lua_createtable(L, 0, 3);
+  set_string(L, "ip", ip_address_format(&proxied->hop, hop));
+  set_number(L, "port", proxied->hop.port);
+  lua_newtable(L); /* [proxy, tlvs] */
+  while (proxy_tlv_next(proxied->tlvs, proxied->tlvs_size, &at, &tlv)) {
+    lua_pushlstring(L, (const char *)tlv.value, tlv.size);
+    lua_rawseti(L, -2, tlv.type);
+  }
+  lua_setfield(L, -2, "tlvs");
+}
+
 void script_push_context(lua_State *L, const struct connection *connection) {
   const struct route *route = connection_route(connection);
   char id[CONNECTION_ID_SIZE], client[ADDRESS_TEXT_SIZE];
@@ -96,6 +114,10 @@ void script_push_context(lua_State *L, const struct connection *connection) {
   set_number(L, "time", clock_wall(connection->worker->loop.clock));
   if (connection->sniffed != NULL)
     set_sniffed(L, connection->sniffed);
+  if (connection->proxied != NULL) {
+    push_proxy(L, connection->proxied);
+    lua_setfield(L, -2, "proxy");
+  }
   push_metatable(L);
   lua_setmetatable(L, -2);
 }

@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Counting connections in and out, and saying no. Loopback and trusted proxies are no clients of their own: the limits
+ * of one address do not hold for them. */
+#include "connection/admission.h"
+
+#include "connection/connection_private.h"
+#include "connection/proxied.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { RECLAIM_LOOKS = 16, CAP_NEAR_PERCENT = 90 };
+
+int admission_init(struct admission *admission, size_t addresses) {
+  atomic_init(&admission->connections, 0);
+  admission->limits = limits_new(addresses);
+  return admission->limits ? 0 : -ENOMEM;
+}
+
+void admission_deinit(struct admission *admission) {
+  limits_free(admission->limits);
+  admission->limits = NULL;
+}
+
+static const struct policy *policy_of(const struct connection *connection) { return connection->pin->table->policy; }
+
+enum step_result admission_refuse(struct connection *connection, enum close_reason reason, const char *option,
+                                  int64_t limit) {
+  struct worker *worker = connection->worker;
+  const struct route *route = connection->exchange.route;
+  uint64_t suppressed;
+  char id[CONNECTION_ID_SIZE], client[ADDRESS_TEXT_SIZE];
+  worker->metrics->worker.errors[ERROR_REFUSED]++;
+  if (log_enabled(worker->log, LOG_WARN) &&
+      log_limits_pass(&worker->refusal_logs, (unsigned)reason, loop_now(&worker->loop), &suppressed))
+    LOG(worker->log, LOG_WARN, "a client was refused", LOG_STRING("reason", close_reason_label(reason)),
+        LOG_STRING("option", option), limit < 0 ? LOG_STRING("limit", NULL) : LOG_INTEGER("limit", limit),
+        LOG_STRING("client", ip_address_format(&connection->client_address, client)),
+        LOG_INTEGER("port", connection->port), LOG_STRING("route", route ? route->name : NULL),
+        LOG_STRING("connection", connection_id(connection, id)), LOG_INTEGER("not_logged_before", suppressed));
+  connection_close(connection, PIPE_CLIENT, reason);
+  return STEP_REFUSED;
+}
+
+/* --- the cap --- */
+
+static bool is_idle(const struct connection *connection, clock_ms now, uint64_t bound) {
+  return connection->state == CONNECTION_FORWARDING && connection->last_active + bound <= now &&
+         connection->keep_alive.treatment != KEEP_ALIVE_IMMORTAL;
+}
+
+void admission_reclaim(struct worker *worker) {
+  uint64_t bound = worker->settings->idle_near_cap_ms;
+  clock_ms now = loop_now(&worker->loop);
+  for (int looks = 0; bound > 0 && looks < RECLAIM_LOOKS && !list_is_empty(&worker->connections); looks++) {
+    struct list_node *node = worker->connections.next;
+    list_remove(node);
+    list_add_tail(&worker->connections, node); /* the next look begins with the others */
+    struct connection *connection = LIST_OWNER(node, struct connection, node);
+    if (is_idle(connection, now, bound))
+      connection_close(connection, PIPE_CLIENT, CLOSE_NEAR_CAP);
+  }
+}
+
+enum step_result step_cap(struct connection *connection) {
+  struct worker *worker = connection->worker;
+  const struct policy *policy = policy_of(connection);
+  if (!worker->admission)
+    return STEP_DONE;
+  unsigned before = atomic_fetch_add_explicit(&worker->admission->connections, 1, memory_order_relaxed);
+  connection->counted = true;
+  if (!policy || policy->connections == 0)
+    return STEP_DONE;
+  if (before >= policy->connections)
+    return admission_refuse(connection, CLOSE_LIMIT_CONNECTIONS, "limits.connections", policy->connections);
+  if ((uint64_t)before * 100 >= (uint64_t)policy->connections * CAP_NEAR_PERCENT)
+    admission_reclaim(worker);
+  return STEP_DONE;
+}
+
+/* --- one address --- */
+
+static bool is_loopback(const struct ip_address *address) {
+  static const uint8_t ipv6[16] = {[15] = 1};
+  return ip_address_is_ipv4(address) ? address->bytes[12] == 127 : memcmp(address->bytes, ipv6, sizeof ipv6) == 0;
+}
+
+static bool is_exempt(const struct connection *connection) {
+  const struct ip_address *address = &connection->client_address;
+  const struct policy *policy = policy_of(connection);
+  return !address->is_set || is_loopback(address) ||
+         (policy && policy->trusted && ip_set_contains(policy->trusted, address));
+}
+
+static enum step_result refuse_address(struct connection *connection, enum limit_answer answer,
+                                       const struct limit_rule *rule, bool by_route) {
+  switch (answer) {
+  case LIMIT_CONNECTIONS:
+    return admission_refuse(connection, CLOSE_LIMIT_IP,
+                            by_route ? "security.max_connections_per_ip" : "limits.connections_per_ip",
+                            rule->connections);
+  case LIMIT_RATE:
+    return admission_refuse(connection, CLOSE_LIMIT_RATE,
+                            by_route ? "security.connection_rate" : "limits.connection_rate", rule->rate);
+  case LIMIT_BLOCKED:
+    return admission_refuse(connection, CLOSE_LIMIT_BLOCKED, "limits.block_for", (int64_t)rule->block_ms / 1000);
+  default:
+    return admission_refuse(connection, CLOSE_LIMIT_ADDRESSES, "limits.addresses", -1);
+  }
+}
+
+static enum step_result count_address(struct connection *connection, const struct limit_rule *rule, bool by_route) {
+  struct limits *limits = connection->worker->admission->limits;
+  enum limit_answer answer = limits_admit(limits, &connection->client_address, rule,
+                                          loop_now(&connection->worker->loop), &connection->address_held);
+  return answer == LIMIT_ADMITTED ? STEP_DONE : refuse_address(connection, answer, rule, by_route);
+}
+
+static bool is_listed(const struct ip_set *set, const struct ip_address *address) {
+  return set && ip_set_contains(set, address);
+}
+
+/* NULL: it may; else the option that says no. A peer without an IP address (a unix socket) is on no list. */
+static const char *find_refusal(const struct ip_set *allow, const struct ip_set *block,
+                                const struct ip_address *address) {
+  if (!address->is_set)
+    return NULL;
+  if (is_listed(block, address))
+    return "security.ip_block";
+  return allow && !is_listed(allow, address) ? "security.ip_allow" : NULL;
+}
+
+enum step_result step_enter(struct connection *connection) {
+  const struct policy *policy = policy_of(connection);
+  if (!policy)
+    return STEP_DONE;
+  const char *option = find_refusal(policy->allow, policy->block, &connection->client_address);
+  if (option)
+    return admission_refuse(connection, CLOSE_NOT_ALLOWED, option, -1);
+  if (!connection->worker->admission || !connection->table_port->has_tls || is_exempt(connection))
+    return STEP_DONE;
+  const struct limit_rule rule = {
+      .scope = LIMIT_SCOPE_UNROUTED, .connections = policy->limits.connections, .block_ms = policy->block_ms};
+  return count_address(connection, &rule, false);
+}
+
+/* --- the route's own --- */
+
+static enum step_result count_route(struct connection *connection) {
+  const struct route *route = connection->exchange.route;
+  uint32_t most = route->security.max_connections;
+  if (most == 0 || !route->shared)
+    return STEP_DONE;
+  unsigned before = atomic_fetch_add_explicit(&route->shared->held, 1, memory_order_relaxed);
+  connection->route_counted = true;
+  return before < most ? STEP_DONE : admission_refuse(connection, CLOSE_LIMIT_ROUTE, "security.max_connections", most);
+}
+
+/* What a route says takes the place of what the config says, limit by limit. */
+static enum step_result count_client(struct connection *connection) {
+  const struct route *route = connection->exchange.route;
+  const struct policy *policy = policy_of(connection);
+  const struct address_limits *own = &route->security.limits;
+  static const struct address_limits none = {.has_connections = true, .has_rate = true};
+  const struct address_limits *config = policy ? &policy->limits : &none;
+  if (!connection->worker->admission)
+    return STEP_DONE;
+  limits_release(connection->worker->admission->limits, connection->address_held);
+  connection->address_held = NULL;
+  if (is_exempt(connection))
+    return STEP_DONE;
+  bool by_route = own->has_connections || own->has_rate;
+  const struct address_limits *rate = own->has_rate ? own : config;
+  const struct limit_rule rule = {
+      .scope = by_route ? LIMIT_SCOPE_ROUTES + route->stats : LIMIT_SCOPE_ALL,
+      .connections = own->has_connections ? own->connections : config->connections,
+      .rate = rate->rate,
+      .window_ms = rate->window_ms,
+      .block_ms = policy ? policy->block_ms : 0,
+  };
+  return count_address(connection, &rule, by_route);
+}
+
+static enum step_result ask_authorize(struct connection *connection) {
+  struct function_answer answer;
+  enum function_result result =
+      connection_ask(connection, connection->exchange.route->security.authorize_function, &answer);
+  if (result != FUNCTION_ANSWERED)
+    return result == FUNCTION_WAITS ? STEP_WAIT : STEP_REFUSED;
+  free(answer.string);
+  return answer.truthy ? STEP_DONE : admission_refuse(connection, CLOSE_NOT_AUTHORIZED, "security.authorize", -1);
+}
+
+/* "extended", 10; nothing: as the route would have it without the function. */
+static enum step_result ask_keep_alive(struct connection *connection) {
+  static const char *const treatments[] = {"standard", "extended", "immortal"};
+  struct function_answer answer;
+  enum function_result result = connection_ask(connection, connection->exchange.route->keep_alive.function, &answer);
+  if (result != FUNCTION_ANSWERED)
+    return result == FUNCTION_WAITS ? STEP_WAIT : STEP_REFUSED;
+  for (unsigned i = 0; answer.string && i < sizeof treatments / sizeof treatments[0]; i++)
+    if (strcmp(answer.string, treatments[i]) == 0)
+      connection->keep_alive.treatment = (enum keep_alive_treatment)i;
+  if (answer.has_number && answer.number >= 1 && answer.number <= 1000)
+    connection->keep_alive.multiplier = (unsigned)answer.number;
+  free(answer.string);
+  return STEP_DONE;
+}
+
+/* What is left to be done, one after the other, because the functions may wait. */
+enum admit_phase { ADMIT_COUNT, ADMIT_AUTHORIZE, ADMIT_KEEP_ALIVE, ADMIT_DONE };
+
+static enum step_result admit_phase(struct connection *connection) {
+  const struct route *route = connection->exchange.route;
+  const char *option;
+  enum step_result result;
+  switch ((enum admit_phase)connection->admit_phase) {
+  case ADMIT_COUNT:
+    connection->keep_alive = route->keep_alive;
+    option = find_refusal(route->security.allow, route->security.block, &connection->client_address);
+    if (option)
+      return admission_refuse(connection, CLOSE_NOT_ALLOWED, option, -1);
+    result = count_route(connection);
+    return result == STEP_DONE ? count_client(connection) : result;
+  case ADMIT_AUTHORIZE:
+    return route->security.authorize_function == ROUTE_NO_FUNCTION ? STEP_DONE : ask_authorize(connection);
+  case ADMIT_KEEP_ALIVE:
+    return route->keep_alive.function == ROUTE_NO_FUNCTION ? STEP_DONE : ask_keep_alive(connection);
+  default:
+    return STEP_DONE;
+  }
+}
+
+enum step_result step_admit(struct connection *connection) {
+  for (; connection->admit_phase < ADMIT_DONE; connection->admit_phase++) {
+    enum step_result result = admit_phase(connection);
+    if (result != STEP_DONE)
+      return result;
+  }
+  return STEP_DONE;
+}
+
+void admission_leave(struct connection *connection) {
+  struct admission *admission = connection->worker->admission;
+  if (admission) {
+    limits_release(admission->limits, connection->address_held);
+    if (connection->counted)
+      atomic_fetch_sub_explicit(&admission->connections, 1, memory_order_relaxed);
+  }
+  if (connection->route_counted)
+    atomic_fetch_sub_explicit(&connection->exchange.route->shared->held, 1, memory_order_relaxed);
+  connection->address_held = NULL;
+  connection->counted = connection->route_counted = false;
+  free(connection->proxied);
+  connection->proxied = NULL;
+}

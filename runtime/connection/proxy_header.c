@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The PROXY header in front of a client's bytes. It is looked at where it lies, in the kernel, and taken out only when
+ * it is whole: nothing behind it is touched, and nothing of it is counted. */
+#include "connection/admission.h"
+#include "connection/connection_private.h"
+#include "connection/proxied.h"
+#include "net/proxy_protocol.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+static void count_refusal(struct connection *connection, const char *why, const char *option) {
+  struct worker *worker = connection->worker;
+  uint64_t suppressed;
+  char client[ADDRESS_TEXT_SIZE];
+  worker->metrics->worker.errors[ERROR_PROXY_HEADER]++;
+  if (log_enabled(worker->log, LOG_WARN) &&
+      log_limits_pass(&worker->refusal_logs, CLOSE_PROXY_HEADER, loop_now(&worker->loop), &suppressed))
+    LOG(worker->log, LOG_WARN, "a peer was refused", LOG_STRING("error", why), LOG_STRING("option", option),
+        LOG_STRING("peer", ip_address_format(&connection->client_address, client)),
+        LOG_INTEGER("port", connection->port), LOG_INTEGER("not_logged_before", suppressed));
+}
+
+void proxy_header_unwanted(struct connection *connection) {
+  count_refusal(connection, "a PROXY header from a peer that is not trusted", "proxy_protocol.trusted");
+}
+
+static enum step_result refuse(struct connection *connection, ssize_t status) {
+  count_refusal(connection, proxy_fault_text(status), "proxy_protocol.accept");
+  connection_close(connection, PIPE_CLIENT, CLOSE_PROXY_HEADER);
+  return STEP_REFUSED;
+}
+
+static enum step_result take(struct connection *connection, const struct proxy_header *header, size_t size) {
+  struct worker *worker = connection->worker;
+  struct proxied *proxied = malloc(sizeof *proxied + header->tlvs_size);
+  if (!proxied) {
+    worker->metrics->worker.errors[ERROR_MEMORY]++;
+    connection_close(connection, PIPE_CLIENT, CLOSE_NO_MEMORY);
+    return STEP_REFUSED;
+  }
+  proxied->hop = connection->client_address;
+  proxied->destination = header->destination;
+  proxied->tlvs_size = header->tlvs_size;
+  if (header->tlvs_size > 0)
+    memcpy(proxied->tlvs, header->tlvs, header->tlvs_size);
+  if (header->has_addresses)
+    connection->client_address = header->source;
+  connection->proxied = proxied;
+  connection->client.on_ready = NULL;
+  connection->proxy_waits = false;
+  worker->metrics->worker.proxy_bytes_in += size;
+  if (stream_skip(&connection->client, size) == 0)
+    return STEP_DONE;
+  connection_close(connection, PIPE_CLIENT, CLOSE_RESET);
+  return STEP_REFUSED;
+}
+
+static enum step_result go_without(struct connection *connection) {
+  connection->client.on_ready = NULL;
+  connection->proxy_waits = false;
+  return STEP_DONE;
+}
+
+/* `got` bytes are there so far; `over`: no more will come in time. */
+static enum step_result look_at(struct connection *connection, const uint8_t *bytes, size_t got, bool over) {
+  bool must = connection->pin->table->policy->accept == PROXY_ACCEPT_MUST;
+  struct proxy_header header;
+  ssize_t size = proxy_header_parse(bytes, got, &header);
+  if (size > 0)
+    return take(connection, &header, (size_t)size);
+  if (size == PROXY_ABSENT || (size == PROXY_MORE && over && got == 0))
+    return must ? refuse(connection, PROXY_ABSENT) : go_without(connection);
+  return size == PROXY_MORE && !over ? STEP_WAIT : refuse(connection, size == PROXY_MORE ? PROXY_MALFORMED : size);
+}
+
+static void on_client_ready(struct stream *stream, void *context) {
+  (void)stream;
+  connection_resume(context);
+}
+
+static enum step_result read_header(struct connection *connection) {
+  struct stream *client = &connection->client;
+  struct worker *worker = connection->worker;
+  ssize_t got = 0;
+  if (client->readiness & STREAM_READABLE) {
+    got = stream_peek(client, worker->pipes.bytes, PROXY_MOST + 1);
+    if (got < 0 && got != STREAM_WANT_READ) {
+      connection_close(connection, PIPE_CLIENT, CLOSE_RESET);
+      return STEP_REFUSED;
+    }
+  }
+  if (got < 0)
+    got = 0;
+  /* What had come before the time was up is still there, and a peer that has ended sends no more. */
+  bool over = connection->proxy_over || (client->readiness & (STREAM_ENDED | STREAM_FAILED));
+  if (over && got == 0)
+    got = stream_peek(client, worker->pipes.bytes, PROXY_MOST + 1);
+  return look_at(connection, (const uint8_t *)worker->pipes.bytes, got < 0 ? 0 : (size_t)got, over);
+}
+
+enum step_result step_proxy_header(struct connection *connection) {
+  const struct policy *policy = connection->pin->table->policy;
+  if (!policy || !policy->trusted || policy->accept == PROXY_ACCEPT_NEVER)
+    return STEP_DONE;
+  if (!connection->proxy_waits) {
+    if (!connection->client_address.is_set || !ip_set_contains(policy->trusted, &connection->client_address)) {
+      stream_guard(&connection->client);
+      return STEP_DONE;
+    }
+    connection->proxy_waits = true;
+    connection->client.on_ready = on_client_ready;
+    connection->client.context = connection;
+  }
+  return read_header(connection);
+}
+
+/* The deadline has passed. */
+void proxy_header_over(struct connection *connection) {
+  connection->proxy_over = true;
+  connection_resume(connection);
+}
+
+/* What the client had connected to, as the header that it came with says, or its socket. */
+static void find_destination(const struct connection *connection, struct ip_address *destination) {
+  struct sockaddr_storage local;
+  socklen_t length = sizeof local;
+  *destination = (struct ip_address){.is_set = false};
+  if (connection->proxied && connection->proxied->destination.is_set)
+    *destination = connection->proxied->destination;
+  else if (getsockname(connection->client.fd, (struct sockaddr *)&local, &length) == 0)
+    ip_address_from_sockaddr(destination, (const struct sockaddr *)&local);
+}
+
+/* A socket that has just connected takes it whole, or it is broken. */
+int proxy_header_send(struct connection *connection, int fd) {
+  const struct route_proxy_send *send_as = &connection->exchange.route->proxy_send;
+  struct ip_address destination;
+  uint8_t bytes[PROXY_V1_ROOM > 4096 ? PROXY_V1_ROOM : 4096];
+  size_t size;
+  find_destination(connection, &destination);
+  if (send_as->version == 1) {
+    size = proxy_v1_write((char *)bytes, &connection->client_address, &destination);
+  } else {
+    struct proxy_writer writer;
+    proxy_v2_begin(&writer, bytes, sizeof bytes, &connection->client_address, &destination);
+    proxy_v2_put(&writer, send_as->tlvs, send_as->tlvs_size);
+    size = proxy_v2_end(&writer);
+  }
+  ssize_t sent = send(fd, bytes, size, MSG_NOSIGNAL);
+  if (sent > 0)
+    connection->worker->metrics->worker.proxy_bytes_out += (size_t)sent;
+  return sent == (ssize_t)size ? 0 : sent < 0 ? -errno : -EIO;
+}
