@@ -60,12 +60,13 @@ struct script_options {
 
 /* watchdog.c */
 struct script_watch {
-  uint64_t deadline_ns; /* of CLOCK_MONOTONIC_COARSE; 0: not running, or nobody watches */
+  uint64_t look_ns; /* of CLOCK_MONOTONIC_COARSE: when it is looked again; 0: not running, or nobody watches */
   uint64_t began_ns;
-  unsigned depth; /* stretches within stretches count as one */
-  bool stopping;  /* past the deadline: raising until the coroutine is dead */
-  bool refusing;  /* the allocator refuses, which raises what no error handler sees */
-  char *report;   /* what was stopped last, with a traceback; NULL mostly */
+  uint64_t thread_ns; /* what the thread had run at half of the time; 0: not looked yet */
+  unsigned depth;     /* stretches within stretches count as one */
+  bool stopping;      /* past the deadline: raising until the coroutine is dead */
+  bool refusing;      /* the allocator refuses, which raises what no error handler sees */
+  char *report;       /* what was stopped last, with a traceback; NULL mostly */
 };
 
 struct script_state {
