@@ -54,11 +54,13 @@ static bool is_idle(const struct connection *connection, clock_ms now, uint64_t 
 void admission_reclaim(struct worker *worker) {
   uint64_t bound = worker->settings->idle_near_cap_ms;
   clock_ms now = loop_now(&worker->loop);
-  for (int looks = 0; bound > 0 && looks < RECLAIM_LOOKS && !list_is_empty(&worker->connections); looks++) {
-    struct list_node *node = worker->connections.next;
-    list_remove(node);
-    list_add_tail(&worker->connections, node); /* the next look begins with the others */
-    struct connection *connection = LIST_OWNER(node, struct connection, node);
+  for (int looks = 0; bound > 0 && looks < RECLAIM_LOOKS; looks++) {
+    if (!worker->reclaiming)
+      connection_walk_begin(&worker->reclaim, worker);
+    struct connection *connection = connection_walk_next(&worker->reclaim, worker);
+    worker->reclaiming = connection != NULL;
+    if (!connection)
+      return; /* the next look begins anew */
     if (is_idle(connection, now, bound))
       connection_close(connection, PIPE_CLIENT, CLOSE_NEAR_CAP);
   }

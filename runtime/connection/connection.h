@@ -70,8 +70,8 @@ struct connection {
   struct tally tally;
   struct table_pin *pin; /* of its table, from accept until no function of the route can be asked any more; NULL then */
   const struct table_port *table_port;
-  struct hello_reading *reading; /* a part of a ClientHello (sniff.c); NULL mostly */
-  struct sniffed *sniffed;       /* what the ClientHello said; NULL: plain, or not asked */
+  struct hello_reading *reading;    /* a part of a ClientHello (sniff.c); NULL mostly */
+  struct sniffed *sniffed;          /* what the ClientHello said; NULL: plain, or not asked */
   struct limit_entry *address_held; /* what its address is counted in; NULL: not counted */
   struct proxied *proxied;          /* what a PROXY header said (proxied.h); NULL mostly */
   struct route_stats *stats;        /* of the route; NULL until routed */
@@ -80,18 +80,18 @@ struct connection {
   struct function_answer *answer; /* of the function that was asked last; NULL mostly */
   enum connection_state state;
   uint8_t step;
-  bool asking;                   /* inside function_call() */
-  bool counted, route_counted;   /* for limits.connections; for security.max_connections */
-  bool proxy_waits, proxy_over;  /* for a PROXY header; and the time for it is up */
-  uint8_t admit_phase;           /* of step_admit() */
+  bool asking;                        /* inside function_call() */
+  bool counted, route_counted;        /* for limits.connections; for security.max_connections */
+  bool proxy_waits, proxy_over;       /* for a PROXY header; and the time for it is up */
+  uint8_t admit_phase;                /* of step_admit() */
   struct route_keep_alive keep_alive; /* the route's, or what its function said */
-  bool turned_down;              /* a `when` has said no */
-  struct route_choice choice;    /* among table_port's routes */
-  struct route *candidate_asked; /* whose `when` is being asked; NULL mostly */
-  uint8_t ended;                 /* bits by enum pipe_side: sides that have ended */
-  bool probed;                   /* its target sends keep-alive probes */
-  bool reset_client;             /* closing: with a reset, once what was sent is through */
-  uint8_t reasons[2];            /* enum close_reason, by enum pipe_side */
+  bool turned_down;                   /* a `when` has said no */
+  struct route_choice choice;         /* among table_port's routes */
+  struct route *candidate_asked;      /* whose `when` is being asked; NULL mostly */
+  uint8_t ended;                      /* bits by enum pipe_side: sides that have ended */
+  bool probed;                        /* its target sends keep-alive probes */
+  bool reset_client;                  /* closing: with a reset, once what was sent is through */
+  uint8_t reasons[2];                 /* enum close_reason, by enum pipe_side */
   clock_ms started, last_active;
   size_t unsent;            /* what the peers had not taken when it was looked last */
   uint64_t linger;          /* closing: timeouts.linger */

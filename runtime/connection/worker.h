@@ -4,6 +4,7 @@
  * resolver, copy buffer, counters. Whoever starts the thread (control/) fills in what is shared. */
 #pragma once
 
+#include "connection/walk.h"
 #include "core/list.h"
 #include "core/log.h"
 #include "core/log_limits.h"
@@ -88,7 +89,9 @@ struct worker {
   struct log_limits route_logs[ROUTE_LOG_COUNT];
   struct log_limits refusal_logs; /* by enum close_reason */
   struct admission *admission;    /* shared by all workers; NULL: nothing is limited */
-  bool draining;                  /* told to stop: nothing new, idle ones closed */
+  struct connection_walk reclaim; /* how far admission_reclaim() has looked, while `reclaiming` */
+  bool reclaiming;
+  bool draining; /* told to stop: nothing new, idle ones closed */
   struct wheel_timer drain_timer;
   void (*on_drained)(struct worker *worker, void *context); /* the last connection is gone */
   void *drain_context;

@@ -22,7 +22,7 @@
   X(ERROR_NO_SERVER_NAME, "no_server_name", "a TLS client named no domain, and every route wants one")                 \
   X(ERROR_UNKNOWN_SERVER_NAME, "unknown_server_name", "a TLS client named a domain that no route has")                 \
   X(ERROR_CLIENT_HELLO, "client_hello", "what came on a TLS port was no ClientHello, or a malformed one")              \
-  X(ERROR_PLAIN_HTTP, "plain_http", "a plain HTTP request came on a port that has TLS routes only") \
+  X(ERROR_PLAIN_HTTP, "plain_http", "a plain HTTP request came on a port that has TLS routes only")                    \
   X(ERROR_REFUSED, "refused", "a client was over a limit, on no list or not authorized")                               \
   X(ERROR_PROXY_HEADER, "proxy_header", "a PROXY header was malformed, missing, late or from a stranger")
 
