@@ -18,6 +18,8 @@ static void add_worker(struct worker_stats *sum, const struct worker_stats *part
     sum->states[state] += part->states[state];
   for (size_t error = 0; error < METRIC_ERROR_COUNT; error++)
     sum->errors[error] += part->errors[error];
+  sum->proxy_bytes_in += part->proxy_bytes_in;
+  sum->proxy_bytes_out += part->proxy_bytes_out;
 }
 
 static void add_route(struct route_stats *sum, const struct route_stats *part) {
@@ -102,6 +104,9 @@ static void write_counts(struct value *root, const struct worker_stats *sum) {
   struct value *errors = value_set_table(root, "errors");
   for (unsigned error = 0; error < METRIC_ERROR_COUNT; error++)
     value_set_number(errors, metric_error_label((enum metric_error)error), (double)sum->errors[error]);
+  struct value *proxy = value_set_table(value_set_table(root, "overhead"), "proxy_header");
+  value_set_number(proxy, "in", (double)sum->proxy_bytes_in);
+  value_set_number(proxy, "out", (double)sum->proxy_bytes_out);
 }
 
 struct route_stats snapshots_sum_route(const struct snapshots *snapshots, unsigned number) {

@@ -157,7 +157,10 @@ static void fail_without_memory(struct script_task *task) {
            (unsigned long long)state->options.memory);
   task->starved = true;
   script_state_relieve(state);
+  /* What filled the state is still on the dead coroutine: the message and its traceback have to fit beside it. */
+  state->options.memory += SCRIPT_MEMORY_SLACK;
   fail_task(task, TASK_RAISED, text, true);
+  state->options.memory -= SCRIPT_MEMORY_SLACK;
 }
 
 /* Resumes with the `arguments` on top of the coroutine, and sees what has become of it. */

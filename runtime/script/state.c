@@ -172,7 +172,9 @@ static int collect(lua_State *L) {
 
 void script_state_relieve(struct script_state *state) {
   int top = lua_gettop(state->L);
+  state->options.memory += SCRIPT_MEMORY_SLACK; /* a protected call needs some itself */
   lua_cpcall(state->L, collect, NULL);
+  state->options.memory -= SCRIPT_MEMORY_SLACK;
   lua_settop(state->L, top);
   state->memory_refused = false;
 }

@@ -26,6 +26,9 @@ void script_place_close_lingering(struct script_place *place);
 /* Frees the task at once (scheduler.c). */
 void task_free(struct script_task *task);
 
+/* Beyond limits.script_memory, for telling that it was reached. */
+enum { SCRIPT_MEMORY_SLACK = 64 * 1024 };
+
 /* After something ran out of memory: collects, so that the state's next task finds some. */
 void script_state_relieve(struct script_state *state);
 

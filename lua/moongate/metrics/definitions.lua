@@ -130,6 +130,18 @@ return {
     end,
   },
   {
+    name = "moongate_overhead_bytes_total",
+    type = "counter",
+    help = "Bytes beside the clients' own, by kind: received with a client (in), and sent to a target (out).",
+    labels = { "kind", "direction" },
+    collect = function(source, add)
+      for kind, bytes in pairs(source.snapshot.overhead or {}) do
+        add(bytes["in"], kind, "in")
+        add(bytes.out, kind, "out")
+      end
+    end,
+  },
+  {
     name = "moongate_handler_errors_total",
     type = "counter",
     help = "Errors raised by functions of a route, those stopped by the watchdog included.",
