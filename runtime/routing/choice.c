@@ -108,8 +108,8 @@ static void consider_rules(struct search *search, const struct rules *rules, uns
 }
 
 static inline void consider_record(struct search *search, const struct record *record) {
-  if (record->rules)
-    consider_rules(search, record->rules, record->rank);
+  if (record->has_rules)
+    consider_rules(search, record->only.rules, record->rank);
   else
     consider(search, &record->only, 1, record->rank, CLIENT_RANK_NONE);
 }
@@ -134,7 +134,7 @@ static void consider_key(struct search *search, enum record_kind kind, const cha
   while (record) {
     if (record->is_matched || domain_matches(record->text, record->length, search->name, search->length))
       consider_record(search, record);
-    record = record->next ? record_at(index, record->next) : NULL;
+    record = record->only.next ? record_at(index, record->only.next) : NULL;
   }
 }
 

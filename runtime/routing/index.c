@@ -6,11 +6,19 @@
 
 #include "core/text.h"
 
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/random.h>
 
-enum { MAX_KEY = DOMAIN_SIZE - 1, MAX_EXPANSIONS = 1 << 20, MAX_TEXT = UINT16_MAX, NONE = UINT32_MAX };
+enum {
+  MAX_KEY = DOMAIN_SIZE - 1,
+  MAX_EXPANSIONS = 1 << 20,
+  MAX_TEXT = UINT16_MAX,
+  NONE = UINT32_MAX,
+  HUGE_PAGE = 1 << 21
+};
 
 /* A domain while its routes are gathered. */
 struct group {
@@ -138,8 +146,7 @@ static int make_rules(struct build *build) {
 }
 
 /* What of a domain is looked up: all of a name; the whole labels behind the last wildcard, or before the first. */
-static void set_key(struct record *record) {
-  const char *text = record->text;
+static void set_key(struct record *record, const char *text) {
   size_t first = strcspn(text, "*?"), behind = record->length;
   record->kind = RECORD_NAME;
   record->key_length = record->length;
@@ -153,14 +160,12 @@ static void set_key(struct record *record) {
   size_t length = suffix ? strlen(suffix) : first;
   record->kind = length == 0 ? RECORD_OTHER : suffix ? RECORD_SUFFIX : RECORD_PREFIX;
   record->key_length = (uint16_t)length;
-  record->is_matched =
-      (record->kind == RECORD_SUFFIX && text[0] == '*' && length + 1 == record->length) ||
-      (record->kind == RECORD_PREFIX && text[record->length - 1] == '*' && length + 1 == record->length) ||
-      strcmp(text, "*") == 0;
+  bool is_wild = suffix ? text[0] == '*' : text[record->length - 1] == '*';
+  record->is_matched = is_wild && length + 1 == record->length;
 }
 
 static size_t record_units(const struct group *group) {
-  return (sizeof(struct record) + group->length + 1 + RECORD_UNIT - 1) / RECORD_UNIT;
+  return (offsetof(struct record, text) + group->length + RECORD_UNIT - 1) / RECORD_UNIT;
 }
 
 static uint64_t key_hash(const struct route_index *index, const struct record *record) {
@@ -176,8 +181,8 @@ static void enter(struct route_index *index, struct record *record, uint32_t num
     if (index->slots[at].tag == (uint32_t)(hash >> 32) && other->kind == record->kind &&
         other->key_length == record->key_length &&
         memcmp(record_key(other), record_key(record), record->key_length) == 0) {
-      record->next = other->next;
-      other->next = number;
+      record->only.next = other->only.next;
+      other->only.next = number;
       return;
     }
   }
@@ -192,19 +197,32 @@ static void enter(struct route_index *index, struct record *record, uint32_t num
 static void make_record(struct build *build, const struct group *group, uint32_t number) {
   struct route_index *index = build->index;
   struct record *record = (struct record *)(uintptr_t)record_at(index, number);
-  record->rules = group->rules;
-  if (!group->rules) {
-    uint32_t place = build->entries[group->first].place;
-    record->only = row_make(build->routes[place], build->tiers[place], place);
-  }
+  uint32_t place = build->entries[group->first].place;
+  record->only = row_make(build->routes[place], build->tiers[place], place);
+  record->has_rules = group->rules;
+  if (group->rules)
+    record->only.rules = group->rules;
   record->rank = (uint16_t)(DOMAIN_EXACT - domain_specificity(group->text));
   record->length = (uint16_t)group->length;
-  memcpy(record->text, group->text, group->length + 1);
-  set_key(record);
+  memcpy(record->text, group->text, group->length);
+  set_key(record, group->text);
   if (record->kind == RECORD_OTHER)
     index->others[index->other_count++] = number;
   else if (record->key_length <= MAX_KEY) /* else it takes no name there can be */
     enter(index, record, number);
+}
+
+/* Zeroed. Large ones lie in huge pages where the kernel has them: each lookup lands somewhere else, and would pay for a
+ * walk through the page tables. */
+static void *allocate(size_t size) {
+  size_t alignment = size >= HUGE_PAGE ? HUGE_PAGE : RECORD_UNIT;
+  size = (size + alignment - 1) / alignment * alignment;
+  void *block = aligned_alloc(alignment, size);
+  if (!block)
+    return NULL;
+  if (alignment == HUGE_PAGE)
+    madvise(block, size, MADV_HUGEPAGE);
+  return memset(block, 0, size);
 }
 
 static int make_records(struct build *build) {
@@ -213,12 +231,11 @@ static int make_records(struct build *build) {
   for (size_t i = 1; i < build->group_count; i++)
     units += build->groups[i].length <= MAX_TEXT ? record_units(&build->groups[i]) : 0;
   index->slot_mask = power_of_two(2 * build->group_count) - 1;
-  index->slots = calloc(index->slot_mask + 1, sizeof *index->slots);
+  index->slots = allocate((index->slot_mask + 1) * sizeof *index->slots);
   index->others = calloc(build->group_count, sizeof *index->others);
-  index->records = units < NONE ? aligned_alloc(RECORD_UNIT, units * RECORD_UNIT) : NULL;
+  index->records = units < NONE ? allocate(units * RECORD_UNIT) : NULL;
   if (!index->slots || !index->others || !index->records)
     return -1;
-  memset(index->records, 0, units * RECORD_UNIT);
   uint32_t number = 1;
   for (size_t i = 1; i < build->group_count; i++) {
     if (build->groups[i].length > MAX_TEXT)

@@ -14,13 +14,17 @@ enum { RECORD_UNIT = 64, DOMAIN_RANK_NONE = UINT16_MAX };
 
 /* A route as it stands in a list. Lists are in the order of tier, version and place. */
 struct row {
-  struct route *route;
+  union {
+    struct route *route;
+    const struct rules *rules; /* in a record */
+  };
   uint32_t tier;    /* priority, and bound to this very address: 0 is the best */
   uint32_t place;   /* among the port's routes */
   uint8_t version;  /* how specific tls_version is: 0 is the best */
   uint8_t versions; /* route->tls_versions */
   bool is_tls;
-  bool is_many; /* it may stand in several lists that match */
+  bool is_many;  /* it may stand in several lists that match */
+  uint32_t next; /* in a record: the next one with the same key; 0: none */
 };
 
 struct row_list {
@@ -41,15 +45,14 @@ struct rules {
 
 /* A domain. One cache line, mostly: what a lookup needs of it is in one place. */
 struct record {
-  const struct rules *rules; /* NULL: `only` is all */
-  struct row only;
-  uint32_t next;       /* the next record with the same key; 0: none */
+  struct row only;     /* its one route, unless it has rules */
   uint16_t rank;       /* how specific it is: 0 is the best */
   uint16_t length;     /* of the text */
   uint16_t key_length; /* its end (SUFFIX: ".example.com") or beginning (PREFIX: "example.") that is looked up */
-  uint8_t kind;
-  bool is_matched; /* when the key is found all has been compared: "*.example.com" */
-  char text[];
+  uint8_t kind : 4;
+  bool is_matched : 1; /* when the key is found all has been compared: "*.example.com" */
+  bool has_rules : 1;
+  char text[]; /* without NUL */
 };
 
 struct slot {
