@@ -136,6 +136,45 @@ static void no_routes_make_an_empty_table(void **state) {
   route_table_unref(table);
 }
 
+static void ports_with_the_same_routes_share_an_index(void **state) {
+  (void)state;
+  struct route_table *table =
+      make_table((struct route *[]){make_route("a", NULL, 1, 60000, 0), make_route("b", NULL, 100, 199, 0)}, 2);
+  assert_int_equal(table->port_count, 60000);
+  assert_int_equal(table->list_count, 2);
+  assert_ptr_equal(table->ports[0].index, table->ports[59999].index);
+  assert_true(table_port_has(&table->ports[0], table->routes[0]));
+  assert_false(table_port_has(&table->ports[0], table->routes[1]));
+  assert_true(table_port_has(&table->ports[99], table->routes[1]));
+  route_table_unref(table);
+}
+
+static void a_hundred_thousand_routes_may_share_a_port(void **state) {
+  (void)state;
+  enum { COUNT = 100000 };
+  struct route **routes = calloc(COUNT, sizeof(struct route *));
+  assert_non_null(routes);
+  for (int i = 0; i < COUNT; i++)
+    routes[i] = make_route("many", NULL, 443, 443, i % 7);
+  struct route_table *table = make_table(routes, COUNT);
+  assert_int_equal(table->ports[0].route_count, COUNT);
+  assert_int_equal(table->ports[0].routes[0]->priority, 6);
+  assert_int_equal(table->ports[0].routes[COUNT - 1]->priority, 0);
+  route_table_unref(table);
+  free(routes);
+}
+
+static void a_port_says_what_has_to_be_known(void **state) {
+  (void)state;
+  struct route *tls = make_route("tls", NULL, 443, 443, 0);
+  tls->tls = ROUTE_TLS_PASSTHROUGH;
+  struct route_table *table = make_table((struct route *[]){tls, make_route("plain", NULL, 80, 80, 0)}, 2);
+  const struct table_port *plain = find(table, "[::]:80"), *secure = find(table, "[::]:443");
+  assert_true(plain->has_plain && !plain->has_tls && !plain->has_domains);
+  assert_true(!secure->has_plain && secure->has_tls);
+  route_table_unref(table);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(a_range_is_an_endpoint_for_each_port),
@@ -145,6 +184,9 @@ int main(void) {
       cmocka_unit_test(routes_of_all_addresses_stand_behind_those_of_all_ipv4),
       cmocka_unit_test(each_port_of_the_kernels_choice_is_one_of_its_own),
       cmocka_unit_test(too_many_ports_are_refused),
+      cmocka_unit_test(ports_with_the_same_routes_share_an_index),
+      cmocka_unit_test(a_hundred_thousand_routes_may_share_a_port),
+      cmocka_unit_test(a_port_says_what_has_to_be_known),
       cmocka_unit_test(no_routes_make_an_empty_table),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
