@@ -43,17 +43,17 @@ static void check_result(const struct client_hello *hello) {
   check_alpn(hello);
 }
 
-/* From copies that end where the pieces end, so that the sanitizer sees what is read beyond them. */
+/* From a copy that ends where the piece ends, so that the sanitizer sees what is read beyond it. */
 static void read_in_pieces(struct client_hello *hello, const uint8_t *bytes, size_t size, size_t piece) {
+  uint8_t *copy = malloc(piece);
+  check(copy != NULL);
   client_hello_init(hello);
   for (size_t at = 0; at < size; at += piece) {
     size_t left = size - at, part = left < piece ? left : piece;
-    uint8_t *copy = malloc(part);
-    check(copy != NULL);
-    memcpy(copy, bytes + at, part);
-    client_hello_feed(hello, copy, part);
-    free(copy);
+    memcpy(copy + piece - part, bytes + at, part);
+    client_hello_feed(hello, copy + piece - part, part);
   }
+  free(copy);
   check_result(hello);
 }
 
