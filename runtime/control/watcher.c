@@ -8,6 +8,7 @@
 #include <event2/event.h>
 #include <libgen.h>
 #include <limits.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/inotify.h>
@@ -27,9 +28,11 @@ struct watcher {
   watcher_changed_fn *on_changed;
   void *context;
   int fd;
+  int newest; /* of the watches: the kernel numbers them upwards */
   struct event *event;
   struct wheel_timer timer;
-  clock_ms first; /* event that has not been told yet; 0: none */
+  bool pending;   /* something has not been told yet … */
+  clock_ms first; /* … since then */
 };
 
 /* The directory that `path` is in, of the path as it is written: that is where a link would be replaced. */
@@ -40,11 +43,23 @@ static char *parent_of(const char *path) {
   return parent;
 }
 
-static void add_watches(struct watcher *watcher) {
-  inotify_add_watch(watcher->fd, watcher->parent, EVENTS | IN_ONLYDIR);
-  inotify_add_watch(watcher->fd, watcher->directory, EVENTS | IN_ONLYDIR);
+/* IN_MASK_ADD, or a directory that is watched already would lose events: the kernel empties the mask of a watch before
+ * it sets it anew, and what happens meanwhile is told to nobody. True when the watch is new. */
+static bool add_watch(struct watcher *watcher, const char *directory) {
+  int number = inotify_add_watch(watcher->fd, directory, EVENTS | IN_ONLYDIR | IN_MASK_ADD);
+  if (number <= watcher->newest)
+    return false;
+  watcher->newest = number;
+  return true;
+}
+
+/* True when one is new: what happened in its directory before is not known. */
+static bool add_watches(struct watcher *watcher) {
+  bool is_new = add_watch(watcher, watcher->parent);
+  is_new |= add_watch(watcher, watcher->directory);
   for (size_t i = 0; i < watcher->other_count; i++)
-    inotify_add_watch(watcher->fd, watcher->others[i], EVENTS | IN_ONLYDIR);
+    is_new |= add_watch(watcher, watcher->others[i]);
+  return is_new;
 }
 
 /* Whether a name can matter: a Lua file, the directory (or a link to it) itself, or an overflow, when names were lost.
@@ -62,15 +77,16 @@ static bool matters(const struct watcher *watcher, const struct inotify_event *e
 
 static void on_timer(struct wheel_timer *timer) {
   struct watcher *watcher = (struct watcher *)(void *)((char *)timer - offsetof(struct watcher, timer));
-  watcher->first = 0;
+  watcher->pending = false;
   add_watches(watcher);
   watcher->on_changed(watcher->context);
 }
 
 static void note_change(struct watcher *watcher) {
   clock_ms now = clock_now(watcher->loop->clock);
-  if (watcher->first == 0)
+  if (!watcher->pending)
     watcher->first = now;
+  watcher->pending = true;
   uint64_t left = watcher->first + WATCHER_LONGEST_MS > now ? watcher->first + WATCHER_LONGEST_MS - now : 0;
   loop_set_timer(watcher->loop, &watcher->timer, left < WATCHER_QUIET_MS ? left : WATCHER_QUIET_MS);
 }
@@ -120,6 +136,7 @@ struct watcher *watcher_new(struct loop *loop, const char *directory, watcher_ch
     goto fail;
   }
   add_watches(watcher);
+  note_change(watcher);
   return watcher;
 
 fail:
@@ -159,5 +176,6 @@ void watcher_set_others(struct watcher *watcher, const char *const *directories,
   for (size_t i = 0; i < count; i++)
     if ((watcher->others[watcher->other_count] = strdup(directories[i])))
       watcher->other_count++;
-  add_watches(watcher);
+  if (add_watches(watcher))
+    note_change(watcher);
 }

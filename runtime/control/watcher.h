@@ -18,12 +18,13 @@ enum {
 
 typedef void watcher_changed_fn(void *context);
 
-/* Watches `directory`, which need not exist yet, and the directory that it is in. NULL: see `error` (inotify(7) has
- * limits). */
+/* Watches `directory`, which need not exist yet, and the directory that it is in. `on_changed` is called once without a
+ * change, for what changed between the first load and the first watch. NULL: see `error` (inotify(7) has limits). */
 struct watcher *watcher_new(struct loop *loop, const char *directory, watcher_changed_fn *on_changed, void *context,
                             struct error *error);
 void watcher_free(struct watcher *watcher); /* NULL is nothing */
 
 /* Further directories (of required modules) in place of those that were set before. One that can't be watched is passed
- * over. */
+ * over. With one that was not watched before, `on_changed` is called: what was read there may have changed meanwhile.
+ */
 void watcher_set_others(struct watcher *watcher, const char *const *directories, size_t count);
