@@ -73,8 +73,7 @@ static int compare_pointers(const void *left, const void *right) {
   return a < b ? -1 : a > b;
 }
 
-/* The table's records, sorted; NULL without memory. */
-static struct route **sort_records(const struct route_table *table) {
+struct route **route_records_sort(const struct route_table *table) {
   struct route **records = malloc((table->route_count + 1) * sizeof(struct route *));
   if (!records)
     return NULL;
@@ -102,39 +101,44 @@ void worker_treat_late(struct worker *worker, struct connection *connection) {
 }
 
 /* Connections of routes that have changed or gone go on with the record that they have, or as on_change says. */
-static void treat_riders(struct worker *worker) {
+static void treat_riders(struct worker *worker, struct route *const *records) {
   const struct route_table *table = worker->pin->table;
-  struct route **records = sort_records(table);
+  const struct route *known = NULL; /* the last that the table has: connections of one route often follow each other */
   worker->riders = 0;
-  if (!records)
-    return;
   LIST_FOREACH(node, &worker->connections) {
     struct connection *connection = LIST_OWNER(node, struct connection, node);
     struct route *route = connection->exchange.route;
-    if (!route || connection->state >= CONNECTION_CLOSING ||
-        bsearch(&route, records, table->route_count, sizeof(struct route *), compare_pointers))
+    if (!route || route == known || connection->state >= CONNECTION_CLOSING)
       continue;
+    if (bsearch(&route, records, table->route_count, sizeof(struct route *), compare_pointers)) {
+      known = route;
+      continue;
+    }
     worker->riders++;
     treat(connection);
   }
-  free(records);
 }
 
-void worker_commit_table(struct worker *worker) {
+void worker_commit_table(struct worker *worker, struct route *const *records) {
   struct table_change *change = worker->change;
   struct table_pin *old = worker->pin;
   worker->change = NULL;
   worker_take_ports(worker, change);
   worker->pin = change->pin;
   change_free(change);
-  treat_riders(worker);
+  struct route **own = records || list_is_empty(&worker->connections) ? NULL : route_records_sort(worker->pin->table);
+  if (records || own)
+    treat_riders(worker, records ? records : own);
+  else
+    worker->riders = 0;
+  free(own);
   table_pin_unref(worker, old);
 }
 
 int worker_set_table(struct worker *worker, struct route_table *table, uint16_t *resolved, struct error *error) {
   int status = worker_prepare_table(worker, table, resolved, error);
   if (status == 0)
-    worker_commit_table(worker);
+    worker_commit_table(worker, NULL);
   return status;
 }
 

@@ -17,9 +17,10 @@ static void on_done(struct message *message, void *receiver) {
 
 static void on_run(struct message *message, void *receiver) {
   struct loading_job *job = (struct loading_job *)(void *)message;
-  const struct loading *loading = receiver;
+  struct loading *loading = receiver;
   if (loading->loop.stopping)
     return;
+  pace_restart(&loading->pace);
   job->run(job);
   message->deliver = on_done;
   mailbox_post(&loading->control->mailbox, message);

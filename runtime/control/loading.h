@@ -7,6 +7,7 @@
 #include "core/clock.h"
 #include "core/error.h"
 #include "core/loop.h"
+#include "core/pace.h"
 
 #include <pthread.h>
 #include <stdbool.h>
@@ -14,6 +15,7 @@
 struct loading {
   struct loop loop;     /* the thread's own */
   struct loop *control; /* who is answered */
+  struct pace pace;     /* the thread's, for jobs that take long */
   pthread_t thread;
   bool started;
 };

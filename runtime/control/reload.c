@@ -21,12 +21,21 @@ static void number_of(void *context, const char *name, unsigned *number, struct 
   *number = names_number(context, name, shared);
 }
 
-static void clear_round(struct reload *reload) {
+/* What was made of the loaded routes, and they. On the loader thread too, where nobody waits for its end. */
+static void clear_loaded(struct reload *reload) {
   loaded_routes_clear(&reload->loaded);
   route_table_unref(reload->table);
   reload->table = NULL;
+  free(reload->records);
+  reload->records = NULL;
   free(reload->resolved);
   reload->resolved = NULL;
+  route_table_unref(reload->replaced);
+  reload->replaced = NULL;
+}
+
+static void clear_round(struct reload *reload) {
+  clear_loaded(reload);
   fault_list_clear(&reload->config_faults);
   value_free(reload->notes);
   reload->notes = NULL;
@@ -45,7 +54,7 @@ static void end_round(struct reload *reload) {
     answers[i] = reload_answer(reload, &reload->now[i]);
   }
   reload->now_count = 0;
-  reload->phase = RELOAD_IDLE;
+  reload_enter(reload, RELOAD_IDLE);
   clear_round(reload);
   if (reload->again)
     begin_round(reload);
@@ -57,6 +66,8 @@ static void end_round(struct reload *reload) {
 static void store(struct loading_job *job) {
   struct reload *reload = RELOAD_OF_JOB(job);
   struct error error;
+  clear_loaded(reload); /* of 10,000 routes this takes a while, and the workers share the control thread's core */
+  pace_breathe(&reload->loading.pace);
   if (loader_store_last_good(reload->instance->loader, reload->instance->config.state, &error) != 0)
     LOG(&reload->instance->runtime->log, LOG_ERROR, "the last good versions can't be stored",
         LOG_STRING("at", error.place), LOG_STRING("error", error.message));
@@ -72,7 +83,7 @@ static void commit(struct reload *reload, const struct loaded_routes *loaded) {
   if (reload->watcher)
     watcher_set_others(reload->watcher, (const char *const *)loaded->module_directories,
                        loaded->module_directory_count);
-  reload->phase = RELOAD_STORING;
+  reload_enter(reload, RELOAD_STORING);
   reload->job.run = store;
   reload->job.on_done = on_stored;
 }
@@ -152,7 +163,7 @@ static void go_live(struct reload *reload) {
   limits_set_ipv6_prefix(instance->threads.admission.limits, instance->table->policy->ipv6_prefix);
   names_retain(&instance->names, instance->table);
   remember_old(reload, old);
-  route_table_unref(old);
+  reload->replaced = old;
   double seconds = (double)(clock_ns(&instance->runtime->clock) - reload->began_ns) / 1e9;
   reload->totals.swaps++;
   reload->totals.seconds += seconds;
@@ -171,11 +182,7 @@ static void refuse_file(struct reload *reload, const struct table_port *port, co
     end_round(reload);
     return;
   }
-  loaded_routes_clear(&reload->loaded);
-  route_table_unref(reload->table);
-  reload->table = NULL;
-  free(reload->resolved);
-  reload->resolved = NULL;
+  clear_loaded(reload);
   reload_load(reload);
 }
 
@@ -228,23 +235,25 @@ static bool is_same(const struct route_table *a, const struct route_table *b) {
          memcmp(a->scripts, b->scripts, a->script_count * sizeof(struct script_version *)) == 0;
 }
 
-static void on_loaded(struct loading_job *job) {
+/* On the loader thread: a large table takes milliseconds. */
+static void make_table(struct loading_job *job) {
+  struct reload *reload = RELOAD_OF_JOB(job);
+  reload->table = instance_make_table(
+      &reload->loaded, reload->has_config ? reload->config.policy : reload->instance->config.policy, &reload->table_error);
+  pace_breathe(&reload->loading.pace);
+  if (!reload->table)
+    return;
+  reload->resolved = calloc(reload->table->port_count + 1, sizeof *reload->resolved);
+  reload->records = route_records_sort(reload->table);
+}
+
+static void on_made(struct loading_job *job) {
   struct reload *reload = RELOAD_OF_JOB(job);
   struct instance *instance = reload->instance;
   struct error error;
-  reload_log_faults(reload);
-  if (reload->status != 0 && reload->loaded.faults.count == 0) { /* no memory, no descriptors: nothing was looked at */
-    end_round(reload);
-    return;
-  }
-  loaded_routes_number(&reload->loaded, number_of, &instance->names);
-  reload->table = instance_make_table(&reload->loaded,
-                                      reload->has_config ? reload->config.policy : instance->config.policy, &error);
-  if (reload->table)
-    reload->resolved = calloc(reload->table->port_count + 1, sizeof *reload->resolved);
-  if (!reload->table || !reload->resolved) {
+  if (!reload->table || !reload->resolved || !reload->records) {
     LOG(&instance->runtime->log, LOG_ERROR, "the routes can't go live",
-        LOG_STRING("error", reload->table ? "no memory" : error.message));
+        LOG_STRING("error", reload->table ? "no memory" : reload->table_error.message));
     end_round(reload);
     return;
   }
@@ -258,8 +267,21 @@ static void on_loaded(struct loading_job *job) {
     refuse_file(reload, foreign, &error);
     return;
   }
-  reload->phase = RELOAD_SWAPPING;
-  swap_begin(&reload->swap, reload->table, reload->resolved, on_swapped);
+  reload_enter(reload, RELOAD_SWAPPING);
+  swap_begin(&reload->swap, reload->table, reload->resolved, reload->records, on_swapped);
+}
+
+static void on_loaded(struct loading_job *job) {
+  struct reload *reload = RELOAD_OF_JOB(job);
+  reload_log_faults(reload);
+  if (reload->status != 0 && reload->loaded.faults.count == 0) { /* no memory, no descriptors: nothing was looked at */
+    end_round(reload);
+    return;
+  }
+  loaded_routes_number(&reload->loaded, number_of, &reload->instance->names);
+  reload->job.run = make_table;
+  reload->job.on_done = on_made;
+  loading_post(&reload->loading, &reload->job);
 }
 
 /* On the loader thread. The control thread leaves what this reads alone meanwhile. */
@@ -278,7 +300,7 @@ static void load(struct loading_job *job) {
 }
 
 void reload_load(struct reload *reload) {
-  reload->phase = RELOAD_LOADING;
+  reload_enter(reload, RELOAD_LOADING);
   reload->job.run = load;
   reload->job.on_done = on_loaded;
   loading_post(&reload->loading, &reload->job);
@@ -300,6 +322,7 @@ static void request(struct instance *instance, bool with_config, const struct re
   struct reload *reload = &instance->reload;
   if (instance->phase != INSTANCE_READY || reload->next_count == RELOAD_WAITING_MAX) {
     bool is_ready = instance->phase == INSTANCE_READY;
+    reload->again_with_config |= with_config && is_ready; /* SIGHUP; a round follows already */
     if (waiter->call)
       native_call_answer(waiter->call, reload_refusal(waiter, is_ready ? "too many reloads are waited for"
                                                                        : "moongate is starting or stopping"));
@@ -335,6 +358,7 @@ int reload_start(struct instance *instance, struct error *error) {
   status = loading_start(&reload->loading, &instance->runtime->loop, &instance->runtime->clock, error);
   if (status)
     return status;
+  loader_set_pace(instance->loader, &reload->loading.pace);
   struct error cause;
   reload->watcher = watcher_new(&instance->runtime->loop, instance->config.routes, on_changed, instance, &cause);
   if (!reload->watcher)
@@ -350,7 +374,9 @@ void reload_stop(struct reload *reload) {
     return;
   watcher_free(reload->watcher);
   reload->watcher = NULL;
+  loop_cancel_timer(&reload->instance->runtime->loop, &reload->patience);
   loading_stop(&reload->loading);
+  loader_set_pace(reload->instance->loader, NULL);
   files_stop(reload->instance);
   reload->again = false;
   while (reload->now_count + reload->next_count > 0) {

@@ -42,8 +42,10 @@ struct reload {
   struct swap swap;
   struct watcher *watcher;
   enum reload_phase phase;
-  bool again;       /* something came while a round was under way */
-  bool with_config; /* of this round */
+  clock_ms phase_began;
+  struct wheel_timer patience; /* while a phase lasts: says so when it lasts long */
+  bool again;                  /* something came while a round was under way */
+  bool with_config;            /* of this round */
   bool again_with_config;
   uint64_t began_ns;
   struct reload_waiter now[RELOAD_WAITING_MAX], next[RELOAD_WAITING_MAX];
@@ -55,10 +57,13 @@ struct reload {
   int status;                  /* of the loader */
   struct loaded_routes loaded; /* by this round */
   struct route_table *table;   /* made of it */
+  struct error table_error;    /* without it */
+  struct route **records;      /* of the table, sorted: see worker_commit_table() */
   uint16_t *resolved;
-  size_t refusals;             /* of files, because a port of theirs can't be opened */
-  struct value *notes;         /* strings: settings that need a restart */
-  struct script_version **old; /* replaced versions, oldest first, that still run something; one reference each */
+  struct route_table *replaced; /* the table before, for the loader thread to let go of */
+  size_t refusals;              /* of files, because a port of theirs can't be opened */
+  struct value *notes;          /* strings: settings that need a restart */
+  struct script_version **old;  /* replaced versions, oldest first, that still run something; one reference each */
   size_t old_count;
   struct reload_totals totals;
 };

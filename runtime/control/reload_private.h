@@ -8,6 +8,15 @@
 
 #define RELOAD_OF_JOB(pointer) ((struct reload *)(void *)((char *)(pointer)-offsetof(struct reload, job)))
 
+/* Every change of the phase goes through here. One that lasts is told in the log. */
+void reload_enter(struct reload *reload, enum reload_phase phase);
+
+/* For people: "idle", "loading", … */
+const char *reload_phase_name(enum reload_phase phase);
+
+/* How long the phase has lasted; 0 while idle. */
+uint64_t reload_phase_ms(const struct reload *reload);
+
 /* Has the loader load for this round. */
 void reload_load(struct reload *reload);
 

@@ -85,6 +85,8 @@ static void write_reload(struct value *root, struct instance *instance) {
   struct value *entry = value_set_table(root, "reload");
   if (reload->instance)
     reload_forget_finished(&instance->reload);
+  value_set_string(entry, "phase", reload_phase_name(reload->phase));
+  value_set_number(entry, "phase_ms", reload->instance ? (double)reload_phase_ms(reload) : 0);
   value_set_number(entry, "swaps", (double)reload->totals.swaps);
   value_set_number(entry, "faults", (double)instance->loaded.faults.count);
   value_set_number(entry, "last_ms", reload->totals.last_seconds * 1000);

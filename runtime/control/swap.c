@@ -12,6 +12,7 @@ struct swap_order {
   struct worker *worker;
   int status;
   size_t riders;
+  bool awaited; /* it has not been answered */
 };
 
 static void prepare_next(struct swap *swap);
@@ -32,6 +33,7 @@ static void on_carried_out(struct message *message, void *receiver) {
   struct swap_order *order = (struct swap_order *)(void *)message;
   struct swap *swap = order->swap;
   (void)receiver;
+  order->awaited = false;
   swap->riders += order->riders;
   if (--swap->missing == 0)
     finish(swap, swap->status);
@@ -42,7 +44,7 @@ static void on_commit(struct message *message, void *receiver) {
   struct swap_order *order = (struct swap_order *)(void *)message;
   struct worker *worker = receiver;
   if (worker->change)
-    worker_commit_table(worker);
+    worker_commit_table(worker, order->swap->records);
   order->riders = worker->riders;
   post_back(order, on_carried_out);
 }
@@ -55,19 +57,23 @@ static void on_abort(struct message *message, void *receiver) {
   post_back(order, on_carried_out);
 }
 
+static void post(struct swap_order *order, void (*deliver)(struct message *, void *)) {
+  order->awaited = true;
+  order->message.deliver = deliver;
+  mailbox_post(&order->worker->loop.mailbox, &order->message);
+}
+
 static void post_all(struct swap *swap, void (*deliver)(struct message *, void *)) {
   swap->missing = swap->prepared;
-  for (size_t i = 0; i < swap->prepared; i++) {
-    struct swap_order *order = &swap->orders[i];
-    order->message.deliver = deliver;
-    mailbox_post(&order->worker->loop.mailbox, &order->message);
-  }
+  for (size_t i = 0; i < swap->prepared; i++)
+    post(&swap->orders[i], deliver);
 }
 
 static void on_prepared(struct message *message, void *receiver) {
   struct swap_order *order = (struct swap_order *)(void *)message;
   struct swap *swap = order->swap;
   (void)receiver;
+  order->awaited = false;
   swap->status = order->status;
   if (order->status == 0)
     swap->prepared++;
@@ -92,10 +98,13 @@ static void on_prepare(struct message *message, void *receiver) {
   post_back(order, on_prepared);
 }
 
-static void prepare_next(struct swap *swap) {
-  struct swap_order *order = &swap->orders[swap->prepared];
-  order->message.deliver = on_prepare;
-  mailbox_post(&order->worker->loop.mailbox, &order->message);
+static void prepare_next(struct swap *swap) { post(&swap->orders[swap->prepared], on_prepare); }
+
+unsigned swap_awaited_worker(const struct swap *swap) {
+  for (size_t i = 0; swap->table && i < swap->threads->count; i++)
+    if (swap->orders[i].awaited)
+      return swap->orders[i].worker->number;
+  return 0;
 }
 
 int swap_init(struct swap *swap, struct threads *threads) {
@@ -113,9 +122,11 @@ void swap_deinit(struct swap *swap) {
   *swap = (struct swap){.threads = NULL};
 }
 
-void swap_begin(struct swap *swap, struct route_table *table, uint16_t *resolved, swap_done_fn *on_done) {
+void swap_begin(struct swap *swap, struct route_table *table, uint16_t *resolved, struct route *const *records,
+                swap_done_fn *on_done) {
   swap->table = route_table_ref(table);
   swap->resolved = resolved;
+  swap->records = records;
   swap->prepared = 0;
   swap->riders = 0;
   swap->error = (struct error){.code = 0};

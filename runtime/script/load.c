@@ -45,6 +45,8 @@ void loader_free(struct loader *loader) {
   free(loader);
 }
 
+void loader_set_pace(struct loader *loader, struct pace *pace) { loader->pace = pace; }
+
 struct script_state *loader_user_state(const struct loader *loader, const struct config *config,
                                        const char *module_path, bool jit, struct error *error) {
   struct script_options options = {
@@ -55,7 +57,11 @@ struct script_state *loader_user_state(const struct loader *loader, const struct
       .module_path = module_path,
       .log = loader->log,
   };
-  return script_state_new(&options, error);
+  pace_breathe(loader->pace);
+  struct script_state *state = script_state_new(&options, error);
+  if (state)
+    state->pace = loader->pace;
+  return state;
 }
 
 int loader_push_function(const struct loader *loader, lua_State *L, const char *module, const char *function,
@@ -69,8 +75,11 @@ int loader_push_function(const struct loader *loader, lua_State *L, const char *
   return 0;
 }
 
+/* Two rounds, in steps: what became garbage during the one under way is found by the next. */
 static int collect(lua_State *L) {
-  lua_gc(L, LUA_GCCOLLECT, 0);
+  const struct loader *loader = lua_touserdata(L, 1);
+  for (int rounds = 0; rounds < 2; rounds += lua_gc(L, LUA_GCSTEP, 0))
+    pace_breathe(loader->pace);
   return 0;
 }
 
@@ -97,7 +106,7 @@ static void collect_garbage(struct loader *loader) {
   size_t room = loader->lua_memory / 8 > MEMORY_ROOM ? loader->lua_memory / 8 : MEMORY_ROOM;
   if (loader->trusted->memory_used < loader->lua_memory + room)
     return;
-  script_protect(loader->trusted, collect, NULL);
+  script_protect(loader->trusted, collect, loader);
   loader->lua_memory = loader->trusted->memory_used;
 }
 

@@ -68,11 +68,16 @@ struct config_overrides { /* from the command line; NULL or 0: not given */
 };
 
 struct loader;
+struct pace;
 
 /* One thread at a time may use it, each thread may. It keeps versions alive until it goes, which is after the workers
  * have gone. `library`: see script_options. */
 struct loader *loader_new(const struct log *log, const char *library, struct error *error);
 void loader_free(struct loader *loader);
+
+/* From now on it works in short stretches, on a thread that shares its core with others. NULL: no more. `pace` outlives
+ * the loader. */
+void loader_set_pace(struct loader *loader, struct pace *pace);
 
 /* Reads and checks the config. 0 and `config` filled (config_clear() releases it), or -EINVAL with `faults` (appended
  * to; nothing to release in `config` then), or -ENOMEM. */

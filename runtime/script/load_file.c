@@ -63,6 +63,7 @@ static int compile_routes(struct file_load *load, lua_State *L, int index) {
     struct error error;
     lua_rawgeti(L, index, (int)i + 1);
     known->route_count = i + 1;
+    pace_breathe(load->run->loader->pace);
     int status = compile_route(L, -1, load->file, &known->routes[i], &error);
     if (status < 0)
       result = add_route_fault(load, known->routes[i], &error);

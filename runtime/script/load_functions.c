@@ -165,6 +165,7 @@ static int load_state(struct file_load *load, struct script_version *version, un
   if (status == 0 && resolve.status == 0)
     status = script_protect(state, resolve_functions, &resolve);
   state->reader = NULL;
+  state->pace = NULL;
   if (status < 0)
     return add_fault(load, NULL, "not enough memory to load it: limits.script_memory bounds each of its states");
   return resolve.status;

@@ -238,6 +238,7 @@ static void remove_rest(const struct loader *loader, const char *state, int dire
   }
   for (const struct dirent *entry; (entry = readdir(entries));) {
     const char *name = entry->d_name;
+    pace_breathe(loader->pace);
     size_t length = strlen(name);
     bool half = name[0] == '.' && length > 5 && strcmp(name + length - 4, ".tmp") == 0;
     if (half || (name[0] != '.' && !memory_find(&loader->memory, name) && is_ours_on_disk(loader, state, name)))
@@ -252,6 +253,7 @@ int loader_store_last_good(struct loader *loader, const char *state, struct erro
     return error_set(error, -directory, "the last good files can't be kept under %s: %s", state, strerror(-directory));
   for (size_t i = 0; i < loader->memory.count; i++) {
     struct known_file *known = loader->memory.files[i].committed;
+    pace_breathe(loader->pace);
     if (!known || known->stored)
       continue;
     int result = store(loader, state, directory, known);

@@ -22,6 +22,7 @@ bool load_names_may_clash(const struct load_run *run) {
   const char **slots = calloc(room, sizeof *slots);
   bool clash = !slots;
   for (size_t i = 0; i < loaded->file_count && !clash; i++) {
+    pace_breathe(run->loader->pace);
     for (size_t r = 0; r < loaded->files[i].route_count && !clash; r++) {
       const char *name = loaded->files[i].routes[r]->name;
       size_t slot = (size_t)text_hash(name, strlen(name), 0) & (room - 1);
@@ -89,6 +90,7 @@ bool load_matches_may_clash(const struct load_run *run) {
   bool clash = domain_owners_init(&domains, loaded) < 0 || !ports;
   size_t looks = 0;
   for (size_t i = 0; i < loaded->file_count && !clash; i++) {
+    pace_breathe(run->loader->pace);
     for (size_t r = 0; r < loaded->files[i].route_count && !clash; r++) {
       const struct route *route = loaded->files[i].routes[r];
       clash = !(route->domain_count > 0 ? enter_domains(&domains, route, i) : enter_ports(ports, route, i, &looks));

@@ -25,6 +25,7 @@ struct loader {
   const struct log *log;
   char *library;
   struct script_state *trusted;
+  struct pace *pace; /* NULL: it does not give way */
   struct memory memory;
   char *routes; /* of the last load: the directory, as the kernel names it */
   char *module_path;

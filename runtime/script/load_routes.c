@@ -213,6 +213,7 @@ static int load_all(struct load_run *run) {
   size_t left = 0;
   int status = 0;
   for (size_t i = 0; i < loaded->file_count; i++) {
+    pace_breathe(run->loader->pace);
     if (status == 0)
       status = load_one(run, &loaded->files[i]);
     if (status == -ENOENT) {
@@ -299,7 +300,7 @@ static void mark_told(struct load_run *run) {
 
 void loaded_routes_number(struct loaded_routes *loaded, loaded_number_of *number_of, void *context) {
   for (size_t i = 0; i < loaded->file_count; i++)
-    for (size_t k = 0; k < loaded->files[i].route_count; k++) {
+    for (size_t k = 0; k < loaded->files[i].route_count && !loaded->files[i].same; k++) { /* those have theirs */
       struct route *route = loaded->files[i].routes[k];
       if (!route->shared)
         number_of(context, route->name, &route->stats, &route->shared);

@@ -2,8 +2,8 @@
  *
  * How the schema (lua/moongate/schema/routes.lua) is asked about route files. routes.check(value, options) is about one
  * file: `options` has file, path, source (its text), timeouts (the config's), defaults (likewise, as config.lua wrote
- * them), names (empty) and refused (why there is no value). routes.admit(known, names) is about several: `known` is
- * what check's answer had for it, kept here in the trusted state, `names` the index of those before. */
+ * them), names (empty), refused (why there is no value) and breathe. routes.admit(known, names) is about several:
+ * `known` is what check's answer had for it, kept here in the trusted state, `names` the index of those before. */
 #include "script/load_private.h"
 
 #include <assert.h>
@@ -39,6 +39,11 @@ static void push_keep_alive(lua_State *L, const struct route_keep_alive *keep_al
   lua_setfield(L, -2, "multiplier");
 }
 
+static int breathe(lua_State *L) {
+  pace_breathe(lua_touserdata(L, lua_upvalueindex(1)));
+  return 0;
+}
+
 static void push_options(lua_State *L, const struct file_load *load) {
   const struct config *config = load->run->config;
   lua_newtable(L);
@@ -60,6 +65,11 @@ static void push_options(lua_State *L, const struct file_load *load) {
   lua_setfield(L, -2, "defaults");
   lua_newtable(L);
   lua_setfield(L, -2, "names");
+  if (load->run->loader->pace) {
+    lua_pushlightuserdata(L, load->run->loader->pace);
+    lua_pushcclosure(L, breathe, 1);
+    lua_setfield(L, -2, "breathe");
+  }
 }
 
 int schema_call_routes(const struct file_load *load, lua_State *L, struct error *error) {

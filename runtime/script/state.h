@@ -9,6 +9,7 @@
 #include "core/list.h"
 #include "core/log.h"
 #include "core/loop.h"
+#include "core/pace.h"
 #include "net/dial.h"
 #include "net/pipe.h"
 
@@ -83,6 +84,7 @@ struct script_state {
   size_t memory_relief;         /* collect when it gets here, before the limit is reached */
   bool memory_refused;          /* since somebody asked last */
   struct script_reader *reader; /* NULL: straight from the disk. Whoever loads sets it, for as long as it loads */
+  struct pace *pace;            /* of the thread that loads, likewise; NULL: it does not give way */
   lua_Alloc allocate;           /* LuaJIT's own, which ours counts for */
   void *allocator;
   int on_error; /* in the registry: the function that adds the traceback */

@@ -86,6 +86,9 @@ static void on_count(lua_State *L, lua_Debug *unused) {
   (void)unused;
   struct script_state *state = script_state_of(L);
   state->watch.refusing = false;
+  uint64_t slept = pace_breathe(state->pace);
+  if (state->watch.deadline_ns != 0)
+    state->watch.deadline_ns += slept; /* it did not run meanwhile */
   if (!state->watch.stopping) {
     if (state->options.memory != 0 && state->memory_used > state->memory_relief)
       relieve_memory(state, L);

@@ -219,6 +219,9 @@ end
 local function check_items(file, list, single, options, result)
   local check = file.check
   for i, raw in ipairs(list) do
+    if options.breathe then
+      options.breathe()
+    end
     local default_name = ("%s#%d"):format(options.file, i)
     check.route, check.index, check.made = default_name, not single and i or nil, mark.line(raw)
     if not is_plain_table(raw) then
@@ -254,6 +257,7 @@ end
 ---@field proxy_send integer|nil likewise, the version
 ---@field defaults string|nil the config's, normal
 ---@field names moongate.schema.Index the routes of the files before; those of this file are added, if it has no fault
+---@field breathe fun()|nil called often: the thread that checks gives way to others
 ---@field refused table|nil { place =, message = }: why there is no value
 
 ---@param value any what the file returned

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Which phase a reload is in, and who is told when one lasts: each waits for another thread, which may hang in a call
+ * that nothing can stop. The reload goes on when that thread does; until then somebody has to know. */
+#include "control/instance.h"
+#include "control/reload_private.h"
+#include "control/runtime.h"
+
+#include <stddef.h>
+
+enum {
+  LONG_MS = 10 * 1000,  /* a phase that lasts for longer is told … */
+  AGAIN_MS = 60 * 1000, /* … and so often again */
+};
+
+const char *reload_phase_name(enum reload_phase phase) {
+  static const char *const names[] = {
+      [RELOAD_IDLE] = "idle",
+      [RELOAD_LOADING] = "loading",
+      [RELOAD_SWAPPING] = "swapping",
+      [RELOAD_STORING] = "storing",
+  };
+  return names[phase];
+}
+
+uint64_t reload_phase_ms(const struct reload *reload) {
+  if (reload->phase == RELOAD_IDLE)
+    return 0;
+  return clock_now(&reload->instance->runtime->clock) - reload->phase_began;
+}
+
+static void on_long(struct wheel_timer *timer) {
+  struct reload *reload = (struct reload *)(void *)((char *)timer - offsetof(struct reload, patience));
+  struct runtime *runtime = reload->instance->runtime;
+  double seconds = (double)reload_phase_ms(reload) / 1000;
+  unsigned worker = reload->phase == RELOAD_SWAPPING ? swap_awaited_worker(&reload->swap) : 0;
+  if (worker > 0)
+    LOG(&runtime->log, LOG_WARN, "a reload waits for a worker that does not answer; what was live stays until it does",
+        LOG_STRING("phase", reload_phase_name(reload->phase)), LOG_NUMBER("seconds", seconds),
+        LOG_INTEGER("worker", worker));
+  else
+    LOG(&runtime->log, LOG_WARN, "a reload takes long; what comes meanwhile waits for its end",
+        LOG_STRING("phase", reload_phase_name(reload->phase)), LOG_NUMBER("seconds", seconds));
+  loop_set_timer(&runtime->loop, &reload->patience, AGAIN_MS);
+}
+
+void reload_enter(struct reload *reload, enum reload_phase phase) {
+  struct runtime *runtime = reload->instance->runtime;
+  reload->phase = phase;
+  reload->phase_began = clock_now(&runtime->clock);
+  reload->patience.on_expired = on_long;
+  if (phase == RELOAD_IDLE)
+    loop_cancel_timer(&runtime->loop, &reload->patience);
+  else
+    loop_set_timer(&runtime->loop, &reload->patience, LONG_MS);
+}
