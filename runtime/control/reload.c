@@ -238,8 +238,9 @@ static bool is_same(const struct route_table *a, const struct route_table *b) {
 /* On the loader thread: a large table takes milliseconds. */
 static void make_table(struct loading_job *job) {
   struct reload *reload = RELOAD_OF_JOB(job);
-  reload->table = instance_make_table(
-      &reload->loaded, reload->has_config ? reload->config.policy : reload->instance->config.policy, &reload->table_error);
+  reload->table =
+      instance_make_table(&reload->loaded, reload->has_config ? reload->config.policy : reload->instance->config.policy,
+                          &reload->table_error);
   pace_breathe(&reload->loading.pace);
   if (!reload->table)
     return;

@@ -87,8 +87,10 @@ static void on_count(lua_State *L, lua_Debug *unused) {
   struct script_state *state = script_state_of(L);
   state->watch.refusing = false;
   uint64_t slept = pace_breathe(state->pace);
-  if (state->watch.deadline_ns != 0)
-    state->watch.deadline_ns += slept; /* it did not run meanwhile */
+  if (state->watch.look_ns != 0) { /* it did not run meanwhile */
+    state->watch.look_ns += slept;
+    state->watch.began_ns += slept;
+  }
   if (!state->watch.stopping) {
     if (state->options.memory != 0 && state->memory_used > state->memory_relief)
       relieve_memory(state, L);
