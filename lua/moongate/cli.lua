@@ -9,7 +9,7 @@ local cli = {}
 local help = require("moongate.cli.help")
 local nearest_of = require("moongate.text").nearest
 
-local COMMANDS = { "run", "check", "reload", "status", "routes", "conns", "explain", "version" }
+local COMMANDS = { "run", "check", "test", "reload", "status", "routes", "conns", "explain", "version" }
 
 -- argparse would end the process for help and for a wrong command line; both unwind to `main` instead.
 local function stop(status, text)
@@ -112,6 +112,9 @@ end
 ---@param ... string the arguments, without the program's name
 ---@return integer status of the process
 function cli.main(...)
+  if (...) == "test" then
+    return require("moongate.cli.test").main({ select(2, ...) }) -- busted's options, which are not ours to know
+  end
   local options, command, text = parse({ ... })
   if not options then
     local stream = command == 0 and io.stdout or io.stderr

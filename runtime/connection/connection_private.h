@@ -62,3 +62,6 @@ struct worker_port {
   uint16_t port;                       /* the real one, where the kernel gave it */
   bool stays;                          /* used while ports are taken over */
 };
+
+/* The port that its connections have come in on, as routes see it. Not while it is only prepared. */
+uint16_t worker_port_number(const struct worker_port *port);

@@ -18,7 +18,8 @@ int worker_init(struct worker *worker, unsigned number, unsigned count, struct c
   *worker = (struct worker){.number = number, .count = count, .log = log, .settings = settings, .hooks = hooks};
   list_init(&worker->connections);
   list_init(&worker->walks);
-  int status = loop_init(&worker->loop, clock, worker);
+  int status = settings->within ? loop_init_within(&worker->loop, settings->within, worker)
+                                : loop_init(&worker->loop, clock, worker);
   if (status)
     return error_set(error, -status, "worker %u: its event loop could not be made", number);
   worker->metrics = metrics_shard_new();

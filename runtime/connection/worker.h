@@ -49,6 +49,8 @@ struct worker_settings {
   unsigned splice_pipes;     /* a worker's share of limits.splice_pipes */
   uint64_t idle_near_cap_ms; /* limits.idle_near_cap; 0: off */
   bool access_log;
+  struct loop *within; /* NULL, but for specs: the worker has no thread, and its loop is part of this one */
+  bool any_ports;      /* specs: the kernel gives every port; connections come in on the one that their route names */
 };
 
 /* Lines of the log that are limited for each route. */
@@ -126,6 +128,11 @@ void worker_abort_table(struct worker *worker);
 
 /* Both steps at once. */
 int worker_set_table(struct worker *worker, struct route_table *table, uint16_t *resolved, struct error *error);
+
+/* Takes over `fd` as a connection from `peer` that has come in on the port, as routes name it (0: on the first that
+ * there is). On the worker's thread, for specs. 0, or -ENOENT when no route listens there: then `fd` is still the
+ * caller's. */
+int worker_accept(struct worker *worker, uint16_t port, int fd, const struct sockaddr *peer);
 
 /* Stops accepting, closes idle connections at once and the rest after `ms`; then on_drained. On the worker's thread. */
 void worker_drain(struct worker *worker, uint64_t ms, void (*on_drained)(struct worker *, void *), void *context);

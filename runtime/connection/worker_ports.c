@@ -10,11 +10,16 @@
 #include <string.h>
 #include <unistd.h>
 
+uint16_t worker_port_number(const struct worker_port *port) {
+  bool is_other = port->worker->settings->any_ports && port->table_port->port != 0;
+  return is_other ? port->table_port->port : port->port;
+}
+
 static void on_accept(void *context, int fd, const struct sockaddr *peer, socklen_t length) {
   struct worker_port *port = context;
   (void)length;
   if (port->table_port)
-    connection_accept(port->worker, port->table_port, port->port, fd, peer);
+    connection_accept(port->worker, port->table_port, worker_port_number(port), fd, peer);
   else
     close(fd); /* it waited for a table that was given up */
 }
@@ -45,7 +50,7 @@ static struct worker_port *port_open(struct worker *worker, const struct table_p
     return NULL;
   }
   struct endpoint endpoint = table_port->endpoint;
-  if (table_port->port == 0)
+  if (table_port->port == 0 || worker->settings->any_ports)
     endpoint_set_port(&endpoint, number);
   port->worker = worker;
   port->listener = listener_prepare(&worker->loop, &endpoint, &worker->settings->tcp, &callbacks, port, error);
@@ -130,4 +135,15 @@ void worker_close_ports(struct worker *worker) {
   free(worker->ports);
   worker->ports = NULL;
   worker->port_count = 0;
+}
+
+int worker_accept(struct worker *worker, uint16_t port, int fd, const struct sockaddr *peer) {
+  for (size_t i = 0; i < worker->port_count; i++) {
+    const struct worker_port *open = worker->ports[i];
+    if (port != 0 && open->table_port->port != 0 && open->table_port->port != port)
+      continue;
+    connection_accept(worker, open->table_port, port != 0 ? port : worker_port_number(open), fd, peer);
+    return 0;
+  }
+  return -ENOENT;
 }

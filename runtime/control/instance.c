@@ -31,7 +31,7 @@ static void raise_descriptor_limit(void) {
 }
 
 /* All threads that ran have ended. */
-static void release(struct instance *instance) {
+void instance_release(struct instance *instance) {
   struct runtime *runtime = instance->runtime;
   reload_stop(&instance->reload);
   signals_free(instance->signals);
@@ -43,9 +43,12 @@ static void release(struct instance *instance) {
   connections_deinit(&instance->connections);
   admin_close(instance->control);
   admin_close(instance->admin);
-  runtime->admins[0] = instance->control;
-  runtime->admins[1] = instance->admin;
   route_order_free(instance->order);
+  if (runtime->instance == instance) {
+    runtime->admins[0] = instance->control;
+    runtime->admins[1] = instance->admin;
+    runtime->instance = NULL;
+  }
   route_table_unref(instance->table);
   free(instance->resolved);
   loaded_routes_clear(&instance->loaded);
@@ -56,8 +59,10 @@ static void release(struct instance *instance) {
   free(instance->control_path);
   free(instance->config_path);
   free(instance->routes_path);
-  runtime->instance = NULL;
-  free(instance);
+  if (instance->on_released)
+    instance->on_released(instance);
+  else
+    free(instance);
 }
 
 static void on_finish(struct deferred *deferred) {
@@ -65,9 +70,10 @@ static void on_finish(struct deferred *deferred) {
   struct native_call *call = instance->call;
   int status = instance->status;
   if (status == 0)
-    LOG(&instance->runtime->log, LOG_INFO, "stopped", LOG_INTEGER("pid", getpid()));
-  release(instance);
-  native_call_answer(call, value_number(status));
+    LOG(instance->log, LOG_INFO, "stopped", LOG_INTEGER("pid", getpid()));
+  instance_release(instance);
+  if (call)
+    native_call_answer(call, value_number(status));
 }
 
 static void on_ended(void *context) {
@@ -85,26 +91,35 @@ static void on_patience_over(struct wheel_timer *timer) {
   _exit(instance->status ? instance->status : 1);
 }
 
-static void stop(struct instance *instance) {
+void instance_stop(struct instance *instance) {
   if (instance->phase == INSTANCE_STOPPING)
     return;
   reload_stop(&instance->reload);
   instance->phase = INSTANCE_STOPPING;
+  loop_cancel_timer(&instance->runtime->loop, &instance->patience);
   instance->patience.on_expired = on_patience_over;
-  /* A function may run for so long before the watchdog ends it. */
-  loop_set_timer(&instance->runtime->loop, &instance->patience,
-                 THREADS_PATIENCE_MS + instance->config.settings.script_time_ms);
+  /* A function may run for so long before the watchdog ends it. A worker of a spec has no thread that could hang. */
+  if (!instance->config.settings.within)
+    loop_set_timer(&instance->runtime->loop, &instance->patience,
+                   THREADS_PATIENCE_MS + instance->config.settings.script_time_ms);
   if (instance->threads.started > 0)
     threads_stop(&instance->threads);
   else
     on_ended(instance);
 }
 
-static void on_drained(void *context) { stop(context); }
+static void on_drained(void *context) { instance_stop(context); }
 
 /* A worker that hangs would never be drained. */
 static void on_drain_over(struct wheel_timer *timer) {
-  stop((struct instance *)(void *)((char *)timer - offsetof(struct instance, patience)));
+  instance_stop((struct instance *)(void *)((char *)timer - offsetof(struct instance, patience)));
+}
+
+void instance_drain(struct instance *instance, uint64_t ms) {
+  instance->phase = INSTANCE_DRAINING;
+  instance->patience.on_expired = on_drain_over;
+  loop_set_timer(&instance->runtime->loop, &instance->patience, ms + INSTANCE_DRAIN_GRACE_MS);
+  threads_drain(&instance->threads, ms);
 }
 
 static void on_end(void *context) {
@@ -113,14 +128,11 @@ static void on_end(void *context) {
   uint64_t ms = instance->config.timeouts.shutdown;
   if (instance->phase != INSTANCE_READY) {
     LOG(log, LOG_INFO, "stopping at once");
-    stop(instance);
+    instance_stop(instance);
     return;
   }
   LOG(log, LOG_INFO, "stopping: connections may finish", LOG_NUMBER("seconds", (double)ms / 1000));
-  instance->phase = INSTANCE_DRAINING;
-  instance->patience.on_expired = on_drain_over;
-  loop_set_timer(&instance->runtime->loop, &instance->patience, ms + INSTANCE_DRAIN_GRACE_MS);
-  threads_drain(&instance->threads, ms);
+  instance_drain(instance, ms);
 }
 
 static void on_other_signal(void *context, int signal) {
@@ -133,13 +145,12 @@ static void on_other_signal(void *context, int signal) {
 
 static const struct signal_callbacks signal_callbacks = {.on_end = on_end, .on_other = on_other_signal};
 
-/* The threads and what belongs to them; they don't run yet. */
-static int make_workers(struct instance *instance, struct error *error) {
+int instance_make_workers(struct instance *instance, struct error *error) {
   struct runtime *runtime = instance->runtime;
   instance->threads.on_drained = on_drained;
   instance->threads.on_ended = on_ended;
   instance->threads.context = instance;
-  int status = threads_init(&instance->threads, instance->config.workers, &runtime->loop, &runtime->log,
+  int status = threads_init(&instance->threads, instance->config.workers, &runtime->loop, instance->log,
                             &instance->config.settings, instance->config.limit_addresses, error);
   if (status)
     return status;
@@ -161,7 +172,7 @@ static int start(struct instance *instance, const struct native_settings *settin
   }
   if (instance_load(instance, settings) != 0 || instance_open(instance) != 0)
     return -1;
-  if (make_workers(instance, &error) != 0)
+  if (instance_make_workers(instance, &error) != 0)
     return instance_complain(NULL, &error);
   instance->signals = signals_new(&instance->runtime->loop, &signal_callbacks, instance, &error);
   if (!instance->signals)
@@ -171,6 +182,17 @@ static int start(struct instance *instance, const struct native_settings *settin
   instance->phase = INSTANCE_READY;
   instance_announce(instance);
   return 0;
+}
+
+void instance_init(struct instance *instance, struct runtime *runtime, const struct log *log) {
+  instance->runtime = runtime;
+  instance->log = log;
+  instance->lock.fd = -1;
+  list_init(&instance->puts);
+  connections_init(&instance->connections, instance);
+  instance->started = clock_wall(&runtime->clock);
+  instance->started_ms = clock_now(&runtime->clock);
+  instance->finish.run = on_finish;
 }
 
 void instance_run(struct runtime *runtime, const struct native_settings *settings, struct native_call *call) {
@@ -184,17 +206,11 @@ void instance_run(struct runtime *runtime, const struct native_settings *setting
   }
   runtime->has_run = true;
   runtime->instance = instance;
-  instance->runtime = runtime;
+  instance_init(instance, runtime, &runtime->log);
   instance->call = call;
-  instance->lock.fd = -1;
-  list_init(&instance->puts);
-  connections_init(&instance->connections, instance);
-  instance->started = clock_wall(&runtime->clock);
-  instance->started_ms = clock_now(&runtime->clock);
-  instance->finish.run = on_finish;
   if (start(instance, settings) != 0) {
     instance->status = 1;
-    stop(instance);
+    instance_stop(instance);
   }
 }
 

@@ -32,7 +32,8 @@ enum instance_phase {
 
 struct instance {
   struct runtime *runtime;
-  struct native_call *call; /* who waits for the end */
+  const struct log *log;    /* of the workers and the loader */
+  struct native_call *call; /* who waits for the end; NULL: nobody yet */
   enum instance_phase phase;
   int status; /* the exit status */
   bool strict;
@@ -58,6 +59,7 @@ struct instance {
   struct list_node puts;       /* control/files.c: files that are being checked */
   struct wheel_timer patience; /* for the workers, once they have been told to stop */
   struct deferred finish;
+  void (*on_released)(struct instance *instance); /* in a spec: all is given back, and the record is its owner's */
 };
 
 /* Starts, and answers `call` with the exit status once all has stopped; when starting fails, at once, after having said

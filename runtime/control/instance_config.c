@@ -81,7 +81,7 @@ static int take_lock(struct instance *instance) {
   return 0;
 }
 
-static void number_of(void *context, const char *name, unsigned *number, struct route_shared **shared) {
+void instance_number_of(void *context, const char *name, unsigned *number, struct route_shared **shared) {
   *number = names_number(context, name, shared);
 }
 
@@ -142,7 +142,7 @@ static int judge_faults(const struct instance *instance, int status, bool strict
 static int load_routes(struct instance *instance, bool strict) {
   const struct log *log = &instance->runtime->log;
   struct error error;
-  int status = loader_load_routes(instance->loader, &instance->config, instance->config.workers, number_of,
+  int status = loader_load_routes(instance->loader, &instance->config, instance->config.workers, instance_number_of,
                                   &instance->names, &instance->loaded);
   instance_log_faults(log, LOG_WARN, "the routes: take note", &instance->loaded.warnings);
   if (judge_faults(instance, status, strict) != 0)

@@ -190,7 +190,7 @@ static void format_address(const struct route *route, const char *ports, char te
 }
 
 void instance_announce(const struct instance *instance) {
-  const struct log *log = &instance->runtime->log;
+  const struct log *log = instance->log;
   const struct route_table *table = instance->table;
   char text[PORTS_TEXT_SIZE], address[ENDPOINT_TEXT_SIZE], admin[ENDPOINT_TEXT_SIZE + 16] = "";
   for (size_t i = 0; i < table->route_count; i++) {

@@ -9,6 +9,22 @@
  * `error`. */
 struct route_table *instance_make_table(const struct loaded_routes *loaded, struct policy *policy, struct error *error);
 
+/* instance.c: of a zeroed record. `log` outlives it. */
+void instance_init(struct instance *instance, struct runtime *runtime, const struct log *log);
+
+/* instance.c: the workers, and what belongs to them, with the table; they don't run yet. */
+int instance_make_workers(struct instance *instance, struct error *error);
+
+/* instance.c: ends the connections after `ms` (0: at once), then all; in the end instance->call is answered. */
+void instance_drain(struct instance *instance, uint64_t ms);
+void instance_stop(struct instance *instance);
+
+/* instance.c: when a start has failed, before anything ran. */
+void instance_release(struct instance *instance);
+
+/* instance_config.c: names_number() as the loader calls it. */
+void instance_number_of(void *context, const char *name, unsigned *number, struct route_shared **shared);
+
 /* instance_config.c: a line for each. */
 void instance_log_faults(const struct log *log, enum log_level level, const char *message,
                          const struct fault_list *faults);

@@ -17,10 +17,6 @@
 
 static void begin_round(struct reload *reload);
 
-static void number_of(void *context, const char *name, unsigned *number, struct route_shared **shared) {
-  *number = names_number(context, name, shared);
-}
-
 /* What was made of the loaded routes, and they. On the loader thread too, where nobody waits for its end. */
 static void clear_loaded(struct reload *reload) {
   loaded_routes_clear(&reload->loaded);
@@ -279,7 +275,7 @@ static void on_loaded(struct loading_job *job) {
     end_round(reload);
     return;
   }
-  loaded_routes_number(&reload->loaded, number_of, &reload->instance->names);
+  loaded_routes_number(&reload->loaded, instance_number_of, &reload->instance->names);
   reload->job.run = make_table;
   reload->job.on_done = on_made;
   loading_post(&reload->loading, &reload->job);

@@ -5,6 +5,7 @@
 
 #include "admin/admin.h"
 #include "control/operations.h"
+#include "control/testing.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -19,12 +20,13 @@ static int init_host(struct runtime *runtime, struct error *error) {
   struct script_place place = {
       .loop = &runtime->loop, .dialer = &runtime->dialer, .pipes = &runtime->pipes, .log = &runtime->log};
   struct script_options options = {.trusted = true, .library = runtime->library, .log = &runtime->log};
-  runtime->natives = (struct native_module){.ops = &operations, .context = runtime};
+  runtime->natives = (struct native_module){.ops = &operations, .testing = &testing_operations, .context = runtime};
   return native_host_init(&runtime->host, &place, &options, &runtime->natives, error);
 }
 
 int runtime_init(struct runtime *runtime, const char *library, struct error *error) {
   *runtime = (struct runtime){.library = library};
+  list_init(&runtime->tests);
   signal(SIGPIPE, SIG_IGN);
   log_init(&runtime->log, &runtime->clock, STDERR_FILENO);
   int status = loop_init(&runtime->loop, &runtime->clock, runtime);
@@ -53,6 +55,7 @@ fail:
 }
 
 void runtime_deinit(struct runtime *runtime) {
+  testing_deinit(runtime);
   script_host_deinit(&runtime->host);
   for (size_t i = 0; i < 2; i++)
     admin_free(runtime->admins[i]);

@@ -6,6 +6,7 @@
 
 #include "core/clock.h"
 #include "core/error.h"
+#include "core/list.h"
 #include "core/log.h"
 #include "core/loop.h"
 #include "net/dial.h"
@@ -33,6 +34,8 @@ struct runtime {
   struct instance *instance; /* NULL: nothing runs */
   struct admin *admins[2];   /* of the instance that has ended: connections that its admin interface still serves */
   bool has_run;
+  struct list_node tests; /* control/testing.c: the moongates of specs */
+  unsigned last_test;
 };
 
 /* `library` (NULL mostly) outlives the runtime. 0, or a negative errno and `error`. On the thread that becomes the

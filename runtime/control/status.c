@@ -128,13 +128,18 @@ static void write_instance(struct value *root, struct instance *instance) {
   write_reload(root, instance);
 }
 
-struct value *status_report(const struct runtime *runtime) {
+struct value *status_of(struct instance *instance) {
   struct value *root = value_table();
   write_process(root);
-  if (runtime->instance) {
-    write_instance(root, runtime->instance);
-    return root;
-  }
+  write_instance(root, instance);
+  return root;
+}
+
+struct value *status_report(const struct runtime *runtime) {
+  if (runtime->instance)
+    return status_of(runtime->instance);
+  struct value *root = value_table();
+  write_process(root);
   value_set_boolean(root, "ready", false);
   value_set_boolean(root, "draining", runtime->has_run);
   value_set_table(root, "routes");

@@ -33,12 +33,33 @@ static void post_back(struct thread *thread, struct message *message) {
   mailbox_post(&thread->threads->loop->mailbox, message);
 }
 
+static void release(struct thread *thread) {
+  worker_release(&thread->worker);
+  script_worker_free(thread->worker.script);
+  worker_deinit(&thread->worker);
+}
+
+/* The end of a worker without a thread, outside of its own callbacks. */
+static void on_ending(struct deferred *deferred) {
+  struct thread *thread = (struct thread *)(void *)((char *)deferred - offsetof(struct thread, ending));
+  release(thread);
+  post_back(thread, &thread->ended);
+}
+
+static void leave_loop(struct thread *thread) {
+  if (thread->worker.loop.outer)
+    loop_defer(thread->worker.loop.outer, &thread->ending);
+  else
+    loop_stop(&thread->worker.loop);
+}
+
 static void on_drained(struct worker *worker, void *context) {
   struct thread_order *order = context;
   struct thread *thread = order->thread;
+  (void)worker;
   thread->drained = true;
   if (order == &thread->stop) {
-    loop_stop(&worker->loop);
+    leave_loop(thread);
     return;
   }
   order->message.deliver = on_told_drained;
@@ -56,7 +77,7 @@ static void on_stop(struct message *message, void *receiver) {
   struct thread_order *order = (struct thread_order *)(void *)message;
   struct worker *worker = receiver;
   if (order->thread->drained)
-    loop_stop(&worker->loop);
+    leave_loop(order->thread);
   else
     worker_drain(worker, 0, on_drained, order);
 }
@@ -68,9 +89,7 @@ static void *thread_main(void *argument) {
   snprintf(name, sizeof name, "worker-%u", worker->number);
   pthread_setname_np(pthread_self(), name);
   loop_run(&worker->loop);
-  worker_release(worker);
-  script_worker_free(worker->script);
-  worker_deinit(worker);
+  release(thread);
   post_back(thread, &thread->ended);
   return NULL;
 }
@@ -90,6 +109,7 @@ int threads_init(struct threads *threads, unsigned count, struct loop *loop, con
     thread->drain = (struct thread_order){.message.deliver = on_drain, .thread = thread};
     thread->stop = (struct thread_order){.message.deliver = on_stop, .thread = thread};
     thread->ended.deliver = on_told_ended;
+    thread->ending.run = on_ending;
     int status = worker_init(&thread->worker, i + 1, count, loop->clock, log, settings, &script_worker_hooks, error);
     if (status)
       return status;
@@ -119,7 +139,8 @@ int threads_start(struct threads *threads, struct error *error) {
   int status = 0;
   for (size_t i = 0; i < threads->count && status == 0; i++) {
     struct thread *thread = threads->threads[i];
-    status = pthread_create(&thread->worker.thread, NULL, thread_main, thread);
+    if (!thread->worker.loop.outer)
+      status = pthread_create(&thread->worker.thread, NULL, thread_main, thread);
     thread->started = status == 0;
     threads->started += status == 0;
   }
@@ -141,21 +162,14 @@ void threads_stop(struct threads *threads) {
       mailbox_post(&threads->threads[i]->worker.loop.mailbox, &threads->threads[i]->stop.message);
 }
 
-static void release_idle(struct thread *thread) {
-  if (!thread->initialised)
-    return;
-  worker_release(&thread->worker);
-  script_worker_free(thread->worker.script);
-  worker_deinit(&thread->worker);
-}
-
 void threads_deinit(struct threads *threads) {
   for (size_t i = 0; i < threads->count; i++)
-    if (threads->threads[i]->started)
+    if (threads->threads[i]->started && !threads->threads[i]->worker.settings->within)
       pthread_join(threads->threads[i]->worker.thread, NULL);
   for (size_t i = 0; i < threads->count; i++) {
-    if (!threads->threads[i]->started)
-      release_idle(threads->threads[i]);
+    struct thread *thread = threads->threads[i];
+    if (thread->initialised && (!thread->started || loop_is_within(&thread->worker.loop)))
+      release(thread);
     free(threads->threads[i]);
   }
   free(threads->threads);

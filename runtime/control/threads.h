@@ -27,6 +27,7 @@ struct thread {
   struct threads *threads;
   struct thread_order drain, stop;
   struct message ended;
+  struct deferred ending; /* of a worker that has no thread (worker_settings.within) */
   bool initialised, started;
   bool drained; /* its connections are gone */
 };

@@ -46,16 +46,29 @@ static struct event_base *base_new(void) {
   return base;
 }
 
-int loop_init(struct loop *loop, struct clock *clock, void *receiver) {
+static struct loop *loop_at(struct list_node *place) { return LIST_OWNER(place, struct loop, place); }
+
+static void base_free(struct loop *loop) {
+  list_remove(&loop->place);
+  if (!loop->outer)
+    event_base_free(loop->base);
+  loop->base = NULL;
+}
+
+static int init(struct loop *loop, struct clock *clock, struct loop *outer, void *receiver) {
   int error;
-  *loop = (struct loop){.clock = clock, .wheel_armed = CLOCK_NEVER, .timerfd = -1};
+  *loop = (struct loop){.clock = clock, .wheel_armed = CLOCK_NEVER, .timerfd = -1, .outer = outer};
   loop->deferred_last = &loop->deferred_first;
+  list_init(&loop->inner);
+  list_init(&loop->place);
   wheel_init(&loop->wheel, clock_now(clock));
 
   errno = 0;
-  loop->base = base_new();
+  loop->base = outer ? outer->base : base_new();
   if (!loop->base)
     return -errno_or(ENOMEM);
+  if (outer)
+    list_add_tail(&outer->inner, &loop->place);
   loop->timerfd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
   if (loop->timerfd < 0) {
     error = -errno;
@@ -82,8 +95,15 @@ fail:
     event_free(loop->wheel_event);
   if (loop->timerfd >= 0)
     close(loop->timerfd);
-  event_base_free(loop->base);
+  base_free(loop);
   return error;
+}
+
+int loop_init(struct loop *loop, struct clock *clock, void *receiver) { return init(loop, clock, NULL, receiver); }
+
+int loop_init_within(struct loop *loop, struct loop *outer, void *receiver) {
+  assert(!outer->outer);
+  return init(loop, outer->clock, outer, receiver);
 }
 
 /* Exactly what is queued now: `round_end` tells it from what is queued meanwhile. */
@@ -107,9 +127,8 @@ void loop_deinit(struct loop *loop) {
   poller_deinit(&loop->poller);
   event_free(loop->wheel_event);
   close(loop->timerfd);
-  event_base_free(loop->base);
+  base_free(loop);
   loop->wheel_event = NULL;
-  loop->base = NULL;
   loop->timerfd = -1;
 }
 
@@ -143,15 +162,28 @@ static void expire_timers(struct loop *loop) {
   wheel_advance(&loop->wheel, now);
 }
 
+/* False: something is to be done at once. */
+static bool may_wait(struct loop *loop) {
+  if (loop->deferred_first || loop->wheel.due)
+    return false;
+  arm_wheel(loop);
+  LIST_FOREACH(place, &loop->inner) {
+    if (!may_wait(loop_at(place)))
+      return false;
+  }
+  return true;
+}
+
 void loop_round(struct loop *loop, bool wait) {
   int flags = EVLOOP_ONCE | EVLOOP_NO_EXIT_ON_EMPTY;
-  if (!wait || loop->deferred_first || loop->wheel.due)
+  if (!wait || !may_wait(loop))
     flags |= EVLOOP_NONBLOCK;
-  else
-    arm_wheel(loop);
   loop->cached_now = 0;
+  LIST_FOREACH(place, &loop->inner) { loop_at(place)->cached_now = 0; }
   event_base_loop(loop->base, flags);
+  LIST_FOREACH(place, &loop->inner) { expire_timers(loop_at(place)); }
   expire_timers(loop);
+  LIST_FOREACH(place, &loop->inner) { run_deferred(loop_at(place)); }
   run_deferred(loop);
 }
 
@@ -191,4 +223,13 @@ void loop_set_timer(struct loop *loop, struct wheel_timer *timer, uint64_t ms) {
   if (now > loop->wheel.now && now < wheel_next(&loop->wheel))
     wheel_advance(&loop->wheel, now);
   wheel_set(&loop->wheel, timer, ms < CLOCK_NEVER - now ? now + ms : CLOCK_NEVER);
+}
+
+clock_ms loop_next_timer(const struct loop *loop) {
+  clock_ms next = wheel_next(&loop->wheel);
+  LIST_FOREACH(place, &loop->inner) {
+    clock_ms inner = loop_next_timer(loop_at(place));
+    next = inner < next ? inner : next;
+  }
+  return next;
 }

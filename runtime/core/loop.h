@@ -5,6 +5,7 @@
 #pragma once
 
 #include "core/clock.h"
+#include "core/list.h"
 #include "core/mailbox.h"
 #include "core/poller.h"
 #include "core/wheel.h"
@@ -37,10 +38,21 @@ struct loop {
   struct deferred *deferred_first, **deferred_last;
   struct deferred round_end; /* queued behind the work of this round while it is run */
   bool stopping;
+  struct loop *outer;     /* whose rounds ours are part of; NULL: its own thread's loop */
+  struct list_node inner; /* loops within this one, by `place` */
+  struct list_node place;
 };
 
 /* `clock` outlives the loop; `receiver` is what messages are handed. Returns 0 or a negative errno. */
 int loop_init(struct loop *loop, struct clock *clock, void *receiver);
+
+/* A loop that has no thread of its own: its timers, messages and deferred work are served in the rounds of `outer`,
+ * which outlives it and has the clock. It is never run or stopped itself; loop_deinit() outside of its own callbacks.
+ */
+int loop_init_within(struct loop *loop, struct loop *outer, void *receiver);
+
+/* True from loop_init_within() until loop_deinit(). */
+static inline bool loop_is_within(const struct loop *loop) { return loop->outer && loop->base; }
 
 /* Delivers the messages and runs the deferred work that are still queued, then releases all. The owners of timers and
  * events have cancelled and freed them before, or do so in that work. On the loop's thread, outside of its rounds. */
@@ -71,6 +83,9 @@ void loop_undefer(struct loop *loop, struct deferred *deferred);
 /* Sets or moves a timer to `ms` from now (of the precise clock, in whole milliseconds). 0: in this round's or the
  * next round's timers. */
 void loop_set_timer(struct loop *loop, struct wheel_timer *timer, uint64_t ms);
+
+/* When a timer of the loop, or of one within it, may be due next, or earlier; CLOCK_NEVER: there is none. */
+clock_ms loop_next_timer(const struct loop *loop);
 static inline void loop_cancel_timer(struct loop *loop, struct wheel_timer *timer) {
   wheel_cancel(&loop->wheel, timer);
 }

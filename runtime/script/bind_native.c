@@ -230,6 +230,7 @@ static const struct luaL_Reg functions[] = {
     {"connections", native_list_connections},
     {"explain", native_explain_choice},
     {"token", native_token},
+    {"testing", native_testing},
     {NULL, NULL},
 };
 

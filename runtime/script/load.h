@@ -154,6 +154,26 @@ void loaded_routes_clear(struct loaded_routes *loaded); /* any thread */
 /* The line of a field ("match.ports") of a route of the file, as it was loaded last or is committed; 0: not known. */
 int loader_find_line(struct loader *loader, const struct loaded_file *file, const char *route, const char *field);
 
+struct script_state;
+
+/* A value in the state of a spec, as `reference` in its registry. */
+struct script_given {
+  struct script_state *state;
+  int reference;
+  const char *path; /* what messages call it, as if it were a file */
+  const char *text; /* where the lines of faults are looked up; NULL: nowhere */
+};
+
+/* Loads what a spec gives as if a file had returned it; its functions stay in the spec's state and run there, so that
+ * worker 1, on the same thread, is the only one (`workers` 1, or 0 to check only). As loader_load_routes() otherwise,
+ * but nothing is remembered. */
+int loader_load_value(struct loader *loader, const struct config *config, const struct script_given *given,
+                      unsigned workers, loaded_number_of *number_of, void *context, struct loaded_routes *loaded);
+
+/* The config, likewise; as loader_read_config(). */
+int loader_take_config(struct loader *loader, const struct script_given *given, struct config *config,
+                       struct fault_list *faults);
+
 /* Numbers the routes that have no number yet: those that no table has seen. */
 void loaded_routes_number(struct loaded_routes *loaded, loaded_number_of *number_of, void *context);
 

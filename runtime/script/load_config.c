@@ -286,6 +286,23 @@ int loader_read_config_leniently(struct loader *loader, const struct config_over
       .loader = loader, .overrides = overrides, .config = config, .faults = faults, .lenient = true});
 }
 
+int load_config_value(struct loader *loader, struct script_state *state, struct config *config,
+                      struct fault_list *faults) {
+  static const struct config_overrides none = {NULL, NULL, 1};
+  *config = (struct config){0};
+  struct config_load load = {.loader = loader, .overrides = &none, .config = config, .state = state, .faults = faults};
+  load.source.path = strdup("config");
+  load.directory = strdup(".");
+  int status = load.source.path && load.directory ? script_protect(loader->trusted, check_copy, &load) : -ENOMEM;
+  if (status == 0)
+    status = load.status;
+  if (status < 0)
+    config_clear(config);
+  source_clear(&load.source);
+  free(load.directory);
+  return status;
+}
+
 void config_clear(struct config *config) {
   free(config->path);
   free(config->routes);

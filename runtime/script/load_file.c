@@ -73,7 +73,7 @@ static int compile_routes(struct file_load *load, lua_State *L, int index) {
 }
 
 /* In the trusted state, while the user state has what the file returned on its top. */
-static int check_copy(lua_State *L) {
+int load_check_value(lua_State *L) {
   struct file_load *load = lua_touserdata(L, 1);
   struct error error = {0};
   if (schema_call_routes(load, L, &error) < 0) {
@@ -104,7 +104,7 @@ static int run_file(lua_State *L) {
   load->status = source_run(&load->source, load->state, L, load->run->loader->log, load->faults);
   if (load->status < 0)
     return 0;
-  int status = script_protect(load->run->loader->trusted, check_copy, load);
+  int status = script_protect(load->run->loader->trusted, load_check_value, load);
   if (status < 0)
     load->status = status;
   if (load->status == 0)

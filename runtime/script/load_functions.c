@@ -138,6 +138,7 @@ static struct script_version *version_new(struct file_load *load, unsigned worke
     script_version_unref(version);
     return NULL;
   }
+  version->is_borrowed = load->is_borrowed;
   version->functions = load->functions;
   version->function_count = load->function_count;
   load->functions = NULL;
@@ -161,7 +162,8 @@ static int load_state(struct file_load *load, struct script_version *version, un
     status = script_protect(version->states[worker], run_again, &resolve);
   }
   struct script_state *state = version->states[worker];
-  state->version = version;
+  if (!version->is_borrowed)
+    state->version = version;
   if (status == 0 && resolve.status == 0)
     status = script_protect(state, resolve_functions, &resolve);
   state->reader = NULL;

@@ -54,6 +54,7 @@ struct file_load {
   unsigned workers;
   struct module_reader reader;
   struct script_state *state; /* the one that ran it first */
+  bool is_borrowed;           /* … is the spec's */
   int root;                   /* in its registry: what the file returned */
   int status;                 /* of what ran protected */
   struct known_file *known;   /* what it becomes */
@@ -93,6 +94,11 @@ int source_run(const struct source *source, struct script_state *state, lua_Stat
  * -EINVAL and `error`, its place the field that can't be copied; then `to` holds what it held. */
 int transfer_value(lua_State *from, int index, lua_State *to, struct error *error);
 
+/* The config that a spec gives as a table, on top of its state (checked as that of a file). 0, -EINVAL with faults, or
+ * -ENOMEM. */
+int load_config_value(struct loader *loader, struct script_state *state, struct config *config,
+                      struct fault_list *faults);
+
 /* Makes a route of its normal form (lua/moongate/schema/routes.lua) at `index` of `L`. `*compiled` is the caller's from
  * the first moment, also when Lua raises, as it does without memory. 0, or -EINVAL and `error`, its place the field. */
 int compile_route(lua_State *L, int index, const char *file, struct route **compiled, struct error *error);
@@ -125,6 +131,10 @@ int schema_find_line(struct loader *loader, unsigned id, const char *route, cons
 int schema_index_begin(struct loader *loader);
 int schema_index_admit(struct loader *loader, unsigned id, const char *path, struct fault_list *faults,
                        struct fault_list *warnings);
+
+/* In the trusted state, while the load's state has what the file returned on its top: checks and compiles it; a light
+ * userdata of the load is the argument, `status` the result. */
+int load_check_value(lua_State *L);
 
 /* Runs and compiles the file `file` from `source`, in the end `*known`. `given` (may be NULL) takes the place of
  * modules on the disk. 0, or a negative errno with faults added; then `tried` (may be NULL, else empty) has the

@@ -106,9 +106,38 @@ struct native_ops {
   const char *(*token)(void *context);
 };
 
+struct script_given; /* script/load.h */
+
+/* What a spec starts. */
+struct testing_settings {
+  const struct script_given *config;
+  const struct script_given *routes; /* NULL: those of the directory */
+  const char *directory;
+};
+
+/* Moongates for specs, by their numbers (lua/moongate/testing.lua is in front of it). What is not there any more
+ * answers with nothing. */
+struct testing_ops {
+  /* { faults = { … } }, or also { id =, ports = { { route =, wanted =, port = }, … } } when it runs. */
+  struct value *(*start)(void *context, const struct testing_settings *settings);
+  /* { faults =, names = of the routes }: would they load? */
+  struct value *(*check)(void *context, const struct testing_settings *settings);
+  /* Answers when all of it is gone. */
+  void (*stop)(void *context, unsigned id, uint64_t drain_ms, struct native_call *call);
+  void (*snapshot)(void *context, unsigned id, struct native_call *call); /* as native_ops.snapshot */
+  struct value *(*status)(void *context, unsigned id);
+  struct value *(*log)(void *context, unsigned id); /* { text = all its lines } */
+  /* 0 and `fd` is going to be a connection of the moongate; or a negative errno: -EINVAL for an `ip` that is none. */
+  int (*accept)(void *context, unsigned id, int fd, const char *ip, uint16_t client_port, uint16_t port);
+  int (*connections)(void *context, unsigned id); /* how many it has; below 0: it is not there any more */
+  void (*advance)(void *context, uint64_t ns);    /* the clock */
+  double (*next_timer)(void *context);            /* in so many seconds something may be due; below 0: never */
+};
+
 /* Who answers. */
 struct native_module {
   const struct native_ops *ops;
+  const struct testing_ops *testing; /* NULL: there is none */
   void *context;
 };
 

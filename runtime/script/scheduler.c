@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { MOST_TURNS = 100 };
 
@@ -288,6 +289,43 @@ void task_resume_with(struct script_wait *wait, task_push_fn *push_fn, void *con
     resume_with_top(task, push.results);
   else
     fail_without_memory(task);
+}
+
+/* The user's line that waits, rather than the library's. */
+static void push_where(lua_State *L) {
+  lua_Debug place;
+  for (int level = 0; lua_getstack(L, level, &place); level++) {
+    lua_getinfo(L, "Sl", &place);
+    if (place.currentline > 0 && strncmp(place.short_src, "moongate/", 9) != 0) {
+      lua_pushfstring(L, "%s:%d: ", place.short_src, place.currentline);
+      return;
+    }
+  }
+  lua_pushliteral(L, "");
+}
+
+/* At the first instruction behind the call that waited. */
+static void on_interrupted(lua_State *L, lua_Debug *unused) {
+  (void)unused;
+  struct script_state *state = script_state_of(L);
+  lua_sethook(L, NULL, 0, 0);
+  push_where(L);
+  lua_pushstring(L, state->interruption);
+  lua_concat(L, 2);
+  lua_error(L);
+}
+
+bool task_interrupt(struct script_task *task, const char *message) {
+  struct script_state *state = task->state;
+  char *copy = task->over || task->wait == NULL || state->options.time_ms != 0 ? NULL : strdup(message);
+  if (copy == NULL)
+    return false;
+  free(state->interruption);
+  state->interruption = copy;
+  drop_wait(task);
+  lua_sethook(state->L, on_interrupted, LUA_MASKCOUNT, 1);
+  resume_with_top(task, 0);
+  return true;
 }
 
 void task_cancel(struct script_task *task, bool quiet) {

@@ -83,6 +83,7 @@ static void state_free(struct script_state *state) {
     lua_close(state->L);
   }
   free(state->watch.report);
+  free(state->interruption);
   free((char *)(uintptr_t)state->options.library);
   free((char *)(uintptr_t)state->options.module_path);
   free(state);

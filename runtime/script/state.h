@@ -87,7 +87,8 @@ struct script_state {
   struct pace *pace;            /* of the thread that loads, likewise; NULL: it does not give way */
   lua_Alloc allocate;           /* LuaJIT's own, which ours counts for */
   void *allocator;
-  int on_error; /* in the registry: the function that adds the traceback */
+  char *interruption; /* task_interrupt(): what is about to be raised; NULL mostly */
+  int on_error;       /* in the registry: the function that adds the traceback */
   struct script_watch watch;
 };
 

@@ -4,6 +4,7 @@
 #include "script/version.h"
 
 #include <assert.h>
+#include <lauxlib.h>
 #include <stdlib.h>
 
 struct script_version *script_version_ref(struct script_version *version) {
@@ -11,10 +12,22 @@ struct script_version *script_version_ref(struct script_version *version) {
   return version;
 }
 
+/* The functions are let go of; the state is not ours alone. */
+static void give_back(const struct script_version *version, unsigned index) {
+  struct script_state *state = version->states[index];
+  for (size_t i = 0; i < version->function_count; i++)
+    if (version->references_of[index][i] != 0) /* 0: loading ended before it was resolved */
+      luaL_unref(state->L, LUA_REGISTRYINDEX, version->references_of[index][i]);
+  version->states[index] = NULL;
+  script_state_unref(state);
+}
+
 static void version_free(struct script_version *version) {
   for (unsigned i = 0; i < version->state_count; i++) {
     /* Only a version that never went live still has states here. */
-    if (version->states != NULL && version->states[i] != NULL)
+    if (version->states != NULL && version->states[i] != NULL && version->is_borrowed)
+      give_back(version, i);
+    else if (version->states != NULL && version->states[i] != NULL)
       script_state_unref(version->states[i]);
     if (version->references_of != NULL)
       free(version->references_of[i]);
@@ -44,6 +57,10 @@ void script_version_retire(struct script_version *version, unsigned worker) {
   struct script_state *state = script_version_state(version, worker);
   if (state == NULL)
     return;
+  if (version->is_borrowed) {
+    give_back(version, worker - 1);
+    return;
+  }
   version->states[worker - 1] = NULL;
   state->version = NULL;
   state->retired_from = script_version_ref(version);

@@ -28,6 +28,7 @@ struct script_version {
   struct script_function *functions;
   size_t function_count;
   unsigned state_count;         /* one a worker; 0 without functions */
+  bool is_borrowed;             /* its state is the spec's own, which outlives it (load_value.c) */
   struct script_state **states; /* by worker number - 1. Touched by that worker only, once the version is live */
   int **references_of;          /* [worker - 1][slot]: registry references of the functions */
 };

@@ -35,7 +35,7 @@ static struct script_use *find_use(const struct script_worker *script, const str
 
 static void let_go(struct script_worker *script, struct script_use *use) {
   struct script_state *state = script_version_state(use->version, script->worker->number);
-  if (state != NULL)
+  if (state != NULL && !use->version->is_borrowed)
     script_end_unconnected(state);
   script_version_retire(use->version, script->worker->number);
   script_version_unref(use->version);

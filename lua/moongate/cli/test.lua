@@ -1,0 +1,182 @@
+-- SPDX-License-Identifier: MIT
+--
+-- `moongate test`: busted inside the runtime, as a task of its event loop, so that a test may wait. All of the command
+-- line is busted's, but for --timeout. Sees to it that what a test started ends with it, and that none waits for ever.
+
+local _, core = ...
+
+local command = {
+  name = "test",
+  summary = "Run specs (default: spec/) with busted, inside the runtime. All of busted's options; --timeout SECONDS.",
+}
+
+local TIMEOUT = 60
+local USAGE = [[
+
+Options of moongate test itself:
+  --timeout=SECONDS                    what a test may wait without anything
+                                       coming of it; 0: for ever (default:
+                                       60)
+]]
+
+function command.define(parser)
+  parser:argument("spec", "Files or directories of specs, and busted's options (moongate test --help)."):args("*")
+end
+
+-- Takes our option out of the words. The words and the seconds, or nil and what is wrong.
+local function take_timeout(words)
+  local rest, timeout, i = {}, TIMEOUT, 1
+  while i <= #words do
+    local word = words[i]
+    local value = word:match "^%-%-timeout=(.*)$"
+    if word == "--timeout" then
+      i = i + 1
+      value = words[i] or ""
+    end
+    if value then
+      timeout = core.duration(tonumber(value) or value)
+      if not timeout then
+        return nil, ("--timeout: expected seconds, or a duration such as 500ms or 5m, got '%s'"):format(value)
+      end
+    else
+      rest[#rest + 1] = word
+    end
+    i = i + 1
+  end
+  return rest, timeout
+end
+
+local function is_installed()
+  for path in package.path:gmatch "[^;]+" do
+    local file = io.open((path:gsub("%?", "busted/runner")))
+    if file then
+      file:close()
+      return true
+    end
+  end
+  return false
+end
+
+local EXIT = {}
+
+-- busted ends the process, here the task: what was started is still to be stopped.
+local function exit(status)
+  error(setmetatable({ status = status == true and 0 or tonumber(status) or 0 }, EXIT), 0)
+end
+
+-- Interrupts a test that has waited too long, by the clock that no spec moves.
+local function watch(state, timeout)
+  local moongate = require "moongate"
+  local testing = require("moongate.native").testing()
+  local message = ("waited longer than %gs here (--timeout)"):format(timeout)
+  while not state.over do
+    local left = state.since + timeout - testing.real_time()
+    if left <= 0 then
+      state.since = testing.real_time()
+      testing.interrupt(state.task, message)
+    else
+      moongate.sleep(left)
+    end
+  end
+end
+
+-- Runs at each event of busted that shows that it goes on.
+local function follow(busted, state)
+  local calls = require "moongate.testing.call"
+  local instances = require "moongate.testing.instance"
+  local testing = require("moongate.native").testing()
+  local function touch()
+    state.since = testing.real_time()
+    return nil, true
+  end
+  for _, what in ipairs({ "suite", "file", "describe", "test" }) do
+    busted.subscribe({ what, "start" }, touch)
+    busted.subscribe({ what, "end" }, touch)
+  end
+  local run
+  busted.subscribe({ "test", "start" }, function(element)
+    run = element.run
+    element.run = run and function(...)
+      run(...)
+      calls.check()
+    end
+    return nil, true
+  end)
+  busted.subscribe({ "test", "end" }, function(element)
+    element.run = run
+    for _, text in ipairs(calls.stop()) do
+      io.stderr:write("moongate.testing: ", tostring(text), "\n")
+    end
+    return nil, true
+  end)
+  busted.subscribe({ "file", "end" }, function()
+    instances.stop_all()
+    return nil, true
+  end)
+end
+
+-- busted is made within its runner; execute is the first that gets it whole.
+local function hook(state)
+  local execute = require "busted.execute"
+  package.loaded["busted.execute"] = function(busted)
+    follow(busted, state)
+    return execute(busted)
+  end
+end
+
+-- The runner calls itself what its caller's file is called.
+local CALLER = [[
+local runner = ...
+runner({ standalone = false })
+return 0
+]]
+
+local function run_busted(words, state)
+  require "moongate.testing" -- before busted begins to put package.loaded back after each file
+  hook(state)
+  words[0] = "moongate test"
+  _G.arg = words
+  os.exit = exit -- luacheck: ignore 122
+  local results = { pcall(assert(loadstring(CALLER, "@moongate test")), require "busted.runner") }
+  local status = results[2]
+  if results[1] then
+    return status
+  elseif getmetatable(status) == EXIT then
+    return status.status
+  elseif status == nil then
+    return 1 -- how busted ends where it can't pass a status on
+  end
+  io.stderr:write("moongate: busted failed: ", tostring(status), "\n")
+  return 1
+end
+
+---@param words string[] of the command line, behind "test"
+---@return integer status of the process
+function command.main(words)
+  local rest, timeout = take_timeout(words)
+  if not rest then
+    io.stderr:write("moongate: ", timeout, "\n")
+    return 2
+  elseif not is_installed() then
+    io.stderr:write("moongate: specs are run with busted, which is not installed: apt-get install lua-busted\n")
+    return 1
+  end
+  local moongate = require "moongate"
+  local testing = require("moongate.native").testing()
+  local state = { task = testing.task(), since = testing.real_time() }
+  if timeout > 0 then
+    moongate.spawn(watch, state, timeout)
+  end
+  local status = run_busted(rest, state)
+  state.over = true
+  require("moongate.testing.instance").stop_all()
+  for _, word in ipairs(rest) do
+    if word == "--help" or word == "-h" then
+      io.stdout:write(USAGE)
+      break
+    end
+  end
+  return status
+end
+
+return command

@@ -1,0 +1,318 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Starting, asking and stopping the moongates of specs. */
+#include "control/testing.h"
+
+#include "control/instance_private.h"
+#include "control/operations.h"
+#include "control/runtime.h"
+#include "script/load.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+enum { LOG_LONGEST = 1024 * 1024 };
+
+struct testing {
+  struct list_node node; /* in runtime->tests */
+  unsigned id;
+  int log_fd;
+  int arriving; /* connections that are about to begin */
+  struct log log;
+  struct instance instance;
+};
+
+static struct testing *testing_of(struct instance *instance) {
+  return (struct testing *)(void *)((char *)instance - offsetof(struct testing, instance));
+}
+
+static void on_released(struct instance *instance) {
+  struct testing *testing = testing_of(instance);
+  list_remove(&testing->node);
+  if (testing->log_fd >= 0)
+    close(testing->log_fd);
+  free(testing);
+}
+
+static struct testing *find(struct runtime *runtime, unsigned id) {
+  LIST_FOREACH(node, &runtime->tests) {
+    struct testing *testing = LIST_OWNER(node, struct testing, node);
+    if (testing->id == id)
+      return testing;
+  }
+  return NULL;
+}
+
+static struct testing *testing_new(struct runtime *runtime) {
+  struct testing *testing = calloc(1, sizeof *testing);
+  if (!testing)
+    return NULL;
+  struct instance *instance = &testing->instance;
+  testing->id = ++runtime->last_test;
+  testing->log_fd = memfd_create("moongate-test-log", MFD_CLOEXEC);
+  log_init(&testing->log, &runtime->clock, testing->log_fd);
+  instance_init(instance, runtime, &testing->log);
+  instance->on_released = on_released;
+  list_add_tail(&runtime->tests, &testing->node);
+  return testing;
+}
+
+static void complain(struct value *faults, const char *field, const struct error *error) {
+  report_fault(faults, "", 0, "", field, error->message);
+}
+
+/* 0 or -1 with `faults`. */
+static int read_config(struct testing *testing, const struct testing_settings *settings, struct value *faults) {
+  struct instance *instance = &testing->instance;
+  struct error error;
+  struct fault_list found = {.count = 0};
+  instance->loader = loader_new(&testing->log, instance->runtime->library, &error);
+  if (!instance->loader) {
+    complain(faults, "", &error);
+    return -1;
+  }
+  int status = loader_take_config(instance->loader, settings->config, &instance->config, &found);
+  report_faults(faults, &found, NULL);
+  fault_list_clear(&found);
+  if (status != 0)
+    return -1;
+  struct config *config = &instance->config;
+  testing->log.level = config->log_level;
+  testing->log.format = config->log_format;
+  config->workers = 1;
+  config->settings.within = &instance->runtime->loop;
+  config->settings.any_ports = true;
+  free(config->state); /* nothing is left behind, and nothing of an earlier run is taken up */
+  config->state = NULL;
+  return 0;
+}
+
+static int load(struct testing *testing, const struct testing_settings *settings, struct value *faults) {
+  struct instance *instance = &testing->instance;
+  struct loaded_routes *loaded = &instance->loaded;
+  struct error error;
+  int status;
+  if (settings->directory) {
+    char *directory = strdup(settings->directory);
+    if (directory) {
+      free(instance->config.routes);
+      instance->config.routes = directory;
+    }
+    status = loader_load_routes(instance->loader, &instance->config, 1, instance_number_of, &instance->names, loaded);
+  } else {
+    status = loader_load_value(instance->loader, &instance->config, settings->routes, 1, instance_number_of,
+                               &instance->names, loaded);
+  }
+  instance_log_faults(&testing->log, LOG_WARN, "the routes: take note", &loaded->warnings);
+  report_faults(faults, &loaded->faults, NULL);
+  if (status != 0)
+    return -1;
+  instance->table = instance_make_table(loaded, instance->config.policy, &error);
+  if (instance->table) {
+    instance->table->generation = 1;
+    instance->resolved = calloc(instance->table->port_count + 1, sizeof *instance->resolved);
+    error_set(&error, ENOMEM, "no memory for the route table");
+  }
+  if (!instance->resolved)
+    complain(faults, "", &error);
+  return instance->resolved ? 0 : -1;
+}
+
+static int begin(struct testing *testing, const struct testing_settings *settings, struct value *faults) {
+  struct instance *instance = &testing->instance;
+  struct error error = {.code = 0};
+  if (names_init(&instance->names) != 0) {
+    error_set(&error, ENOMEM, "no memory to start");
+    complain(faults, "", &error);
+    return -1;
+  }
+  if (read_config(testing, settings, faults) != 0 || load(testing, settings, faults) != 0)
+    return -1;
+  if (instance_make_workers(instance, &error) != 0 || threads_start(&instance->threads, &error) != 0) {
+    complain(faults, "", &error);
+    return -1;
+  }
+  instance->phase = INSTANCE_READY;
+  instance_announce(instance);
+  return 0;
+}
+
+/* { route =, wanted = (0: the kernel's), port = } for each. */
+static void list_ports(const struct instance *instance, struct value *list) {
+  const struct route_table *table = instance->table;
+  for (size_t i = 0; i < table->port_count; i++) {
+    for (size_t r = 0; r < table->ports[i].route_count; r++) {
+      struct value *entry = value_set_table(list, NULL);
+      value_set_string(entry, "route", table->ports[i].routes[r]->name);
+      value_set_number(entry, "wanted", table->ports[i].port);
+      value_set_number(entry, "port", instance->resolved[i]);
+    }
+  }
+}
+
+static struct value *start(void *context, const struct testing_settings *settings) {
+  struct runtime *runtime = context;
+  struct value *root = value_table(), *faults = value_set_table(root, "faults");
+  struct testing *testing = testing_new(runtime);
+  if (!testing) {
+    value_free(root);
+    return NULL;
+  }
+  if (begin(testing, settings, faults) == 0) {
+    value_set_number(root, "id", testing->id);
+    list_ports(&testing->instance, value_set_table(root, "ports"));
+  } else {
+    instance_release(&testing->instance);
+  }
+  return root;
+}
+
+static struct value *check(void *context, const struct testing_settings *settings) {
+  struct runtime *runtime = context;
+  struct config config = {.path = NULL};
+  struct fault_list found = {.count = 0};
+  struct loaded_routes loaded = {.file_count = 0};
+  struct error error;
+  struct value *root = value_table(), *faults = value_set_table(root, "faults");
+  struct loader *loader = loader_new(&runtime->log, runtime->library, &error);
+  if (!loader)
+    complain(faults, "", &error);
+  else if (loader_take_config(loader, settings->config, &config, &found) == 0)
+    loader_load_value(loader, &config, settings->routes, 0, NULL, NULL, &loaded);
+  report_faults(faults, &found, NULL);
+  report_faults(faults, &loaded.faults, NULL);
+  struct value *names = value_set_table(root, "names");
+  for (size_t i = 0; i < loaded.file_count; i++)
+    for (size_t r = 0; r < loaded.files[i].route_count; r++)
+      value_set_string(names, NULL, loaded.files[i].routes[r]->name);
+  fault_list_clear(&found);
+  loaded_routes_clear(&loaded);
+  config_clear(&config);
+  loader_free(loader);
+  return root;
+}
+
+static void stop(void *context, unsigned id, uint64_t drain_ms, struct native_call *call) {
+  struct testing *testing = find(context, id);
+  if (!testing || testing->instance.call) {
+    native_call_answer(call, value_number(0));
+    return;
+  }
+  struct instance *instance = &testing->instance;
+  instance->call = call;
+  if (drain_ms > 0 && instance->phase == INSTANCE_READY)
+    instance_drain(instance, drain_ms);
+  else
+    instance_stop(instance);
+}
+
+static void snapshot(void *context, unsigned id, struct native_call *call) {
+  struct testing *testing = find(context, id);
+  if (testing)
+    instance_snapshot(&testing->instance, call);
+  else
+    native_call_answer(call, value_table());
+}
+
+static struct value *status(void *context, unsigned id) {
+  struct testing *testing = find(context, id);
+  return testing ? status_of(&testing->instance) : value_table();
+}
+
+static struct value *read_log(void *context, unsigned id) {
+  const struct testing *testing = find(context, id);
+  struct value *root = value_table();
+  char *text = testing ? malloc(LOG_LONGEST + 1) : NULL;
+  ssize_t size = text ? pread(testing->log_fd, text, LOG_LONGEST, 0) : 0;
+  if (size > 0) {
+    text[size] = '\0';
+    value_set_string(root, "text", text);
+  }
+  free(text);
+  return root;
+}
+
+/* A connection begins in an event of its own, since its handler may run at once, and the spec runs now. */
+struct arrival {
+  struct deferred deferred;
+  struct runtime *runtime;
+  struct endpoint peer;
+  unsigned id;
+  int fd;
+  uint16_t port;
+};
+
+static void on_arrival(struct deferred *deferred) {
+  struct arrival *arrival = (struct arrival *)(void *)deferred;
+  const struct sockaddr *peer = (const struct sockaddr *)&arrival->peer.storage;
+  struct testing *testing = find(arrival->runtime, arrival->id);
+  if (!testing || testing->instance.phase != INSTANCE_READY ||
+      worker_accept(&testing->instance.threads.threads[0]->worker, arrival->port, arrival->fd, peer) != 0)
+    close(arrival->fd);
+  if (testing)
+    testing->arriving--;
+  free(arrival);
+}
+
+static int accept_end(void *context, unsigned id, int fd, const char *ip, uint16_t client_port, uint16_t port) {
+  struct runtime *runtime = context;
+  struct testing *testing = find(runtime, id);
+  if (!testing || testing->instance.phase != INSTANCE_READY)
+    return -ESHUTDOWN;
+  struct arrival *arrival = calloc(1, sizeof *arrival);
+  if (!arrival)
+    return -ENOMEM;
+  *arrival = (struct arrival){.deferred.run = on_arrival, .runtime = runtime, .id = id, .fd = fd, .port = port};
+  if (endpoint_from_literal(&arrival->peer, ip, client_port) != 0) {
+    free(arrival);
+    return -EINVAL;
+  }
+  testing->arriving++;
+  loop_defer(&runtime->loop, &arrival->deferred);
+  return 0;
+}
+
+static int connections(void *context, unsigned id) {
+  struct testing *testing = find(context, id);
+  if (!testing || testing->instance.phase >= INSTANCE_STOPPING)
+    return -1;
+  return testing->arriving + (int)testing->instance.threads.threads[0]->worker.connection_count;
+}
+
+static void advance(void *context, uint64_t ns) {
+  struct runtime *runtime = context;
+  clock_advance(&runtime->clock, ns);
+}
+
+static double next_timer(void *context) {
+  const struct runtime *runtime = context;
+  clock_ms next = loop_next_timer(&runtime->loop);
+  double now = (double)clock_ns(&runtime->clock) / 1e6;
+  if (next == CLOCK_NEVER)
+    return -1;
+  return (double)next > now ? ((double)next - now) / 1e3 : 0;
+}
+
+const struct testing_ops testing_operations = {
+    .start = start,
+    .check = check,
+    .stop = stop,
+    .snapshot = snapshot,
+    .status = status,
+    .log = read_log,
+    .accept = accept_end,
+    .connections = connections,
+    .advance = advance,
+    .next_timer = next_timer,
+};
+
+void testing_deinit(struct runtime *runtime) {
+  LIST_FOREACH(node, &runtime->tests) {
+    struct instance *instance = &LIST_OWNER(node, struct testing, node)->instance;
+    loop_cancel_timer(&runtime->loop, &instance->patience);
+    instance_release(instance);
+  }
+}
