@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 #
 # What ctest runs: each ctests/<room>/test_x.c as an executable of its own (named <room>/test_x), each spec/**/x_spec.lua by
-# busted in its own process (named by its path), from the root of the repository. Programs that specs start as peers
+# busted in its own process (named by its path), from the root of the repository; those of routes and of moongate.testing
+# by moongate test, which has busted within. Programs that specs start as peers
 # (spec/support/*.c) are built into support/.
 
 pkg_check_modules(CMOCKA REQUIRED IMPORTED_TARGET cmocka)
@@ -34,7 +35,11 @@ endforeach()
 file(GLOB_RECURSE specs CONFIGURE_DEPENDS RELATIVE ${PROJECT_SOURCE_DIR} spec/*_spec.lua)
 foreach(spec IN LISTS specs)
   string(REGEX REPLACE "\\.lua$" "" name ${spec})
-  add_test(NAME ${name} COMMAND ${LUAJIT_PROGRAM} ${BUSTED_PROGRAM} --output=TAP ${spec} WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
+  set(runner ${LUAJIT_PROGRAM} ${BUSTED_PROGRAM})
+  if(spec MATCHES "^spec/(testing|routes|examples)/")
+    set(runner moongate test)
+  endif()
+  add_test(NAME ${name} COMMAND ${runner} --output=TAP ${spec} WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
   set_tests_properties(
     ${name}
     PROPERTIES TIMEOUT 300

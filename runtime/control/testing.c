@@ -20,6 +20,7 @@ struct testing {
   struct list_node node; /* in runtime->tests */
   unsigned id;
   int log_fd;
+  bool is_released;
   int arriving; /* connections that are about to begin */
   struct log log;
   struct instance instance;
@@ -29,21 +30,29 @@ static struct testing *testing_of(struct instance *instance) {
   return (struct testing *)(void *)((char *)instance - offsetof(struct testing, instance));
 }
 
-static void on_released(struct instance *instance) {
-  struct testing *testing = testing_of(instance);
+/* Of the instance nothing is left; what it has logged still may be asked for, once. */
+static void on_released(struct instance *instance) { testing_of(instance)->is_released = true; }
+
+static void testing_free(struct testing *testing) {
   list_remove(&testing->node);
   if (testing->log_fd >= 0)
     close(testing->log_fd);
   free(testing);
 }
 
-static struct testing *find(struct runtime *runtime, unsigned id) {
+static struct testing *find_any(struct runtime *runtime, unsigned id) {
   LIST_FOREACH(node, &runtime->tests) {
     struct testing *testing = LIST_OWNER(node, struct testing, node);
     if (testing->id == id)
       return testing;
   }
   return NULL;
+}
+
+/* One that runs. */
+static struct testing *find(struct runtime *runtime, unsigned id) {
+  struct testing *testing = find_any(runtime, id);
+  return testing && !testing->is_released ? testing : NULL;
 }
 
 static struct testing *testing_new(struct runtime *runtime) {
@@ -166,6 +175,7 @@ static struct value *start(void *context, const struct testing_settings *setting
     list_ports(&testing->instance, value_set_table(root, "ports"));
   } else {
     instance_release(&testing->instance);
+    testing_free(testing);
   }
   return root;
 }
@@ -223,7 +233,7 @@ static struct value *status(void *context, unsigned id) {
 }
 
 static struct value *read_log(void *context, unsigned id) {
-  const struct testing *testing = find(context, id);
+  struct testing *testing = find_any(context, id);
   struct value *root = value_table();
   char *text = testing ? malloc(LOG_LONGEST + 1) : NULL;
   ssize_t size = text ? pread(testing->log_fd, text, LOG_LONGEST, 0) : 0;
@@ -232,6 +242,8 @@ static struct value *read_log(void *context, unsigned id) {
     value_set_string(root, "text", text);
   }
   free(text);
+  if (testing && testing->is_released)
+    testing_free(testing);
   return root;
 }
 
@@ -311,8 +323,9 @@ const struct testing_ops testing_operations = {
 
 void testing_deinit(struct runtime *runtime) {
   LIST_FOREACH(node, &runtime->tests) {
-    struct instance *instance = &LIST_OWNER(node, struct testing, node)->instance;
-    loop_cancel_timer(&runtime->loop, &instance->patience);
-    instance_release(instance);
+    struct testing *testing = LIST_OWNER(node, struct testing, node);
+    if (!testing->is_released)
+      instance_release(&testing->instance);
+    testing_free(testing);
   }
 }

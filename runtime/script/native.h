@@ -126,7 +126,7 @@ struct testing_ops {
   void (*stop)(void *context, unsigned id, uint64_t drain_ms, struct native_call *call);
   void (*snapshot)(void *context, unsigned id, struct native_call *call); /* as native_ops.snapshot */
   struct value *(*status)(void *context, unsigned id);
-  struct value *(*log)(void *context, unsigned id); /* { text = all its lines } */
+  struct value *(*log)(void *context, unsigned id); /* { text = all its lines }; of one that is stopped, once */
   /* 0 and `fd` is going to be a connection of the moongate; or a negative errno: -EINVAL for an `ip` that is none. */
   int (*accept)(void *context, unsigned id, int fd, const char *ip, uint16_t client_port, uint16_t port);
   int (*connections)(void *context, unsigned id); /* how many it has; below 0: it is not there any more */
