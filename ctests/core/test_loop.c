@@ -377,6 +377,58 @@ static void loops_on_two_threads_hand_a_message_to_and_fro(void **state) {
     loop_deinit(&players[i].loop);
 }
 
+/* A timer and a deferred work of an inner loop. */
+struct inner {
+  struct loop loop;
+  struct wheel_timer timer;
+  struct deferred deferred;
+  struct message message;
+  int expired, run, delivered;
+};
+
+static void on_inner_timer(struct wheel_timer *timer) {
+  struct inner *inner = (struct inner *)(void *)((char *)timer - offsetof(struct inner, timer));
+  inner->expired++;
+  loop_defer(&inner->loop, &inner->deferred);
+}
+
+static void on_inner_deferred(struct deferred *deferred) {
+  struct inner *inner = (struct inner *)(void *)((char *)deferred - offsetof(struct inner, deferred));
+  inner->run++;
+}
+
+static void on_inner_message(struct message *message, void *receiver) {
+  (void)message;
+  ((struct inner *)receiver)->delivered++;
+}
+
+static void the_rounds_of_a_loop_serve_those_within_it(void **state) {
+  (void)state;
+  struct clock clock = {0};
+  struct loop outer;
+  struct inner inner = {
+      .timer.on_expired = on_inner_timer, .deferred.run = on_inner_deferred, .message.deliver = on_inner_message};
+  assert_int_equal(loop_init(&outer, &clock, NULL), 0);
+  assert_int_equal(loop_init_within(&inner.loop, &outer, &inner), 0);
+  assert_true(loop_is_within(&inner.loop));
+  assert_true(loop_next_timer(&outer) == CLOCK_NEVER);
+  loop_set_timer(&inner.loop, &inner.timer, 60 * 1000);
+  assert_true(loop_next_timer(&outer) <= clock_now(&clock) + 60 * 1000);
+  loop_round(&outer, false);
+  assert_int_equal(inner.expired, 0);
+  clock_advance(&clock, UINT64_C(61) * 1000 * 1000 * 1000);
+  loop_round(&outer, true); /* would wait for ever if it did not know the inner timer */
+  assert_int_equal(inner.expired, 1);
+  assert_int_equal(inner.run, 1);
+  assert_true(mailbox_post(&inner.loop.mailbox, &inner.message));
+  while (inner.delivered == 0)
+    loop_round(&outer, true);
+  loop_deinit(&inner.loop);
+  assert_false(loop_is_within(&inner.loop));
+  loop_round(&outer, false);
+  loop_deinit(&outer);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void) {
@@ -395,6 +447,7 @@ int main(void) {
       TEST(the_time_stands_still_within_a_round_and_is_fresh_in_the_next),
       TEST(run_goes_on_until_stop),
       TEST(deinit_delivers_messages_and_runs_deferred_work),
+      cmocka_unit_test(the_rounds_of_a_loop_serve_those_within_it),
       cmocka_unit_test(loops_on_two_threads_hand_a_message_to_and_fro),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

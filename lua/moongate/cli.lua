@@ -112,8 +112,11 @@ end
 ---@param ... string the arguments, without the program's name
 ---@return integer status of the process
 function cli.main(...)
-  if (...) == "test" then
+  local first, second = ...
+  if first == "test" then
     return require("moongate.cli.test").main({ select(2, ...) }) -- busted's options, which are not ours to know
+  elseif first == "help" and second == "test" then
+    return require("moongate.cli.test").main({ "--help" })
   end
   local options, command, text = parse({ ... })
   if not options then

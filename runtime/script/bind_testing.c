@@ -218,6 +218,8 @@ static const struct luaL_Reg functions[] = {
 int native_testing(lua_State *L) {
   if (ops_of(L) == NULL)
     return luaL_error(L, "moongate.testing is for specs: run them with moongate test");
+  struct script_place *place = script_state_of(L)->place;
+  place->number = place->count = 1; /* moongate.worker: what runs here for a route is its one worker's */
   lua_newtable(L);
   for (const struct luaL_Reg *function = functions; function->name != NULL; function++) {
     lua_pushvalue(L, lua_upvalueindex(1));

@@ -137,8 +137,8 @@ struct testing_ops {
 /* Who answers. */
 struct native_module {
   const struct native_ops *ops;
-  const struct testing_ops *testing; /* NULL: there is none */
   void *context;
+  const struct testing_ops *testing; /* NULL: there is none */
 };
 
 /* As script_host_init(); `module` outlives the host. */

@@ -52,7 +52,14 @@ describe("testing.clock", function()
 
   it("moves the C core's timeouts: idle", function()
     local m = testing.start({
-      routes = { { name = "quiet", match = { ports = 1 }, action = { handler = moongate.handlers.echo() }, timeouts = { idle = "4h" } } },
+      routes = {
+        {
+          name = "quiet",
+          match = { ports = 1 },
+          action = { handler = moongate.handlers.echo() },
+          timeouts = { idle = "4h" },
+        },
+      },
     })
     local c = m:connect "quiet"
     c:send "x"

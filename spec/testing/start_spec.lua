@@ -75,6 +75,15 @@ describe("testing.start", function()
     target:stop()
   end)
 
+  it("is the one worker of its functions", function()
+    start({
+      routes = route("who", 7, function(socket)
+        socket:send(("%d of %d\n"):format(moongate.worker.number, moongate.worker.count))
+      end),
+    })
+    assert.equal("1 of 1", m:connect("who"):receive "*l")
+  end)
+
   it("asks the functions of routes, with their upvalues", function()
     local wanted = "first"
     local function when(name)
@@ -129,9 +138,8 @@ describe("testing.start", function()
   end)
 
   it("speaks HTTP with a route", function()
-    start({
-      routes = route("page", 80, moongate.handlers.http_response({ status = 404, headers = { ["X-Moon"] = "full" }, body = "?" })),
-    })
+    local handler = moongate.handlers.http_response({ status = 404, headers = { ["X-Moon"] = "full" }, body = "?" })
+    start({ routes = route("page", 80, handler) })
     local answer = assert(m:get("http://a.example.com/x?y", { headers = { Accept = "*/*" } }))
     assert.same({ 404, "full", "?" }, { answer.status, answer.headers["x-moon"], answer.body })
     assert.has_error(function()

@@ -7,16 +7,16 @@ local _, core = ...
 
 local command = {
   name = "test",
-  summary = "Run specs (default: spec/) with busted, inside the runtime. All of busted's options; --timeout SECONDS.",
+  summary = "Run specs (default: spec/) with busted, inside the runtime.",
 }
 
 local TIMEOUT = 60
 local USAGE = [[
 
-Options of moongate test itself:
-  --timeout=SECONDS                    what a test may wait without anything
-                                       coming of it; 0: for ever (default:
-                                       60)
+
+OPTIONS of moongate test itself:
+  --timeout=SECONDS           how long a test may wait before it is ended
+                              where it waits; 0: for ever (default: 60)
 ]]
 
 function command.define(parser)
@@ -150,6 +150,26 @@ local function run_busted(words, state)
   return 1
 end
 
+-- busted's help, which it takes for an error, and ours.
+local function help()
+  local cli = require "busted.modules.cli"({ output = "utfTerminal" })
+  cli:set_name("moongate test")
+  local _, text = cli:parse({ "--help" })
+  text = text:gsub("^.-Usage:", "Usage:"):gsub("; re%-run with %-%-help for usage%.%s*$", ""):gsub("%s+$", "")
+  io.stdout:write(text, USAGE)
+end
+
+local function wants_help(words)
+  for _, word in ipairs(words) do
+    if word == "--" then
+      return false
+    elseif word == "--help" or word == "-h" then
+      return true
+    end
+  end
+  return false
+end
+
 ---@param words string[] of the command line, behind "test"
 ---@return integer status of the process
 function command.main(words)
@@ -161,6 +181,10 @@ function command.main(words)
     io.stderr:write("moongate: specs are run with busted, which is not installed: apt-get install lua-busted\n")
     return 1
   end
+  if wants_help(rest) then
+    help()
+    return 0
+  end
   local moongate = require "moongate"
   local testing = require("moongate.native").testing()
   local state = { task = testing.task(), since = testing.real_time() }
@@ -170,12 +194,6 @@ function command.main(words)
   local status = run_busted(rest, state)
   state.over = true
   require("moongate.testing.instance").stop_all()
-  for _, word in ipairs(rest) do
-    if word == "--help" or word == "-h" then
-      io.stdout:write(USAGE)
-      break
-    end
-  end
   return status
 end
 

@@ -27,7 +27,8 @@ local function check_options(options)
   end
   for name in pairs(options) do
     if not OPTIONS[name] then
-      error(("bad argument #1 to 'testing.start' (there is no option '%s': routes, config, quiet)"):format(name), 3)
+      local message = "bad argument #1 to 'testing.start' (there is no option '%s': routes, config, quiet)"
+      error(message:format(tostring(name)), 3)
     end
   end
 end
