@@ -62,7 +62,7 @@ static int set_up(void **state) {
     assert_non_null(bench->workers[i].metrics);
     snapshots_set_worker(&bench->snapshots, i, &bench->workers[i]);
   }
-  bench->module = (struct native_module){&ops, bench};
+  bench->module = (struct native_module){.ops = &ops, .context = bench};
   struct script_place place = {.loop = &bench->loop, .log = &bench->log};
   struct script_options options = {.trusted = true, .library = "lua", .log = &bench->log};
   assert_int_equal(native_host_init(&bench->host, &place, &options, &bench->module, &error), 0);

@@ -198,6 +198,28 @@ static void ten_thousand_tasks_leave_nothing_behind(void **context) {
   assert_in_range(fixture->state->memory_used, 0, before + 8192);
 }
 
+static void an_interrupted_task_raises_where_it_waits(void **context) {
+  struct fixture *fixture = *context;
+  struct outcome outcome;
+  struct error error;
+  assert_false(task_interrupt(fixture_start(fixture, "moongate.sleep(3600)", &outcome, NULL), "too long"));
+  struct script_state *user = fixture->state;
+  fixture->state = script_state_new(&(struct script_options){.trusted = true, .log = &fixture->log}, &error);
+  assert_non_null(fixture->state);
+  script_state_attach(fixture->state, &fixture->place);
+  struct script_task *task =
+      fixture_start(fixture, "local n = 1\nreturn select(2, pcall(moongate.sleep, 3600))", &outcome, NULL);
+  assert_true(task_interrupt(task, "too long"));
+  assert_true(outcome.over);
+  assert_int_equal(outcome.end, TASK_RAISED);
+  assert_non_null(strstr(outcome.text, "test.lua:2: too long"));
+  fixture_run(fixture, "moongate.sleep(0) return 'goes on'", &outcome, NULL);
+  assert_string_equal(outcome.text, "goes on");
+  script_state_stop(fixture->state);
+  script_state_unref(fixture->state);
+  fixture->state = user;
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup_teardown(a_task_that_need_not_wait_ends_at_once, set_up, tear_down),
@@ -215,6 +237,7 @@ int main(void) {
       cmocka_unit_test_setup_teardown(a_yield_to_nobody_is_an_error, set_up, tear_down),
       cmocka_unit_test_setup_teardown(what_is_spawned_runs_beside, set_up, tear_down),
       cmocka_unit_test_setup_teardown(durations_are_numbers_or_texts, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(an_interrupted_task_raises_where_it_waits, set_up, tear_down),
       cmocka_unit_test_setup_teardown(ten_thousand_tasks_leave_nothing_behind, set_up, tear_down),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -317,7 +317,7 @@ static void on_interrupted(lua_State *L, lua_Debug *unused) {
 
 bool task_interrupt(struct script_task *task, const char *message) {
   struct script_state *state = task->state;
-  char *copy = task->over || task->wait == NULL || state->options.time_ms != 0 ? NULL : strdup(message);
+  char *copy = task->over || task->wait == NULL || !state->options.trusted ? NULL : strdup(message);
   if (copy == NULL)
     return false;
   free(state->interruption);

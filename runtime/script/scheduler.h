@@ -94,8 +94,9 @@ int task_leave(lua_State *L);
  * `quiet`. A task that runs right now ends when it waits next. */
 void task_cancel(struct script_task *task, bool quiet);
 
-/* Ends the wait of a task of a state without a watchdog by an error, raised where it waits: `message` (copied) with
- * the place in front. False, and nothing happens, when it does not wait. Not from within a task of the same state. */
+/* Ends the wait of a task of a trusted state by an error, raised where it waits: `message` (copied) with
+ * the place in front. False, and nothing happens, when it does not wait, or when the state is watched. Not from within
+ * a task of the same state. */
 bool task_interrupt(struct script_task *task, const char *message);
 
 /* The task that runs on `L` now, or NULL. */

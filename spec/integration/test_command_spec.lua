@@ -159,6 +159,26 @@ describe("moongate test", function()
     assert.are_not.equal(0, test().status)
   end)
 
+  -- The Lua of a page whose first line is the comment "-- PATH…".
+  local function example(page, path)
+    for block in process.read(page):gmatch "```lua\n(.-)```" do
+      if block:find("-- " .. path, 1, true) == 1 then
+        return block
+      end
+    end
+    error(page .. " has no " .. path)
+  end
+
+  it("runs what the pages print", function()
+    assert(require("lfs").mkdir(directory .. "/routes"))
+    write("routes/greeter.lua", example("README.md", "routes/greeter.lua"))
+    write("spec/greeter_spec.lua", example("docs/testing.md", "spec/greeter_spec.lua"))
+    write("spec/short_spec.lua", example("README.md", "spec/greeter_spec.lua"))
+    local answer = test "-o=plainTerminal"
+    assert.are.equal(0, answer.status, answer.out .. answer.err)
+    assert.matches("3 successes", answer.out, 1, true)
+  end)
+
   it("says what to install where there is no busted", function()
     write("spec/a_spec.lua", 'it("is one", function() end)')
     local answer = process.run(

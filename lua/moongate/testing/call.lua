@@ -14,7 +14,7 @@ local ADDRESS = { client_ip = "127.0.0.1", client_port = 50000 }
 
 local calls = {} -- those of this test
 
----@class moongate.testing.Call the spec's end of the socket pair: the methods of a socket, and what became of the handler
+---@class moongate.testing.Call the spec's end of the socket pair: a socket, and what became of the handler
 local Call = {}
 
 local states = setmetatable({}, { __mode = "k" })

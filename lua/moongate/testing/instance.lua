@@ -33,8 +33,8 @@ local function check_options(options)
   end
 end
 
----Starts a moongate. `routes`: a table as a route file returns it, the path of such a file, or of a directory; functions
----in tables are called in this state, with their upvalues. `config`: as moongate.lua returns it.
+---Starts a moongate. `routes`: a table as a route file returns it, the path of such a file, or of a directory;
+---functions in tables are called in this state, with their upvalues. `config`: as moongate.lua returns it.
 ---@param options { routes: table|string, config?: table, quiet?: boolean }
 ---@return moongate.testing.Moongate
 function instance.start(options)
