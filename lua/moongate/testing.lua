@@ -7,6 +7,7 @@ local testing = {
   call = require "moongate.testing.call",
   start = require("moongate.testing.instance").start,
   load = require("moongate.testing.routes").load,
+  match = require "moongate.testing.match",
   clock = require "moongate.testing.clock",
 }
 

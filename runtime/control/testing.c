@@ -2,6 +2,7 @@
  *
  * Starting, asking and stopping the moongates of specs. */
 #include "control/testing.h"
+#include "control/testing_private.h"
 
 #include "control/instance_private.h"
 #include "control/operations.h"
@@ -180,31 +181,6 @@ static struct value *start(void *context, const struct testing_settings *setting
   return root;
 }
 
-static struct value *check(void *context, const struct testing_settings *settings) {
-  struct runtime *runtime = context;
-  struct config config = {.path = NULL};
-  struct fault_list found = {.count = 0};
-  struct loaded_routes loaded = {.file_count = 0};
-  struct error error;
-  struct value *root = value_table(), *faults = value_set_table(root, "faults");
-  struct loader *loader = loader_new(&runtime->log, runtime->library, &error);
-  if (!loader)
-    complain(faults, "", &error);
-  else if (loader_take_config(loader, settings->config, &config, &found) == 0)
-    loader_load_value(loader, &config, settings->routes, 0, NULL, NULL, &loaded);
-  report_faults(faults, &found, NULL);
-  report_faults(faults, &loaded.faults, NULL);
-  struct value *names = value_set_table(root, "names");
-  for (size_t i = 0; i < loaded.file_count; i++)
-    for (size_t r = 0; r < loaded.files[i].route_count; r++)
-      value_set_string(names, NULL, loaded.files[i].routes[r]->name);
-  fault_list_clear(&found);
-  loaded_routes_clear(&loaded);
-  config_clear(&config);
-  loader_free(loader);
-  return root;
-}
-
 static void stop(void *context, unsigned id, uint64_t drain_ms, struct native_call *call) {
   struct testing *testing = find(context, id);
   if (!testing || testing->instance.call) {
@@ -310,7 +286,8 @@ static double next_timer(void *context) {
 
 const struct testing_ops testing_operations = {
     .start = start,
-    .check = check,
+    .check = testing_check,
+    .match = testing_match,
     .stop = stop,
     .snapshot = snapshot,
     .status = status,

@@ -41,28 +41,58 @@ static const char *string_field(lua_State *L, const char *name) {
   return lua_tostring(L, -1);
 }
 
-/* {config =, routes = (a table) or directory =, path =, text =} */
-static struct value *ask(lua_State *L, struct value *(*what)(void *, const struct testing_settings *)) {
-  struct script_given config = {.path = "config"}, routes = {.path = NULL};
+/* What stands in the table at 1: {config =, routes = (a table) or directory =, path =, text =}. */
+struct given {
+  struct script_given config, routes;
+  struct testing_settings settings;
+};
+
+static void take_given(lua_State *L, struct given *given) {
   luaL_checktype(L, 1, LUA_TTABLE);
-  lua_settop(L, 1);
-  struct testing_settings settings = {.config = &config, .routes = &routes, .directory = string_field(L, "directory")};
-  if (settings.directory != NULL)
-    settings.routes = NULL;
+  *given = (struct given){.config = {.path = "config"}};
+  given->settings = (struct testing_settings){&given->config, &given->routes, string_field(L, "directory")};
+  if (given->settings.directory != NULL)
+    given->settings.routes = NULL;
   const char *path = string_field(L, "path");
-  routes.path = path != NULL ? path : "routes";
-  routes.text = string_field(L, "text");
-  take_field(L, "config", &config);
-  take_field(L, "routes", &routes);
-  struct value *value = what(native_of(L)->context, &settings);
-  luaL_unref(L, LUA_REGISTRYINDEX, config.reference);
-  luaL_unref(L, LUA_REGISTRYINDEX, routes.reference);
-  return value;
+  given->routes.path = path != NULL ? path : "routes";
+  given->routes.text = string_field(L, "text");
+  take_field(L, "config", &given->config);
+  take_field(L, "routes", &given->routes);
 }
 
-static int testing_start(lua_State *L) { return native_return(L, ask(L, ops_of(L)->start)); }
+static int return_given(lua_State *L, struct given *given, struct value *value) {
+  luaL_unref(L, LUA_REGISTRYINDEX, given->config.reference);
+  luaL_unref(L, LUA_REGISTRYINDEX, given->routes.reference);
+  return native_return(L, value);
+}
 
-static int testing_check(lua_State *L) { return native_return(L, ask(L, ops_of(L)->check)); }
+static int testing_start(lua_State *L) {
+  struct given given;
+  take_given(L, &given);
+  return return_given(L, &given, ops_of(L)->start(native_of(L)->context, &given.settings));
+}
+
+static int testing_check(lua_State *L) {
+  struct given given;
+  take_given(L, &given);
+  return return_given(L, &given, ops_of(L)->check(native_of(L)->context, &given.settings));
+}
+
+/* The table also has port =, domain =, client_ip =, tls =, tls_version =. */
+static int testing_match(lua_State *L) {
+  struct given given;
+  luaL_checktype(L, 1, LUA_TTABLE);
+  struct testing_question question = {
+      .port = port_field(L, 1, "port"),
+      .domain = string_field(L, "domain"),
+      .client_ip = string_field(L, "client_ip"),
+      .tls_version = string_field(L, "tls_version"),
+  };
+  lua_getfield(L, 1, "tls");
+  question.is_tls = lua_toboolean(L, -1);
+  take_given(L, &given);
+  return return_given(L, &given, ops_of(L)->match(native_of(L)->context, &given.settings, &question));
+}
 
 static int testing_stop(lua_State *L) {
   unsigned id = check_id(L);
@@ -200,6 +230,7 @@ static int testing_wake(lua_State *L) { return nudge_task(L, false, "", 0); }
 static const struct luaL_Reg functions[] = {
     {"start", testing_start},
     {"check", testing_check},
+    {"match", testing_match},
     {"stop", testing_stop},
     {"snapshot", testing_snapshot},
     {"status", testing_status},

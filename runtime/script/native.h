@@ -115,6 +115,15 @@ struct testing_settings {
   const char *directory;
 };
 
+/* A connection that a spec asks about. */
+struct testing_question {
+  uint16_t port;
+  const char *domain; /* NULL: none */
+  const char *client_ip;
+  const char *tls_version; /* "1.2"; NULL: not known */
+  bool is_tls;
+};
+
 /* Moongates for specs, by their numbers (lua/moongate/testing.lua is in front of it). What is not there any more
  * answers with nothing. */
 struct testing_ops {
@@ -122,6 +131,10 @@ struct testing_ops {
   struct value *(*start)(void *context, const struct testing_settings *settings);
   /* { faults =, names = of the routes }: would they load? */
   struct value *(*check)(void *context, const struct testing_settings *settings);
+  /* { faults = } or { listens =, verdicts = { { route =, verdict =, reason =, tie =, domain =, client_ip = }, … } }:
+   * those that match, in the order of choice, then the others. */
+  struct value *(*match)(void *context, const struct testing_settings *settings,
+                         const struct testing_question *question);
   /* Answers when all of it is gone. */
   void (*stop)(void *context, unsigned id, uint64_t drain_ms, struct native_call *call);
   void (*snapshot)(void *context, unsigned id, struct native_call *call); /* as native_ops.snapshot */

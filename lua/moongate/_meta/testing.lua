@@ -28,6 +28,26 @@ function testing.start(options) end
 ---@return table<integer|string, moongate.Route>
 function testing.load(path) end
 
+--- Which of some routes a connection would take, and why: the choice that a worker makes. `routes` as in start();
+--- `when` is asked with the question as its context. `tls` is true for port 443 unless it is said.
+---@param routes moongate.Route|moongate.Route[]|string
+---@param question { port: integer, domain?: string, client_ip?: string, tls?: boolean, tls_version?: string, path?: string, headers?: table }
+---@return moongate.testing.Match
+function testing.match(routes, question) end
+
+---@class moongate.testing.Match as a text: the route, and a line for each candidate
+---@field route string? the name; nil: none matches
+---@field listens boolean some route has the port
+---@field candidates moongate.testing.Candidate[] those that match, in the order of choice, then the others
+
+---@class moongate.testing.Candidate
+---@field route string
+---@field verdict "chosen"|"when"|"outranked"|"address"|"tls"|"domains"|"client_ip"|"tls_version" the clause that turned it down
+---@field reason string? in a sentence's words
+---@field tie string? of those that match: what decided between it and the one before
+---@field domain string? of its domains, the one that matches
+---@field client_ip string? likewise
+
 --- The spec's end: the methods of a socket, and what has become of the handler.
 ---@class moongate.testing.Call: moongate.Socket
 ---@field finished boolean the handler has returned or raised, or its connection is gone

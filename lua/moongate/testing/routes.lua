@@ -100,6 +100,32 @@ function routes.load(path)
   return found
 end
 
+-- All files of a directory, in the order of their names.
+local function load_directory(path)
+  local names, list = {}, {}
+  for name in require("lfs").dir(path) do
+    if name:find "^[^.].*%.lua$" then
+      names[#names + 1] = name
+    end
+  end
+  table.sort(names)
+  for _, name in ipairs(names) do
+    for _, route in ipairs(routes.load(path .. "/" .. name)) do
+      list[#list + 1] = route
+    end
+  end
+  return list
+end
+
+---The routes of a table, a file or a directory as one list of tables, whose functions are at hand.
+function routes.list(value)
+  if type(value) == "string" and not value:find "%.lua$" then
+    return load_directory(value)
+  end
+  local given = routes.given(value)
+  return type(given[1]) == "table" and given or { given }
+end
+
 ---What stands for routes in an option: a table, a file's path, or nil and a directory.
 function routes.given(value)
   if type(value) == "table" then
