@@ -13,8 +13,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-static void on_event(struct poll_source *source, uint32_t events) {
-  struct stream *stream = (struct stream *)source;
+void stream_note_events(struct stream *stream, uint32_t events) {
   if (events & EPOLLIN)
     stream->readiness |= STREAM_READABLE;
   if (events & EPOLLOUT)
@@ -23,6 +22,11 @@ static void on_event(struct poll_source *source, uint32_t events) {
     stream->readiness |= STREAM_READABLE | STREAM_ENDED;
   if (events & (EPOLLERR | EPOLLHUP))
     stream->readiness |= STREAM_READABLE | STREAM_WRITABLE | STREAM_FAILED;
+}
+
+static void on_event(struct poll_source *source, uint32_t events) {
+  struct stream *stream = (struct stream *)source;
+  stream_note_events(stream, events);
   if (stream->on_ready)
     stream->on_ready(stream, stream->context);
 }
@@ -268,7 +272,10 @@ ssize_t stream_splice_out(struct stream *stream, int pipe_fd, size_t size) {
 
 size_t stream_unsent(const struct stream *stream) {
   int bytes = 0;
-  if (!stream_is_open(stream) || ioctl(stream->fd, SIOCOUTQ, &bytes) < 0 || bytes < 0)
+  if (!stream_is_open(stream))
     return 0;
-  return (size_t)(stream->is_shut && bytes > 0 ? bytes - 1 : bytes);
+  size_t held = stream->ops->held ? stream->ops->held(stream) : 0;
+  if (ioctl(stream->fd, SIOCOUTQ, &bytes) < 0 || bytes < 0)
+    return held;
+  return held + (size_t)(stream->is_shut && bytes > 0 ? bytes - 1 : bytes);
 }

@@ -48,6 +48,8 @@ struct stream_ops {
   int (*splice_fd)(struct stream *stream);
   /* Releases what the kind holds above the socket, which stream_close() closes afterwards. NULL: nothing to release. */
   void (*close)(struct stream *stream);
+  /* Bytes that it has taken and not handed to the socket yet. NULL: none ever. */
+  size_t (*held)(const struct stream *stream);
 };
 
 struct stream {
@@ -58,6 +60,7 @@ struct stream {
   void *context;
   struct tally *tally;   /* the client's side: counts its wire; NULL on the target's side */
   struct buffer *unread; /* read again before the socket is; counted already. NULL mostly */
+  void *layer;           /* what the kind holds above the socket; NULL for a plain one */
   int fd;
   uint8_t readiness;     /* enum stream_readiness */
   bool watches_writable; /* a write has once been short */
@@ -113,13 +116,17 @@ static inline bool stream_may_read(const struct stream *stream) {
 
 int stream_shutdown(struct stream *stream);
 
-/* Bytes that were written and that the peer's kernel has not acknowledged yet (SIOCOUTQ), without the FIN; 0 where
- * unknown. */
+/* Bytes that were written and that the peer's kernel has not acknowledged yet (SIOCOUTQ, and what the kind still
+ * holds), without the FIN; 0 where unknown. */
 size_t stream_unsent(const struct stream *stream);
 
 /* Closes the descriptor at once; with `reset` the peer gets RST, and what was not sent is dropped. Nothing on a stream
  * that is not open. The memory is the caller's, and nothing touches it any more. */
 void stream_close(struct stream *stream, bool reset);
 
-/* The plain socket kind. */
+/* For kinds that see the socket's events first: brings `readiness` up to date (events of core/poller.h). Who calls it
+ * calls on_ready. */
+void stream_note_events(struct stream *stream, uint32_t events);
+
+/* The plain socket kind; other kinds reach the socket, and its tally, through its functions. */
 extern const struct stream_ops socket_stream_ops;
