@@ -29,6 +29,7 @@ end
 
 local moongate = {
   connect = core.connect,
+  resolve = core.resolve,
   sleep = core.sleep,
   spawn = core.spawn,
   now = core.now,

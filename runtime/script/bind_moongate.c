@@ -175,9 +175,9 @@ static int core_duration(lua_State *L) {
 }
 
 const luaL_Reg core_functions[] = {
-    {"connect", core_connect},   {"sleep", core_sleep},         {"spawn", core_spawn},
-    {"now", core_now},           {"worker", core_worker},       {"log", core_log},
-    {"duration", core_duration}, {"on_reload", core_on_reload}, {NULL, NULL},
+    {"connect", core_connect}, {"sleep", core_sleep}, {"spawn", core_spawn},       {"now", core_now},
+    {"worker", core_worker},   {"log", core_log},     {"duration", core_duration}, {"on_reload", core_on_reload},
+    {"resolve", core_resolve}, {NULL, NULL},
 };
 
 void script_push_core(lua_State *L) {

@@ -12,5 +12,8 @@ extern const luaL_Reg core_functions[];
 /* moongate.connect(host, port, options) (bind_connect.c). */
 int core_connect(lua_State *L);
 
+/* moongate.resolve(name) (bind_resolve.c). */
+int core_resolve(lua_State *L);
+
 /* moongate.on_reload(fn) (bind_reload.c). */
 int core_on_reload(lua_State *L);

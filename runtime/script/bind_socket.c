@@ -34,7 +34,7 @@ struct script_socket *socket_check(lua_State *L, int index) {
   return socket;
 }
 
-static int nil_closed(lua_State *L) {
+int socket_nil_closed(lua_State *L) {
   lua_pushnil(L);
   lua_pushliteral(L, "closed");
   return 2;
@@ -59,22 +59,10 @@ static int on_collect(lua_State *L) {
 static int socket_method_close(lua_State *L) {
   struct script_socket *socket = socket_check(L, 1);
   if (socket->stream == NULL)
-    return nil_closed(L);
+    return socket_nil_closed(L);
   if (socket->piped)
     return luaL_error(L, "the socket is busy: it is joined to another by pipe()");
   socket_close(socket);
-  lua_pushinteger(L, 1);
-  return 1;
-}
-
-static int socket_settimeout(lua_State *L) {
-  struct script_socket *socket = socket_check(L, 1);
-  if (lua_isnoneornil(L, 2) || (lua_type(L, 2) == LUA_TNUMBER && lua_tonumber(L, 2) < 0))
-    socket->timeout_ms = SOCKET_NO_TIMEOUT;
-  else
-    socket->timeout_ms = (int64_t)argument_check_ms(L, 2);
-  if (socket->stream == NULL)
-    return nil_closed(L);
   lua_pushinteger(L, 1);
   return 1;
 }
@@ -96,7 +84,7 @@ static int socket_method_shutdown(lua_State *L) {
   struct script_socket *socket = socket_check(L, 1);
   enum side side = check_side(L, 2);
   if (socket->stream == NULL)
-    return nil_closed(L);
+    return socket_nil_closed(L);
   if (socket->piped || (side != SIDE_RECEIVE && socket->writer.wait.task != NULL))
     return luaL_error(L, "the socket is busy: another task is sending on it");
   if (side != SIDE_RECEIVE && !socket->shut_send) {
@@ -133,7 +121,7 @@ static int push_endpoint(lua_State *L, const struct endpoint *endpoint) {
 static int push_name(lua_State *L, int (*name)(int, struct sockaddr *, socklen_t *)) {
   struct script_socket *socket = socket_check(L, 1);
   if (socket->stream == NULL)
-    return nil_closed(L);
+    return socket_nil_closed(L);
   struct endpoint endpoint = {.length = sizeof endpoint.storage};
   if (name(socket->stream->fd, (struct sockaddr *)&endpoint.storage, &endpoint.length) != 0) {
     lua_pushnil(L);
@@ -174,7 +162,14 @@ const luaL_Reg socket_methods[] = {
     {"lines", socket_lines},
     {"send", socket_send},
     {"pipe", socket_pipe},
+    {"receiveuntil", socket_receiveuntil},
+    {"starttls", socket_starttls},
+    {"tls", socket_tls},
     {"settimeout", socket_settimeout},
+    {"gettimeout", socket_gettimeout},
+    {"setoption", socket_setoption},
+    {"getoption", socket_getoption},
+    {"getstats", socket_getstats},
     {"shutdown", socket_method_shutdown},
     {"getpeername", socket_getpeername},
     {"getsockname", socket_getsockname},
@@ -196,8 +191,7 @@ static void push_metatable(lua_State *L) {
   lua_setfield(L, -2, "__metatable");
 }
 
-/* Pushes the userdata, empty; everything that may raise is over then. */
-static struct script_socket **push_userdata(lua_State *L) {
+struct script_socket **socket_push_empty(lua_State *L) {
   struct script_socket **place = lua_newuserdata(L, sizeof *place);
   *place = NULL;
   push_metatable(L);
@@ -205,14 +199,12 @@ static struct script_socket **push_userdata(lua_State *L) {
   return place;
 }
 
-int socket_push_own(struct script_state *state, lua_State *L, int fd, struct script_run *run) {
-  struct script_socket **place = push_userdata(L);
+int socket_fill(struct script_socket **place, struct script_state *state, int fd, struct script_run *run) {
   struct script_socket *socket = calloc(1, sizeof *socket + sizeof socket->own[0]);
   int status =
       socket != NULL ? stream_open(socket->own, state->place->loop, fd, &socket->tally, STREAM_WRITABLE) : -ENOMEM;
   if (status != 0) {
     free(socket);
-    lua_pop(L, 1);
     return status;
   }
   socket->stream = socket->own;
@@ -224,11 +216,19 @@ int socket_push_own(struct script_state *state, lua_State *L, int fd, struct scr
   return 0;
 }
 
+int socket_push_own(struct script_state *state, lua_State *L, int fd, struct script_run *run) {
+  struct script_socket **place = socket_push_empty(L);
+  int status = socket_fill(place, state, fd, run);
+  if (status != 0)
+    lua_pop(L, 1);
+  return status;
+}
+
 int script_push_socket(struct script_state *state, lua_State *L, int fd) { return socket_push_own(state, L, fd, NULL); }
 
 struct script_socket *socket_push_client(struct script_state *state, lua_State *L, struct script_run *run,
                                          struct stream *client) {
-  struct script_socket **place = push_userdata(L);
+  struct script_socket **place = socket_push_empty(L);
   struct script_socket *socket = calloc(1, sizeof *socket);
   if (socket == NULL) {
     lua_pop(L, 1);

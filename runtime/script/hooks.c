@@ -50,7 +50,7 @@ static enum close_reason client_reason(const struct script_run *run, enum task_e
     return CLOSE_SCRIPT_TIME;
   if (end == TASK_RAISED)
     return CLOSE_HANDLER_ERROR;
-  if (run->socket != NULL && run->socket->failure != NULL)
+  if (run->socket != NULL && run->socket->failure != NULL && !run->socket->handshake_failed)
     return CLOSE_RESET;
   return run->socket != NULL && run->socket->ended ? CLOSE_ENDED : CLOSE_CLOSED;
 }

@@ -230,6 +230,15 @@ int task_wait(lua_State *L, struct script_wait *wait, void (*cancel)(struct scri
   return lua_yield(L, lua_gettop(L));
 }
 
+void task_wait_instead(struct script_wait *from, struct script_wait *to, void (*cancel)(struct script_wait *wait)) {
+  struct script_task *task = from->task;
+  assert(task != NULL && task->wait == from && to->task == NULL);
+  from->task = NULL;
+  to->task = task;
+  to->cancel = cancel;
+  task->wait = to;
+}
+
 int task_leave(lua_State *L) {
   struct script_task *task = task_running(L);
   assert(task != NULL && task->wait == NULL);

@@ -73,6 +73,9 @@ struct script_task *task_check(lua_State *L);
  * `L` stays alive while it waits. */
 int task_wait(lua_State *L, struct script_wait *wait, void (*cancel)(struct script_wait *wait));
 
+/* The task that waits for `from` waits for `to` instead. */
+void task_wait_instead(struct script_wait *from, struct script_wait *to, void (*cancel)(struct script_wait *wait));
+
 /* Ends the wait and hands the `results` on top of the waiting task's coroutine to it: push them on
  * wait->task->coroutine with calls that allocate nothing (numbers, booleans, nil), then task_resume(wait, n). Last
  * thing in an event; the task may free anything that is its own, deferred. */

@@ -17,7 +17,12 @@
 
 struct script_run;
 
-enum { SOCKET_NO_TIMEOUT = -1, SOCKET_MAX_LINE = 64 * 1024, SOCKET_MAX_PEEK = 1024 * 1024 };
+enum {
+  SOCKET_NO_TIMEOUT = -1,
+  SOCKET_MAX_LINE = 64 * 1024,
+  SOCKET_MAX_PEEK = 1024 * 1024,
+  SOCKET_MAX_PATTERN = 4 * 1024,
+};
 
 /* What a read is after. */
 enum socket_wanted {
@@ -26,23 +31,41 @@ enum socket_wanted {
   WANTED_LAST_LINE /* also an unfinished one */,
   WANTED_ALL,
   WANTED_ANY,
-  WANTED_PEEK
+  WANTED_PEEK,
+  WANTED_UNTIL /* a string that comes in it */,
+  WANTED_TLS /* the end of the handshake */
 };
+
+/* How long the calls of one direction may wait, in milliseconds: each in all, and each without a byte moving. */
+struct socket_time {
+  int64_t call_ms, step_ms;
+};
+
+static inline bool socket_polls(const struct socket_time *time) { return time->call_ms == 0 || time->step_ms == 0; }
+
+/* What receiveuntil() looks for; a userdata of its reader (socket_until.c). */
+struct socket_pattern;
 
 struct socket_reader {
   struct script_wait wait;
   struct wheel_timer timer;
+  clock_ms deadline;
   enum socket_wanted wanted;
   size_t size;    /* bytes that it takes, at least or at most as `wanted` says */
   size_t scanned; /* of what is ahead, and has no line's end in it */
   struct buffer *prefix;
-  size_t found;      /* what is ahead and goes to the script, when there is no error */
-  const char *error; /* NULL, or why it ends without what was wanted */
+  size_t found;                   /* what is ahead and goes to the script, when there is no error */
+  size_t dropped;                 /* … and what stands behind it and goes too, unseen */
+  struct socket_pattern *pattern; /* the waiting coroutine keeps it */
+  size_t matched;                 /* of the pattern, at `scanned` */
+  bool connecting;                /* WANTED_TLS for moongate.connect: the result is the socket */
+  const char *error;              /* NULL, or why it ends without what was wanted */
 };
 
 struct socket_writer {
   struct script_wait wait;
   struct wheel_timer timer;
+  clock_ms deadline;
   const char *bytes; /* a Lua string that the waiting coroutine keeps */
   size_t from;       /* index, from 0, of the first byte that was to be sent */
   size_t next, end;  /* … of the next one, and past the last one */
@@ -58,8 +81,11 @@ struct script_socket {
   const uint8_t *fresh; /* … and, while `ahead` is empty, what has just been read into the place's buffer; gone in the
                            next event */
   size_t fresh_size;
-  int64_t timeout_ms; /* for each waiting call */
+  struct socket_time receive_time, send_time;
+  clock_ms opened;
+  char *host; /* of its own: where moongate.connect was told to connect; NULL */
   bool is_client, ended, shut_send, shut_receive, piped;
+  bool handshake_failed;     /* `failure` is not the connection's: the peer is still to be told why */
   bool lingering, collected; /* of its own; the later of the two ends frees it */
   const char *failure;       /* what a broken stream answers; NULL mostly */
   struct socket_reader reader;
@@ -79,6 +105,12 @@ void socket_prepare(struct script_socket *socket, struct script_state *state);
 
 /* The stream's events come to the socket (again). */
 void socket_take_events(struct script_socket *socket);
+
+/* Pushes the userdata, empty; everything that may raise is over then. */
+struct script_socket **socket_push_empty(lua_State *L);
+
+/* Fills an empty one with a stream of its own on `fd`. 0 or a negative errno; then `fd` is still the caller's. */
+int socket_fill(struct script_socket **place, struct script_state *state, int fd, struct script_run *run);
 
 /* Pushes a new socket on a stream of its own; `run` may be NULL. See script_push_socket(). */
 int socket_push_own(struct script_state *state, lua_State *L, int fd, struct script_run *run);
@@ -102,6 +134,9 @@ void socket_linger(struct script_socket *socket, struct script_place *place);
 /* The userdata is gone, and nothing of it waits. */
 void socket_collected(struct script_socket *socket);
 
+/* What was read ahead goes back to the stream. 0 or -ENOMEM. */
+int socket_give_back(struct script_socket *socket);
+
 /* Bytes have moved. */
 void socket_touch(const struct script_socket *socket, const struct script_task *task);
 
@@ -112,9 +147,39 @@ bool socket_write_on(struct script_socket *socket);
 int socket_push_received(lua_State *L, void *context);
 int socket_push_sent(lua_State *L, void *context);
 
+/* What is ahead of the script (socket_receive.c); NULL when nothing is. */
+const uint8_t *socket_bytes_ahead(const struct script_socket *socket, size_t *size);
+
+/* What one call may bring together. */
+size_t socket_most_bytes(const struct script_socket *socket);
+
+/* Begins a reading call on the socket at 1, and performs it once it is set up. */
+struct script_socket *socket_begin_reading(lua_State *L);
+int socket_perform_reading(lua_State *L, struct script_socket *socket);
+
+/* WANTED_UNTIL: whether what is ahead is enough (socket_until.c). Afterwards the script has been handed something. */
+bool socket_has_until(struct script_socket *socket);
+bool socket_until_is_over(struct script_socket *socket);
+
+/* WANTED_TLS: goes on with the handshake; pushes what came of it (socket_tls.c). */
+bool socket_shake_on(struct script_socket *socket);
+int socket_push_shaken(lua_State *L, struct script_socket *socket);
+
+/* What a client's `tls` or starttls' options at `index` ask for (socket_tls.c): a context of the place's, one
+ * reference; NULL: its fault and detail are pushed. The server's name, where the options have one, stays on the stack
+ * of who calls. */
+struct tls_context *socket_check_tls(lua_State *L, int index, bool is_server, const char **server_name);
+
 /* Waits for the reader or writer, which is set up; with `turn_over` only so that others have their turn. */
 int socket_wait_to_read(lua_State *L, struct script_socket *socket, bool turn_over);
 int socket_wait_to_write(lua_State *L, struct script_socket *socket, bool turn_over);
+
+/* Waits for the handshake, at most `ms` (negative: as long as it takes); `instead_of` another wait, or NULL. */
+int socket_wait_to_shake(lua_State *L, struct script_socket *socket, int64_t ms);
+void socket_shake_instead(struct script_wait *of, struct script_socket *socket, int64_t ms);
+
+/* Bytes have moved for one who waits: what a step may take begins anew. */
+void socket_restart_step(struct script_socket *socket, bool reading);
 
 /* Methods, and all of them by name (bind_socket.c). */
 extern const luaL_Reg socket_methods[];
@@ -124,6 +189,19 @@ int socket_peek(lua_State *L);
 int socket_lines(lua_State *L);
 int socket_send(lua_State *L);
 int socket_pipe(lua_State *L);
+int socket_receiveuntil(lua_State *L);
+int socket_starttls(lua_State *L);
+int socket_tls(lua_State *L);
+int socket_settimeout(lua_State *L);
+int socket_gettimeout(lua_State *L);
+int socket_setoption(lua_State *L);
+int socket_getoption(lua_State *L);
+int socket_getstats(lua_State *L);
+int socket_nil_closed(lua_State *L);
+
+static inline bool socket_is_shaking(const struct script_socket *socket) {
+  return socket->reader.wait.task != NULL && socket->reader.wanted == WANTED_TLS;
+}
 
 /* What a negative errno from a stream or a dial is called in Lua: LuaSocket's words. */
 const char *socket_error_text(int status);

@@ -98,17 +98,6 @@ static void check_free(lua_State *L, const struct script_socket *socket) {
     luaL_error(L, "the socket is busy: another task is using it");
 }
 
-/* What was read ahead goes in front again; what had ended already stays so. */
-static int give_back(struct script_socket *socket) {
-  size_t size = buffer_size(socket->ahead);
-  int status = size > 0 ? stream_unread(socket->stream, buffer_bytes(socket->ahead), size) : 0;
-  if (status == 0) {
-    buffer_free(socket->ahead);
-    socket->ahead = NULL;
-  }
-  return status;
-}
-
 int socket_pipe(lua_State *L) {
   struct script_task *task = task_check(L);
   struct script_socket *sockets[2] = {socket_check(L, 1), socket_check(L, 2)};
@@ -126,7 +115,7 @@ int socket_pipe(lua_State *L) {
   if (place->pipes == NULL)
     return luaL_error(L, "pipe is there on workers only");
   struct socket_pipe *joined = calloc(1, sizeof *joined);
-  if (joined == NULL || give_back(sockets[0]) != 0 || give_back(sockets[1]) != 0) {
+  if (joined == NULL || socket_give_back(sockets[0]) != 0 || socket_give_back(sockets[1]) != 0) {
     free(joined);
     return luaL_error(L, "out of memory");
   }

@@ -18,12 +18,12 @@ enum {
 static const size_t MOST_BYTES = (size_t)1 << 30;
 
 /* What one call may bring together: a part of what the state may hold, because it becomes a Lua string then. */
-static size_t most_bytes(const struct script_socket *socket) {
+size_t socket_most_bytes(const struct script_socket *socket) {
   size_t memory = (size_t)socket->state->options.memory;
   return memory == 0 ? MOST_BYTES : memory / 4;
 }
 
-static const uint8_t *bytes_ahead(const struct script_socket *socket, size_t *size) {
+const uint8_t *socket_bytes_ahead(const struct script_socket *socket, size_t *size) {
   if (socket->fresh != NULL) {
     *size = socket->fresh_size;
     return socket->fresh;
@@ -58,7 +58,7 @@ static void keep_fresh(struct script_socket *socket) {
 static bool is_enough(struct script_socket *socket, bool over) {
   struct socket_reader *reader = &socket->reader;
   size_t size;
-  const uint8_t *bytes = bytes_ahead(socket, &size);
+  const uint8_t *bytes = socket_bytes_ahead(socket, &size);
   size_t prefix = buffer_size(reader->prefix);
   reader->found = size;
   switch (reader->wanted) {
@@ -71,12 +71,16 @@ static bool is_enough(struct script_socket *socket, bool over) {
     if (size > reader->size)
       reader->found = reader->size;
     return size > 0;
+  case WANTED_UNTIL:
+    return socket_has_until(socket);
+  case WANTED_TLS:
+    break;
   case WANTED_PEEK:
     if (size > reader->size)
       reader->found = reader->size;
     return size >= reader->size || (over && size > 0);
   case WANTED_ALL:
-    if (size > most_bytes(socket))
+    if (size > socket_most_bytes(socket))
       reader->error = "too much data";
     return reader->error != NULL || (over && prefix + size > 0);
   case WANTED_LINE:
@@ -126,6 +130,8 @@ static ssize_t read_more(struct script_socket *socket) {
 bool socket_read_on(struct script_socket *socket) {
   struct socket_reader *reader = &socket->reader;
   reader->error = NULL;
+  if (reader->wanted == WANTED_TLS)
+    return socket_shake_on(socket);
   for (int round = 0;; round++) {
     if (socket->stream == NULL) {
       consume(socket, buffer_size(socket->ahead));
@@ -133,7 +139,7 @@ bool socket_read_on(struct script_socket *socket) {
       return true;
     }
     bool over = socket->ended || socket->shut_receive || socket->failure != NULL;
-    if (is_enough(socket, over))
+    if (is_enough(socket, over && socket->failure == NULL))
       return true;
     if (over) {
       reader->error = socket->failure != NULL ? socket->failure : "closed";
@@ -146,9 +152,10 @@ bool socket_read_on(struct script_socket *socket) {
       break;
     }
     ssize_t got = read_more(socket);
-    if (got > 0)
+    if (got > 0) {
       socket_touch(socket, reader->wait.task);
-    else if (got == 0)
+      socket_restart_step(socket, true);
+    } else if (got == 0)
       socket->ended = true;
     else if (got == STREAM_WANT_READ || got == STREAM_WANT_WRITE)
       break;
@@ -186,7 +193,7 @@ static void push_line(lua_State *L, const char *prefix, size_t prefix_size, cons
 static void push_found(lua_State *L, struct script_socket *socket) {
   struct socket_reader *reader = &socket->reader;
   size_t size;
-  const char *bytes = (const char *)bytes_ahead(socket, &size);
+  const char *bytes = (const char *)socket_bytes_ahead(socket, &size);
   size_t prefix_size = buffer_size(reader->prefix);
   const char *prefix = prefix_size > 0 ? (const char *)buffer_bytes(reader->prefix) : "";
   if (bytes == NULL)
@@ -207,15 +214,24 @@ int socket_push_received(lua_State *L, void *context) {
   struct script_socket *socket = context;
   struct socket_reader *reader = &socket->reader;
   const char *error = reader->error;
+  if (reader->wanted == WANTED_TLS)
+    return socket_push_shaken(L, socket);
+  if (error == NULL && reader->wanted == WANTED_UNTIL && socket_until_is_over(socket)) {
+    lua_pushnil(L);
+    return 1;
+  }
   if (error != NULL) {
     lua_pushnil(L);
     lua_pushstring(L, error);
     if (reader->wanted != WANTED_ALL && strcmp(error, "line too long") != 0)
-      bytes_ahead(socket, &reader->found);
+      socket_bytes_ahead(socket, &reader->found);
+    if (reader->wanted == WANTED_UNTIL && strcmp(error, "timeout") == 0)
+      reader->found = reader->scanned - reader->matched; /* a part of the string stays, for the rest to come */
   }
   push_found(L, socket);
   if (reader->wanted != WANTED_PEEK)
-    consume(socket, reader->found);
+    consume(socket, reader->found + (error == NULL ? reader->dropped : 0));
+  reader->dropped = 0;
   keep_fresh(socket);
   buffer_free(reader->prefix);
   reader->prefix = NULL;
@@ -223,7 +239,7 @@ int socket_push_received(lua_State *L, void *context) {
   return error != NULL ? 3 : 1;
 }
 
-static struct script_socket *begin(lua_State *L) {
+struct script_socket *socket_begin_reading(lua_State *L) {
   struct script_task *task = task_enter(L);
   struct script_socket *socket = socket_check(L, 1);
   if (socket->reader.wait.task != NULL || socket->piped)
@@ -231,21 +247,24 @@ static struct script_socket *begin(lua_State *L) {
   (void)task;
   socket->reader.scanned = 0;
   socket->reader.size = 0;
+  socket->reader.dropped = 0;
+  socket->reader.matched = 0;
   return socket;
 }
 
-static int perform(lua_State *L, struct script_socket *socket) {
+int socket_perform_reading(lua_State *L, struct script_socket *socket) {
   struct script_task *task = task_running(L);
-  if (socket->timeout_ms == 0 && socket->stream != NULL)
+  bool polls = socket_polls(&socket->receive_time);
+  if (polls && socket->stream != NULL)
     socket->stream->readiness |= STREAM_READABLE; /* who polls wants to know, not to hear of it in the next event */
   if (socket_read_on(socket)) {
     if (!task_has_had_its_turn(task) || !lua_isyieldable(L))
       return socket_push_received(L, socket);
     keep_fresh(socket);
-    socket->reader.scanned = 0;
+    socket->reader.scanned = socket->reader.matched = socket->reader.dropped = 0;
     return socket_wait_to_read(L, socket, true);
   }
-  if (socket->timeout_ms == 0) {
+  if (polls) {
     socket->reader.error = "timeout";
     return socket_push_received(L, socket);
   }
@@ -265,7 +284,7 @@ static void check_pattern(lua_State *L, int index, struct script_socket *socket)
   struct socket_reader *reader = &socket->reader;
   if (lua_type(L, index) == LUA_TNUMBER) {
     lua_Number count = lua_tonumber(L, index);
-    if (!(count >= 0 && count <= (lua_Number)most_bytes(socket)))
+    if (!(count >= 0 && count <= (lua_Number)socket_most_bytes(socket)))
       argument_error(L, index, "a number of bytes, at most a quarter of limits.script_memory");
     reader->wanted = WANTED_COUNT;
     reader->size = (size_t)count;
@@ -281,42 +300,42 @@ static void check_pattern(lua_State *L, int index, struct script_socket *socket)
 }
 
 int socket_receive(lua_State *L) {
-  struct script_socket *socket = begin(L);
+  struct script_socket *socket = socket_begin_reading(L);
   check_pattern(L, 2, socket);
   size_t size = 0;
   const char *prefix = lua_isnoneornil(L, 3) ? "" : argument_check_string(L, 3, &size);
   if (size > 0 && (socket->reader.prefix = buffer_new(prefix, size, 0)) == NULL)
     return luaL_error(L, "out of memory");
-  return perform(L, socket);
+  return socket_perform_reading(L, socket);
 }
 
 int socket_receiveany(lua_State *L) {
-  struct script_socket *socket = begin(L);
+  struct script_socket *socket = socket_begin_reading(L);
   lua_Number most = argument_opt_number(L, 2, 64 * 1024);
   if (!(most >= 1))
     argument_error(L, 2, "a number of bytes above 0");
   socket->reader.wanted = WANTED_ANY;
   socket->reader.size = most < (lua_Number)MOST_BYTES ? (size_t)most : MOST_BYTES;
-  return perform(L, socket);
+  return socket_perform_reading(L, socket);
 }
 
 int socket_peek(lua_State *L) {
-  struct script_socket *socket = begin(L);
+  struct script_socket *socket = socket_begin_reading(L);
   lua_Number size = argument_opt_number(L, 2, 1);
   if (!(size >= 1 && size <= SOCKET_MAX_PEEK))
     argument_error(L, 2, "a number of bytes from 1 to 1048576");
   socket->reader.wanted = WANTED_PEEK;
   socket->reader.size = (size_t)size;
-  return perform(L, socket);
+  return socket_perform_reading(L, socket);
 }
 
 /* What lines() returns; upvalue 1 is the socket. The loop's own arguments are of no interest. */
 static int next_line(lua_State *L) {
   lua_settop(L, 0);
   lua_pushvalue(L, lua_upvalueindex(1));
-  struct script_socket *socket = begin(L);
+  struct script_socket *socket = socket_begin_reading(L);
   socket->reader.wanted = WANTED_LAST_LINE;
-  return perform(L, socket);
+  return socket_perform_reading(L, socket);
 }
 
 int socket_lines(lua_State *L) {

@@ -26,6 +26,7 @@ bool socket_write_on(struct script_socket *socket) {
     }
     writer->next += (size_t)put;
     socket_touch(socket, writer->wait.task);
+    socket_restart_step(socket, false);
   }
   return true;
 }
@@ -69,7 +70,7 @@ int socket_send(lua_State *L) {
   struct script_task *task = task_enter(L);
   struct script_socket *socket = socket_check(L, 1);
   struct socket_writer *writer = &socket->writer;
-  if (writer->wait.task != NULL || socket->piped)
+  if (writer->wait.task != NULL || socket->piped || socket_is_shaking(socket))
     return luaL_error(L, "the socket is busy: another task is sending on it");
   if (lua_istable(L, 2))
     join_table(L);
@@ -80,14 +81,15 @@ int socket_send(lua_State *L) {
   writer->bytes = bytes;
   writer->from = writer->next = first > 0 ? first - 1 : 0;
   writer->end = last > writer->next ? last : writer->next;
-  if (socket->timeout_ms == 0 && socket->stream != NULL)
+  bool polls = socket_polls(&socket->send_time);
+  if (polls && socket->stream != NULL)
     socket->stream->readiness |= STREAM_WRITABLE; /* who polls wants to know, not to hear of it in the next event */
   bool done = socket_write_on(socket);
   if (done && writer->next == writer->end && socket->stream == NULL)
     writer->error = "closed";
   if (done && (!task_has_had_its_turn(task) || !lua_isyieldable(L)))
     return socket_push_sent(L, socket);
-  if (!done && socket->timeout_ms == 0) {
+  if (!done && polls) {
     writer->error = "timeout";
     return socket_push_sent(L, socket);
   }

@@ -40,6 +40,12 @@ const char *socket_error_text(int status) {
   case EACCES:
   case EPERM:
     return "permission denied";
+  case EPROTO:
+    return "protocol error";
+  case EKEYREJECTED:
+    return "certificate not trusted";
+  case ENODATA:
+    return "truncated";
   case EMFILE:
   case ENFILE:
     return "no file descriptors left";
@@ -114,19 +120,64 @@ static void on_write_cancel(struct script_wait *wait) {
   disarm_writer((struct script_socket *)(void *)((char *)wait - offsetof(struct script_socket, writer.wait)));
 }
 
+/* The timer stands at the deadline of the call, or of its present step. */
+static void set_timer(struct loop *loop, struct wheel_timer *timer, clock_ms deadline, int64_t step_ms) {
+  clock_ms now = loop_now(loop), due = deadline;
+  if (step_ms >= 0 && now + (clock_ms)step_ms < due)
+    due = now + (clock_ms)step_ms;
+  if (due != CLOCK_NEVER)
+    loop_set_timer(loop, timer, due > now ? due - now : 0);
+}
+
+static clock_ms deadline_in(struct loop *loop, int64_t ms) {
+  return ms < 0 ? CLOCK_NEVER : loop_now(loop) + (clock_ms)ms;
+}
+
+void socket_restart_step(struct script_socket *socket, bool reading) {
+  const struct socket_time *time = reading ? &socket->receive_time : &socket->send_time;
+  if (time->step_ms < 0)
+    return;
+  if (reading && socket->reader.wait.task != NULL)
+    set_timer(loop_of(socket), &socket->reader.timer, socket->reader.deadline, time->step_ms);
+  else if (!reading && socket->writer.wait.task != NULL)
+    set_timer(loop_of(socket), &socket->writer.timer, socket->writer.deadline, time->step_ms);
+}
+
+static void begin_shaking(struct script_socket *socket, int64_t ms) {
+  struct loop *loop = loop_of(socket);
+  socket->reader.wanted = WANTED_TLS;
+  socket->reader.deadline = deadline_in(loop, ms);
+  set_timer(loop, &socket->reader.timer, socket->reader.deadline, SOCKET_NO_TIMEOUT);
+  loop_defer(loop, &socket->wake);
+}
+
+int socket_wait_to_shake(lua_State *L, struct script_socket *socket, int64_t ms) {
+  begin_shaking(socket, ms);
+  return task_wait(L, &socket->reader.wait, on_read_cancel);
+}
+
+void socket_shake_instead(struct script_wait *of, struct script_socket *socket, int64_t ms) {
+  begin_shaking(socket, ms);
+  task_wait_instead(of, &socket->reader.wait, on_read_cancel);
+}
+
 int socket_wait_to_read(lua_State *L, struct script_socket *socket, bool turn_over) {
+  struct loop *loop = loop_of(socket);
+  socket->reader.deadline = turn_over ? CLOCK_NEVER : deadline_in(loop, socket->receive_time.call_ms);
   if (turn_over)
-    loop_defer(loop_of(socket), &socket->wake);
-  if (socket->timeout_ms >= 0 && !turn_over)
-    loop_set_timer(loop_of(socket), &socket->reader.timer, (uint64_t)socket->timeout_ms);
+    loop_defer(loop, &socket->wake);
+  else
+    set_timer(loop, &socket->reader.timer, socket->reader.deadline, socket->receive_time.step_ms);
   return task_wait(L, &socket->reader.wait, on_read_cancel);
 }
 
 int socket_wait_to_write(lua_State *L, struct script_socket *socket, bool turn_over) {
+  struct loop *loop = loop_of(socket);
+  socket->writer.deadline = turn_over ? CLOCK_NEVER : deadline_in(loop, socket->send_time.call_ms);
   if (turn_over)
-    loop_defer(loop_of(socket), &socket->wake);
-  if (socket->timeout_ms >= 0 && !turn_over)
-    loop_set_timer(loop_of(socket), &socket->writer.timer, (uint64_t)socket->timeout_ms);
+    loop_defer(loop, &socket->wake);
+  else
+    set_timer(loop, &socket->writer.timer, socket->writer.deadline, socket->send_time.step_ms);
   return task_wait(L, &socket->writer.wait, on_write_cancel);
 }
 
@@ -135,6 +186,7 @@ static void on_freeing(struct deferred *deferred) {
       (struct script_socket *)(void *)((char *)deferred - offsetof(struct script_socket, freeing));
   buffer_free(socket->ahead);
   buffer_free(socket->reader.prefix);
+  free(socket->host);
   free(socket);
 }
 
@@ -145,7 +197,8 @@ void socket_take_events(struct script_socket *socket) {
 
 void socket_prepare(struct script_socket *socket, struct script_state *state) {
   socket->state = state;
-  socket->timeout_ms = SOCKET_NO_TIMEOUT;
+  socket->receive_time = socket->send_time = (struct socket_time){SOCKET_NO_TIMEOUT, SOCKET_NO_TIMEOUT};
+  socket->opened = loop_now(state->place->loop);
   socket->wake.run = on_wake;
   socket->freeing.run = on_freeing;
   socket->reader.timer.on_expired = on_read_timeout;
@@ -178,10 +231,20 @@ void socket_close(struct script_socket *socket) {
   loop_defer(loop_of(socket), &socket->wake);
   if (socket->is_client)
     return;
-  if (socket->ended || socket->failure != NULL)
+  if (socket->ended || (socket->failure != NULL && !socket->handshake_failed))
     stream_close(stream, false);
   else
     socket_linger(socket, socket->state->place);
+}
+
+int socket_give_back(struct script_socket *socket) {
+  size_t size = buffer_size(socket->ahead);
+  int status = size > 0 ? stream_unread(socket->stream, buffer_bytes(socket->ahead), size) : 0;
+  if (status == 0) {
+    buffer_free(socket->ahead);
+    socket->ahead = NULL;
+  }
+  return status;
 }
 
 int socket_detach(struct script_socket *socket, bool give_back) {

@@ -133,6 +133,7 @@ void script_state_attach(struct script_state *state, struct script_place *place)
 void script_place_init(struct script_place *place) {
   list_init(&place->states);
   list_init(&place->lingering);
+  tls_context_cache_init(&place->tls);
 }
 
 void script_place_deinit(struct script_place *place) {
@@ -146,6 +147,7 @@ void script_place_deinit(struct script_place *place) {
     script_state_unref(state);
   }
   script_place_close_lingering(place);
+  tls_context_cache_deinit(&place->tls);
 }
 
 void script_state_stop(struct script_state *state) {

@@ -12,6 +12,7 @@
 #include "core/pace.h"
 #include "net/dial.h"
 #include "net/pipe.h"
+#include "tls/context_cache.h"
 
 #include <lua.h>
 #include <stdbool.h>
@@ -28,13 +29,14 @@ struct script_place {
   struct dialer *dialer;
   struct pipe_shared *pipes;
   const struct log *log;
-  struct worker *worker;      /* NULL on the control thread */
-  unsigned number, count;     /* moongate.worker; 0 of 0 on the control thread */
-  struct list_node states;    /* that run here */
-  struct list_node lingering; /* sockets that Lua has let go of and that still have to end well (socket_linger.c) */
+  struct worker *worker;        /* NULL on the control thread */
+  unsigned number, count;       /* moongate.worker; 0 of 0 on the control thread */
+  struct list_node states;      /* that run here */
+  struct list_node lingering;   /* sockets that Lua has let go of and that still have to end well (socket_linger.c) */
+  struct tls_context_cache tls; /* what starttls has asked for */
 };
 
-/* Empties the lists; whoever fills in a place calls it. */
+/* Empties the lists and the cache; whoever fills in a place calls it. */
 void script_place_init(struct script_place *place);
 
 /* Cancels all tasks of its states without telling anybody, takes it away from them, and closes what lingers. Before the

@@ -44,7 +44,7 @@ describe("a handler that", function()
     expect {
       {
         "function() return moongate.connect('127.0.0.1', 80, { timeuot = 1 }) end",
-        "bad argument #3 to 'moongate.connect' (there is no option 'timeuot'; the only one is 'timeout')",
+        "bad argument #3 to 'moongate.connect' (there is no option 'timeuot'; there are: timeout, tls)",
       },
       { "function() return moongate.connect('127.0.0.1:80', { 1 }) end", "bad argument #2 to 'moongate.connect'" },
       { "function() return moongate.connect('127.0.0.1', 'x') end", "bad argument #2 to 'moongate.connect' (a port" },

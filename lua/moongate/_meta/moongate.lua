@@ -15,12 +15,24 @@ moongate = {}
 --- s), names included. Errors: "timeout", "connection refused", "host or service not provided, or not known",
 --- "temporary failure in name resolution", "No route to host", "Network is unreachable", "No such file or
 --- directory" (a unix socket), "permission denied", "no file descriptors left", "out of memory", "failed".
+--- With tls also those of socket:starttls(), and its detail.
 ---@param host string|{ host: string, port: integer }
----@param port? integer|{ timeout?: number|string }
----@param options? { timeout?: number|string }
+---@param port? integer|moongate.ConnectOptions
+---@param options? moongate.ConnectOptions
 ---@return moongate.Socket? socket
 ---@return string? err
+---@return string? detail
 function moongate.connect(host, port, options) end
+
+---@class moongate.ConnectOptions
+---@field timeout? number|string
+---@field tls? boolean|moongate.TlsOptions
+
+--- A name's addresses, in the order to try; or nil and the error, as connect has it.
+---@param name string
+---@return string[]? addresses
+---@return string? err
+function moongate.resolve(name) end
 
 --- Waits. 0 lets everything else that can run have its turn first.
 ---@param duration number|string

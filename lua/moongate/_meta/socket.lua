@@ -5,8 +5,27 @@
 -- waits lets the others on its worker run meanwhile.
 
 --- What failed: "timeout" (the socket's, see settimeout), "closed" (ended, reset, or closed by us), "line too long"
---- (over 64 KiB), "too much data" ("*a" with more than a quarter of limits.script_memory), "out of memory".
----@alias moongate.SocketError "timeout"|"closed"|"line too long"|"too much data"|"out of memory"|string
+--- (over 64 KiB), "too much data" ("*a" with more than a quarter of limits.script_memory), "out of memory". With TLS:
+--- "truncated" (ended without close_notify), "protocol error".
+---@alias moongate.SocketError "timeout"|"closed"|"line too long"|"too much data"|"out of memory"|"truncated"|"protocol error"|string
+
+--- Options of a server (a handler's client): certificate, client_ca, alpn, min_version. Of a client: certificate,
+--- verify, ca, server_name, alpn, min_version.
+---@class moongate.TlsOptions
+---@field certificate? { cert: string, key: string } paths or PEM; a server without it signs one itself
+---@field client_ca? string path or PEM: the client must have a certificate that this one has signed
+---@field verify? boolean default true
+---@field ca? string path or PEM, default the system's
+---@field server_name? string default the host that connect was given
+---@field alpn? string|string[]
+---@field min_version? "1.2"|"1.3"
+
+---@class moongate.TlsAgreement
+---@field version string "TLSv1.3"
+---@field cipher string
+---@field alpn? string
+---@field server_name? string what the client asked for
+---@field peer? string the subject of the peer's certificate
 
 --- One task may read and another write at the same time; a second reader or writer raises "busy". A socket belongs to
 --- the handler (or other function of a route) that was given it or has connected it, and to what that spawns: it is
@@ -29,6 +48,13 @@ function Socket:receive(pattern, prefix) end
 ---@return string? data
 ---@return moongate.SocketError? err
 function Socket:receiveany(max) end
+
+--- A function that reads up to the next `text`, which is taken too: all before it, or pieces of at most so many bytes,
+--- with nil once behind the last one. At the end of the socket: nil, "closed" and what there was.
+---@param text string 1 to 4096 bytes
+---@param options? { inclusive?: boolean } inclusive: the text is part of the answer
+---@return fun(size?: integer): string?, moongate.SocketError?, string?
+function Socket:receiveuntil(text, options) end
 
 --- Waits until n bytes are there, and returns them without taking them; fewer when the peer has ended. At a timeout
 --- the third result has what there is, which is not taken either.
@@ -54,11 +80,50 @@ function Socket:lines() end
 function Socket:send(data, i, j) end
 
 --- How long each following call may wait: seconds, or "500ms", "90s". 0: not at all. nil or negative: without a limit
---- of its own (the route's idle timeout still holds).
+--- of its own (the route's idle timeout still holds). Mode "t" (the default): each call as a whole; "b": each step of
+--- one, the time in which no byte moves; "send" and "receive": the calls of one direction.
 ---@param seconds? number|string
+---@param mode? "t"|"b"|"send"|"receive"
 ---@return 1? ok
 ---@return "closed"? err
-function Socket:settimeout(seconds) end
+function Socket:settimeout(seconds, mode) end
+
+---@return number? step
+---@return number? receive
+---@return number? send
+function Socket:gettimeout() end
+
+---@alias moongate.SocketOption "tcp-nodelay"|"keepalive"|"reuseaddr"|"tcp-keepidle"|"tcp-keepintvl"|"tcp-keepcnt"|"recv-buffer-size"|"send-buffer-size"
+
+---@param name moongate.SocketOption
+---@param value boolean|integer
+---@return 1? ok
+---@return moongate.SocketError? err
+function Socket:setoption(name, value) end
+
+---@param name moongate.SocketOption
+---@return boolean|integer|nil value
+---@return moongate.SocketError? err
+function Socket:getoption(name) end
+
+--- Bytes of the wire, and seconds since it began.
+---@return number received
+---@return number sent
+---@return number age
+function Socket:getstats() end
+
+--- Puts TLS on the connection and waits for the handshake: as the server on a handler's client, as the client on what
+--- connect gave. Errors: "handshake failed", "certificate not trusted", "bad certificate", "timeout", "closed".
+---@param options? moongate.TlsOptions
+---@return 1? ok
+---@return string? err
+---@return string? detail OpenSSL's words
+function Socket:starttls(options) end
+
+--- What TLS has agreed upon; nil without TLS.
+---@return moongate.TlsAgreement?
+---@return "closed"? err
+function Socket:tls() end
 
 --- Ends a side: the peer reads the end behind all that was sent; nothing is read here any more but what had been read
 --- already.

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * moongate.resolve: a name's addresses, from the worker's resolver. */
+#include "net/resolve.h"
+#include "script/arguments.h"
+#include "script/bind_moongate.h"
+#include "script/socket.h"
+
+#include <errno.h>
+#include <lauxlib.h>
+#include <stddef.h>
+
+/* A userdata, so that nothing has to free it: the waiting coroutine keeps it. */
+struct resolving {
+  struct script_wait wait;
+  struct resolve_request *request; /* NULL: done */
+  struct resolve_result result;
+};
+
+static int push_result(lua_State *L, void *context) {
+  const struct resolving *resolving = context;
+  const struct resolve_result *result = &resolving->result;
+  if (result->status != 0) {
+    lua_pushnil(L);
+    lua_pushstring(L, socket_error_text(result->status));
+    return 2;
+  }
+  lua_createtable(L, (int)result->count, 0);
+  for (unsigned i = 0; i < result->count; i++) {
+    struct ip_address address;
+    char text[ADDRESS_TEXT_SIZE];
+    ip_address_from_sockaddr(&address, (const struct sockaddr *)&result->addresses[i].storage);
+    lua_pushstring(L, ip_address_format(&address, text));
+    lua_rawseti(L, -2, (int)i + 1);
+  }
+  return 1;
+}
+
+static void on_resolved(void *context, const struct resolve_result *result) {
+  struct resolving *resolving = context;
+  resolving->request = NULL;
+  resolving->result = *result;
+  if (resolving->wait.task != NULL)
+    task_resume_with(&resolving->wait, push_result, resolving);
+}
+
+static void on_cancel(struct script_wait *wait) {
+  struct resolving *resolving = (struct resolving *)(void *)((char *)wait - offsetof(struct resolving, wait));
+  resolve_cancel(resolving->request);
+  resolving->request = NULL;
+}
+
+int core_resolve(lua_State *L) {
+  argument_check(L, lua_type(L, 1) == LUA_TSTRING, 1, "a name");
+  struct script_task *task = task_check(L);
+  if (task->state->place->dialer == NULL)
+    return luaL_error(L, "resolve is not there in this place");
+  struct resolving *resolving = lua_newuserdata(L, sizeof *resolving);
+  *resolving = (struct resolving){.request = NULL};
+  resolving->request = resolve_start(task->state->place->dialer->resolver, lua_tostring(L, 1), on_resolved, resolving);
+  if (resolving->request == NULL)
+    return push_result(L, resolving);
+  return task_wait(L, &resolving->wait, on_cancel);
+}
