@@ -50,7 +50,25 @@ local function as_loader(chunk, kind)
   end
 end
 
+-- What libraries for LuaSocket ask for is ours.
+local compatible = {
+  ["socket"] = "moongate.luasocket",
+  ["socket.core"] = "moongate.luasocket",
+  ["socket.unix"] = "moongate.luasocket.unix",
+  ["socket.url"] = "moongate.luasocket.url",
+  ["socket.headers"] = "moongate.luasocket.headers",
+  ["ltn12"] = "moongate.luasocket.ltn12",
+  ["mime"] = "moongate.luasocket.mime",
+  ["mime.core"] = "moongate.luasocket.mime",
+}
+
 local function find(name)
+  if not core.trusted and compatible[name] then
+    local required = compatible[name]
+    return function()
+      return require(required)
+    end
+  end
   local chunk, kind = search(name)
   return chunk and as_loader(chunk, kind)
 end

@@ -1,0 +1,408 @@
+-- SPDX-License-Identifier: MIT
+--
+-- require "socket" in route files: LuaSocket's TCP client interface on moongate's sockets, so that client libraries
+-- written for LuaSocket run as they are, and wait without holding up their worker. Listening is a route's business, and
+-- UDP is not there: both raise, and say so.
+
+local _, core = ...
+local moongate = require "moongate"
+
+local socket = {
+  _VERSION = "LuaSocket 3.1.0 (moongate " .. core.version .. ")",
+  _DEBUG = false,
+  BLOCKSIZE = 2048,
+  _SETSIZE = 1024,
+  _DATAGRAMSIZE = 8192,
+  sourcet = {},
+  sinkt = {},
+  dns = {},
+}
+
+socket.gettime = moongate.now
+
+function socket.sleep(seconds)
+  moongate.sleep(math.max(seconds, 0))
+end
+
+--------------------------------------------------------------------------------------------------------------------
+
+-- A socket is a table before it is connected and after: what LuaSocket calls master, client and closed.
+local tcp = {}
+tcp.__index = tcp
+tcp.__name = "tcp"
+
+local function new(kind)
+  return setmetatable({ kind = kind, timeouts = {} }, tcp)
+end
+
+function tcp:__tostring()
+  return ("tcp{%s}: %s"):format(self.inner and "client" or self.closed and "closed" or "master", tostring(self.inner))
+end
+
+-- What connect() may take: the smaller of the timeouts that are set.
+local function connect_timeout(self)
+  local least
+  for _, seconds in pairs(self.timeouts) do
+    if seconds and seconds > 0 and (not least or seconds < least) then
+      least = seconds
+    end
+  end
+  return least
+end
+
+local function adopt(self, inner)
+  self.inner = inner
+  for mode, seconds in pairs(self.timeouts) do
+    inner:settimeout(seconds or nil, mode)
+  end
+  for name, value in pairs(self.options or {}) do
+    inner:setoption(name, value)
+  end
+end
+
+function tcp:connect(host, port)
+  if self.inner then
+    return nil, "already connected"
+  end
+  if self.closed then
+    return nil, "closed"
+  end
+  if self.kind == "unix" then
+    host, port = "unix:" .. host, nil
+  else
+    port = tonumber(port) or port
+  end
+  local inner, err = moongate.connect(host, port, { timeout = connect_timeout(self) })
+  if not inner then
+    return nil, err
+  end
+  adopt(self, inner)
+  return 1
+end
+
+local MODES = { b = "b", block = "b", t = "t", total = "t", r = "t" }
+
+function tcp:settimeout(seconds, mode)
+  local word = MODES[mode or "b"]
+  if not word then
+    error("bad argument #2 to 'settimeout' (invalid timeout mode)", 2)
+  end
+  seconds = seconds and seconds >= 0 and seconds or false
+  self.timeouts[word] = seconds
+  if self.inner then
+    self.inner:settimeout(seconds or nil, word)
+  end
+  return 1
+end
+
+function tcp:gettimeout()
+  return self.timeouts.b or nil, self.timeouts.t or nil
+end
+
+-- Options of a socket that is not connected yet are kept for then.
+function tcp:setoption(name, ...)
+  if name == "linger" or name == "reuseport" or name == "ipv6-v6only" then
+    return 1 -- what was sent goes out in any case; the others are a listener's
+  end
+  if self.inner then
+    return self.inner:setoption(name, ...)
+  end
+  self.options = self.options or {}
+  self.options[name] = select("#", ...) == 0 or ...
+  return 1
+end
+
+function tcp:getoption(name)
+  if self.inner then
+    return self.inner:getoption(name)
+  end
+  return self.options and self.options[name]
+end
+
+-- LuaSocket closes once; again is no error.
+function tcp:close()
+  self.closed = true
+  if self.inner then
+    self.inner:close()
+  end
+  return 1
+end
+
+function tcp:getfd()
+  return -1 -- the event loop's own
+end
+
+-- Whether something has been read that the script has not taken.
+function tcp:dirty()
+  return false
+end
+
+tcp.setpeername = tcp.connect
+
+for _, name in ipairs { "send", "receive", "getpeername", "getsockname", "shutdown", "getstats", "starttls", "peek" } do
+  tcp[name] = function(self, ...)
+    local inner = self.inner
+    if not inner then
+      return nil, self.closed and "closed" or "Transport endpoint is not connected"
+    end
+    return inner[name](inner, ...)
+  end
+end
+
+function tcp:setstats()
+  return nil, "setstats is not offered"
+end
+
+local function refuse(what)
+  return function()
+    error(what .. " is not offered in moongate: a route listens (match.ports), and its handler gets the socket", 2)
+  end
+end
+
+for _, name in ipairs { "bind", "listen", "accept" } do
+  tcp[name] = refuse("socket:" .. name)
+end
+socket.bind = refuse "socket.bind"
+
+for _, name in ipairs { "udp", "udp4", "udp6" } do
+  socket[name] = function()
+    error("socket." .. name .. " is not offered in moongate: there are TCP and unix sockets", 2)
+  end
+end
+
+function socket.tcp()
+  return new "tcp"
+end
+socket.tcp4, socket.tcp6 = socket.tcp, socket.tcp
+
+-- For require "socket.unix".
+function socket._unix()
+  return new "unix"
+end
+
+function socket.connect(host, port)
+  local self = new "tcp"
+  local ok, err = self:connect(host, port)
+  if not ok then
+    return nil, err
+  end
+  return self
+end
+socket.connect4, socket.connect6 = socket.connect, socket.connect
+
+--------------------------------------------------------------------------------------------------------------------
+
+local function is_readable(self)
+  local inner = self.inner
+  if not inner then
+    return self.closed
+  end
+  inner:settimeout(0)
+  local _, err = inner:peek(1)
+  inner:settimeout(nil)
+  for mode, seconds in pairs(self.timeouts) do
+    inner:settimeout(seconds or nil, mode)
+  end
+  return err ~= "timeout"
+end
+
+local STEP = 0.01
+
+-- Looks at the sockets in turn until one of them can be read; those to be written are taken to be ready, because
+-- send() waits without holding anybody up.
+function socket.select(readers, writers, timeout)
+  local due = timeout and timeout >= 0 and moongate.now() + timeout
+  local writable = {}
+  for i, one in ipairs(writers or {}) do
+    writable[i], writable[one] = one, true
+  end
+  while true do
+    local readable = {}
+    for _, one in ipairs(readers or {}) do
+      if is_readable(one) then
+        readable[#readable + 1], readable[one] = one, true
+      end
+    end
+    if #readable > 0 or #writable > 0 then
+      return readable, writable
+    end
+    local left = due and due - moongate.now() or STEP
+    if left <= 0 then
+      return readable, writable, "timeout"
+    end
+    moongate.sleep(math.min(left, STEP))
+  end
+end
+
+--------------------------------------------------------------------------------------------------------------------
+
+local function family_of(address)
+  return address:find(":", 1, true) and "inet6" or "inet"
+end
+
+function socket.dns.getaddrinfo(name)
+  local addresses, err = moongate.resolve(name)
+  if not addresses then
+    return nil, err
+  end
+  local list = {}
+  for i, address in ipairs(addresses) do
+    list[i] = { addr = address, family = family_of(address) }
+  end
+  return list
+end
+
+function socket.dns.toip(name)
+  local addresses, err = moongate.resolve(name)
+  if not addresses then
+    return nil, err
+  end
+  local first = addresses[1]
+  for _, address in ipairs(addresses) do
+    if family_of(address) == "inet" then
+      first = address -- LuaSocket's toip is of IPv4
+      break
+    end
+  end
+  return first, { name = name, alias = {}, ip = addresses }
+end
+
+function socket.dns.tohostname()
+  return nil, "names of addresses are not looked up"
+end
+
+socket.dns.getnameinfo = socket.dns.tohostname
+
+function socket.dns.gethostname()
+  local file = io.open "/proc/sys/kernel/hostname"
+  local name = file and file:read "*l"
+  if file then
+    file:close()
+  end
+  return name or "localhost"
+end
+
+--------------------------------------------------------------------------------------------------------------------
+
+-- What try() raises and protect() takes for a result; a table of this kind and no other.
+local exception = {}
+
+function exception:__tostring()
+  return tostring(self[1])
+end
+
+function socket.newtry(finalizer)
+  return function(...)
+    if (...) then
+      return ...
+    end
+    if finalizer then
+      pcall(finalizer)
+    end
+    error(setmetatable({ (select(2, ...)) }, exception), 0)
+  end
+end
+
+local function unprotect(ok, ...)
+  if ok then
+    return ...
+  end
+  local err = ...
+  if getmetatable(err) == exception then
+    return nil, err[1]
+  end
+  error(err, 0)
+end
+
+function socket.protect(fn)
+  return function(...)
+    return unprotect(pcall(fn, ...))
+  end
+end
+
+socket.try = socket.newtry()
+
+function socket.skip(count, ...)
+  return select(count + 1, ...)
+end
+
+function socket.choose(kinds)
+  return function(name, ...)
+    if type(name) == "string" then
+      local make = kinds[name]
+      return make and make(...) or error("unknown key (" .. name .. ")", 2)
+    end
+    return kinds.default(name, ...)
+  end
+end
+
+socket.source = socket.choose(socket.sourcet)
+socket.sink = socket.choose(socket.sinkt)
+
+-- Functions that are tables: LuaSocket's have the descriptor, too.
+local function callable(sock, call)
+  return setmetatable({
+    getfd = function()
+      return sock:getfd()
+    end,
+    dirty = function()
+      return sock:dirty()
+    end,
+  }, { __call = call })
+end
+
+socket.sinkt["keep-open"] = function(sock)
+  return callable(sock, function(_, chunk)
+    if chunk then
+      return sock:send(chunk)
+    end
+    return 1
+  end)
+end
+socket.sinkt.default = socket.sinkt["keep-open"]
+
+socket.sinkt["close-when-done"] = function(sock)
+  return callable(sock, function(_, chunk)
+    if chunk then
+      return sock:send(chunk)
+    end
+    sock:close()
+    return 1
+  end)
+end
+
+socket.sourcet["by-length"] = function(sock, length)
+  return callable(sock, function()
+    if length <= 0 then
+      return nil
+    end
+    local chunk, err = sock:receive(math.min(socket.BLOCKSIZE, length))
+    if not chunk then
+      return nil, err
+    end
+    length = length - #chunk
+    return chunk
+  end)
+end
+
+socket.sourcet["until-closed"] = function(sock)
+  local over = false
+  return callable(sock, function()
+    if over then
+      return nil
+    end
+    local chunk, err, partial = sock:receive(socket.BLOCKSIZE)
+    if chunk then
+      return chunk
+    end
+    if err ~= "closed" then
+      return nil, err
+    end
+    over = true
+    sock:close()
+    return partial ~= "" and partial or nil
+  end)
+end
+socket.sourcet.default = socket.sourcet["until-closed"]
+
+return socket

@@ -1,0 +1,212 @@
+-- SPDX-License-Identifier: MIT
+--
+-- require "socket" in route files: client libraries written for LuaSocket, unchanged as Debian has them, that wait
+-- without holding up their worker.
+
+local moongate = require "spec.support.moongate"
+local net = require "spec.support.net"
+local peers = require "spec.support.peers"
+local process = require "spec.support.process"
+
+local DEBIAN = "/usr/share/lua/5.1/"
+
+describe("LuaSocket's interface", function()
+  after_each(moongate.finish)
+
+  -- One worker, a handler "front", and beside it "echo", which shows whether the worker is held up. Libraries are
+  -- copied beside routes/, as a user would.
+  local function start(body, libraries)
+    local space = moongate.workspace {
+      routes = ([[
+        local socket = require "socket"
+        local function show(...)
+          local values = {}
+          for i = 1, select("#", ...) do values[i] = tostring((select(i, ...))) end
+          return table.concat(values, "|")
+        end
+        return {
+          { name = "front", match = { ports = 0 }, action = { handler = function(client, context) %s end } },
+          { name = "echo", match = { ports = 0 }, action = { handler = moongate.handlers.echo() } },
+        }]]):format(body),
+    }
+    for _, name in ipairs(libraries or {}) do
+      local path = space.directory .. "/" .. name
+      os.execute(("mkdir -p $(dirname %s) && cp %s%s %s"):format(path, DEBIAN, name, path))
+    end
+    return moongate.start { space = space }
+  end
+
+  local function ask(m, text)
+    local client = assert(net.connect(m:port "front"))
+    client:send(text or "")
+    client:shutdown()
+    return (client:receive_all())
+  end
+
+  local function assert_worker_is_free(m)
+    local other = assert(net.connect(m:port "echo"))
+    other:send "ping\n"
+    assert.are.equal("ping", other:receive_line(5))
+    other:close()
+  end
+
+  local function redis()
+    local port = net.free_ports(1, "127.0.0.1")
+    local directory = process.directory()
+    local server = process.start {
+      "redis-server", "--port", port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", directory,
+      "--unixsocket", directory .. "/redis.sock",
+    }
+    process.wait_for(function()
+      assert(server:alive(), server:out())
+      local connection = net.connect(port)
+      return connection
+    end, 10, "redis")
+    return port, directory .. "/redis.sock"
+  end
+
+  it("runs lua-redis, which blocks for a second and holds up nobody", function()
+    local port, path = redis()
+    local m = start(
+      ([[
+      local redis = require "redis"
+      local db = redis.connect { host = "127.0.0.1", port = %d, timeout = 10 }
+      db:set("name", "moon gate\r\n")
+      db:rpush("list", "a", "b")
+      client:send "waiting\n"
+      local popped = db:blpop("nothing", 1)
+      local replies = db:pipeline(function(p) p:incr "n" p:incr "n" end)
+      local fine, err = pcall(db.lpush, db, "name", 1)
+      local unix = redis.connect { scheme = "unix", path = %q }
+      local list = table.concat(db:lrange("list", 0, -1), ",")
+      client:send(show(db:get "name", list, popped, replies[2], fine, unix:ping()))
+      db:quit()
+    ]]):format(port, path),
+      { "redis.lua" }
+    )
+    local client = assert(net.connect(m:port "front"))
+    assert.are.equal("waiting", client:receive_line())
+    assert_worker_is_free(m)
+    assert.are.equal("moon gate\r\n|a,b|nil|2|false|true", (client:receive_all()))
+  end)
+
+  it("runs LuaSocket's own HTTP client, its parts of pure Lua beside routes/", function()
+    local nginx = peers.nginx()
+    process.write(nginx.directory .. "/html/page.txt", ("page "):rep(20000))
+    local m = start(
+      ([[
+      local http, ltn12 = require "socket.http", require "ltn12"
+      http.TIMEOUT = 10
+      local base = "http://127.0.0.1:%d"
+      local body, status, headers = http.request(base .. "/page.txt")
+      local _, missing = http.request(base .. "/missing")
+      local chunks = {}
+      local ok, code = http.request { url = base .. "/page.txt", sink = ltn12.sink.table(chunks), method = "GET" }
+      client:send(show(#body, status, headers["content-type"], missing, #table.concat(chunks), code,
+        select(2, http.request "http://127.0.0.1:1/")))
+    ]]):format(nginx.port),
+      { "socket/http.lua" }
+    )
+    assert.are.equal("100000|200|text/plain|404|100000|200|connection refused", ask(m))
+  end)
+
+  it("runs LuaSocket's SMTP client, against a handler that is slow to answer", function()
+    local port = net.free_ports(1, "127.0.0.1")
+    local m = start(
+      ([[
+      local smtp, mime, ltn12 = require "socket.smtp", require "mime", require "ltn12"
+      smtp.TIMEOUT = 10
+      client:send "sending\n"
+      client:send(show(smtp.send {
+        server = "127.0.0.1", port = %d, from = "<a@x.test>", rcpt = "<b@x.test>",
+        source = smtp.message { headers = { subject = "hi" }, body = "one\r\n.two\r\n" },
+      }))
+    ]]):format(port),
+      { "socket/smtp.lua", "socket/tp.lua" }
+    )
+    m:write(
+      "mail.lua",
+      ([[
+      return { name = "mail", match = { ports = %d }, action = { handler = function(socket)
+        socket:send "220 ready\r\n"
+        local text = {}
+        for line in socket:lines() do
+          moongate.sleep(0.1)
+          if line == "DATA" then
+            socket:send "354 go on\r\n"
+            local mail = socket:receiveuntil "\r\n.\r\n" ()
+            moongate.log.info("mail", { text = mail:gsub("\r\n", "/") })
+            socket:send "250 kept\r\n"
+          elseif line == "QUIT" then
+            return socket:send "221 bye\r\n"
+          else
+            socket:send "250 yes\r\n"
+          end
+        end
+      end } }]]):format(port)
+    )
+    assert.are.equal(0, m:reload().status)
+    local client = assert(net.connect(m:port "front"))
+    assert.are.equal("sending", client:receive_line())
+    assert_worker_is_free(m)
+    assert.are.equal("1", (client:receive_all()))
+    m:await_log "mail.-/one/%.%.two/"
+  end)
+
+  it("has sockets that answer as LuaSocket's", function()
+    local echo = peers.server "echo"
+    local m = start(([[
+      local tcp = socket.tcp()
+      local before = show(tcp:send "x", tcp:receive(1))
+      tcp:settimeout(0.2)
+      tcp:setoption("tcp-nodelay", true)
+      local connected = tcp:connect("127.0.0.1", %d)
+      local sent = tcp:send("hello world", 1, 5)
+      local got = tcp:receive(3)
+      local late = show(tcp:receive(10))
+      local address, port = tcp:getpeername()
+      local received, out = tcp:getstats()
+      local nodelay = tcp:getoption "tcp-nodelay"
+      client:send(show(before, connected, sent, got, late, address, received, out, nodelay, tcp:close(), tcp:close(),
+        show(tcp:receive())))
+    ]]):format(echo.port))
+    assert.are.equal(
+      "nil|nil|Transport endpoint is not connected|1|5|hel|nil|timeout|lo|127.0.0.1|5|5|true|1|1|nil|closed|",
+      ask(m)
+    )
+  end)
+
+  it("has gettime, sleep, select, dns and the functions for errors", function()
+    local echo = peers.server "echo"
+    local m = start(([[
+      local began = socket.gettime()
+      socket.sleep(0.05)
+      local tcp = assert(socket.connect("127.0.0.1", %d))
+      local none, _, why = socket.select({ tcp }, nil, 0.05)
+      tcp:send "x"
+      local readable = socket.select({ tcp }, nil, 5)
+      local closed = false
+      local try = socket.newtry(function() closed = true end)
+      local fn = socket.protect(function() try(nil, "broken") end)
+      local other = socket.protect(function() error("a bug", 0) end)
+      client:send(show(socket.gettime() - began >= 0.05, #none, why, readable[1] == tcp, show(fn()), closed,
+        show(pcall(other)), socket.dns.toip "localhost", show(socket.skip(1, "a", "b")), socket._VERSION:match "^%%a+",
+        type(require "socket.core"), require "ltn12" == require "ltn12"))
+    ]]):format(echo.port))
+    assert.are.equal(
+      "true|0|timeout|true|nil|broken|true|false|a bug|127.0.0.1|b|LuaSocket|table|true",
+      ask(m)
+    )
+  end)
+
+  it("says that listening and UDP are not offered", function()
+    local m = start [[
+      client:send(show(pcall(socket.bind, "*", 80)) .. "\n" .. show(pcall(function() socket.tcp():listen() end)) .. "\n"
+        .. show(pcall(socket.udp)))
+    ]]
+    local answer = ask(m)
+    assert.truthy(answer:find("socket.bind is not offered in moongate: a route listens", 1, true))
+    assert.truthy(answer:find("routes.lua:%d+: socket:listen is not offered"), answer)
+    assert.truthy(answer:find("socket.udp is not offered", 1, true))
+  end)
+end)
