@@ -72,7 +72,10 @@ local limits = {
     default = { 300, "60s" },
     doc = "New connections of one address in a window, likewise; false: no limit",
   },
-  idle_near_cap = duration("30s", "Quiet for so long, a connection is closed early when `connections` is nearly reached; 0: off"),
+  idle_near_cap = duration(
+    "30s",
+    "Quiet for so long, a connection is closed early when `connections` is nearly reached; 0: off"
+  ),
   block_for = duration(0, "How long an address over its limit is refused"),
   ipv6_prefix = {
     type = "integer",
@@ -163,8 +166,8 @@ schema.config = {
       type = "keep_alive",
       plain = true,
       default = { treatment = "standard", multiplier = 6 },
-      doc = 'How quiet connections are treated: "standard"; "extended": `multiplier` times idle and lifetime; "immortal": '
-        .. "neither, nor stuck",
+      doc = 'How quiet connections are treated: "standard"; "extended": `multiplier` times idle and lifetime; '
+        .. '"immortal": neither, nor stuck',
     },
     tcp = {
       type = "table",
@@ -390,8 +393,8 @@ schema.route = {
         },
         send_proxy_protocol = {
           type = "proxy_send",
-          doc = "A PROXY header before the client's bytes: true (version 1), 1, 2, { version = 2, tlvs = { [0xEA] = … } }; "
-            .. "by default the config's proxy_protocol.send",
+          doc = "A PROXY header before the client's bytes: true (version 1), 1, 2, "
+            .. "{ version = 2, tlvs = { [0xEA] = … } }; by default the config's proxy_protocol.send",
         },
         strip_prefix = unsupported("Of the path"),
         rewrite = unsupported("Of the path"),

@@ -111,7 +111,8 @@ function access.proxy_send(check, value, descriptor)
   elseif value == 1 or value == 2 then
     return { version = value, tlvs = "" }
   elseif not is_plain_table(value) or descriptor.plain then
-    check:expected(descriptor.plain and "false, true, 1 or 2" or "false, true, 1, 2 or { version = 2, tlvs = … }", value)
+    local words = "false, true, 1 or 2"
+    check:expected(descriptor.plain and words or "false, true, 1, 2 or { version = 2, tlvs = … }", value)
     return nil
   end
   local version, tlvs = value.version == nil and 2 or value.version, value.tlvs
