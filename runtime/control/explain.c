@@ -7,7 +7,6 @@
 #include "control/instance_private.h"
 #include "control/operations.h"
 #include "control/runtime.h"
-#include "routing/domain.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -20,7 +19,7 @@ static struct value *refuse(struct value *root, int status, const struct error *
   return root;
 }
 
-static int read_domain(struct route_question *question, const char *text, char normal[DOMAIN_SIZE],
+static int read_domain(struct route_question *question, const char *text, char normal[DOMAIN_SIZE + 1],
                        struct error *error) {
   size_t length = domain_normalize(normal, text, strlen(text));
   if (length == 0)
@@ -51,11 +50,9 @@ static int read_tls_version(struct route_question *question, const char *text, s
   return error_set(error, EINVAL, "tls_version: expected 1.0, 1.1, 1.2 or 1.3, got \"%.32s\"", text);
 }
 
-/* `normal` is what the question's domain points to afterwards. */
-static int read_words(const struct native_explain *words, struct explained *explained, char normal[DOMAIN_SIZE],
-                      struct error *error) {
+static int read_words(const struct native_explain *words, struct explained *explained, struct error *error) {
   struct route_question *question = &explained->question;
-  int status = words->domain ? read_domain(question, words->domain, normal, error) : 0;
+  int status = words->domain ? read_domain(question, words->domain, explained->domain, error) : 0;
   if (status == 0 && words->client_ip)
     status = read_client(question, words->client_ip, error);
   if (status == 0 && words->tls_version)
@@ -110,10 +107,10 @@ static const struct table_port *find_port(const struct route_table *table, const
 static struct value *explain_table(struct value *root, const struct native_explain *question,
                                    const struct route_table *table, const uint16_t *resolved,
                                    struct explained *explained) {
-  char normal[DOMAIN_SIZE + 1], client[ADDRESS_TEXT_SIZE];
+  char client[ADDRESS_TEXT_SIZE];
   uint16_t number = 0;
   struct error error;
-  if (read_words(question, explained, normal, &error) != 0)
+  if (read_words(question, explained, &error) != 0)
     return refuse(root, 400, &error);
   size_t ports = write_ports(root, table, resolved);
   if (ports == 0)

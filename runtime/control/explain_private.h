@@ -5,6 +5,7 @@
 
 #include "control/explain.h"
 #include "routing/choice.h"
+#include "routing/domain.h"
 
 struct instance;
 
@@ -16,6 +17,7 @@ struct explained {
   bool tls_version_said;
   size_t limit;                    /* candidates that are told one by one */
   const struct instance *instance; /* whose files have versions; NULL: offline */
+  char domain[DOMAIN_SIZE + 1];    /* what the question's points to */
 };
 
 /* Writes the candidates. 0 or -ENOMEM. */
