@@ -185,27 +185,29 @@ function process.finish(child, seconds)
   return ended and child.how == "exited" and child.status == 0
 end
 
--- A port of 127.0.0.1 that the kernel says is free.
-function process.free_port()
-  local fd = assert(socket.socket(socket.AF_INET, socket.SOCK_STREAM, 0))
-  assert(socket.bind(fd, { family = socket.AF_INET, addr = "127.0.0.1", port = 0 }))
-  local port = socket.getsockname(fd).port
-  unistd.close(fd)
-  return port
-end
+local given = {} -- ports that were handed out: who got one may not listen on it yet
 
--- So many of them, all different.
+-- So many ports of 127.0.0.1 that the kernel says are free, all different, and from those of earlier calls.
 function process.free_ports(count)
   local held, ports = {}, {}
-  for i = 1, count do
-    held[i] = assert(socket.socket(socket.AF_INET, socket.SOCK_STREAM, 0))
-    assert(socket.bind(held[i], { family = socket.AF_INET, addr = "127.0.0.1", port = 0 }))
-    ports[i] = socket.getsockname(held[i]).port
+  while #ports < count do
+    local fd = assert(socket.socket(socket.AF_INET, socket.SOCK_STREAM, 0))
+    held[#held + 1] = fd
+    assert(socket.bind(fd, { family = socket.AF_INET, addr = "127.0.0.1", port = 0 }))
+    local port = socket.getsockname(fd).port
+    if not given[port] then
+      given[port] = true
+      ports[#ports + 1] = port
+    end
   end
   for _, fd in ipairs(held) do
     unistd.close(fd)
   end
   return ports
+end
+
+function process.free_port()
+  return process.free_ports(1)[1]
 end
 
 -- Connects, sends, and reads to the end: what came; nil when nobody took it or it took longer than `seconds`.

@@ -228,10 +228,19 @@ function net.blackhole()
   error "the queue of a listener does not fill"
 end
 
+-- Rows of ports are looked for below those that the kernel gives to others, each process in a place of its own: after
+-- many connections the kernel has no row left that is free.
+local FIRST_IN_A_ROW, PORTS_IN_A_ROW = 12000, 7900
+local next_in_a_row = unistd.getpid() * 97
+
 -- `count` ports one after the other that are free now, of the address or of all; the first of them.
 function net.free_ports(count, host)
-  for _ = 1, 100 do
+  for _ = 1, 500 do
     local held, first = {}, nil
+    if count > 1 then
+      first = FIRST_IN_A_ROW + next_in_a_row % PORTS_IN_A_ROW
+      next_in_a_row = next_in_a_row + count
+    end
     local fine = pcall(function()
       for i = 1, count do
         held[i] = net.listen { host = host or "::", port = first and first + i - 1 or 0 }
