@@ -112,6 +112,7 @@ static void collect_garbage(struct loader *loader) {
 
 void load_run_deinit(struct load_run *run) {
   module_list_clear(&run->cache);
+  schema_index_begin(run->loader); /* what was found between files is looked for anew, and is in the way till then */
   collect_garbage(run->loader);
 }
 

@@ -128,46 +128,20 @@ struct line_search {
   int line;
 };
 
-/* The path of the field within what the file returned, from that of the route, on top of `L`, in its place. */
-static void extend_path(lua_State *L, const char *field) {
-  size_t count = lua_objlen(L, -1), length;
-  lua_createtable(L, (int)count + 2, 0);
-  for (size_t i = 1; i <= count; i++) {
-    lua_rawgeti(L, -2, (int)i);
-    lua_rawseti(L, -2, (int)i);
-  }
-  for (; *field; field += length + (field[length] == '.')) {
-    length = strcspn(field, ".");
-    lua_pushlstring(L, field, length);
-    lua_rawseti(L, -2, (int)++count);
-  }
-  lua_remove(L, -2);
-}
-
 static int find_line(lua_State *L) {
   struct line_search *search = lua_touserdata(L, 1);
-  lua_rawgeti(L, LUA_REGISTRYINDEX, search->loader->knowns);
-  lua_rawgeti(L, 2, (int)search->id); /* [search, knowns, known] */
-  size_t count = lua_istable(L, 3) ? lua_objlen(L, 3) : 0;
-  for (size_t i = 1; i <= count; i++) {
-    lua_settop(L, 3);
-    lua_rawgeti(L, 3, (int)i);
-    lua_getfield(L, 4, "name");
-    if (strcmp(luaL_checkstring(L, -1), search->route) != 0)
-      continue;
-    lua_getfield(L, 4, "made");
-    search->line = (int)lua_tointeger(L, -1);
-    if (search->line > 0)
-      return 0;
-    lua_getfield(L, 4, "place");
-    lua_getfield(L, -1, "line");
-    lua_insert(L, -2);
-    lua_getfield(L, 4, "at");
-    extend_path(L, search->field); /* [.., line, place, path] */
-    if (script_call(search->loader->trusted, L, 2, 1, NULL) == 0)
-      search->line = (int)lua_tointeger(L, -1);
+  struct error error;
+  if (loader_push_function(search->loader, L, "moongate.schema.packed", "line", &error) < 0)
     return 0;
-  }
+  lua_rawgeti(L, LUA_REGISTRYINDEX, search->loader->knowns);
+  lua_rawgeti(L, -1, (int)search->id);
+  lua_remove(L, -2);
+  if (!lua_istable(L, -1))
+    return 0;
+  lua_pushstring(L, search->route);
+  lua_pushstring(L, search->field); /* [search, line, kept, route, field] */
+  if (script_call(search->loader->trusted, L, 3, 1, &error) == 0)
+    search->line = (int)lua_tointeger(L, -1);
   return 0;
 }
 

@@ -8,6 +8,7 @@ local Place = require("moongate.schema.place")
 local between = require("moongate.schema.between")
 local defaults = require("moongate.schema.defaults")
 local mark = require("moongate.schema.mark")
+local packed = require("moongate.schema.packed")
 local schema = require("moongate.schema")
 local targets = require("moongate.schema.targets")
 local types = require("moongate.schema.config").types
@@ -288,7 +289,7 @@ function routes.check(value, options)
     for i, known in ipairs(file.list) do
       result.routes[i].line = known.made or file.place:line(known.at)
     end
-    result.known = file.list
+    result.known = packed.pack(file.place, file.list)
     for _, warning in ipairs(between.add(options.names, file.list)) do
       check.warnings[#check.warnings + 1] = warning
     end
@@ -299,10 +300,11 @@ function routes.check(value, options)
 end
 
 ---For a file that was checked before and has not changed: enters its routes among those of the files before it.
----@param known moongate.schema.Known[] of its result
+---@param kept moongate.schema.Packed `known` of its result
 ---@param names moongate.schema.Index
 ---@return table result { faults =, warnings = }: names that stand twice, and routes that are in the way
-function routes.admit(known, names)
+function routes.admit(kept, names)
+  local known, place = packed.unpack(kept)
   local faults, warnings = {}, {}
   for _, route in ipairs(known) do
     local other = between.find(names, route.name)
@@ -313,9 +315,7 @@ function routes.admit(known, names)
   end
   if #faults == 0 then
     warnings = between.add(names, known)
-    if known[1] then
-      known[1].place:add_lines(warnings)
-    end
+    place:add_lines(warnings)
   end
   return { faults = faults, warnings = warnings }
 end
