@@ -32,9 +32,9 @@ static void on_stop(struct message *message, void *receiver) {
   loop_stop(&loading->loop);
 }
 
-/* Where the loader shares a core with a worker, the traffic comes first: at full load this halves and more what a swap
- * adds to its p99, and the swap still takes a fifth of a second. */
-enum { LOADER_NICE = 10 };
+/* Where the loader shares a core with a worker, the traffic comes first; a swap still has a quarter of the core at full
+ * load. */
+enum { LOADER_NICE = 5 };
 
 static void *thread_main(void *argument) {
   struct loading *loading = argument;
