@@ -332,7 +332,7 @@ describe("an action", function()
         { target = "a:1", engine = "nftables" },
         'action.engine: "nftables" is not supported in this version: use "userspace"',
       },
-      { { target = "a:1", balance = "source-hash" }, 'action.balance: "source-hash" is not supported' },
+      { { target = "a:1", balance = "source" }, 'action.balance: expected "round-robin", "least-connections" or' },
       {
         { target = "a:1", tls = { mode = "terminate" } },
         'action.tls.mode: "terminate" is not supported in this version: use "passthrough"',

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * Round robin among weighted targets. */
-#include "routing/route.h"
+#include "routing/balance.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -9,6 +9,8 @@
 #include <string.h>
 
 #include <cmocka.h>
+
+static const struct ip_address nobody;
 
 static struct route *route_with_weights(const unsigned *weights, size_t count, struct route_shared *shared) {
   struct route *route = route_new();
@@ -27,7 +29,7 @@ static void equal_targets_take_turns(void **state) {
   struct route *route = route_with_weights((unsigned[]){100, 100, 100}, 3, &shared);
   assert_int_equal(route->rotation_length, 3);
   for (size_t i = 0; i < 9; i++)
-    assert_ptr_equal(route_next_target(route), &route->targets[i % 3]);
+    assert_ptr_equal(route_choose_target(route, &nobody), &route->targets[i % 3]);
   route_unref(route);
 }
 
@@ -37,7 +39,7 @@ static void weights_are_kept_exactly_and_spread_out(void **state) {
   struct route *route = route_with_weights((unsigned[]){5, 1, 1}, 3, &shared);
   size_t turns[3] = {0}, run = 0, longest = 0;
   for (int i = 0; i < 70; i++) {
-    size_t target = (size_t)(route_next_target(route) - route->targets);
+    size_t target = (size_t)(route_choose_target(route, &nobody) - route->targets);
     turns[target]++;
     run = target == 0 ? run + 1 : 0;
     longest = run > longest ? run : longest;
@@ -54,7 +56,7 @@ static void the_turns_go_on_when_their_counter_wraps(void **state) {
   struct route_shared shared = {.cursor = UINT32_MAX};
   struct route *route = route_with_weights((unsigned[]){1, 1}, 2, &shared);
   for (int i = 0; i < 4; i++)
-    assert_in_range(route_next_target(route) - route->targets, 0, 1);
+    assert_in_range(route_choose_target(route, &nobody) - route->targets, 0, 1);
   route_unref(route);
 }
 

@@ -362,11 +362,11 @@ schema.route = {
         targets = { type = "targets", doc = "Several, taken in turn: { host =, port =, weight = 1 to 256 }" },
         port = { type = "target_port", doc = 'Of targets without one: a number, "preserve" or function(context)' },
         balance = {
-          type = "string",
+          type = "balance",
           default = "round-robin",
-          enum = { "round-robin" },
-          enum_later = { "least-connections", "source-hash" },
-          doc = "How one of several targets is chosen",
+          enum = { "round-robin", "least-connections", "source-hash" },
+          doc = 'How one of several targets is chosen: "round-robin", "least-connections", "source-hash" or '
+            .. "function(context, targets) that returns an index",
         },
         protocol = {
           type = "string",

@@ -50,6 +50,7 @@ struct exchange {
   char *host;        /* where to, when a function or a handler said it (malloc'd) */
   int port;          /* where to, likewise; -1: not said */
   uint16_t attempts; /* targets tried */
+  bool loaded;       /* counted in target->load */
   bool host_given;   /* by the target function or the handler: the route's targets are not asked */
   bool dialling;     /* inside dial_start() */
   bool dialled;      /* the dial is over: its outcome waits to be taken */

@@ -4,6 +4,7 @@
  * pipe. */
 #include "connection/corridor.h"
 #include "engines/engine.h"
+#include "routing/balance.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -174,6 +175,45 @@ static enum step_result ask_port(struct connection *connection) {
   return STEP_DONE;
 }
 
+static enum step_result ask_balance(struct connection *connection) {
+  struct exchange *exchange = &connection->exchange;
+  const struct route *route = exchange->route;
+  struct function_answer answer;
+  enum function_result result = connection_ask(connection, route->balance_function, &answer);
+  if (result != FUNCTION_ANSWERED)
+    return not_answered(result);
+  free(answer.string);
+  if (!answer.has_number || !(answer.number >= 1 && answer.number <= (double)route->target_count) ||
+      answer.number != (double)(size_t)answer.number)
+    return refuse_answer(connection, &answer, "action.balance must return the index of one of the targets");
+  exchange->target = &route->targets[(size_t)answer.number - 1];
+  return STEP_DONE;
+}
+
+static void let_go(struct exchange *exchange) {
+  if (exchange->loaded)
+    atomic_fetch_sub_explicit(&exchange->target->load->active, 1, memory_order_relaxed);
+  exchange->loaded = false;
+}
+
+/* The first target, or what is counted for the one that try_next() has turned to. */
+static enum step_result choose_target(struct connection *connection) {
+  struct exchange *exchange = &connection->exchange;
+  const struct route *route = exchange->route;
+  if (!exchange->target && route->balance_function != ROUTE_NO_FUNCTION) {
+    enum step_result result = ask_balance(connection);
+    if (result != STEP_DONE)
+      return result;
+  } else if (!exchange->target) {
+    exchange->target = route_choose_target(route, &connection->client_address);
+  }
+  if (exchange->target->load && !exchange->loaded) {
+    atomic_fetch_add_explicit(&exchange->target->load->active, 1, memory_order_relaxed);
+    exchange->loaded = true;
+  }
+  return STEP_DONE;
+}
+
 /* Fills host and port of the target being tried, by its functions where it has some. */
 static enum step_result know_target(struct connection *connection) {
   struct exchange *exchange = &connection->exchange;
@@ -182,8 +222,9 @@ static enum step_result know_target(struct connection *connection) {
     return STEP_DONE;
   if (route->target_function != ROUTE_NO_FUNCTION)
     return ask_target(connection);
-  if (!exchange->target)
-    exchange->target = route_next_target(route);
+  enum step_result chosen = choose_target(connection);
+  if (chosen != STEP_DONE)
+    return chosen;
   const struct route_target *target = exchange->target;
   if (target->host_function != ROUTE_NO_FUNCTION && !exchange->host) {
     enum step_result result = ask_host(connection);
@@ -217,6 +258,7 @@ static bool try_next(struct connection *connection, int status) {
   if (!next)
     return false;
   const struct route *route = exchange->route;
+  let_go(exchange);
   size_t index = (size_t)(exchange->target - route->targets);
   exchange->target = &route->targets[(index + 1) % route->target_count];
   free(exchange->host);
@@ -340,6 +382,7 @@ static enum step_result userspace_run(struct connection *connection) {
 
 static void userspace_cancel(struct connection *connection, bool reset) {
   struct exchange *exchange = &connection->exchange;
+  let_go(exchange);
   if (exchange->dial)
     dial_cancel(exchange->dial);
   exchange->dial = NULL;

@@ -3,6 +3,8 @@
  * Route records: making, sharing and freeing them, and whose turn it is among the targets. */
 #include "routing/route.h"
 
+#include "routing/balance.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,7 +15,7 @@ struct route *route_new(void) {
     return NULL;
   atomic_init(&route->references, 1);
   route->when_function = route->handler_function = route->target_function = ROUTE_NO_FUNCTION;
-  route->keep_alive.function = route->security.authorize_function = ROUTE_NO_FUNCTION;
+  route->balance_function = route->keep_alive.function = route->security.authorize_function = ROUTE_NO_FUNCTION;
   route->keep_alive.multiplier = 1;
   return route;
 }
@@ -26,8 +28,10 @@ struct route *route_ref(struct route *route) {
 void route_unref(struct route *route) {
   if (!route || atomic_fetch_sub_explicit(&route->references, 1, memory_order_acq_rel) != 1)
     return;
-  for (size_t i = 0; i < route->target_count; i++)
+  for (size_t i = 0; i < route->target_count; i++) {
     free(route->targets[i].host);
+    target_load_unref(route->targets[i].load);
+  }
   free(route->targets);
   free(route->rotation);
   free(route->ports);
@@ -49,8 +53,8 @@ void route_unref(struct route *route) {
 
 bool route_has_functions(const struct route *route) {
   if (route->when_function != ROUTE_NO_FUNCTION || route->handler_function != ROUTE_NO_FUNCTION ||
-      route->target_function != ROUTE_NO_FUNCTION || route->keep_alive.function != ROUTE_NO_FUNCTION ||
-      route->security.authorize_function != ROUTE_NO_FUNCTION)
+      route->target_function != ROUTE_NO_FUNCTION || route->balance_function != ROUTE_NO_FUNCTION ||
+      route->keep_alive.function != ROUTE_NO_FUNCTION || route->security.authorize_function != ROUTE_NO_FUNCTION)
     return true;
   for (size_t i = 0; i < route->target_count; i++)
     if (route->targets[i].host_function != ROUTE_NO_FUNCTION || route->targets[i].port_function != ROUTE_NO_FUNCTION)
@@ -127,7 +131,8 @@ bool route_equal(const struct route *a, const struct route *b) {
     return false;
   return same_text(a->name, b->name) && same_text(a->file, b->file) && a->priority == b->priority && same_match(a, b) &&
          same_text(a->description, b->description) && same_tags(a, b) && a->action == b->action && a->tls == b->tls &&
-         same_targets(a, b) && same_admission(a, b) && a->half_open == b->half_open && a->on_change == b->on_change &&
+         same_targets(a, b) && same_admission(a, b) && a->balance == b->balance && a->half_open == b->half_open &&
+         a->on_change == b->on_change &&
          /* nothing but numbers of one size in it, so no padding */
          memcmp(&a->timeouts, &b->timeouts, sizeof a->timeouts) == 0;
 }
@@ -171,11 +176,4 @@ int route_build_rotation(struct route *route) {
   route->rotation = rotation;
   route->rotation_length = sum;
   return 0;
-}
-
-const struct route_target *route_next_target(const struct route *route) {
-  if (route->target_count <= 1)
-    return route->targets;
-  unsigned turn = atomic_fetch_add_explicit(&route->shared->cursor, 1, memory_order_relaxed);
-  return &route->targets[route->rotation[turn % route->rotation_length]];
 }

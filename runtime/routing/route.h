@@ -73,13 +73,19 @@ struct route_proxy_send {
   size_t tlvs_size;
 };
 
+/* action.balance: how one of several targets is chosen. */
+enum route_balance { BALANCE_ROUND_ROBIN, BALANCE_LEAST_CONNECTIONS, BALANCE_SOURCE_HASH, BALANCE_FUNCTION };
+
+struct target_load; /* routing/balance.h */
+
 /* One target of a route. Exactly one of host and host_function is there. */
 struct route_target {
   char *host; /* a name, a literal address or "unix:/path"; NULL: host_function says */
   uint16_t port;
-  bool preserve_port; /* the port that the client came in on */
-  unsigned weight;    /* 1 to 256 */
-  int host_function;  /* slots of the version's functions, or ROUTE_NO_FUNCTION */
+  bool preserve_port;       /* the port that the client came in on */
+  unsigned weight;          /* 1 to 256 */
+  struct target_load *load; /* one reference; NULL where nobody looks at it */
+  int host_function;        /* slots of the version's functions, or ROUTE_NO_FUNCTION */
   int port_function;
 };
 
@@ -114,7 +120,9 @@ struct route {
   int when_function, handler_function, target_function;
   struct route_target *targets;
   size_t target_count;
-  uint16_t *rotation; /* indices into targets, each as often as its weight says, well mixed; what round robin walks */
+  enum route_balance balance;
+  int balance_function; /* slot of function(context, targets), or ROUTE_NO_FUNCTION */
+  uint16_t *rotation;   /* indices into targets, each as often as its weight says, well mixed; what round robin walks */
   size_t rotation_length;
   struct route_shared *shared; /* belongs to the name, as its statistics do; NULL before it is numbered */
   bool half_open;
@@ -140,6 +148,3 @@ bool route_equal(const struct route *a, const struct route *b);
 
 /* Fills `rotation` from the targets' weights (smooth weighted round robin). 0 or -ENOMEM. */
 int route_build_rotation(struct route *route);
-
-/* The target whose turn it is. Any thread. */
-const struct route_target *route_next_target(const struct route *route);

@@ -4,6 +4,8 @@
  * what only C can tell (whether an address is one) is an error here. */
 #include "script/load_private.h"
 
+#include "routing/balance.h"
+
 #include <errno.h>
 #include <lauxlib.h>
 #include <stdlib.h>
@@ -138,12 +140,27 @@ static void compile_target(lua_State *L, int t, struct route_target *target) {
   target->port_function = slot_at(L, t, "port_function");
 }
 
+/* A slot, or one of the words. */
+static void compile_balance(lua_State *L, int action, struct route *route) {
+  static const char *const words[] = {"round-robin", "least-connections", "source-hash", NULL};
+  route->balance_function = slot_at(L, action, "balance_function");
+  if (route->balance_function != ROUTE_NO_FUNCTION) {
+    route->balance = BALANCE_FUNCTION;
+    return;
+  }
+  lua_getfield(L, action, "balance");
+  if (lua_isstring(L, -1))
+    route->balance = (enum route_balance)luaL_checkoption(L, -1, NULL, words);
+  lua_pop(L, 1);
+}
+
 static int compile_action(lua_State *L, int t, struct route *route, struct error *error) {
   int action = table_at(L, t, "action");
   route->handler_function = slot_at(L, action, "handler");
   route->target_function = slot_at(L, action, "target_function");
   route->action = route->handler_function != ROUTE_NO_FUNCTION ? ROUTE_HANDLER : ROUTE_FORWARD;
   route->half_open = boolean_at(L, action, "half_open");
+  compile_balance(L, action, route);
   lua_getfield(L, action, "tls");
   route->tls = lua_istable(L, -1) ? ROUTE_TLS_PASSTHROUGH : ROUTE_TLS_NONE;
   lua_pop(L, 1);
@@ -160,7 +177,7 @@ static int compile_action(lua_State *L, int t, struct route *route, struct error
     lua_pop(L, 1);
   }
   lua_settop(L, action - 1);
-  if (count > 0 && route_build_rotation(route) < 0)
+  if (count > 0 && (route_build_rotation(route) < 0 || route_count_loads(route) < 0))
     return error_set(error, ENOMEM, "not enough memory");
   return 0;
 }

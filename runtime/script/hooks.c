@@ -2,6 +2,7 @@
  *
  * From the corridor into Lua and back: starting handlers and functions, what becomes of them, and their end. */
 #include "connection/connection.h"
+#include "routing/balance.h"
 #include "script/socket.h"
 #include "script/worker_script.h"
 
@@ -146,6 +147,26 @@ bool script_run_has_client(const struct script_run *run) {
   return run->socket != NULL && run->socket->stream != NULL && !run->socket->shut_send && !run->socket->piped;
 }
 
+/* For action.balance: { host =, port =, weight =, active = }, as the route has them. */
+static void push_targets(lua_State *L, const struct route *route) {
+  lua_createtable(L, (int)route->target_count, 0);
+  for (size_t i = 0; i < route->target_count; i++) {
+    const struct route_target *target = &route->targets[i];
+    lua_createtable(L, 0, 4); /* targets, target */
+    lua_pushstring(L, target->host);
+    lua_setfield(L, -2, "host");
+    if (target->port > 0) {
+      lua_pushinteger(L, target->port);
+      lua_setfield(L, -2, "port");
+    }
+    lua_pushinteger(L, (lua_Integer)target->weight);
+    lua_setfield(L, -2, "weight");
+    lua_pushinteger(L, target->load ? (lua_Integer)atomic_load(&target->load->active) : 0);
+    lua_setfield(L, -2, "active");
+    lua_rawseti(L, -2, (int)i + 1);
+  }
+}
+
 struct preparation {
   struct script_run *run;
   struct script_version *version;
@@ -163,8 +184,13 @@ static int prepare(lua_State *L) {
       return 0;
   }
   script_push_context(L, run->connection); /* function, [socket,] context */
-  run->task =
-      task_new(run->state, L, run->is_handler ? 2 : 1, run->is_handler ? on_handler_ended : on_function_ended, run);
+  int arguments = run->is_handler ? 2 : 1;
+  const struct route *route = connection_route(run->connection);
+  if (!run->is_handler && run->slot == route->balance_function) {
+    push_targets(L, route);
+    arguments++;
+  }
+  run->task = task_new(run->state, L, arguments, run->is_handler ? on_handler_ended : on_function_ended, run);
   return 0;
 }
 

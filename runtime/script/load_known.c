@@ -5,6 +5,8 @@
 
 #include "script/load_private.h"
 
+#include "routing/balance.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -52,8 +54,12 @@ void known_file_share_routes(struct known_file *known, const struct known_file *
   qsort(sorted, before->route_count, sizeof(struct route *), by_name);
   for (size_t i = 0; i < known->route_count; i++) {
     struct route **found = bsearch(&known->routes[i], sorted, before->route_count, sizeof(struct route *), by_name);
-    if (!found || !route_equal(known->routes[i], *found))
+    if (!found)
       continue;
+    if (!route_equal(known->routes[i], *found)) {
+      route_share_loads(known->routes[i], *found);
+      continue;
+    }
     (*found)->line = known->routes[i]->line;
     route_unref(known->routes[i]);
     known->routes[i] = route_ref(*found);

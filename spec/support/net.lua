@@ -207,6 +207,21 @@ function net.listen(options)
 end
 
 -- A connection to a unix socket.
+-- Waits until one of the listeners has a client: its index; nil after `seconds`.
+function net.await_any(listeners, seconds)
+  local fds = {}
+  for i, listener in ipairs(listeners) do
+    fds[listener.fd] = { events = { IN = true }, index = i }
+  end
+  if (poll.poll(fds, (seconds or PATIENCE) * 1000) or 0) > 0 then
+    for _, watched in pairs(fds) do
+      if watched.revents and watched.revents.IN then
+        return watched.index
+      end
+    end
+  end
+end
+
 function net.connect_unix(path)
   local self = make(posix.AF_UNIX)
   local ok, message = posix.connect(self.fd, { family = posix.AF_UNIX, path = path })

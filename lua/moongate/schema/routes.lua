@@ -93,6 +93,14 @@ local function check_action(check, normal, raw, own)
   action.target_function = action.target and action.target.target_function
   action.targets = action.targets or (not action.target_function and action.target) or {}
   action.target = nil
+  if type(action.balance) == "table" then
+    action.balance_function, action.balance = action.balance.balance_function, nil
+    if raw.targets == nil then
+      check.path[2] = "balance"
+      check:fault("chooses among `targets`: list them")
+      check.path[2] = "port"
+    end
+  end
   targets.finish(check, action.targets, action.port, own.port ~= nil)
   check.path[2], check.path[1] = nil, nil
 end

@@ -226,6 +226,16 @@ function targets.types.targets(check, value)
   return list
 end
 
+-- One of the words, or { balance_function = slot }.
+function targets.types.balance(check, value, descriptor)
+  if mark.kind(value) == "function" then
+    return { balance_function = check:slot() }
+  elseif type(value) == "string" then
+    return check.types.string(check, value, descriptor)
+  end
+  check:expected('"round-robin", "least-connections", "source-hash" or a function', value)
+end
+
 ---Gives the targets without a port the action's, and fills in what is left. `port`: of the action, normal, or nil;
 ---the place is that of action.port. `own`: it is the route's own, which has to have an effect.
 function targets.finish(check, list, port, own)
