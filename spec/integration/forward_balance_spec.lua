@@ -32,7 +32,7 @@ describe("balancing", function()
     return { client = client, accepted = accepted, index = index }
   end
 
-  local function close(m, held)
+  local function close(held)
     held.client:close()
     held.accepted:close()
   end
@@ -48,7 +48,7 @@ describe("balancing", function()
     local gone = 0
     for i = 1, 9 do
       if held[i].index == 2 then
-        close(m, held[i])
+        close(held[i])
         gone = gone + 1
       end
     end
