@@ -115,7 +115,8 @@ local CASES = {
     "a weight of nothing, and a balance that is none",
     'return {\n  name = "web",\n  match = { ports = 80 },\n  action = {\n    balance = "roundrobin",\n'
       .. '    targets = {\n      { host = "a", port = 1, weight = 0 },\n    },\n  },\n}',
-    '5: route "web": action.balance: expected "round-robin", "least-connections" or "source-hash", got "roundrobin" (did you mean "round-robin"?)',
+    '5: route "web": action.balance: expected "round-robin", "least-connections" or "source-hash", '
+      .. 'got "roundrobin" (did you mean "round-robin"?)',
     '7: route "web": action.targets[1].weight: 0 is too small: at least 1',
   },
   {
