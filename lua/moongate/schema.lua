@@ -3,7 +3,10 @@
 -- The one schema of the config and of routes: every field with its type, its default, its bounds and a line of
 -- documentation. It only declares; schema/check.lua and schema/types.lua say what the types accept.
 --
--- A descriptor: type; default (as a user would write it); required (what to write, when it is missing); doc; fields
+-- `./dev docs` writes docs/reference.md and the annotations of lua/moongate/_meta/ from it: run it after a change.
+--
+-- A descriptor: type; default (as a user would write it); required (what to write, when it is missing); always (of a
+-- table of which nothing is required by itself); doc; since (a version); fields
 -- (of a table); of (of a list); enum, words, min, max, off (what bounds the type); shared (of a table: nobody changes
 -- its normal form, so one stands for all defaults); later: "warn" or "refuse", for a field that is accepted, and has
 -- its effect in a later version only.
@@ -289,7 +292,6 @@ local function route_timeouts()
   local fields = timeouts()
   for name, descriptor in pairs(fields) do
     descriptor.inherited = name
-    descriptor.doc = descriptor.doc .. " (by default the config's)"
   end
   return fields
 end
@@ -352,6 +354,7 @@ schema.route = {
     },
     action = {
       type = "table",
+      always = true,
       doc = "What is done with them",
       example = 'such as action = { target = "host:port" }',
       fields = {

@@ -1,100 +1,172 @@
 ---@meta
 -- SPDX-License-Identifier: MIT
 --
--- The config, moongate.lua, for editors: `---@type moongate.Config` above its `return`.
+-- Generated from lua/moongate/schema.lua by `./dev docs`: change it there.
+-- The config, moongate.lua: `---@type moongate.Config` above its `return`.
 
----A number of seconds, or "500ms", "90s", "5m", "4h", "30d".
----@alias moongate.Duration number|string
-
----A number of bytes, or "64k", "1m".
----@alias moongate.Size integer|string
-
+---The config, moongate.lua
 ---@class moongate.Config
----@field routes? string The directory of the route files, relative to the config ("routes")
----@field workers? integer|"auto" Threads; auto: one a core
----@field control? string The control socket
----@field state? string The directory of what survives a restart
----@field admin? moongate.Config.Admin
----@field script? moongate.Config.Script
----@field log? moongate.Config.Log
----@field timeouts? moongate.Timeouts For every route that doesn't say otherwise
----@field tcp? moongate.Config.Tcp
----@field limits? moongate.Config.Limits
----@field dns? moongate.Config.Dns
+---@field acme? moongate.Config.Acme Certificates by ACME
+---@field admin? moongate.Config.Admin The admin interface over TCP
+---@field control? string The control socket; by default /run/moongate.sock, or below $XDG_RUNTIME_DIR
 ---@field defaults? moongate.Config.Defaults A partial route, merged under every route
+---@field diagnose? moongate.Config.Diagnose Thresholds for a snapshot; 0: off
+---@field dns? moongate.Config.Dns Names of targets
+---@field keep_alive? moongate.Treatment|moongate.KeepAlive How quiet connections are treated: "standard"; "extended": `multiplier` times idle and lifetime; "immortal": neither, nor stuck ({ multiplier = 6, treatment = "standard" })
+---@field limits? moongate.Config.Limits Bounds of the whole process
+---@field log? moongate.Config.Log The log, on standard error
+---@field metrics? moongate.Config.Metrics What is measured and kept
+---@field nftables? moongate.Config.Nftables Forwarding in the kernel
+---@field proxy_protocol? moongate.Config.ProxyProtocol The PROXY protocol in front of a client's bytes
+---@field routes? string The directory of the route files, relative to the config ("routes")
+---@field script? moongate.Config.Script Lua
+---@field security? moongate.Config.Security Before any route
+---@field state? string The directory of what survives a restart
+---@field tcp? moongate.Config.Tcp Options of TCP sockets
+---@field timeouts? moongate.Timeouts For every route that doesn't say otherwise; 0: off
+---@field workers? integer|"auto" Threads; auto: one a core ("auto")
 
----@class moongate.Config.Defaults
----@field enabled? boolean
----@field priority? integer
----@field tags? string|string[]
----@field description? string
----@field match? moongate.Config.Defaults.Match
----@field action? moongate.Config.Defaults.Action
----@field timeouts? moongate.Timeouts
----@field on_change? "keep"|"drain"|"close"
+---Certificates by ACME
+---@class moongate.Config.Acme
+---@field challenge? "http-01"|"tls-alpn-01" How names are proved ("http-01"); no effect in this version
+---@field challenge_port? integer Where http-01 is answered (80); no effect in this version
+---@field directory? string "letsencrypt", "letsencrypt-staging" or a URL ("letsencrypt"); no effect in this version
+---@field email? string Of the account; no effect in this version
+---@field renew_before? moongate.Duration|false How long before its end a certificate is renewed ("30d"); no effect in this version
 
----@class moongate.Config.Defaults.Match
----@field address? string
----@field ports? moongate.PortRange|moongate.PortRange[]
----@field domains? string|string[]
----@field client_ip? string|string[]
----@field tls_version? moongate.TlsVersion|moongate.TlsVersion[]
-
----No functions.
----@class moongate.Config.Defaults.Action
----@field target? string|moongate.Route.Target
----@field targets? (string|moongate.Route.WeightedTarget)[]
----@field port? integer|"preserve" Of targets without one
----@field balance? "round-robin"
----@field protocol? "tcp"|"auto"
----@field engine? "userspace"
----@field tls? moongate.Route.Tls
----@field half_open? boolean
-
+---The admin interface over TCP
 ---@class moongate.Config.Admin
----@field listen? string|false Where it listens ("127.0.0.1:9090"); false: nowhere
----@field token? string What writing calls have to show
+---@field listen? string|false Where it listens; false: nowhere ("127.0.0.1:9090")
+---@field token? string What writing calls have to show; without one they are answered on the control socket only
 
----@class moongate.Config.Script
----@field jit? string|string[] Route files that run compiled, and so beyond the watchdog's reach
+---Thresholds for a snapshot; 0: off
+---@class moongate.Config.Diagnose
+---@field connections? integer Open connections (0); no effect in this version
+---@field every? moongate.Duration|false Between looks ("5s"); no effect in this version
+---@field old? moongate.Duration|false Age of a connection that counts as old ("1h"); no effect in this version
+---@field spike? integer More than at the last look (0); no effect in this version
 
+---Names of targets
+---@class moongate.Config.Dns
+---@field cache? integer Names that are kept; 0: none (1024)
+---@field servers? string|string[] "192.0.2.1" or "192.0.2.1:53"; by default the system's
+---@field timeout? moongate.Duration Of each try ("2s")
+---@field tries? integer For each server (2)
+
+---Bounds of the whole process
+---@class moongate.Config.Limits
+---@field addresses? integer Addresses that are remembered for these limits (65536)
+---@field block_for? moongate.Duration|false How long an address over its limit is refused (0)
+---@field connection_rate? moongate.CountInWindow|false New connections of one address in a window, likewise; false: no limit ({ 300, "60s" })
+---@field connections? integer|false Open connections in all; 0: no limit (0)
+---@field connections_per_ip? integer|false Open connections of one address; not of loopback and trusted proxies; 0: no limit (100)
+---@field idle_near_cap? moongate.Duration|false Quiet for so long, a connection is closed early when `connections` is nearly reached; 0: off ("30s")
+---@field ipv6_prefix? integer Bits of an IPv6 address that stand for one client (64)
+---@field old_versions? integer Old versions of files that may live on (32)
+---@field script_memory? moongate.Size|false For each Lua state; 0: no limit ("256m")
+---@field script_time? moongate.Duration|false Uninterrupted running of Lua before the watchdog ends it; 0: no watchdog ("1s")
+---@field splice_pipes? integer Kernel pipes that the process may hold for bulk directions; 0: always copy (256)
+
+---The log, on standard error
 ---@class moongate.Config.Log
----@field level? "debug"|"info"|"warn"|"error"|"off"
----@field format? "logfmt"|"json"
----@field access? boolean A line for each exchange
+---@field access? boolean A line for each exchange (false); no effect in this version
+---@field format? "logfmt"|"json" The form of a line ("logfmt")
+---@field level? "debug"|"info"|"warn"|"error"|"off" The least that is logged ("info")
 
----{ plain, tls = … }, or one for both.
----@class moongate.DurationPair
----@field [1]? moongate.Duration
----@field tls? moongate.Duration
+---What is measured and kept
+---@class moongate.Config.Metrics
+---@field anonymize_ips? boolean Cut addresses in logs, snapshots and the API (false); no effect in this version
+---@field enabled? boolean Measure at all (true); no effect in this version
+---@field path? string Of the Prometheus text ("/metrics"); no effect in this version
+---@field percentiles? boolean Keep histograms (true); no effect in this version
+---@field retention? moongate.Duration|false Of samples ("1h"); no effect in this version
+---@field retention_minutes? moongate.Duration|false Of samples by the minute ("24h"); no effect in this version
+---@field sample? moongate.Duration Between samples ("1s"); no effect in this version
+---@field statsd? string host:port of a StatsD server; no effect in this version
+---@field top_ips? integer Addresses that are kept (1000); no effect in this version
+---@field track_ips? boolean Count by client address (true); no effect in this version
 
----0: off.
----@class moongate.Timeouts
----@field connect? moongate.Duration For a target to accept, its name's lookup included ("30s")
----@field initial_data? moongate.Duration For a client's first byte, where it is needed ("60s")
----@field idle? moongate.Duration Without a byte in either direction ("4h")
----@field lifetime? moongate.Duration Of a connection, whatever it does ("24h")
----@field half_closed? moongate.Duration After one side has ended, with half_open ("30m")
----@field linger? moongate.Duration For a closing client to take what was sent, without progress ("5s")
----@field shutdown? moongate.Duration For connections to finish when moongate stops ("30s")
----@field half_dead? moongate.DurationPair|moongate.Duration One side has ended, and no byte moves ({ "30s", tls = "5m" })
----@field stuck? moongate.DurationPair|moongate.Duration The target has never answered ({ "60s", tls = "5m" })
+---Forwarding in the kernel
+---@class moongate.Config.Nftables
+---@field table? string The name of our table ("moongate"); no effect in this version
 
+---The PROXY protocol in front of a client's bytes
+---@class moongate.Config.ProxyProtocol
+---@field accept? "auto"|boolean "auto": they may, and silence for `timeout` means none; true: they must; false: never read ("auto")
+---@field send? boolean|1|2 Sent to targets, where a route does not say otherwise: false, true (version 1), 1 or 2 (false)
+---@field timeout? moongate.Duration How long a header is waited for ("1s")
+---@field trusted? string|string[] Peers that may send one: their headers are believed, and those of nobody else ({})
+
+---Lua
+---@class moongate.Config.Script
+---@field jit? string|string[] Route files that run compiled, and so beyond the watchdog's reach ({})
+
+---Before any route
+---@class moongate.Config.Security
+---@field ip_allow? string|string[] Addresses that may connect; empty: all ({})
+---@field ip_block? string|string[] Addresses that may not; wins over ip_allow ({})
+
+---Options of TCP sockets
 ---@class moongate.Config.Tcp
----@field no_delay? boolean TCP_NODELAY (true)
 ---@field keep_alive? boolean Probe quiet connections (true)
+---@field no_delay? boolean TCP_NODELAY (true)
 ---@field probe_after? moongate.Duration Quiet before the first probe ("10m")
 ---@field probe_interval? moongate.Duration Between probes ("60s")
 ---@field probes? integer Unanswered probes before the connection is given up (9)
 
----@class moongate.Config.Limits
----@field script_time? moongate.Duration Uninterrupted running of Lua before the watchdog ends it ("1s")
----@field script_memory? moongate.Size|false For each Lua state ("256m")
----@field old_versions? integer Old versions of files that may live on (32)
----@field splice_pipes? integer Kernel pipes that the process may hold for bulk directions (256)
+---For every route that doesn't say otherwise; 0: off
+---@class moongate.Timeouts
+---@field connect? moongate.Duration|false For a target to accept, its name's lookup included ("30s")
+---@field half_closed? moongate.Duration|false After one side has ended, with half_open ("30m")
+---@field half_dead? moongate.DurationPair|moongate.Duration|false One side has ended, and no byte moves ({ "30s", tls = "5m" })
+---@field idle? moongate.Duration|false Without a byte in either direction ("4h")
+---@field initial_data? moongate.Duration|false For a client's first byte, where a route can't be chosen or served without it ("60s")
+---@field lifetime? moongate.Duration|false Of a connection, whatever it does ("24h")
+---@field linger? moongate.Duration|false For a closing client to take what was sent, without progress ("5s")
+---@field shutdown? moongate.Duration|false For connections to finish when moongate stops ("30s")
+---@field stuck? moongate.DurationPair|moongate.Duration|false The target has never answered, and no byte has moved either way ({ "60s", tls = "5m" })
 
----@class moongate.Config.Dns
----@field servers? string|string[] "192.0.2.1" or "192.0.2.1:53"; by default the system's
----@field timeout? moongate.Duration Of each try ("2s")
----@field tries? integer For each server (2)
----@field cache? integer Names that are kept (1024)
+---A route of which any part may be missing, merged under every route.
+---@class moongate.Config.Defaults
+---@field action? moongate.Config.Defaults.Action What is done with them
+---@field description? string For people
+---@field enabled? boolean false: checked, and left out (true)
+---@field keep_alive? moongate.Treatment|moongate.KeepAlive How quiet connections are treated: "standard", "extended", "immortal", { treatment =, multiplier = } or function(context) that returns both; by default the config's
+---@field match? moongate.Config.Defaults.Match Which connections it takes
+---@field on_change? "keep"|"drain"|"close" What becomes of its connections when it changes or goes ("keep")
+---@field priority? integer The highest wins (0)
+---@field security? moongate.Config.Defaults.Security Who may use the route; looked at once it was chosen
+---@field tags? string|string[] For people and tools ({})
+---@field timeouts? moongate.Timeouts Any of the config's, for this route
+
+---What is done with them
+---@class moongate.Config.Defaults.Action
+---@field balance? "round-robin" How one of several targets is chosen ("round-robin")
+---@field engine? "userspace" Who moves the bytes ("userspace")
+---@field half_open? boolean Either side may end while the other sends (false)
+---@field port? integer|"preserve" Of targets without one: a number, "preserve" or function(context)
+---@field protocol? "tcp"|"auto" What is spoken ("auto")
+---@field send_proxy_protocol? boolean|1|2|moongate.ProxyHeader A PROXY header before the client's bytes: true (version 1), 1, 2, { version = 2, tlvs = { [0xEA] = … } }; by default the config's proxy_protocol.send
+---@field target? string|moongate.Target "host:port", "unix:/path", { host =, port = }, or function(context) that returns host, port
+---@field targets? (string|moongate.WeightedTarget)[] Several, taken in turn: { host =, port =, weight = 1 to 256 }
+---@field tls? moongate.Config.Defaults.Action.Tls|false What is done with TLS; by default plain connections only; false: likewise, whatever the defaults say
+
+---What is done with TLS; by default plain connections only; false: likewise, whatever the defaults say
+---@class moongate.Config.Defaults.Action.Tls
+---@field mode? "passthrough" passthrough: TLS is forwarded as it is, byte for byte
+
+---Which connections it takes
+---@class moongate.Config.Defaults.Match
+---@field address? string The local address to bind; by default all, IPv4 and IPv6
+---@field client_ip? string|string[] Where clients come from: addresses, CIDRs, globs; by default anywhere
+---@field domains? string|string[] The names that the client may ask for, globs, compared without case; by default any, and none
+---@field ports? moongate.PortRange|moongate.PortRange[] The ports to listen on; 0: one that the kernel chooses
+---@field tls_version? moongate.TlsVersion|moongate.TlsVersion[] The version of TLS, as the client offers it; by default any
+
+---Who may use the route; looked at once it was chosen
+---@class moongate.Config.Defaults.Security
+---@field connection_rate? moongate.CountInWindow|false New ones of one address in a window; by default limits.connection_rate; false: no limit
+---@field ip_allow? string|string[] Addresses that may use it; empty: all ({})
+---@field ip_block? string|string[] Addresses that may not; wins over ip_allow ({})
+---@field max_connections? integer|false Open at once; 0: no limit (0)
+---@field max_connections_per_ip? integer|false Open at once of one address; by default limits.connections_per_ip; 0: no limit

@@ -1,95 +1,54 @@
 ---@meta
 -- SPDX-License-Identifier: MIT
 --
--- A route, for editors: `---@type moongate.Route|moongate.Route[]` above the `return` of a file in routes/.
+-- Generated from lua/moongate/schema.lua by `./dev docs`: change it there.
+-- A route: `---@type moongate.Route|moongate.Route[]` above the `return` of a file in routes/.
 
----@alias moongate.PortRange integer|string|{ from: integer, to: integer }
-
+---A route
 ---@class moongate.Route
----@field name? string Unique; by default "<file>#<index>"
----@field enabled? boolean false: checked, and left out
----@field priority? integer The highest wins (0)
----@field tags? string|string[] For people and tools
+---@field action moongate.Route.Action What is done with them
 ---@field description? string For people
----@field match moongate.Route.Match
----@field action moongate.Route.Action
+---@field enabled? boolean false: checked, and left out (true)
+---@field keep_alive? moongate.Treatment|moongate.KeepAlive|moongate.KeepAliveFunction How quiet connections are treated: "standard", "extended", "immortal", { treatment =, multiplier = } or function(context) that returns both; by default the config's
+---@field match moongate.Route.Match Which connections it takes
+---@field name? string Unique; by default "<file>#<index>"
+---@field on_change? "keep"|"drain"|"close" What becomes of its connections when it changes or goes ("keep")
+---@field priority? integer The highest wins (0)
+---@field security? moongate.Route.Security Who may use the route; looked at once it was chosen
+---@field tags? string|string[] For people and tools ({})
 ---@field timeouts? moongate.Timeouts Any of the config's, for this route
----@field on_change? "keep"|"drain"|"close" What becomes of its connections when it changes or goes
 
----@class moongate.Route.Match
----@field ports moongate.PortRange|moongate.PortRange[] 443, { 80, 443 }, "8000-8010", { from = 8000, to = 8010 }; 0: any
----@field address? string The local address to bind; by default all, IPv4 and IPv6
----@field domains? string|string[] Names that the client asks for: "example.com", "*.example.com", any glob
----@field client_ip? string|string[] Where clients come from: "192.0.2.7", "10.0.0.0/8", "192.168.*"
----@field tls_version? moongate.TlsVersion|moongate.TlsVersion[] The highest that the client offers
----@field when? fun(context: moongate.Context): boolean The last word, asked only when the rest matches
-
----What an action does: exactly one of `target`, `targets` and `handler`.
+---What is done with them
 ---@class moongate.Route.Action
----@field target? string|moongate.Route.Target|moongate.TargetFunction "host:port", "unix:/path", { host =, port = }
----@field targets? (string|moongate.Route.WeightedTarget)[] Several, taken in turn
----@field port? integer|"preserve"|moongate.PortFunction Of targets without one
----@field balance? "round-robin" How one of several targets is chosen
----@field protocol? "tcp"|"auto" What is spoken
----@field engine? "userspace" Who moves the bytes
----@field tls? moongate.Route.Tls|false What is done with TLS; by default plain connections only
----@field half_open? boolean Either side may end while the other sends
----@field handler? fun(socket: moongate.Socket, context: moongate.Context) Instead of forwarding
+---@field balance? "round-robin" How one of several targets is chosen ("round-robin")
+---@field engine? "userspace" Who moves the bytes ("userspace")
+---@field half_open? boolean Either side may end while the other sends (false)
+---@field handler? moongate.Handler function(socket, context), instead of forwarding
+---@field port? integer|"preserve"|moongate.PortFunction Of targets without one: a number, "preserve" or function(context)
+---@field protocol? "tcp"|"auto" What is spoken ("auto")
+---@field send_proxy_protocol? boolean|1|2|moongate.ProxyHeader A PROXY header before the client's bytes: true (version 1), 1, 2, { version = 2, tlvs = { [0xEA] = … } }; by default the config's proxy_protocol.send
+---@field target? string|moongate.Target|moongate.TargetFunction "host:port", "unix:/path", { host =, port = }, or function(context) that returns host, port
+---@field targets? (string|moongate.WeightedTarget)[] Several, taken in turn: { host =, port =, weight = 1 to 256 }
+---@field tls? moongate.Route.Action.Tls|false What is done with TLS; by default plain connections only; false: likewise, whatever the defaults say
 
----@alias moongate.TlsVersion "1.0"|"1.1"|"1.2"|"1.3"
+---What is done with TLS; by default plain connections only; false: likewise, whatever the defaults say
+---@class moongate.Route.Action.Tls
+---@field mode "passthrough" passthrough: TLS is forwarded as it is, byte for byte
 
----@class moongate.Route.Tls
----@field mode "passthrough" TLS is forwarded as it is, byte for byte
+---Which connections it takes
+---@class moongate.Route.Match
+---@field address? string The local address to bind; by default all, IPv4 and IPv6
+---@field client_ip? string|string[] Where clients come from: addresses, CIDRs, globs; by default anywhere
+---@field domains? string|string[] The names that the client may ask for, globs, compared without case; by default any, and none
+---@field ports moongate.PortRange|moongate.PortRange[] The ports to listen on; 0: one that the kernel chooses
+---@field tls_version? moongate.TlsVersion|moongate.TlsVersion[] The version of TLS, as the client offers it; by default any
+---@field when? fun(context: moongate.Context): boolean? function(context): the last word, asked only when the rest matches
 
----@alias moongate.TargetFunction fun(context: moongate.Context): string, integer?
----@alias moongate.PortFunction fun(context: moongate.Context): integer
----@alias moongate.HostFunction fun(context: moongate.Context): string
-
----@class moongate.Route.Target
----@field host string|string[]|moongate.HostFunction
----@field port? integer|"preserve"|moongate.PortFunction "preserve": the port that the client came in on
-
----@class moongate.Route.WeightedTarget : moongate.Route.Target
----@field weight? integer 1 to 256
-
----@alias moongate.To string|moongate.Route.Target|moongate.TargetFunction|(string|moongate.Route.WeightedTarget)[]
-
----Any field of a route, merged key by key into the one that is made; `ports` is match.ports.
----@class moongate.RouteOptions : moongate.Route
----@field match? moongate.Route.Match
----@field action? moongate.Route.Action
----@field ports? moongate.PortRange|moongate.PortRange[]
-
---- The common routes. Each helper returns a plain route table.
----@class moongate.route
-local route = {}
-
---- TLS connections that ask for one of the domains, forwarded as they are. Port 443, unless the options have `ports`.
----@param domains string|string[]
----@param to moongate.To
----@param options? moongate.RouteOptions
----@return moongate.Route
-function route.passthrough(domains, to, options) end
-
---- Whatever arrives at the ports. A target that names no port keeps the one that the client came in on.
----@param ports moongate.PortRange|moongate.PortRange[]
----@param to moongate.To
----@param options? moongate.RouteOptions
----@return moongate.Route
-function route.ports(ports, to, options) end
-
---- Several targets in turn: TLS connections that ask for one of the domains (port 443, unless the options have `ports`),
---- or, without domains, whatever arrives at the `ports` of the options.
----@param domains string|string[]|nil
----@param targets (string|moongate.Route.WeightedTarget)[]
----@param options? moongate.RouteOptions
----@return moongate.Route
-function route.balance(domains, targets, options) end
-
---- Connections for a function. With domains it needs options.action.tls, and sees the bytes of TLS.
----@param domains string|string[]|nil
----@param ports moongate.PortRange|moongate.PortRange[]
----@param fn moongate.Handler
----@param options? moongate.RouteOptions
----@return moongate.Route
-function route.handler(domains, ports, fn, options) end
+---Who may use the route; looked at once it was chosen
+---@class moongate.Route.Security
+---@field authorize? fun(context: moongate.Context): boolean? function(context): false or nil refuses; may wait
+---@field connection_rate? moongate.CountInWindow|false New ones of one address in a window; by default limits.connection_rate; false: no limit
+---@field ip_allow? string|string[] Addresses that may use it; empty: all ({})
+---@field ip_block? string|string[] Addresses that may not; wins over ip_allow ({})
+---@field max_connections? integer|false Open at once; 0: no limit (0)
+---@field max_connections_per_ip? integer|false Open at once of one address; by default limits.connections_per_ip; 0: no limit
