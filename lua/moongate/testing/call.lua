@@ -49,13 +49,25 @@ for _, name in ipairs({
   "receiveuntil",
   "peek",
   "send",
+  "starttls",
+  "tls",
   "settimeout",
+  "gettimeout",
+  "setoption",
+  "getoption",
+  "getstats",
   "shutdown",
   "getpeername",
   "getsockname",
   "close",
 }) do
   Call[name] = method(name)
+end
+
+---The other may be a call's end as well.
+function Call:pipe(other)
+  local state, its = states[self], states[other]
+  return checked(state, state.socket:pipe(its and its.socket or other))
 end
 
 function Call:lines(...)
@@ -108,7 +120,7 @@ function fields.context(state)
   return state.context
 end
 
----The socket itself, for pipe().
+---The socket itself.
 function fields.socket(state)
   return state.socket
 end
