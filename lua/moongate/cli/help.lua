@@ -5,7 +5,7 @@
 local help = {}
 
 local GROUPS = {
-  { "Run it", { "run", "check", "reload" } },
+  { "Run it", { "run", "check", "test", "reload" } },
   { "See what it does", { "status", "routes", "conns", "explain" } },
   { "Else", { "version", "help" } },
 }
