@@ -41,8 +41,17 @@ function Reader:words(command)
   end
   local path = moongate.binary:match "^(.*)/" .. ":" .. os.getenv "PATH"
   for _, word in ipairs {
-    "env", "-u", "LUA_PATH", "PATH=" .. path, "XDG_RUNTIME_DIR=" .. self.home, "XDG_STATE_HOME=" .. self.home,
-    "HOME=" .. self.home, "COLUMNS=80", "sh", "-c", command .. " 2>&1",
+    "env",
+    "-u",
+    "LUA_PATH",
+    "PATH=" .. path,
+    "XDG_RUNTIME_DIR=" .. self.home,
+    "XDG_STATE_HOME=" .. self.home,
+    "HOME=" .. self.home,
+    "COLUMNS=80",
+    "sh",
+    "-c",
+    command .. " 2>&1",
   } do
     line[#line + 1] = word
   end
@@ -123,9 +132,10 @@ end
 describe("docs/tutorial.md", function()
   after_each(process.finish)
 
-  local it = possible and it or function(name)
-    pending(name .. " (no network namespaces here: needs root, or user namespaces)")
-  end
+  local it = possible and it
+    or function(name)
+      pending(name .. " (no network namespaces here: needs root, or user namespaces)")
+    end
 
   it("does what it says, line by line", function()
     local steps = page.steps(process.read "docs/tutorial.md")

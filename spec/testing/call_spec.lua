@@ -131,4 +131,30 @@ describe("testing.call", function()
     end)
     assert.equal(#bytes, #c:receive "*a")
   end)
+
+  it("gives the spec all that a socket has: options, counts, TLS", function()
+    local c = testing.call(function(socket)
+      assert.equal(1, socket:starttls())
+      socket:send(socket:receive "*l" .. "\n")
+    end)
+    assert.equal(1, c:starttls { verify = false })
+    assert.truthy(c:tls().version)
+    c:settimeout(3)
+    assert.same({ 3, 3 }, { select(2, c:gettimeout()) })
+    c:send "over TLS\n"
+    assert.equal("over TLS", c:receive "*l")
+    assert.is_true(c:getstats() > #"over TLS\n")
+    c:wait()
+  end)
+
+  it("joins two calls", function()
+    local echo = testing.call(moongate.handlers.echo())
+    local talk = testing.call(function(socket)
+      socket:send "hello"
+      socket:shutdown "send"
+      return socket:receive "*a"
+    end)
+    assert.same({ 5, 5 }, { talk:pipe(echo) })
+    assert.equal("hello", talk:wait())
+  end)
 end)
