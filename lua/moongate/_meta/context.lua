@@ -1,6 +1,12 @@
 ---@meta
 -- SPDX-License-Identifier: MIT
 
+--- The peer that has sent the PROXY header.
+---@class moongate.Context.Proxy
+---@field ip string
+---@field port integer
+---@field tlvs table<integer, string> of a header of version 2, by type
+
 --- What a handler or another function of a route is told about the connection. A fresh table for each call.
 ---@class moongate.Context
 ---@field connection_id string as logs and the API name it: "worker-number"
@@ -12,6 +18,7 @@
 ---@field alpn? string[] the protocols that a TLS client offers, in its order
 ---@field route string its name
 ---@field time number seconds since the epoch
+---@field proxy? moongate.Context.Proxy when the connection came with a PROXY header: client_ip is the one that it names
 local Context = {}
 
 --- Hands the client to native forwarding, as a route with that target would: "host:port", "unix:/path", { host =,
