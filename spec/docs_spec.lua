@@ -13,6 +13,12 @@ local function read(path)
   return text
 end
 
+local function write(path, text)
+  local file = assert(io.open(path, "w"))
+  file:write(text)
+  file:close()
+end
+
 local function output_of(command)
   local pipe = assert(io.popen(command .. " 2>&1"))
   local text = pipe:read "*a"
@@ -109,6 +115,43 @@ describe("the pages", function()
       local _, count = ("\n" .. read(page)):gsub("\n```", "")
       assert.are.equal(0, count % 2, page)
     end
+  end)
+end)
+
+describe("the Lua of", function()
+  -- A whole file, or what stands in a table.
+  local function parses(text)
+    return loadstring(text) or loadstring("return {" .. text .. "}")
+  end
+
+  for _, page in ipairs(pages) do
+    it(page .. " can be read", function()
+      for block in read(page):gmatch "\n```lua\n(.-)\n```" do
+        assert.truthy(parses((block:gsub("…", "nil"))), page .. ":\n" .. block)
+      end
+    end)
+  end
+
+  it("route files is well for moongate check", function()
+    local config = os.tmpname()
+    local directory = config .. ".d"
+    write(config, "return {}")
+    assert(lfs.mkdir(directory))
+    finally(function()
+      os.execute(("rm -r '%s' '%s'"):format(config, directory))
+    end)
+    local count = 0
+    for _, page in ipairs(pages) do
+      for block, name in read(page):gmatch "\n```lua\n(%-%- routes/([%w_.-]+%.lua)[^\n]*\n.-)\n```" do
+        count = count + 1
+        local path = directory .. "/" .. name
+        write(path, block)
+        local said = output_of(("'%s' check --config '%s' --routes '%s'"):format(binary, config, directory))
+        os.remove(path)
+        assert.truthy(said:find("1 file, %d+ routes?: no fault"), page .. ": " .. said)
+      end
+    end
+    assert.is_true(count > 5)
   end)
 end)
 

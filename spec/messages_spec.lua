@@ -178,7 +178,8 @@ local CASES = {
     'return {\n  {\n    name = "web",\n    action = {},\n  },\n}',
     '2: route "web": match.ports: is missing: say on which ports it listens, such as ports = 443 or { 80, '
       .. '"8000-8010" }',
-    '4: route "web": action: says nothing to do: set `target` ("host:port"), `targets` or `handler`',
+    '4: route "web": action: says nothing to do: set `target` ("host:port"), `targets` or `handler` '
+      .. "(a misspelt name is nil)",
   },
   {
     "waiting while it is loaded",

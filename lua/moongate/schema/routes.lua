@@ -78,7 +78,7 @@ local function check_action(check, normal, raw, own)
   if #stands == 0 then
     local meant = check.meant
     if not (meant.action or meant["action.target"] or meant["action.targets"] or meant["action.handler"]) then
-      check:missing('says nothing to do: set `target` ("host:port"), `targets` or `handler`')
+      check:missing('says nothing to do: set `target` ("host:port"), `targets` or `handler` (a misspelt name is nil)')
     end
   elseif #stands > 1 then
     check:fault("has %s, which can't work together: leave one of them", table.concat(stands, " and "))
