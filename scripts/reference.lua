@@ -5,6 +5,7 @@
 
 local schema = require "moongate.schema"
 
+local kinds = require "scripts.reference.kinds"
 local annotations = require "scripts.reference.annotations"
 local page = require "scripts.reference.page"
 
@@ -24,4 +25,8 @@ for path, text in pairs {
     assert(file:close())
     print("wrote " .. path)
   end
+end
+
+for name in pairs(kinds.unknown) do
+  io.stderr:write(("scripts/reference/kinds.lua has no words for the schema's type %q: add some\n"):format(name))
 end

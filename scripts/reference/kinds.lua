@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
 --
 -- What the types of the schema are called on the page, and what an editor takes them for (LuaCATS). One entry for each
--- type: `words` and `lua`, texts or functions of the descriptor; `data`: the same without functions, for `defaults`
+-- type: `words` and `lua`, texts or functions of the descriptor; `data`: `lua` without functions, for `defaults`
 -- (false: can't stand there); `several`: the words for a list of them.
 
 local text = require "moongate.text"
@@ -163,6 +163,17 @@ local types = {
     data = "string|moongate.Target",
   },
   targets = { words = "list of targets", lua = "(string|moongate.WeightedTarget)[]" },
+  balance = {
+    words = function(descriptor)
+      return code(descriptor.enum) .. ", or function"
+    end,
+    lua = function(descriptor)
+      return quoted(descriptor.enum, "|") .. "|moongate.BalanceFunction"
+    end,
+    data = function(descriptor)
+      return quoted(descriptor.enum, "|")
+    end,
+  },
   target_port = {
     words = 'port, `"preserve"`, or function',
     lua = 'integer|"preserve"|moongate.PortFunction',
@@ -172,12 +183,21 @@ local types = {
   ["function"] = { words = "function", lua = "fun(context: moongate.Context): boolean?", data = false },
 }
 
+-- Types that the schema has, and this file has not, by name: they come out as anything.
+kinds.unknown = {}
+
+local ANYTHING = {
+  words = function(descriptor)
+    return descriptor.enum and code(descriptor.enum) or ""
+  end,
+  lua = "any",
+}
+
 function entry(descriptor)
-  local kind = types[descriptor.type]
-  if not kind then
-    error(("scripts/reference/kinds.lua has no words for the schema's type %q"):format(descriptor.type), 0)
+  if not types[descriptor.type] then
+    kinds.unknown[descriptor.type] = true
   end
-  return kind
+  return types[descriptor.type] or ANYTHING
 end
 
 local function say(value, descriptor)
@@ -193,7 +213,7 @@ end
 function kinds.lua(descriptor, plain)
   local kind = entry(descriptor)
   if plain and kind.data ~= nil then
-    return kind.data
+    return say(kind.data, descriptor)
   end
   return say(kind.lua, descriptor)
 end

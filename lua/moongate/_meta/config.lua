@@ -141,7 +141,7 @@
 
 ---What is done with them
 ---@class moongate.Config.Defaults.Action
----@field balance? "round-robin" How one of several targets is chosen ("round-robin")
+---@field balance? "round-robin"|"least-connections"|"source-hash" How one of several targets is chosen: "round-robin", "least-connections", "source-hash" or function(context, targets) that returns an index ("round-robin")
 ---@field engine? "userspace" Who moves the bytes ("userspace")
 ---@field half_open? boolean Either side may end while the other sends (false)
 ---@field port? integer|"preserve" Of targets without one: a number, "preserve" or function(context)

@@ -48,3 +48,12 @@
 
 ---@class moongate.WeightedTarget : moongate.Target
 ---@field weight? integer 1 to 256
+
+---Returns the index of one of the targets.
+---@alias moongate.BalanceFunction fun(context: moongate.Context, targets: moongate.BalanceTarget[]): integer
+
+---@class moongate.BalanceTarget
+---@field host string
+---@field port integer
+---@field weight integer
+---@field active integer its open connections
