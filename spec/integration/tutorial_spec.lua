@@ -12,9 +12,10 @@ local unistd = require "posix.unistd"
 
 local as_root = process.run({ "id", "-u" }).out == "0\n"
 
+-- A command line in new network and mount namespaces, where it is root, with a /run and a /var/lib of its own.
 local function unshared(script)
-  local private = as_root and "mount -t tmpfs none /run && mount -t tmpfs none /var/lib && " or ""
-  return { "unshare", as_root and "-nm" or "-rnm", "sh", "-c", private .. "ip link set lo up && " .. script }
+  local private = "mount -t tmpfs none /run && mount -t tmpfs none /var/lib && ip link set lo up && "
+  return { "unshare", as_root and "-nm" or "-rnm", "sh", "-c", private .. script }
 end
 
 local possible = process.run(unshared "true").status == 0

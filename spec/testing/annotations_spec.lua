@@ -203,6 +203,15 @@ describe("the annotations", function()
     m:stop()
   end)
 
+  it("are Lua, and say what they are", function()
+    for name in lfs.dir(META) do
+      if name:find "%.lua$" then
+        assert(loadfile(META .. name))
+        assert.equal("---@meta", io.lines(META .. name)())
+      end
+    end
+  end)
+
   it("refer to types that there are", function()
     local known = {}
     for name in pairs(classes) do
