@@ -22,6 +22,7 @@ enum { PATH_SIZE = 4096 };
 /* C modules that `require` finds besides the Lua library. */
 static const struct luaL_Reg natives[] = {
     {"moongate.http_parser", luaopen_moongate_http_parser},
+    {"moongate.pcre", luaopen_moongate_pcre},
 };
 
 /* Those of user states. jit and ffi are never opened there, and without jit nothing is ever compiled. */

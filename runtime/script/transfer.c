@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <lauxlib.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -101,6 +102,42 @@ static void copy_line(struct transfer *transfer, int index) {
   lua_pop(from, 2);
 }
 
+static const char regex_name[] = "moongate.regex";
+
+/* By the field that lua/moongate/regex.lua gives its metatable. */
+static bool is_regex(lua_State *L, int index) {
+  if (!lua_getmetatable(L, index))
+    return false;
+  lua_pushliteral(L, "__metatable");
+  lua_rawget(L, -2);
+  bool is = lua_type(L, -1) == LUA_TSTRING && strcmp(lua_tostring(L, -1), regex_name) == 0;
+  lua_pop(L, 2);
+  return is;
+}
+
+static void copy_text(struct transfer *transfer, int index, const char *key) {
+  lua_pushstring(transfer->from, key);
+  lua_rawget(transfer->from, index);
+  size_t size = 0;
+  const char *text = lua_type(transfer->from, -1) == LUA_TSTRING ? lua_tolstring(transfer->from, -1, &size) : "";
+  lua_pushlstring(transfer->to, text, size);
+  lua_setfield(transfer->to, -2, key);
+  lua_pop(transfer->from, 1);
+}
+
+/* A mark as well, from which it can be made again. */
+static int copy_regex(struct transfer *transfer, int index) {
+  lua_State *to = transfer->to;
+  lua_createtable(to, 0, 3);
+  lua_pushliteral(to, "regex");
+  lua_setfield(to, -2, "kind");
+  copy_text(transfer, index, "pattern");
+  copy_text(transfer, index, "flags");
+  lua_pushvalue(to, transfer->mark);
+  lua_setmetatable(to, -2);
+  return 0;
+}
+
 static int copy_table(struct transfer *transfer, int index) {
   lua_State *to = transfer->to;
   void *address = (void *)(uintptr_t)lua_topointer(transfer->from, index);
@@ -148,6 +185,8 @@ static int copy(struct transfer *transfer, int index) {
   case LUA_TSTRING:
     return copy_string(transfer, index);
   case LUA_TTABLE:
+    if (is_regex(from, index))
+      return copy_regex(transfer, index);
     return copy_table(transfer, index);
   default:
     lua_createtable(to, 0, 1);

@@ -6,6 +6,8 @@
 
 local mark = { metatable = {}, lines = setmetatable({}, { __mode = "k" }) }
 
+-- A moongate.regex becomes one of kind "regex", with `pattern` and `flags`.
+
 ---@param kind string what type() said of the original
 function mark.new(kind)
   return setmetatable({ kind = kind }, mark.metatable)
