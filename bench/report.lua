@@ -162,7 +162,8 @@ local function compared(scenario, results, target)
     return report.median(results.moongate, target.field or "cost"), target.title or scenario.cost_title
   end
   local other = target.against == "peers" and report.best(results, scenario.peers) or target.against
-  return other and report.ratio(results, "moongate", other), "moongate / " .. (other or "the better peer")
+  local own = target.of or "moongate"
+  return other and report.ratio(results, own, other), own .. " / " .. (other or "the better peer")
 end
 
 -- The targets of all scenarios, and whether they are reached.

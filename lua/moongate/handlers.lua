@@ -73,14 +73,15 @@ function handlers.line(fn)
   end
 end
 
-local in_http = { http_response = true }
+local in_http = { http_response = true, http = true }
+local CALLS = { http_response = "({ status = 200, body = … })", http = "(function(request, response) … end)" }
 
 return setmetatable(handlers, {
   __index = function(self, name)
     if in_http[name] then
       local make = require("moongate.http_handlers")[name]
       local function handler(options)
-        refuse_socket(options, name .. "({ status = 200, body = … })")
+        refuse_socket(options, name .. CALLS[name])
         return make(options)
       end
       rawset(self, name, handler)

@@ -45,4 +45,25 @@ function http_handlers.http_response(response)
   end
 end
 
+--- A socket handler that calls fn(request, response, context) for each HTTP request. The response begins as
+--- { status = 200, headers = {} }; fn fills it, and what it returns, a string, is its body. Returning a table answers
+--- with that instead.
+function http_handlers.http(fn)
+  if type(fn) ~= "function" then
+    error("handlers.http takes a function(request, response, context)", 3)
+  end
+  return function(socket, context)
+    http_server.serve(socket, function(request)
+      local response = { status = 200, headers = {} }
+      local answer = fn(request, response, context)
+      if type(answer) == "table" then
+        return answer
+      elseif answer ~= nil then
+        response.body = answer
+      end
+      return response
+    end)
+  end
+end
+
 return http_handlers

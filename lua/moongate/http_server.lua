@@ -5,6 +5,11 @@
 
 local http_parser = require "moongate.http_parser"
 
+local concat, sort, floor = table.concat, table.sort, math.floor
+local find, format, lower, gsub, sub = string.find, string.format, string.lower, string.gsub, string.sub
+local date_of = os.date
+local error, ipairs, next, pairs, tostring, type, xpcall = error, ipairs, next, pairs, tostring, type, xpcall
+
 local http_server = {}
 
 local PIECE = 16 * 1024
@@ -81,25 +86,60 @@ local function sorted_names(headers)
       names[#names + 1] = name
     end
   end
-  table.sort(names)
+  sort(names)
   return names
+end
+
+-- The Date of the present second, which is the same for many answers.
+local date_second, date_line = 0, nil
+
+local function date_header(now)
+  if now < date_second or now >= date_second + 1 then
+    date_second = floor(now)
+    date_line = date_of("!Date: %a, %d %b %Y %H:%M:%S GMT\r\n", date_second)
+  end
+  return date_line
+end
+
+local PLAIN_HEADS = {}
+for status, text in pairs(STATUS_TEXT) do
+  if status ~= 204 and status ~= 304 then
+    PLAIN_HEADS[status] = ("HTTP/1.1 %d %s\r\nContent-Type: text/plain; charset=utf-8\r\n"):format(status, text)
+  end
+end
+
+-- The common case, whole: no headers of its own, a body that is text. nil: it is not that.
+local function encode_plain(response, request, keep_alive, date)
+  local head, headers, body = PLAIN_HEADS[response.status or 200], response.headers, response.body
+  if not head or not keep_alive or request.version ~= "1.1" or request.method == "HEAD" then
+    return nil
+  elseif type(body) ~= "string" or body == "" or headers and (type(headers) ~= "table" or next(headers) ~= nil) then
+    return nil
+  end
+  return head .. (date or "") .. "Content-Length: " .. #body .. "\r\n\r\n" .. body
 end
 
 -- The head and the body of a response as they go out. `request` is nil when there was none that could be understood.
 local function encode(response, request, keep_alive, date)
+  if type(response) == "table" then
+    local whole = request and encode_plain(response, request, keep_alive, date)
+    if whole then
+      return whole
+    end
+  end
   http_server.check_response(response)
   local status, headers, body = response.status or 200, response.headers or {}, response.body or ""
   local bodiless = status == 204 or status == 304
-  local lines, given = { ("HTTP/1.1 %d %s"):format(status, STATUS_TEXT[status] or "Status") }, {}
+  local lines, given = { format("HTTP/1.1 %d %s", status, STATUS_TEXT[status] or "Status") }, {}
   for _, name in ipairs(sorted_names(headers)) do
     add_header(lines, name, headers[name])
-    given[name:lower()] = true
+    given[lower(name)] = true
   end
   if body ~= "" and not bodiless and not given["content-type"] then
     add_header(lines, "Content-Type", "text/plain; charset=utf-8")
   end
   if date and not given.date then
-    add_header(lines, "Date", os.date "!%a, %d %b %Y %H:%M:%S GMT")
+    lines[#lines + 1] = sub(date, 1, -3)
   end
   if not bodiless then
     lines[#lines + 1] = "Content-Length: " .. #body
@@ -109,12 +149,20 @@ local function encode(response, request, keep_alive, date)
   elseif request.version == "1.0" then
     lines[#lines + 1] = "Connection: keep-alive"
   end
-  local head = table.concat(lines, "\r\n") .. "\r\n\r\n"
-  return head, (bodiless or (request and request.method == "HEAD")) and "" or body
+  local head = concat(lines, "\r\n") .. "\r\n\r\n"
+  return bodiless and head or request and request.method == "HEAD" and head or head .. body
 end
 
 local Session = {}
 Session.__index = Session
+
+-- Most waits are as long as the one before.
+function Session:set_timeout(seconds)
+  if self.timeout ~= seconds then
+    self.timeout = seconds
+    self.socket:settimeout(seconds)
+  end
+end
 
 -- Bytes, or nil and "closed" or "timeout".
 function Session:receive(deadline)
@@ -122,55 +170,78 @@ function Session:receive(deadline)
   if left <= 0 then
     return nil, "timeout"
   end
-  self.socket:settimeout(left)
+  self:set_timeout(left)
   return self.socket:receiveany(PIECE)
 end
 
-function Session:send(head, body)
-  self.socket:settimeout(self.options.send_timeout)
-  return self.socket:send(head .. body)
+-- The line of the Date; nil: answers carry none.
+function Session:date()
+  return self.options.date and date_header(self.now())
+end
+
+function Session:send(text)
+  self:set_timeout(self.options.send_timeout)
+  return self.socket:send(text)
 end
 
 local function split_target(target)
-  local path, query = target:gsub("^%a[%w+.-]*://[^/?]*", ""):match "^([^?]*)%??(.*)$"
-  return path ~= "" and path or "/", target:find("?", 1, true) and query or nil
+  local mark = find(target, "?", 1, true)
+  local path = mark and sub(target, 1, mark - 1) or target
+  if sub(path, 1, 1) ~= "/" then
+    path = gsub(path, "^%a[%w+.-]*://[^/]*", "")
+  end
+  return path ~= "" and path or "/", mark and sub(target, mark + 1) or nil
 end
 
+-- The parser's own fields, which nobody else needs once the message is complete, and what they mean.
 local function make_request(parser)
-  local path, query = split_target(parser.target)
-  return {
-    method = parser.method,
-    target = parser.target,
-    path = path,
-    query = query,
-    version = parser.version,
-    headers = parser.headers,
-    keep_alive = parser.keep_alive,
-    length = not parser.chunked and parser.length or nil,
-    body = parser.body,
-  }
+  local request = parser:fields()
+  request.path, request.query = split_target(request.target)
+  if request.chunked then
+    request.length = nil
+  end
+  return request
 end
 
 -- The request, when it has a body that on_head does not want to be read.
 function Session:refused_at_head()
   local parser, on_head = self.parser, self.options.on_head
-  if not on_head or not (parser.chunked or parser.length > 0) then
+  local fields = on_head and parser:fields()
+  if not on_head or not (fields.chunked or fields.length > 0) then
     return nil
   end
-  local request = make_request(parser)
+  local request = {}
+  for name, value in pairs(fields) do
+    request[name] = value
+  end
+  request.length = not fields.chunked and fields.length or nil
+  request.path, request.query = split_target(request.target)
   request.refusal = on_head(request)
   return request.refusal and request
 end
 
+-- More bytes, within what is left of the time. The first wait for a request has all of it, and needs no clock.
+function Session:receive_more(wait)
+  if not wait.waited and not wait.deadline then
+    wait.waited = true
+    self:set_timeout(wait.limit)
+    return self.socket:receiveany(PIECE)
+  end
+  wait.deadline = wait.deadline or self.now() + wait.limit
+  return self:receive(wait.deadline)
+end
+
 -- The next request; or nil when the client has gone or stayed silent; or nil, status and reason.
 function Session:read_request()
-  local options, parser = self.options, self.parser
-  local first = self.answered == 0
-  local deadline = self.now() + (first and options.head_timeout or options.idle_timeout)
-  local begun, event = first, "more"
+  local options, parser, wait = self.options, self.parser, self.wait
+  local begun, event = self.answered == 0, "more"
+  wait.limit, wait.deadline, wait.waited = options.idle_timeout, nil, false
+  if begun then
+    wait.limit, wait.deadline = options.head_timeout, self.now() + options.head_timeout
+  end
   while true do
     if event == "more" and self.pending == "" then
-      local bytes, failure = self:receive(deadline)
+      local bytes, failure = self:receive_more(wait)
       if not bytes then
         if failure == "timeout" and not parser:is_idle() then
           return nil, 408, "the request did not come in time"
@@ -180,8 +251,8 @@ function Session:read_request()
       self.pending = bytes
     end
     local consumed, status, reason
-    consumed, event, status, reason = parser:feed(self.pending)
-    self.pending = self.pending:sub(consumed + 1)
+    consumed, event, status, reason = parser:feed(self.pending, not options.on_head)
+    self.pending = consumed < #self.pending and sub(self.pending, consumed + 1) or ""
     if event == "complete" then
       return make_request(parser)
     elseif event == "error" then
@@ -191,13 +262,13 @@ function Session:read_request()
       if request then
         return request
       end
-      deadline = self.now() + options.body_timeout
-      if parser.expect_continue and self.pending == "" and not self:send("HTTP/1.1 100 Continue\r\n\r\n", "") then
+      wait.limit, wait.deadline, wait.waited = options.body_timeout, nil, true
+      if self.pending == "" and parser:fields().expect_continue and not self:send("HTTP/1.1 100 Continue\r\n\r\n") then
         return nil
       end
     elseif not begun and not parser:is_idle() then
       begun = true
-      deadline = self.now() + options.head_timeout
+      wait.limit, wait.deadline, wait.waited = options.head_timeout, nil, true
     end
   end
 end
@@ -218,7 +289,7 @@ end
 
 function Session:refuse(status, reason)
   local response = { status = status, body = ("%d %s: %s\n"):format(status, STATUS_TEXT[status] or "", reason) }
-  if self:send(encode(response, nil, false, self.options.date)) then
+  if self:send(encode(response, nil, false, self:date())) then
     self:linger()
   end
 end
@@ -227,24 +298,26 @@ local function traceback(message)
   return type(message) == "string" and debug.traceback(message, 2) or message
 end
 
+local function make_answer(self, request, on_request)
+  local keep_alive = request.keep_alive
+  local response = request.refusal or on_request(request)
+  if request.refusal or type(response) == "table" and response.close then
+    keep_alive = false
+  end
+  return encode(response, request, keep_alive, self:date()), keep_alive
+end
+
 -- Whether the connection may go on. An error in on_request is answered with 500, then raised again.
 function Session:answer(request, on_request)
-  local keep_alive, date = request.keep_alive, self.options.date
-  local done, head, body = xpcall(function()
-    local response = request.refusal or on_request(request)
-    if request.refusal or type(response) == "table" and response.close then
-      keep_alive = false
-    end
-    return encode(response, request, keep_alive, date)
-  end, traceback)
+  local done, text, keep_alive = xpcall(make_answer, traceback, self, request, on_request)
   if not done then
-    local message = head
-    if self:send(encode({ status = 500, body = "500 Internal Server Error\n" }, request, false, date)) then
+    local message = text
+    if self:send(encode({ status = 500, body = "500 Internal Server Error\n" }, request, false, self:date())) then
       self:linger()
     end
     error(message, 0)
   end
-  return self:send(head, body) and keep_alive
+  return self:send(text) and keep_alive
 end
 
 --- Answers HTTP requests on a connected socket until the client ends, or something goes wrong; closing the socket is
@@ -269,6 +342,7 @@ function http_server.serve(socket, on_request, options)
     parser = http_parser.new { max_head = settings.max_head, max_body = settings.max_body },
     now = settings.now or require("moongate").now,
     pending = "",
+    wait = {},
     answered = 0,
   }, Session)
   while true do

@@ -174,6 +174,8 @@ static int parser_feed(lua_State *L) {
       return push_event(L, at, "more");
     case HTTP_EVENT_HEAD:
       set_head(L, request);
+      if (lua_toboolean(L, 3) && !request->chunked && request->length == 0)
+        break; /* nobody wants to be asked before a body that there is none of */
       return push_event(L, at, "head");
     case HTTP_EVENT_BODY:
       if (buffer_append(&parser->body, request->body.bytes, request->body.size) != 0)
@@ -196,6 +198,14 @@ static int parser_is_idle(lua_State *L) {
   return 1;
 }
 
+/* All fields of the message at once, in a table that the parser does not change once the message is complete: asking
+ * for one by one costs a call each. */
+static int parser_fields(lua_State *L) {
+  luaL_checkudata(L, 1, type_name);
+  lua_getfenv(L, 1);
+  return 1;
+}
+
 /* Fields of the message before methods; nil for what is neither. Upvalue 1 has the methods. */
 static int parser_index(lua_State *L) {
   luaL_checkudata(L, 1, type_name);
@@ -210,9 +220,10 @@ static int parser_index(lua_State *L) {
 }
 
 int luaopen_moongate_http_parser(lua_State *L) {
-  static const luaL_Reg methods[] = {{"feed", parser_feed}, {"is_idle", parser_is_idle}, {NULL, NULL}};
+  static const luaL_Reg methods[] = {
+      {"feed", parser_feed}, {"is_idle", parser_is_idle}, {"fields", parser_fields}, {NULL, NULL}};
   if (luaL_newmetatable(L, type_name)) {
-    lua_createtable(L, 0, 2); /* metatable, methods */
+    lua_createtable(L, 0, 3); /* metatable, methods */
     luaL_register(L, NULL, methods);
     lua_pushcclosure(L, parser_index, 1);
     lua_setfield(L, -2, "__index");

@@ -47,6 +47,15 @@ function Parser:feed(bytes)
   return self.length - before, "complete"
 end
 
+function Parser:fields()
+  local fields = {}
+  local names = { "method", "target", "version", "headers", "keep_alive", "expect_continue", "length", "body" }
+  for _, name in ipairs(names) do
+    fields[name] = self[name]
+  end
+  return fields
+end
+
 function Parser:is_idle()
   return self.text == "" and not self.in_body
 end
