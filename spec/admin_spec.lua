@@ -76,6 +76,9 @@ describe("admin", function()
       status = function()
         return state.status
       end,
+      metrics = function()
+        return { metrics = {}, dictionaries = {}, dropped = 0 }
+      end,
       token = function()
         return state.token
       end,

@@ -16,6 +16,11 @@ local function source()
       states = { routing = 1, forwarding = 2 },
       errors = { no_route = 1 },
     },
+    scripts = {
+      dictionaries = { { name = "words", entries = 2, bytes = 300, bytes_most = 65536, evictions = 1 } },
+      dropped = 6,
+      metrics = {},
+    },
     status = {
       version = "1.2.3",
       generation = 4,
@@ -73,6 +78,10 @@ describe("exposition", function()
       ["moongate_route_file_faults"] = "2",
       ["moongate_old_versions"] = "1",
       ["moongate_old_version_connections"] = "5",
+      ['moongate_shared_entries{dictionary="words"}'] = "2",
+      ['moongate_shared_bytes{dictionary="words"}'] = "300",
+      ['moongate_shared_evictions_total{dictionary="words"}'] = "1",
+      ["moongate_script_series_dropped_total"] = "6",
       ["moongate_start_time_seconds"] = "1700000000.25",
       ['moongate_build_info{version="1.2.3"}'] = "1",
     }

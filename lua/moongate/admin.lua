@@ -34,7 +34,7 @@ local function readyz()
 end
 
 local function metrics()
-  local source = { snapshot = native.snapshot(), status = native.status() }
+  local source = { snapshot = native.snapshot(), status = native.status(), scripts = native.metrics() }
   return {
     status = 200,
     body = exposition.render(source),

@@ -9,6 +9,8 @@ local require, setmetatable, rawset, error, type = require, setmetatable, rawset
 
 local parts = {
   handlers = "moongate.handlers",
+  metrics = "moongate.metrics",
+  regex = "moongate.regex",
   route = "moongate.route",
 }
 
@@ -34,6 +36,9 @@ local moongate = {
   spawn = core.spawn,
   now = core.now,
   on_reload = core.on_reload,
+  shared = core.shared,
+  after = core.after,
+  every = core.every,
   version = core.version,
   log = {
     debug = logger("debug"),

@@ -36,6 +36,9 @@ struct script_hooks {
   int (*table_adopted)(struct worker *worker, const struct route_table *table);
   /* Nothing of the worker can ask a function of this table's routes any more. (A handler that runs goes on.) */
   void (*table_released)(struct worker *worker, const struct route_table *table);
+  /* The worker uses this table from now on, and no other for what is new: what its routes' files do of themselves
+   * begins, what those of others do ends. NULL: nothing. */
+  void (*table_live)(struct worker *worker, const struct route_table *table);
   /* Ends the handler or function that runs for this connection; nothing calls back afterwards. */
   void (*cancel)(struct connection *connection);
 };

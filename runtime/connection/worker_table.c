@@ -126,6 +126,8 @@ void worker_commit_table(struct worker *worker, struct route *const *records) {
   worker_take_ports(worker, change);
   worker->pin = change->pin;
   change_free(change);
+  if (worker->hooks->table_live)
+    worker->hooks->table_live(worker, worker->pin->table);
   struct route **own = records || list_is_empty(&worker->connections) ? NULL : route_records_sort(worker->pin->table);
   if (records || own)
     treat_riders(worker, records ? records : own);

@@ -4,6 +4,7 @@
 #include "control/instance.h"
 
 #include "control/instance_private.h"
+#include "control/measure.h"
 #include "control/runtime.h"
 
 #include <errno.h>
@@ -37,6 +38,7 @@ void instance_release(struct instance *instance) {
   signals_free(instance->signals);
   loop_cancel_timer(&runtime->loop, &instance->patience);
   loop_undefer(&runtime->loop, &instance->finish);
+  measure_stop(runtime);
   threads_deinit(&instance->threads);
   reload_deinit(&instance->reload);
   snapshots_deinit(&instance->snapshots); /* answers, and who is answered may ask for the status */
@@ -174,6 +176,7 @@ static int start(struct instance *instance, const struct native_settings *settin
     return -1;
   if (instance_make_workers(instance, &error) != 0)
     return instance_complain(NULL, &error);
+  measure_start(instance->runtime);
   instance->signals = signals_new(&instance->runtime->loop, &signal_callbacks, instance, &error);
   if (!instance->signals)
     return instance_complain(NULL, &error);

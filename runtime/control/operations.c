@@ -193,6 +193,8 @@ static void connections(void *context, const struct native_connections *wanted, 
     refuse(call);
 }
 
+static struct value *metrics(void *context) { return commons_report(context); }
+
 static const char *token(void *context) {
   const struct runtime *runtime = context;
   return runtime->instance ? runtime->instance->config.admin_token : NULL;
@@ -212,4 +214,5 @@ const struct native_ops operations = {
     .connections = connections,
     .explain = explain_choice,
     .token = token,
+    .metrics = metrics,
 };

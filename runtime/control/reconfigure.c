@@ -100,6 +100,9 @@ void reconfigure(struct instance *instance, struct config *next) {
   current->old_versions = next->old_versions;
   current->settings.script_time_ms = next->settings.script_time_ms;
   current->settings.script_memory = next->settings.script_memory;
+  current->commons = next->commons;
+  current->timers = next->timers;
+  current->log_lines = next->log_lines;
   swap_strings(&current->defaults, &next->defaults);
   swap_lists(current, next);
   instance->runtime->log.level = current->log_level;

@@ -33,6 +33,7 @@ struct runtime {
   int status;                /* what main has returned */
   struct instance *instance; /* NULL: nothing runs */
   struct admin *admins[2];   /* of the instance that has ended: connections that its admin interface still serves */
+  bool measuring;            /* control/measure.c: questions of workers are answered */
   bool has_run;
   struct list_node tests; /* control/testing.c: the moongates of specs */
   unsigned last_test;

@@ -20,8 +20,16 @@ static const char *running_name(lua_State *L, bool *is_method) {
     const char *prefix;
     const luaL_Reg *functions;
     bool are_methods;
-  } sets[] = {
-      {"moongate.", core_functions, false}, {"socket:", socket_methods, true}, {"context:", context_methods, true}};
+  } sets[] = {{"moongate.", core_functions, false},
+              {"socket:", socket_methods, true},
+              {"context:", context_methods, true},
+              {"dictionary:", shared_methods, true},
+              {"timer:", timer_methods, true},
+              {"task:", task_methods, true},
+              {"moongate.metrics.", metrics_functions, false},
+              {"counter:", counter_methods, true},
+              {"gauge:", gauge_methods, true},
+              {"histogram:", histogram_methods, true}};
   lua_Debug frame;
   if (!lua_getstack(L, 0, &frame) || !lua_getinfo(L, "f", &frame))
     return NULL;

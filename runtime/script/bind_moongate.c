@@ -16,7 +16,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { MOST_FIELDS = 16, KEY_SIZE = 32 };
+enum { MOST_FIELDS = 16, KEY_SIZE = 32, LOG_BURST_SECONDS = 10 };
 
 static void on_sleep_cancel(struct script_wait *wait) {
   struct script_task *task = (struct script_task *)(void *)((char *)wait - offsetof(struct script_task, sleep));
@@ -50,37 +50,6 @@ static int core_sleep(lua_State *L) {
 
 static const struct log *log_of(const struct script_state *state) {
   return state->place != NULL && state->place->log != NULL ? state->place->log : state->options.log;
-}
-
-/* A spawned task has nobody who waits for it: its failure is logged, and counted where it has a connection. */
-static void on_spawned_ended(void *context, enum task_end end, lua_State *coroutine) {
-  struct script_task *task = context;
-  if (end != TASK_RAISED && end != TASK_STOPPED)
-    return;
-  if (task->run != NULL) {
-    script_report_failure(task->run, "a spawned function failed", coroutine);
-    return;
-  }
-  const char *message = lua_gettop(coroutine) > 0 ? lua_tostring(coroutine, -1) : NULL;
-  const struct script_state *state = task->state;
-  const struct script_version *version = state->version != NULL ? state->version : state->retired_from;
-  LOG(log_of(state), LOG_ERROR, "a spawned function failed", LOG_STRING("file", version != NULL ? version->file : NULL),
-      LOG_STRING("error", message != NULL ? message : "not enough memory"));
-}
-
-/* It begins when the present task waits or ends. */
-static int core_spawn(lua_State *L) {
-  argument_check(L, lua_isfunction(L, 1), 1, "a function");
-  struct script_task *parent = task_enter(L);
-  struct script_task *task = task_new(parent->state, L, lua_gettop(L) - 1, on_spawned_ended, NULL);
-  if (task == NULL)
-    return luaL_error(L, "out of memory");
-  task->context = task;
-  task->run = parent->run;
-  if (parent->run != NULL)
-    list_add_tail(&((struct script_run *)parent->run)->tasks, &task->family);
-  task_start_soon(task);
-  return 0;
 }
 
 static int core_now(lua_State *L) {
@@ -144,21 +113,49 @@ static size_t read_fields(lua_State *L, int index, struct log_field *fields, cha
   return count;
 }
 
+/* Whether one more line fits; then `*suppressed` says how many did not since the last one that did. */
+static bool log_budget_pass(struct script_state *state, const struct log *log, uint64_t *suppressed) {
+  struct script_log_budget *budget = &state->log_budget;
+  double rate = state->options.log_lines, burst = rate * LOG_BURST_SECONDS;
+  clock_ms now = state->place != NULL ? loop_now(state->place->loop) : clock_coarse(log->clock);
+  if (budget->filled == 0)
+    budget->lines = burst;
+  else if (now > budget->filled)
+    budget->lines += (double)(now - budget->filled) * rate / 1000;
+  if (budget->lines > burst)
+    budget->lines = burst;
+  budget->filled = now;
+  if (budget->lines < 1) {
+    budget->suppressed++;
+    return false;
+  }
+  budget->lines--;
+  *suppressed = budget->suppressed;
+  budget->suppressed = 0;
+  return true;
+}
+
 static int core_log(lua_State *L) {
   static const char *const levels[] = {"debug", "info", "warn", "error", NULL};
   enum log_level level = (enum log_level)luaL_checkoption(L, 1, NULL, levels);
   const char *message = luaL_checkstring(L, 2);
   const struct log *log = log_of(script_state_of(L));
   struct log_field fields[MOST_FIELDS];
+  uint64_t suppressed = 0;
   char keys[MOST_FIELDS][KEY_SIZE];
   size_t count = 0;
   lua_settop(L, 3);
   if (log == NULL || !log_enabled(log, level))
     return 0;
+  if (script_state_of(L)->options.log_lines > 0 && !log_budget_pass(script_state_of(L), log, &suppressed))
+    return 0;
   if (!lua_isnil(L, 3)) {
     luaL_checktype(L, 3, LUA_TTABLE);
     count = read_fields(L, 3, fields, keys);
   }
+  if (suppressed > 0)
+    LOG(log, LOG_WARN, "lines of moongate.log were left out: too many",
+        LOG_STRING("file", script_state_file(script_state_of(L))), LOG_INTEGER("lines", suppressed));
   log_write(log, level, message, fields, count);
   return 0;
 }
@@ -174,15 +171,29 @@ static int core_duration(lua_State *L) {
   return 1;
 }
 
+void script_push_methods(lua_State *L, const char *name, const luaL_Reg *methods) {
+  if (!luaL_newmetatable(L, name))
+    return;
+  lua_newtable(L);
+  luaL_register(L, NULL, methods);
+  lua_setfield(L, -2, "__index");
+  lua_pushstring(L, name);
+  lua_setfield(L, -2, "__metatable");
+}
+
 const luaL_Reg core_functions[] = {
     {"connect", core_connect}, {"sleep", core_sleep}, {"spawn", core_spawn},       {"now", core_now},
     {"worker", core_worker},   {"log", core_log},     {"duration", core_duration}, {"on_reload", core_on_reload},
+    {"shared", core_shared},   {"after", core_after}, {"every", core_every},       {"measure", core_measure},
     {"resolve", core_resolve}, {NULL, NULL},
 };
 
 void script_push_core(lua_State *L) {
   lua_newtable(L);
   luaL_register(L, NULL, core_functions);
+  lua_newtable(L);
+  luaL_register(L, NULL, metrics_functions);
+  lua_setfield(L, -2, "metrics");
   task_push_sentinel(L);
   lua_setfield(L, -2, "waiting");
   lua_pushliteral(L, MOONGATE_VERSION);

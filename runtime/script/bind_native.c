@@ -4,6 +4,7 @@
 #include "script/bind_native.h"
 
 #include "script/host.h"
+#include "script/native_value.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -19,11 +20,13 @@ struct native_call {
   bool answered; /* before it could */
   bool cancelled;
   struct value *value;
+  native_answer_fn *on_answer; /* of a call that C makes; NULL */
+  void *context;
 };
 
 const struct native_module *native_of(lua_State *L) { return lua_touserdata(L, lua_upvalueindex(1)); }
 
-static void push_value(lua_State *L, const struct value *value) {
+void native_push_value(lua_State *L, const struct value *value) {
   luaL_checkstack(L, 4, "the answer is nested too deeply");
   switch (value->kind) {
   case VALUE_BOOLEAN:
@@ -41,7 +44,7 @@ static void push_value(lua_State *L, const struct value *value) {
   int index = 0;
   lua_newtable(L);
   for (const struct value *child = value->first; child; child = child->next) {
-    push_value(L, child);
+    native_push_value(L, child);
     if (child->key)
       lua_setfield(L, -2, child->key);
     else
@@ -53,7 +56,7 @@ static int push_answer(lua_State *L, void *context) {
   const struct value *value = context;
   if (!value_is_whole(value))
     return luaL_error(L, "not enough memory for the answer");
-  push_value(L, value);
+  native_push_value(L, value);
   return 1;
 }
 
@@ -74,6 +77,11 @@ static void on_cancel(struct script_wait *wait) {
 
 void native_call_answer(struct native_call *call, struct value *value) {
   assert(!call->answered);
+  if (call->on_answer) {
+    call->on_answer(call->context, value);
+    free(call);
+    return;
+  }
   if (!call->waiting) {
     call->answered = true;
     call->value = value;
@@ -83,6 +91,15 @@ void native_call_answer(struct native_call *call, struct value *value) {
     task_resume_with(&call->wait, push_answer, value);
   value_free(value);
   free(call);
+}
+
+struct native_call *native_call_new(native_answer_fn *on_answer, void *context) {
+  struct native_call *call = calloc(1, sizeof *call);
+  if (call) {
+    call->on_answer = on_answer;
+    call->context = context;
+  }
+  return call;
 }
 
 struct native_call *native_call_begin(lua_State *L) {
@@ -210,6 +227,11 @@ static int native_delete_file(lua_State *L) {
   return native_call_finish(L, call);
 }
 
+static int native_metrics(lua_State *L) {
+  const struct native_module *native = native_of(L);
+  return native->ops->metrics ? native_return(L, native->ops->metrics(native->context)) : native_raise_not_running(L);
+}
+
 static int native_token(lua_State *L) {
   const struct native_module *native = native_of(L);
   lua_pushstring(L, native->ops->token ? native->ops->token(native->context) : NULL);
@@ -230,6 +252,7 @@ static const struct luaL_Reg functions[] = {
     {"connections", native_list_connections},
     {"explain", native_explain_choice},
     {"token", native_token},
+    {"metrics", native_metrics},
     {"testing", native_testing},
     {NULL, NULL},
 };

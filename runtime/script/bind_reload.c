@@ -41,20 +41,19 @@ int core_on_reload(lua_State *L) {
   return 0;
 }
 
-static const char *file_of(const struct script_state *state) {
-  const struct script_version *version = state->version != NULL ? state->version : state->retired_from;
-  return version != NULL ? version->file : NULL;
-}
-
-static void log_failure(const struct script_state *state, const char *message) {
-  LOG(state->place->log, LOG_ERROR, "a function of moongate.on_reload failed", LOG_STRING("file", file_of(state)),
+/* Each is logged: there are no more of them than functions that are registered, for each reload. */
+static void report_failure(const struct script_state *state, lua_State *L) {
+  const char *message = lua_gettop(L) > 0 ? lua_tostring(L, -1) : NULL;
+  script_count_unconnected(state);
+  LOG(state->place->log, LOG_ERROR, "a function of moongate.on_reload failed",
+      LOG_STRING("file", script_state_file(state)),
       LOG_STRING("error", message != NULL ? message : "not enough memory"));
 }
 
 static void on_ended(void *context, enum task_end end, lua_State *coroutine) {
   const struct script_task *task = context;
   if (end == TASK_RAISED || end == TASK_STOPPED)
-    log_failure(task->state, lua_gettop(coroutine) > 0 ? lua_tostring(coroutine, -1) : NULL);
+    report_failure(task->state, coroutine);
 }
 
 static void push_names(lua_State *L, const char *const *names, size_t count) {
@@ -125,7 +124,7 @@ static void announce_to(struct script_state *state, const struct reload_news *ne
     return;
   int top = lua_gettop(L), status = lua_cpcall(L, announce, &announcement);
   if (status != 0)
-    log_failure(state, lua_tostring(L, -1));
+    report_failure(state, L);
   lua_settop(L, top);
   if (status == LUA_ERRMEM)
     script_state_relieve(state);
@@ -141,7 +140,10 @@ void script_worker_announce(struct worker *worker, const struct reload_news *new
 }
 
 void script_end_unconnected(struct script_state *state) {
+  script_timers_end(state);
   for (struct script_task *task = state->tasks; task != NULL; task = task->next)
     if (task->run == NULL)
       task_cancel(task, true);
 }
+
+bool script_state_acts(struct script_state *state) { return !list_is_empty(&state->timers) || wants_news(state->L); }

@@ -243,5 +243,6 @@ const struct script_hooks script_worker_hooks = {
     .function_call = function_call,
     .table_adopted = script_worker_adopt,
     .table_released = script_worker_release,
+    .table_live = script_worker_go_live,
     .cancel = cancel,
 };

@@ -2,6 +2,7 @@
  *
  * The loader itself: its trusted state, the user states that it makes, the frame of a load, and what a commit makes of
  * one. */
+#include "script/commons.h"
 #include "script/load_private.h"
 
 #include <errno.h>
@@ -13,7 +14,7 @@ enum { MEMORY_ROOM = 256 * 1024 };
 
 struct loader *loader_new(const struct log *log, const char *library, struct error *error) {
   struct loader *loader = calloc(1, sizeof *loader);
-  if (!loader || (library && !(loader->library = strdup(library)))) {
+  if (!loader || (library && !(loader->library = strdup(library))) || !(loader->commons = commons_new())) {
     error_set(error, ENOMEM, "not enough memory");
     goto fail;
   }
@@ -38,6 +39,7 @@ void loader_free(struct loader *loader) {
     return;
   if (loader->trusted)
     script_state_unref(loader->trusted);
+  commons_unref(loader->commons);
   memory_clear(&loader->memory);
   free(loader->routes);
   free(loader->module_path);
@@ -56,12 +58,19 @@ struct script_state *loader_user_state(const struct loader *loader, const struct
       .library = loader->library,
       .module_path = module_path,
       .log = loader->log,
+      .commons = loader->commons,
+      .timers = config->timers,
+      .log_lines = config->log_lines,
   };
   pace_breathe(loader->pace);
   struct script_state *state = script_state_new(&options, error);
   if (state)
     state->pace = loader->pace;
   return state;
+}
+
+struct script_commons *loader_commons(struct loader *loader) {
+  return loader->commons;
 }
 
 int loader_push_function(const struct loader *loader, lua_State *L, const char *module, const char *function,
@@ -98,6 +107,7 @@ int load_run_init(struct load_run *run, struct loader *loader, const struct conf
   free(loader->module_path);
   loader->routes = real;
   run->module_path = loader->module_path = modules;
+  commons_limit(loader->commons, &config->commons);
   return 0;
 }
 

@@ -14,6 +14,7 @@
 #include "core/log.h"
 #include "routing/policy.h"
 #include "routing/table.h"
+#include "script/commons.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -53,7 +54,10 @@ struct config {
   struct policy *policy;              /* one reference */
   unsigned limit_addresses;           /* limits.addresses */
   unsigned old_versions;              /* limits.old_versions */
-  char *defaults; /* the schema's own text of `defaults`, the partial route under every route; NULL: none */
+  struct commons_limits commons;
+  unsigned log_lines; /* limits.log_lines */
+  unsigned timers;    /* limits.timers */
+  char *defaults;     /* the schema's own text of `defaults`, the partial route under every route; NULL: none */
   struct worker_settings settings; /* splice_pipes is one worker's share */
   char *dns_servers;               /* what settings.dns.servers points to */
   char **jit_files;                /* base names of route files that run compiled */
@@ -78,6 +82,9 @@ void loader_free(struct loader *loader);
 /* From now on it works in short stretches, on a thread that shares its core with others. NULL: no more. `pace` outlives
  * the loader. */
 void loader_set_pace(struct loader *loader, struct pace *pace);
+
+/* What the states that it makes have in common; the loader's. */
+struct script_commons *loader_commons(struct loader *loader);
 
 /* Reads and checks the config. 0 and `config` filled (config_clear() releases it), or -EINVAL with `faults` (appended
  * to; nothing to release in `config` then), or -ENOMEM. */

@@ -107,6 +107,13 @@ static void read_settings(lua_State *L, int t, struct config *config) {
   settings->idle_near_cap_ms = (uint64_t)field_number(L, fields, "idle_near_cap");
   settings->script_memory = (uint64_t)field_number(L, fields, "script_memory");
   config->old_versions = (unsigned)field_number(L, fields, "old_versions");
+  config->log_lines = (unsigned)field_number(L, fields, "log_lines");
+  config->timers = (unsigned)field_number(L, fields, "timers");
+  config->commons = (struct commons_limits){
+      .shared_dictionaries = (unsigned)field_number(L, fields, "shared_dictionaries"),
+      .shared_memory = (uint64_t)field_number(L, fields, "shared_memory"),
+      .metric_series = (unsigned)field_number(L, fields, "metric_series"),
+  };
   unsigned pipes = (unsigned)field_number(L, fields, "splice_pipes");
   settings->splice_pipes = pipes > 0 && pipes < config->workers ? 1 : pipes / config->workers;
   lua_settop(L, fields - 3);

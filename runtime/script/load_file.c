@@ -131,7 +131,8 @@ static int run_source(struct file_load *load) {
     status = load->status;
   if (status == 0) {
     load->known->function_count = load->function_count;
-    if (load->function_count > 0 && load->workers > 0)
+    bool acts = load->function_count > 0 || script_state_acts(load->state);
+    if (acts && load->workers > 0)
       status = file_load_states(load, load->workers);
   }
   if (status < 0 && load->faults->count == before) {
@@ -204,9 +205,15 @@ int load_file(struct load_run *run, const char *file, const struct source *sourc
 
 uint64_t load_key(const struct load_run *run, const char *file, const char *path) {
   const struct config *config = run->config;
-  const uint64_t numbers[] = {
-      config->settings.script_time_ms, config->settings.script_memory, run->workers,      is_jit_file(config, file),
-      config->keep_alive.treatment,    config->keep_alive.multiplier,  config->proxy_send};
+  const uint64_t numbers[] = {config->settings.script_time_ms,
+                              config->settings.script_memory,
+                              run->workers,
+                              is_jit_file(config, file),
+                              config->keep_alive.treatment,
+                              config->keep_alive.multiplier,
+                              config->proxy_send,
+                              config->timers,
+                              config->log_lines};
   uint64_t key = text_hash(&config->timeouts, sizeof config->timeouts, 1);
   key = text_hash(numbers, sizeof numbers, key);
   key = text_hash(config->defaults, config->defaults ? strlen(config->defaults) : 0, key);

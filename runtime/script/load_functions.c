@@ -131,7 +131,7 @@ static struct script_version *version_new(struct file_load *load, unsigned worke
   version->references_of = calloc(workers, sizeof(int *));
   bool complete = version->file && version->path && version->states && version->references_of;
   for (unsigned i = 0; complete && i < workers; i++)
-    complete = (version->references_of[i] = calloc(load->function_count, sizeof(int))) != NULL;
+    complete = (version->references_of[i] = calloc(load->function_count + 1, sizeof(int))) != NULL;
   if (version->states && version->references_of)
     version->state_count = workers;
   if (!complete) {

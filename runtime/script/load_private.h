@@ -25,7 +25,8 @@ struct loader {
   const struct log *log;
   char *library;
   struct script_state *trusted;
-  struct pace *pace; /* NULL: it does not give way */
+  struct pace *pace;              /* NULL: it does not give way */
+  struct script_commons *commons; /* of the states that it makes */
   struct memory memory;
   char *routes; /* of the last load: the directory, as the kernel names it */
   char *module_path;

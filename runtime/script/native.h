@@ -23,6 +23,12 @@ struct native_call;
  * Lua. */
 void native_call_answer(struct native_call *call, struct value *value);
 
+/* A call that C makes itself: `on_answer` is handed the value, which is the callee's and may be NULL. NULL without
+ * memory.
+ */
+typedef void native_answer_fn(void *context, struct value *value);
+struct native_call *native_call_new(native_answer_fn *on_answer, void *context);
+
 /* What the command line gave; NULL and 0: not given. */
 struct native_settings {
   const char *config;
@@ -102,6 +108,10 @@ struct native_ops {
   /* native.explain{ offline =, config =, routes =, port =, domain =, client_ip =, tls_version =, limit = }: what
    * control/explain.c says, or { error =, status = }; may block when offline. The caller frees it. */
   struct value *(*explain)(void *context, const struct native_explain *question);
+  /* native.metrics(): what scripts have made: { metrics = { { name =, help =, type =, labels =, buckets =, series =
+   * { { values =, number =, count =, counts = }, … } }, … }, dictionaries = { { name =, entries =, bytes =, bytes_most
+   * =, evictions = }, … }, dropped = }. The caller frees it. */
+  struct value *(*metrics)(void *context);
   /* native.token(): admin.token, or NULL (nil in Lua). Never to be printed. */
   const char *(*token)(void *context);
 };

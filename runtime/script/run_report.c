@@ -61,3 +61,31 @@ void script_report_failure(const struct script_run *run, const char *what, lua_S
       LOG_INTEGER("not_logged_before", suppressed),
       LOG_STRING("error", message != NULL ? message : "not enough memory"));
 }
+
+const char *script_state_file(const struct script_state *state) {
+  const struct script_version *version = state->version != NULL ? state->version : state->retired_from;
+  return version != NULL ? version->file : NULL;
+}
+
+void script_count_unconnected(const struct script_state *state) {
+  if (state->place->worker == NULL)
+    return;
+  struct metrics_shard *metrics = state->place->worker->metrics;
+  struct route_stats *stats = metrics_shard_route(metrics, METRIC_NO_ROUTE);
+  metrics->worker.errors[ERROR_HANDLER]++;
+  if (stats != NULL)
+    stats->handler_errors++;
+}
+
+void script_report_unconnected(struct script_state *state, const char *what, lua_State *coroutine) {
+  const struct script_place *place = state->place;
+  const struct log *log = place->log != NULL ? place->log : state->options.log;
+  uint64_t suppressed;
+  script_count_unconnected(state);
+  if (log == NULL || !log_enabled(log, LOG_ERROR) ||
+      !log_limit_pass(&state->failures, loop_now(place->loop), &suppressed))
+    return;
+  const char *message = coroutine != NULL && lua_gettop(coroutine) > 0 ? lua_tostring(coroutine, -1) : NULL;
+  LOG(log, LOG_ERROR, what, LOG_STRING("file", script_state_file(state)), LOG_INTEGER("not_logged_before", suppressed),
+      LOG_STRING("error", message != NULL ? message : "not enough memory"));
+}

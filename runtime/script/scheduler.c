@@ -44,10 +44,18 @@ static void drop_wait(struct script_task *task) {
     wait->cancel(wait);
 }
 
+static void tell_watch(struct script_task *task, enum task_end end) {
+  struct task_watch *watch = task->watch;
+  task->watch = NULL;
+  if (watch != NULL)
+    watch->on_over(watch, end);
+}
+
 void task_free(struct script_task *task) {
   struct script_state *state = task->state;
   assert(state->running != task);
   task->over = true;
+  tell_watch(task, TASK_CANCELLED);
   drop_wait(task);
   if (state->place != NULL) {
     loop_undefer(state->place->loop, &task->reap);
@@ -103,6 +111,7 @@ static void end_task(struct script_task *task, enum task_end end) {
   task->over = true;
   drop_wait(task); /* of a coroutine of its own that it left waiting */
   list_remove(&task->family);
+  tell_watch(task, end);
   loop_undefer(task->state->place->loop, &task->starting);
   loop_defer(task->state->place->loop, &task->reap);
   if (task->on_ended != NULL)

@@ -32,6 +32,12 @@ struct script_wait {
   struct script_task *task; /* NULL: nobody waits */
 };
 
+/* Embedded in what wants to know when a task is over, however it ends, also by task_cancel(quiet) and with its state.
+ */
+struct task_watch {
+  void (*on_over)(struct task_watch *watch, enum task_end end); /* before on_ended; no Lua may run in it */
+};
+
 struct script_task {
   struct script_state *state; /* one reference */
   lua_State *coroutine;
@@ -47,8 +53,10 @@ struct script_task {
   struct wheel_timer timer; /* … and its timer */
   struct deferred starting; /* task_start_soon(), and sleep(0) */
   struct deferred reap;
-  unsigned turns; /* waiting calls since it was resumed that did not have to wait */
+  unsigned turns;           /* waiting calls since it was resumed that did not have to wait */
+  struct task_watch *watch; /* NULL mostly */
   bool over, leaving, doomed, starved;
+  bool joined; /* somebody waits for it, and is told of its failure */
 };
 
 /* Makes a task of the function and its `arguments` on top of `from` (popped), without running it. It is the state's

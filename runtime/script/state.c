@@ -4,6 +4,7 @@
  * a state that is closed gives its memory back whole; ours stands in front of it, counts, refuses beyond the limit, and
  * is how a state is found from any of its coroutines. */
 #include "script/state.h"
+#include "script/commons.h"
 #include "script/state_private.h"
 #include "script/version.h"
 
@@ -82,6 +83,7 @@ static void state_free(struct script_state *state) {
       lua_setallocf(state->L, state->allocate, state->allocator);
     lua_close(state->L);
   }
+  commons_unref(state->options.commons);
   free(state->watch.report);
   free(state->interruption);
   free((char *)(uintptr_t)state->options.library);
@@ -97,7 +99,10 @@ struct script_state *script_state_new(const struct script_options *options, stru
   }
   state->references = 1;
   list_init(&state->node);
+  list_init(&state->timers);
   state->options = *options;
+  if (options->commons != NULL)
+    commons_ref(options->commons);
   state->options.library = copy_string(options->library);
   state->options.module_path = copy_string(options->module_path);
   state->L = luaL_newstate();
@@ -122,6 +127,12 @@ struct script_state *script_state_new(const struct script_options *options, stru
 fail:
   state_free(state);
   return NULL;
+}
+
+struct script_commons *script_state_commons(struct script_state *state) {
+  if (state->options.commons == NULL)
+    state->options.commons = commons_new();
+  return state->options.commons;
 }
 
 void script_state_attach(struct script_state *state, struct script_place *place) {
@@ -153,6 +164,7 @@ void script_place_deinit(struct script_place *place) {
 void script_state_stop(struct script_state *state) {
   assert(state->running == NULL);
   state->references++;
+  script_timers_end(state);
   while (state->tasks != NULL)
     task_free(state->tasks);
   script_state_unref(state);

@@ -18,6 +18,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct script_commons;
 struct script_task;
 struct script_version;
 struct worker;
@@ -59,6 +60,9 @@ struct script_options {
   const char *library; /* a directory that the library is read from instead of the binary (MOONGATE_LUA); NULL mostly */
   const char *module_path; /* beside routes/: where `require` finds the user's modules; NULL: none */
   const struct log *log;
+  struct script_commons *commons; /* a reference is taken; NULL: it makes its own when it needs one */
+  unsigned timers;                /* limits.timers, of one state; 0: no limit */
+  unsigned log_lines;             /* limits.log_lines, a second; 0: no limit */
 };
 
 /* watchdog.c */
@@ -72,6 +76,16 @@ struct script_watch {
   char *report;       /* what was stopped last, with a traceback; NULL mostly */
 };
 
+/* Timers that are made while a file is loaded wait for it to go live. */
+enum timers_phase { TIMERS_LOADING, TIMERS_RUNNING, TIMERS_ENDED };
+
+/* What a state may write to the log: a burst, refilled over time (bind_moongate.c). */
+struct script_log_budget {
+  clock_ms filled; /* when it was refilled last; 0: never */
+  double lines;
+  uint64_t suppressed;
+};
+
 struct script_state {
   lua_State *L; /* the main coroutine; user code runs in coroutines of its own (scheduler.h) or through script_call() */
   struct script_options options;
@@ -82,6 +96,11 @@ struct script_state {
   unsigned references;                 /* tasks that run, and who made it */
   struct script_task *running;         /* the task that is being resumed now; NULL */
   struct script_task *tasks;           /* all that have begun and are not freed (scheduler.c) */
+  struct list_node timers;             /* bind_timer.c */
+  unsigned timer_count;
+  enum timers_phase timers_phase;
+  struct script_log_budget log_budget;
+  struct log_limit failures; /* of functions that work for no connection */
   size_t memory_used;
   size_t memory_relief;         /* collect when it gets here, before the limit is reached */
   bool memory_refused;          /* since somebody asked last */
@@ -99,6 +118,9 @@ struct script_state *script_state_new(const struct script_options *options, stru
 
 /* Closes it when the last reference goes; each task holds one. On its thread. */
 void script_state_unref(struct script_state *state);
+
+/* What it shares with others. NULL without memory. */
+struct script_commons *script_state_commons(struct script_state *state);
 
 /* The state of `L`, from any of its coroutines. */
 struct script_state *script_state_of(lua_State *L);
@@ -132,6 +154,15 @@ const char *script_watch_report(const struct script_state *state);
 
 /* From now on it runs at `place`, on that thread: what waits works. */
 void script_state_attach(struct script_state *state, struct script_place *place);
+
+/* Starts the timers that were made while its file was loaded; at the first call, once it is attached. (bind_timer.c) */
+void script_timers_start(struct script_state *state);
+
+/* Whether what it was loaded with does something of itself: timers, functions of moongate.on_reload. */
+bool script_state_acts(struct script_state *state);
+
+/* Ends all timers of the state, for good; a call that is under way goes on. */
+void script_timers_end(struct script_state *state);
 
 /* Cancels all tasks of the state at once, without telling anybody, and frees them. Outside of tasks and their
  * callbacks. */

@@ -72,6 +72,27 @@ void script_worker_release(struct worker *worker, const struct route_table *tabl
   }
 }
 
+static bool has_version(const struct route_table *table, const struct script_version *version) {
+  for (size_t i = 0; i < table->script_count; i++)
+    if (table->scripts[i] == version)
+      return true;
+  return false;
+}
+
+/* A state without a place is one that a test has put there. */
+void script_worker_go_live(struct worker *worker, const struct route_table *table) {
+  struct script_worker *script = worker->script;
+  for (size_t i = 0; script != NULL && i < script->use_count; i++) {
+    struct script_state *state = script_version_state(script->uses[i].version, worker->number);
+    if (state == NULL || state->place == NULL)
+      continue;
+    if (has_version(table, script->uses[i].version))
+      script_timers_start(state);
+    else
+      script_end_unconnected(state);
+  }
+}
+
 void script_worker_supersede(struct worker *worker, const struct script_version *version) {
   LIST_FOREACH(node, &worker->connections) {
     struct connection *connection = LIST_OWNER(node, struct connection, node);

@@ -58,6 +58,7 @@ void script_worker_free(struct script_worker *script);
  * their states go with their last tasks. */
 int script_worker_adopt(struct worker *worker, const struct route_table *table);
 void script_worker_release(struct worker *worker, const struct route_table *table);
+void script_worker_go_live(struct worker *worker, const struct route_table *table);
 
 /* Closes the connections whose handler belongs to this old version; reason "superseded". */
 void script_worker_supersede(struct worker *worker, const struct script_version *version);
@@ -79,7 +80,7 @@ struct reload_news {
  * their callbacks. (bind_reload.c) */
 void script_worker_announce(struct worker *worker, const struct reload_news *news);
 
-/* Ends the tasks of a state that work for no connection: its version is replaced. (bind_reload.c) */
+/* Ends the timers of a state, and the tasks that work for no connection: its version is replaced. (bind_reload.c) */
 void script_end_unconnected(struct script_state *state);
 
 /* Pushes a fresh context table for the connection (bind_context.c). Raises without memory. */
@@ -88,6 +89,16 @@ void script_push_context(lua_State *L, const struct connection *connection);
 /* A function of the connection's route has failed, or (what = "a spawned function failed") one that it spawned:
  * counted, and logged with the message on top of `coroutine`. Outside of Lua. (run_report.c) */
 void script_report_failure(const struct script_run *run, const char *what, lua_State *coroutine);
+
+/* The same for a function that works for no connection, such as a timer's; `coroutine` NULL: there was no memory. At
+ * most once a second for each state is logged. (run_report.c) */
+void script_report_unconnected(struct script_state *state, const char *what, lua_State *coroutine);
+
+/* Only counts it. */
+void script_count_unconnected(const struct script_state *state);
+
+/* The base name of the state's route file, for the log; NULL when it has none. */
+const char *script_state_file(const struct script_state *state);
 
 /* Whether the handler could hand its client on as it is. */
 bool script_run_has_client(const struct script_run *run);

@@ -62,10 +62,15 @@
 ---@field connections_per_ip? integer|false Open connections of one address; not of loopback and trusted proxies; 0: no limit (100)
 ---@field idle_near_cap? moongate.Duration|false Quiet for so long, a connection is closed early when `connections` is nearly reached; 0: off ("30s")
 ---@field ipv6_prefix? integer Bits of an IPv6 address that stand for one client (64)
+---@field log_lines? integer|false Lines a second that a route file may log, in each worker, beyond a burst of ten times as many; 0: no limit (100)
+---@field metric_series? integer Series of the metrics that scripts make, in all (10000)
 ---@field old_versions? integer Old versions of files that may live on (32)
 ---@field script_memory? moongate.Size|false For each Lua state; 0: no limit ("256m")
 ---@field script_time? moongate.Duration|false Uninterrupted running of Lua before the watchdog ends it; 0: no watchdog ("1s")
+---@field shared_dictionaries? integer Dictionaries of moongate.shared that scripts may make (64)
+---@field shared_memory? moongate.Size What each dictionary of moongate.shared may hold ("16m")
 ---@field splice_pipes? integer Kernel pipes that the process may hold for bulk directions; 0: always copy (256)
+---@field timers? integer Timers that a route file may have at once, in each worker (1000)
 
 ---The log, on standard error
 ---@class moongate.Config.Log

@@ -37,8 +37,17 @@ local function each_key(values, add, ...)
   end
 end
 
--- `collect(source, add)` calls add(value, label values…) for each sample; source is { snapshot =, status = } of
--- moongate.native.
+-- Of the dictionaries of moongate.shared.
+local function of_dictionaries(field)
+  return function(source, add)
+    for _, dictionary in ipairs(source.scripts and source.scripts.dictionaries or {}) do
+      add(dictionary[field], dictionary.name)
+    end
+  end
+end
+
+-- `collect(source, add)` calls add(value, label values…) for each sample; source is { snapshot =, status =, scripts = }
+-- of moongate.native, where `scripts` is what native.metrics() says.
 return {
   {
     name = "moongate_active_connections",
@@ -209,6 +218,36 @@ return {
     help = "Connections that went on by a route that had changed or gone, when the last swap was done.",
     labels = {},
     collect = of_reload "old_connections",
+  },
+  {
+    name = "moongate_shared_entries",
+    type = "gauge",
+    help = "Entries of a dictionary of moongate.shared; some may have expired.",
+    labels = { "dictionary" },
+    collect = of_dictionaries "entries",
+  },
+  {
+    name = "moongate_shared_bytes",
+    type = "gauge",
+    help = "What a dictionary of moongate.shared holds, in bytes.",
+    labels = { "dictionary" },
+    collect = of_dictionaries "bytes",
+  },
+  {
+    name = "moongate_shared_evictions_total",
+    type = "counter",
+    help = "Entries that a dictionary of moongate.shared has given up before their time, to make room.",
+    labels = { "dictionary" },
+    collect = of_dictionaries "evictions",
+  },
+  {
+    name = "moongate_script_series_dropped_total",
+    type = "counter",
+    help = "Changes of the metrics of scripts that were lost because there were limits.metric_series series already.",
+    labels = {},
+    collect = function(source, add)
+      add(source.scripts and source.scripts.dropped or 0)
+    end,
   },
   {
     name = "moongate_start_time_seconds",

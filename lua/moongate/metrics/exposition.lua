@@ -48,7 +48,48 @@ local function sample(definition, value, ...)
   return definition.name .. labels .. " " .. exposition.format_value(value)
 end
 
---- The page for `source`, { snapshot =, status = } of moongate.native. `metrics`: other definitions, for specs.
+-- One series of a script's metric: `values` by the order of its labels, then what is more.
+local function script_sample(lines, name, labels, values, number, more, more_value)
+  local pairs_of = {}
+  for index, label in ipairs(labels) do
+    pairs_of[index] = ('%s="%s"'):format(label, exposition.escape_label(values[index]))
+  end
+  if more then
+    pairs_of[#pairs_of + 1] = ('%s="%s"'):format(more, more_value)
+  end
+  local text = #pairs_of > 0 and "{" .. table.concat(pairs_of, ",") .. "}" or ""
+  lines[#lines + 1] = name .. text .. " " .. exposition.format_value(number)
+end
+
+local function histogram(lines, metric, series)
+  local sum = 0
+  for index, bound in ipairs(metric.buckets) do
+    sum = sum + series.counts[index]
+    local le = exposition.format_value(bound)
+    script_sample(lines, metric.name .. "_bucket", metric.labels, series.values, sum, "le", le)
+  end
+  script_sample(lines, metric.name .. "_bucket", metric.labels, series.values, series.count, "le", "+Inf")
+  script_sample(lines, metric.name .. "_sum", metric.labels, series.values, series.number)
+  script_sample(lines, metric.name .. "_count", metric.labels, series.values, series.count)
+end
+
+-- What scripts have made themselves (moongate.metrics).
+local function script_metrics(lines, metrics)
+  for _, metric in ipairs(metrics) do
+    lines[#lines + 1] = ("# HELP %s %s"):format(metric.name, exposition.escape_help(metric.help))
+    lines[#lines + 1] = ("# TYPE %s %s"):format(metric.name, metric.type)
+    for _, series in ipairs(metric.series) do
+      if metric.type == "histogram" then
+        histogram(lines, metric, series)
+      else
+        script_sample(lines, metric.name, metric.labels, series.values, series.number)
+      end
+    end
+  end
+end
+
+--- The page for `source`, { snapshot =, status =, scripts = } of moongate.native; `scripts` is what native.metrics()
+--- says. `metrics`: other definitions, for specs.
 function exposition.render(source, metrics)
   local lines = {}
   for _, definition in ipairs(metrics or definitions) do
@@ -58,6 +99,7 @@ function exposition.render(source, metrics)
       lines[#lines + 1] = sample(definition, ...)
     end)
   end
+  script_metrics(lines, not metrics and source.scripts and source.scripts.metrics or {})
   return table.concat(lines, "\n") .. "\n"
 end
 

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A question comes as a message to the control thread, takes part in a round of snapshots, and goes back as a message
+ * to the worker that asked. */
+#include "control/measure.h"
+
+#include "control/instance_private.h"
+#include "control/runtime.h"
+#include "script/commons.h"
+
+#include <stdlib.h>
+
+static void drop(struct commons_question *question, struct value *value) {
+  value_free(value);
+  question->drop(question);
+}
+
+static void on_snapshot(void *context, struct value *value) {
+  struct commons_question *question = context;
+  const struct runtime *runtime = question->context;
+  if (!runtime->measuring) {
+    drop(question, value);
+    return;
+  }
+  question->answer = value;
+  question->message.deliver = question->on_answer;
+  if (!mailbox_post(question->asker, &question->message))
+    drop(question, value);
+}
+
+static void on_question(struct message *message, void *receiver) {
+  (void)receiver;
+  struct commons_question *question = (struct commons_question *)(void *)message;
+  const struct runtime *runtime = question->context;
+  struct native_call *call = runtime->measuring ? native_call_new(on_snapshot, question) : NULL;
+  if (call)
+    instance_snapshot(runtime->instance, call);
+  else
+    on_snapshot(question, NULL);
+}
+
+static bool ask(void *context, struct commons_question *question) {
+  struct runtime *runtime = context;
+  question->context = runtime;
+  question->message.deliver = on_question;
+  return mailbox_post(&runtime->loop.mailbox, &question->message);
+}
+
+void measure_start(struct runtime *runtime) {
+  runtime->measuring = true;
+  commons_set_asked(loader_commons(runtime->instance->loader), ask, runtime);
+}
+
+void measure_stop(struct runtime *runtime) {
+  if (!runtime->measuring)
+    return;
+  runtime->measuring = false;
+  commons_set_asked(loader_commons(runtime->instance->loader), NULL, NULL);
+}

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What the Lua states of one process have in common: the dictionaries of moongate.shared, by name, and the metrics that
+ * scripts have made. It outlives versions of files. Any thread. */
+#pragma once
+
+#include "core/dictionary.h"
+#include "core/mailbox.h"
+#include "metrics/registry.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct script_commons;
+struct value;
+
+/* Of the config's `limits`. */
+struct commons_limits {
+  unsigned shared_dictionaries; /* that may be made */
+  uint64_t shared_memory;       /* bytes of each dictionary that is made from now on */
+  unsigned metric_series;       /* of scripts */
+};
+
+enum {
+  COMMONS_DICTIONARIES = 64,
+  COMMONS_DICTIONARY_BYTES = 16 * 1024 * 1024,
+  COMMONS_NAME_MOST = 64, /* bytes of a dictionary's name */
+};
+
+/* With the limits above. One reference. NULL without memory. */
+struct script_commons *commons_new(void);
+struct script_commons *commons_ref(struct script_commons *commons);
+void commons_unref(struct script_commons *commons); /* NULL is nothing */
+
+/* What is there already stays as it is. */
+void commons_limit(struct script_commons *commons, const struct commons_limits *limits);
+
+/* The dictionary of that name, made when it is not there: it stays as long as the commons. NULL and *status: -ENOSPC
+ * (too many), -ENOMEM. */
+struct dictionary *commons_dictionary(struct script_commons *commons, const char *name, int *status);
+
+/* How many may be made, for messages. */
+unsigned commons_dictionary_limit(struct script_commons *commons);
+
+struct registry *commons_metrics(struct script_commons *commons);
+
+/* Calls `each` for every dictionary, in the order of making. */
+void commons_each_dictionary(struct script_commons *commons,
+                             void (*each)(void *context, const char *name, const struct dictionary_size *size),
+                             void *context);
+
+/* What a worker's Lua asks of the control thread: a snapshot of all that is counted. First in what holds it. */
+struct commons_question {
+  struct message message;
+  void *context;         /* who answers, for itself */
+  struct mailbox *asker; /* where the answer goes */
+  /* The answer has come, on the thread that asked: `answer` is the callee's (NULL: no memory). */
+  void (*on_answer)(struct message *message, void *receiver);
+  /* There is none, because the asker has ended; on any thread. Frees it. */
+  void (*drop)(struct commons_question *question);
+  struct value *answer;
+};
+
+/* Who is asked: hands the question on, or returns false. NULL: nobody, as at first. */
+typedef bool commons_asked_fn(void *context, struct commons_question *question);
+void commons_set_asked(struct script_commons *commons, commons_asked_fn *asked, void *context);
+
+/* False: nobody can be asked, and the question is still the caller's. */
+bool commons_ask(struct script_commons *commons, struct commons_question *question);
