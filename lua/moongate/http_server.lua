@@ -6,7 +6,8 @@
 local http_parser = require "moongate.http_parser"
 
 local concat, sort, floor = table.concat, table.sort, math.floor
-local find, format, lower, gsub, sub = string.find, string.format, string.lower, string.gsub, string.sub
+local byte, find, sub, gsub = string.byte, string.find, string.sub, string.gsub
+local format, lower = string.format, string.lower
 local date_of = os.date
 local error, ipairs, next, pairs, tostring, type, xpcall = error, ipairs, next, pairs, tostring, type, xpcall
 
@@ -184,10 +185,12 @@ function Session:send(text)
   return self.socket:send(text)
 end
 
+local SLASH = byte("/")
+
 local function split_target(target)
   local mark = find(target, "?", 1, true)
   local path = mark and sub(target, 1, mark - 1) or target
-  if sub(path, 1, 1) ~= "/" then
+  if byte(path) ~= SLASH then
     path = gsub(path, "^%a[%w+.-]*://[^/]*", "")
   end
   return path ~= "" and path or "/", mark and sub(target, mark + 1) or nil

@@ -14,6 +14,7 @@
 #include "script/bind.h"
 
 #include <lauxlib.h>
+#include <stdint.h>
 
 static const char type_name[] = "moongate.http_parser";
 
@@ -156,13 +157,21 @@ static int push_event(lua_State *L, size_t consumed, const char *event) {
   return 2;
 }
 
+/* In the registry: an empty table, what a parser has between two messages. */
+static const char no_fields_key;
+
+static void push_no_fields(lua_State *L) {
+  lua_pushlightuserdata(L, (void *)(uintptr_t)&no_fields_key);
+  lua_rawget(L, LUA_REGISTRYINDEX);
+}
+
 static int parser_feed(lua_State *L) {
   struct http_parser *parser = luaL_checkudata(L, 1, type_name);
   struct http_request *request = &parser->request;
   size_t size, at = 0, consumed;
   const char *bytes = luaL_checklstring(L, 2, &size);
   if (parser->told_complete) {
-    lua_newtable(L);
+    push_no_fields(L);
     lua_setfenv(L, 1);
     parser->told_complete = false;
   }
@@ -233,6 +242,9 @@ int luaopen_moongate_http_parser(lua_State *L) {
     lua_setfield(L, -2, "__metatable");
   }
   lua_pop(L, 1);
+  lua_pushlightuserdata(L, (void *)(uintptr_t)&no_fields_key);
+  lua_newtable(L);
+  lua_rawset(L, LUA_REGISTRYINDEX);
   lua_createtable(L, 0, 1);
   lua_pushcfunction(L, parser_new);
   lua_setfield(L, -2, "new");
