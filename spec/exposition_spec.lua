@@ -161,6 +161,24 @@ describe("exposition", function()
     assert.same({ false, "x_total: there is no value for it" }, { render({}, nil) })
   end)
 
+  it("writes of a summary the sum and the count, each with the labels", function()
+    local page = exposition.render({}, {
+      {
+        name = "x_seconds",
+        type = "summary",
+        help = "x",
+        labels = { "state" },
+        collect = function(_, add)
+          add(1.5, 3, "a")
+          add(0, 0, "b")
+        end,
+      },
+    })
+    assert.equal("# HELP x_seconds x\n# TYPE x_seconds summary\n"
+      .. 'x_seconds_sum{state="a"} 1.5\nx_seconds_count{state="a"} 3\n'
+      .. 'x_seconds_sum{state="b"} 0\nx_seconds_count{state="b"} 0\n', page)
+  end)
+
   local function read(path)
     local file = assert(io.open(path))
     local text = file:read "*a"

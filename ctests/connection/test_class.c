@@ -38,12 +38,37 @@ static void test_one_whose_target_has_answered_is_well_however_quiet(void **stat
 
 static void test_one_whose_target_never_answered_is_stuck(void **state) {
   struct route plain = route_of(ROUTE_TLS_NONE, false), tls = route_of(ROUTE_TLS_PASSTHROUGH, false);
+  struct pipe_shared shared = {.size = 0};
   struct connection connection = {.state = CONNECTION_FORWARDING, .exchange.route = &plain, .last_active = 1000};
   (void)state;
+  connection.exchange.pipe.shared = &shared;
   connection.tally.own.in = 500;
   assert_class(&connection, CONNECTION_STUCK, 1000, 60000);
+  connection.keep_alive.treatment = KEEP_ALIVE_EXTENDED;
+  assert_class(&connection, CONNECTION_STUCK, 1000, 60000);
+  connection.keep_alive.treatment = KEEP_ALIVE_IMMORTAL;
+  assert_class(&connection, CONNECTION_STUCK, 1000, 0);
   connection.exchange.route = &tls;
   assert_class(&connection, CONNECTION_STUCK, 1000, 0);
+}
+
+static void test_what_the_client_was_sent_before_is_no_answer_of_the_target(void **state) {
+  struct route route = route_of(ROUTE_TLS_NONE, false);
+  struct pipe_shared shared = {.size = 0};
+  struct connection connection = {.state = CONNECTION_FORWARDING, .exchange.route = &route, .last_active = 1000};
+  (void)state;
+  connection.exchange.pipe.shared = &shared;
+  connection.exchange.out_before = connection.tally.own.out = 12;
+  assert_class(&connection, CONNECTION_STUCK, 1000, 60000);
+  connection.tally.own.out = 13;
+  assert_class(&connection, CONNECTION_WELL, 0, 0);
+}
+
+static void test_what_is_not_forwarded_byte_by_byte_is_never_stuck(void **state) {
+  struct route route = route_of(ROUTE_TLS_NONE, false);
+  struct connection connection = {.state = CONNECTION_FORWARDING, .exchange.route = &route, .last_active = 1000};
+  (void)state;
+  assert_class(&connection, CONNECTION_WELL, 0, 0);
 }
 
 static void test_one_with_an_ended_side_is_half_dead_unless_half_open(void **state) {
@@ -97,6 +122,8 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_one_whose_target_has_answered_is_well_however_quiet),
       cmocka_unit_test(test_one_whose_target_never_answered_is_stuck),
+      cmocka_unit_test(test_what_the_client_was_sent_before_is_no_answer_of_the_target),
+      cmocka_unit_test(test_what_is_not_forwarded_byte_by_byte_is_never_stuck),
       cmocka_unit_test(test_one_with_an_ended_side_is_half_dead_unless_half_open),
       cmocka_unit_test(test_connecting_is_since_connecting_began),
       cmocka_unit_test(test_handlers_and_states_before_and_after_are_of_no_class),

@@ -195,19 +195,36 @@ static enum step_result ask_authorize(struct connection *connection) {
   return answer.truthy ? STEP_DONE : admission_refuse(connection, CLOSE_NOT_AUTHORIZED, "security.authorize", -1);
 }
 
+/* False: that is no treatment. */
+static bool take_treatment(struct connection *connection, const char *word) {
+  static const char *const treatments[] = {"standard", "extended", "immortal"};
+  for (unsigned i = 0; i < sizeof treatments / sizeof treatments[0]; i++) {
+    if (strcmp(word, treatments[i]) == 0) {
+      connection->keep_alive.treatment = (enum keep_alive_treatment)i;
+      return true;
+    }
+  }
+  return false;
+}
+
+static bool is_multiplier(double number) { return number >= 1 && number <= 1000 && number == (double)(int)number; }
+
 /* "extended", 10; nothing: as the route would have it without the function. */
 static enum step_result ask_keep_alive(struct connection *connection) {
-  static const char *const treatments[] = {"standard", "extended", "immortal"};
   struct function_answer answer;
   enum function_result result = connection_ask(connection, connection->exchange.route->keep_alive.function, &answer);
   if (result != FUNCTION_ANSWERED)
     return result == FUNCTION_WAITS ? STEP_WAIT : STEP_REFUSED;
-  for (unsigned i = 0; answer.string && i < sizeof treatments / sizeof treatments[0]; i++)
-    if (strcmp(answer.string, treatments[i]) == 0)
-      connection->keep_alive.treatment = (enum keep_alive_treatment)i;
-  if (answer.has_number && answer.number >= 1 && answer.number <= 1000)
-    connection->keep_alive.multiplier = (unsigned)answer.number;
+  bool fits = answer.string ? take_treatment(connection, answer.string) : !answer.truthy;
   free(answer.string);
+  if (!fits)
+    return connection_refuse_answer(connection, PIPE_CLIENT, &answer,
+                                    "keep_alive must return \"standard\", \"extended\", \"immortal\" or nothing");
+  if (answer.odd_second || (answer.has_number && !is_multiplier(answer.number)))
+    return connection_refuse_answer(connection, PIPE_CLIENT, &answer,
+                                    "keep_alive returned a multiplier that is not a whole number from 1 to 1000");
+  if (answer.has_number)
+    connection->keep_alive.multiplier = (unsigned)answer.number;
   return STEP_DONE;
 }
 

@@ -23,19 +23,36 @@ static struct connection_finding classify_connecting(const struct connection *co
   return (struct connection_finding){CONNECTION_SLOW_CONNECT, since, limit};
 }
 
+bool connection_is_tls(const struct connection *connection) {
+  const struct route *route = connection->exchange.route;
+  return connection->sniffed || (route && route->tls != ROUTE_TLS_NONE);
+}
+
+bool connection_is_unanswered(const struct connection *connection) {
+  const struct exchange *exchange = &connection->exchange;
+  return connection->state == CONNECTION_FORWARDING && !connection->ended && pipe_is_running(&exchange->pipe) &&
+         connection->tally.own.out == exchange->out_before && pipe_pending(&exchange->pipe, PIPE_TARGET) == 0;
+}
+
+static uint64_t stuck_limit(const struct connection *connection, bool tls) {
+  const struct route_timeouts *timeouts = &connection->exchange.route->timeouts;
+  if (connection->keep_alive.treatment == KEEP_ALIVE_IMMORTAL)
+    return 0;
+  return tls ? timeouts->stuck_tls : timeouts->stuck;
+}
+
 struct connection_finding connection_classify(const struct connection *connection) {
   const struct route *route = connection->exchange.route;
   if (connection->state == CONNECTION_CONNECTING)
     return classify_connecting(connection);
   if (connection->state != CONNECTION_FORWARDING)
     return (struct connection_finding){.class = CONNECTION_WELL};
-  bool tls = route->tls != ROUTE_TLS_NONE;
+  bool tls = connection_is_tls(connection);
   if (connection->ended && !route->half_open)
     return (struct connection_finding){CONNECTION_HALF_DEAD, connection->last_active,
                                        tls ? route->timeouts.half_dead_tls : route->timeouts.half_dead};
-  if (!connection->ended && connection->tally.own.out == 0)
-    return (struct connection_finding){CONNECTION_STUCK, connection->last_active,
-                                       tls ? route->timeouts.stuck_tls : route->timeouts.stuck};
+  if (connection_is_unanswered(connection))
+    return (struct connection_finding){CONNECTION_STUCK, connection->last_active, stuck_limit(connection, tls)};
   return (struct connection_finding){.class = CONNECTION_WELL};
 }
 

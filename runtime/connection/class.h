@@ -32,6 +32,13 @@ struct connection_finding {
   uint64_t limit; /* ms from `since` after which the route's timeouts want it ended; 0: never */
 };
 
+/* Whether it is what timeouts.stuck bounds: forwarded byte by byte (never HTTP), both sides there, and nothing has come
+ * from the target. */
+bool connection_is_unanswered(const struct connection *connection);
+
+/* Whether it is TLS, so that the `tls` of stuck and half_dead holds. */
+bool connection_is_tls(const struct connection *connection);
+
 /* On the connection's thread. The class is told from its first millisecond; see connection_is_suspect(). */
 struct connection_finding connection_classify(const struct connection *connection);
 

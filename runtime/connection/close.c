@@ -171,6 +171,7 @@ static bool resets_client(const struct connection *connection, enum close_reason
   case CLOSE_LIFETIME:
   case CLOSE_HALF_CLOSED:
   case CLOSE_HALF_DEAD:
+  case CLOSE_STUCK:
   case CLOSE_SHUTDOWN:
   case CLOSE_CHANGED:
   case CLOSE_SUPERSEDED:

@@ -40,6 +40,7 @@ struct function_answer {
   char *string;  /* its first value, when a string (malloc'd, the connection's) */
   double number; /* its first number */
   bool has_number;
+  bool odd_second;                        /* its second value is neither a number nor nil */
   char shown[FUNCTION_ANSWER_SHOWN_SIZE]; /* what it returned, as people write it: `"a name", 80`, `nothing` */
 };
 
@@ -59,6 +60,7 @@ struct exchange {
   struct dial *dial; /* while connecting */
   struct stream target_stream;
   struct pipe pipe;
+  uint64_t out_before; /* bytes that the client had been sent before the pipe began */
 };
 
 struct connection {
@@ -91,13 +93,14 @@ struct connection {
   struct route *candidate_asked;      /* whose `when` is being asked; NULL mostly */
   uint8_t ended;                      /* bits by enum pipe_side: sides that have ended */
   bool probed;                        /* its target sends keep-alive probes */
+  bool warned;                        /* the log has said that it is going to be ended, though it is kept */
   bool reset_client;                  /* closing: with a reset, once what was sent is through */
   uint8_t reasons[2];                 /* enum close_reason, by enum pipe_side */
-  clock_ms started, last_active;
+  clock_ms started, last_active, state_since;
   size_t unsent;            /* what the peers had not taken when it was looked last */
   uint64_t linger;          /* closing: timeouts.linger */
   clock_ms linger_until;    /* closing */
-  struct wheel_timer timer; /* idle, lifetime, half-dead, linger: whichever comes first */
+  struct wheel_timer timer; /* idle, lifetime, half-dead, stuck, linger: whichever comes first */
   clock_ms drain_until;     /* its route has changed or gone, and on_change says drain; 0: not */
   struct deferred later;    /* discarding goes on; in the end, freeing */
 };

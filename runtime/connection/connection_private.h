@@ -8,6 +8,9 @@
 /* Begins the corridor. */
 void connection_start(struct connection *connection);
 
+/* Its timer has expired. */
+void connection_look(struct wheel_timer *timer);
+
 /* The timer has expired while closing. */
 void connection_check_linger(struct connection *connection);
 

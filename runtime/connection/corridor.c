@@ -30,8 +30,10 @@ enum function_result connection_ask(struct connection *connection, int slot, str
     connection->asking = false;
     if (!asked)
       return FUNCTION_FAILED;
-    if (!connection->answer)
+    if (!connection->answer) {
+      connection_watch_client(connection);
       return FUNCTION_WAITS;
+    }
   }
   take_answer(connection, answer);
   if (answer->kind == ANSWER_VALUES || answer->kind == ANSWER_NONE) /* none: as if it had returned nil */
@@ -40,6 +42,33 @@ enum function_result connection_ask(struct connection *connection, int slot, str
   free(answer->string);
   connection_close(connection, PIPE_CLIENT, reason);
   return FUNCTION_FAILED;
+}
+
+enum step_result connection_refuse_answer(struct connection *connection, enum pipe_side side,
+                                          const struct function_answer *answer, const char *what) {
+  struct worker *worker = connection->worker;
+  const struct route *route = connection->exchange.route;
+  uint64_t suppressed;
+  char id[CONNECTION_ID_SIZE], client[ADDRESS_TEXT_SIZE];
+  connection->stats->handler_errors++;
+  worker->metrics->worker.errors[ERROR_HANDLER]++;
+  if (log_limits_pass(&worker->route_logs[ROUTE_LOG_FUNCTION], route->stats, loop_now(&worker->loop), &suppressed))
+    LOG(worker->log, LOG_ERROR, what, LOG_STRING("route", route->name), LOG_STRING("file", route->file),
+        LOG_STRING("returned", answer->shown), LOG_STRING("connection", connection_id(connection, id)),
+        LOG_STRING("client", ip_address_format(&connection->client_address, client)),
+        LOG_INTEGER("not_logged_before", suppressed));
+  connection_close(connection, side, CLOSE_HANDLER_ERROR);
+  return STEP_REFUSED;
+}
+
+static void on_client_ready(struct stream *stream, void *context) {
+  if (stream->readiness & STREAM_FAILED)
+    connection_close(context, PIPE_CLIENT, CLOSE_RESET);
+}
+
+void connection_watch_client(struct connection *connection) {
+  connection->client.context = connection;
+  connection->client.on_ready = on_client_ready;
 }
 
 static enum step_result take_route(struct connection *connection, struct route *route) {

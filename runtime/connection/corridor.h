@@ -25,3 +25,12 @@ enum function_result {
 
 /* Asks a function of the route (or of the candidate that is being asked). */
 enum function_result connection_ask(struct connection *connection, int slot, struct function_answer *answer);
+
+/* A wrong answer of a function is an error of the file, like one that it raises: counted, logged (`what` says what it
+ * should have been), and the connection is closed; `side` is to blame. */
+enum step_result connection_refuse_answer(struct connection *connection, enum pipe_side side,
+                                          const struct function_answer *answer, const char *what);
+
+/* While something else is being waited for (a target, a function): a client that leaves takes the connection with it;
+ * one that has merely ended its side waits for its answer. Takes over the client's on_ready. */
+void connection_watch_client(struct connection *connection);

@@ -39,6 +39,9 @@ struct script_hooks {
   /* The worker uses this table from now on, and no other for what is new: what its routes' files do of themselves
    * begins, what those of others do ends. NULL: nothing. */
   void (*table_live)(struct worker *worker, const struct route_table *table);
+  /* Whether the handler waits for nothing but its client's next bytes, of which none have come: then nothing is lost
+   * when moongate stops. */
+  bool (*handler_is_idle)(const struct connection *connection);
   /* Ends the handler or function that runs for this connection; nothing calls back afterwards. */
   void (*cancel)(struct connection *connection);
 };
@@ -61,6 +64,7 @@ enum route_log {
   ROUTE_LOG_TARGET,   /* one of its targets could not be reached */
   ROUTE_LOG_OUTCOME,  /* none could be */
   ROUTE_LOG_FUNCTION, /* one of its functions failed */
+  ROUTE_LOG_KEPT,     /* a kept connection is going to be ended */
   ROUTE_LOG_COUNT
 };
 
@@ -98,6 +102,7 @@ struct worker {
   bool reclaiming;
   bool draining; /* told to stop: nothing new, idle ones closed */
   struct wheel_timer drain_timer;
+  size_t cut; /* connections that had not ended by themselves when the time for it was up */
   void (*on_drained)(struct worker *worker, void *context); /* the last connection is gone */
   void *drain_context;
 };
@@ -137,5 +142,6 @@ int worker_set_table(struct worker *worker, struct route_table *table, uint16_t 
  * caller's. */
 int worker_accept(struct worker *worker, uint16_t port, int fd, const struct sockaddr *peer);
 
-/* Stops accepting, closes idle connections at once and the rest after `ms`; then on_drained. On the worker's thread. */
+/* Stops accepting, closes idle connections at once and the rest after `ms`; then on_drained. Said again it is the last
+ * one that holds. On the worker's thread. */
 void worker_drain(struct worker *worker, uint64_t ms, void (*on_drained)(struct worker *, void *), void *context);

@@ -14,8 +14,11 @@ static void add_worker(struct worker_stats *sum, const struct worker_stats *part
   for (size_t side = 0; side < METRIC_SIDES; side++)
     for (size_t reason = 0; reason < METRIC_REASONS; reason++)
       sum->terminations[side][reason] += part->terminations[side][reason];
-  for (size_t state = 0; state < METRIC_STATES; state++)
+  for (size_t state = 0; state < METRIC_STATES; state++) {
     sum->states[state] += part->states[state];
+    sum->state_ms[state] += part->state_ms[state];
+    sum->state_ends[state] += part->state_ends[state];
+  }
   for (size_t error = 0; error < METRIC_ERROR_COUNT; error++)
     sum->errors[error] += part->errors[error];
   sum->proxy_bytes_in += part->proxy_bytes_in;
@@ -90,6 +93,17 @@ static void write_routes(struct value *root, const struct names *names, const st
   free(sorted);
 }
 
+static void write_states(struct value *root, const struct worker_stats *sum) {
+  struct value *states = value_set_table(root, "states"), *times = value_set_table(root, "state_times");
+  for (unsigned state = 0; state < CONNECTION_CLOSED; state++) {
+    const char *label = connection_state_label((enum connection_state)state);
+    value_set_number(states, label, (double)sum->states[state]);
+    struct value *time = value_set_table(times, label);
+    value_set_number(time, "seconds", (double)sum->state_ms[state] / 1000);
+    value_set_number(time, "count", (double)sum->state_ends[state]);
+  }
+}
+
 static void write_counts(struct value *root, const struct worker_stats *sum) {
   static const char *const sides[] = {[PIPE_CLIENT] = "client", [PIPE_TARGET] = "target"};
   struct value *terminations = value_set_table(root, "terminations");
@@ -98,9 +112,7 @@ static void write_counts(struct value *root, const struct worker_stats *sum) {
     for (unsigned reason = CLOSE_NONE + 1; reason < CLOSE_REASON_COUNT; reason++)
       value_set_number(reasons, close_reason_label((enum close_reason)reason), (double)sum->terminations[side][reason]);
   }
-  struct value *states = value_set_table(root, "states");
-  for (unsigned state = 0; state < CONNECTION_CLOSED; state++)
-    value_set_number(states, connection_state_label((enum connection_state)state), (double)sum->states[state]);
+  write_states(root, sum);
   struct value *errors = value_set_table(root, "errors");
   for (unsigned error = 0; error < METRIC_ERROR_COUNT; error++)
     value_set_number(errors, metric_error_label((enum metric_error)error), (double)sum->errors[error]);

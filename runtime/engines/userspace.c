@@ -92,24 +92,6 @@ static void log_failure(struct connection *connection, int status, bool last) {
       LOG_INTEGER("not_logged_before", suppressed));
 }
 
-/* A wrong answer of a function is an error of the file, like one that it raises. */
-static enum step_result refuse_answer(struct connection *connection, const struct function_answer *answer,
-                                      const char *what) {
-  struct worker *worker = connection->worker;
-  const struct route *route = connection->exchange.route;
-  uint64_t suppressed;
-  char id[CONNECTION_ID_SIZE], client[ADDRESS_TEXT_SIZE];
-  connection->stats->handler_errors++;
-  worker->metrics->worker.errors[ERROR_HANDLER]++;
-  if (log_limits_pass(&worker->route_logs[ROUTE_LOG_FUNCTION], route->stats, loop_now(&worker->loop), &suppressed))
-    LOG(worker->log, LOG_ERROR, what, LOG_STRING("route", route->name), LOG_STRING("file", route->file),
-        LOG_STRING("returned", answer->shown), LOG_STRING("connection", connection_id(connection, id)),
-        LOG_STRING("client", ip_address_format(&connection->client_address, client)),
-        LOG_INTEGER("not_logged_before", suppressed));
-  connection_close(connection, PIPE_TARGET, CLOSE_HANDLER_ERROR);
-  return STEP_REFUSED;
-}
-
 static enum step_result not_answered(enum function_result result) {
   return result == FUNCTION_WAITS ? STEP_WAIT : STEP_REFUSED;
 }
@@ -140,12 +122,13 @@ static enum step_result ask_target(struct connection *connection) {
     return not_answered(result);
   exchange->host = answer.string;
   if (answer.has_number && !port_is_valid(answer.number))
-    return refuse_answer(connection, &answer, "action.target returned a port that is not a number from 1 to 65535");
+    return connection_refuse_answer(connection, PIPE_TARGET, &answer,
+                                    "action.target returned a port that is not a number from 1 to 65535");
   exchange->port = answer.has_number ? (int)answer.number : -1;
   split_port(exchange);
   if (!exchange->host || (exchange->port < 0 && strncmp(exchange->host, "unix:", 5) != 0))
-    return refuse_answer(connection, &answer,
-                         "action.target must return a host and a port, \"host:port\" or \"unix:/path\"");
+    return connection_refuse_answer(connection, PIPE_TARGET, &answer,
+                                    "action.target must return a host and a port, \"host:port\" or \"unix:/path\"");
   exchange->host_given = true;
   return STEP_DONE;
 }
@@ -157,9 +140,9 @@ static enum step_result ask_host(struct connection *connection) {
   if (result != FUNCTION_ANSWERED)
     return not_answered(result);
   exchange->host = answer.string;
-  return exchange->host
-             ? STEP_DONE
-             : refuse_answer(connection, &answer, "the target's host function must return a name or an address");
+  return exchange->host ? STEP_DONE
+                        : connection_refuse_answer(connection, PIPE_TARGET, &answer,
+                                                   "the target's host function must return a name or an address");
 }
 
 static enum step_result ask_port(struct connection *connection) {
@@ -170,7 +153,8 @@ static enum step_result ask_port(struct connection *connection) {
     return not_answered(result);
   free(answer.string);
   if (!answer.has_number || !port_is_valid(answer.number))
-    return refuse_answer(connection, &answer, "the target's port function must return a number from 1 to 65535");
+    return connection_refuse_answer(connection, PIPE_TARGET, &answer,
+                                    "the target's port function must return a number from 1 to 65535");
   exchange->port = (int)answer.number;
   return STEP_DONE;
 }
@@ -185,7 +169,8 @@ static enum step_result ask_balance(struct connection *connection) {
   free(answer.string);
   if (!answer.has_number || !(answer.number >= 1 && answer.number <= (double)route->target_count) ||
       answer.number != (double)(size_t)answer.number)
-    return refuse_answer(connection, &answer, "action.balance must return the index of one of the targets");
+    return connection_refuse_answer(connection, PIPE_TARGET, &answer,
+                                    "action.balance must return the index of one of the targets");
   exchange->target = &route->targets[(size_t)answer.number - 1];
   return STEP_DONE;
 }
@@ -327,16 +312,10 @@ static enum step_result join(struct connection *connection, int fd) {
   connection_set_state(connection, CONNECTION_FORWARDING);
   connection_unpin_table(connection);
   connection_touch(connection);
+  exchange->out_before = connection->tally.own.out;
   pipe_start(&exchange->pipe, &worker->pipes, &connection->client, &exchange->target_stream, &pipe_callbacks,
              connection, &connection->last_active);
   return connection->state == CONNECTION_FORWARDING ? STEP_DONE : STEP_REFUSED;
-}
-
-/* A client that leaves while we connect takes the connection with it; one that has merely ended its side waits for its
- * answer. */
-static void on_client_ready(struct stream *stream, void *context) {
-  if (stream->readiness & STREAM_FAILED)
-    connection_close(context, PIPE_CLIENT, CLOSE_RESET);
 }
 
 static void begin(struct connection *connection) {
@@ -344,8 +323,7 @@ static void begin(struct connection *connection) {
   clock_ms now = loop_now(&connection->worker->loop);
   connection->exchange.connect_deadline = route->timeouts.connect ? now + route->timeouts.connect : CLOCK_NEVER;
   connection_set_state(connection, CONNECTION_CONNECTING);
-  connection->client.context = connection;
-  connection->client.on_ready = on_client_ready;
+  connection_watch_client(connection);
 }
 
 static enum step_result userspace_run(struct connection *connection) {

@@ -48,8 +48,10 @@ enum { METRIC_SIDES = 2, METRIC_REASONS = 64, METRIC_STATES = 8, METRIC_NO_ROUTE
 struct worker_stats {
   uint64_t connections; /* ever accepted */
   uint64_t active;
-  uint64_t terminations[METRIC_SIDES][METRIC_REASONS]; /* by enum pipe_side and enum close_reason */
-  uint64_t states[METRIC_STATES];                      /* connections in each enum connection_state now */
+  uint64_t terminations[METRIC_SIDES][METRIC_REASONS];         /* by enum pipe_side and enum close_reason */
+  uint64_t states[METRIC_STATES];                              /* connections in each enum connection_state now */
+  uint64_t state_ms[METRIC_STATES], state_ends[METRIC_STATES]; /* time spent in those that have been left, and how often
+                                                                  one was left */
   uint64_t errors[METRIC_ERROR_COUNT];
   uint64_t proxy_bytes_in, proxy_bytes_out; /* of PROXY headers, received and sent */
 };

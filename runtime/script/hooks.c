@@ -121,6 +121,7 @@ static struct function_answer *read_answer(enum task_end end, lua_State *corouti
       answer->has_number = true;
     }
   }
+  answer->odd_second = count > 1 && lua_type(coroutine, 2) != LUA_TNUMBER && !lua_isnil(coroutine, 2);
   if (count > 0 && lua_type(coroutine, 1) == LUA_TSTRING) {
     answer->string = strdup(lua_tostring(coroutine, 1));
     if (answer->string == NULL)
@@ -232,6 +233,21 @@ static int handler_start(struct connection *connection) {
 
 static int function_call(struct connection *connection, int slot) { return start(connection, slot, false); }
 
+/* Of its tasks every one that waits, waits to read from the client, which has sent nothing that is not read. A pipe has
+ * moved what there was when it is quiet. */
+static bool handler_is_idle(const struct connection *connection) {
+  const struct script_run *run = connection->script;
+  const struct script_socket *socket = run != NULL ? run->socket : NULL;
+  if (socket == NULL || run->task == NULL || run->task->wait == NULL)
+    return false;
+  for (const struct list_node *node = run->tasks.next; node != &run->tasks; node = node->next)
+    if (LIST_OWNER(node, struct script_task, family)->wait != &socket->reader.wait)
+      return false;
+  if (socket->piped)
+    return true;
+  return run->task->wait == &socket->reader.wait && !socket_is_shaking(socket) && buffer_size(socket->ahead) == 0;
+}
+
 static void cancel(struct connection *connection) {
   struct script_run *run = connection->script;
   if (run != NULL)
@@ -244,5 +260,6 @@ const struct script_hooks script_worker_hooks = {
     .table_adopted = script_worker_adopt,
     .table_released = script_worker_release,
     .table_live = script_worker_go_live,
+    .handler_is_idle = handler_is_idle,
     .cancel = cancel,
 };

@@ -46,8 +46,8 @@ local function of_dictionaries(field)
   end
 end
 
--- `collect(source, add)` calls add(value, label values…) for each sample; source is { snapshot =, status =, scripts = }
--- of moongate.native, where `scripts` is what native.metrics() says.
+-- `collect(source, add)` calls add(value, label values…) for each sample, of a summary add(sum, count, label values…);
+-- source is { snapshot =, status =, scripts = } of moongate.native, where `scripts` is what native.metrics() says.
 return {
   {
     name = "moongate_active_connections",
@@ -127,6 +127,22 @@ return {
     labels = { "state" },
     collect = function(source, add)
       each_key(source.snapshot.states, add)
+    end,
+  },
+  {
+    name = "moongate_connection_state_seconds",
+    type = "summary",
+    help = "How long connections have been in a state: the seconds in all, and how many have left it.",
+    labels = { "state" },
+    collect = function(source, add)
+      local times, states = source.snapshot.state_times or {}, {}
+      for state in pairs(times) do
+        states[#states + 1] = state
+      end
+      table.sort(states)
+      for _, state in ipairs(states) do
+        add(times[state].seconds, times[state].count, state)
+      end
     end,
   },
   {

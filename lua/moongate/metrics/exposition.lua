@@ -32,7 +32,7 @@ function exposition.format_value(value)
   return ("%.15g"):format(value)
 end
 
-local function sample(definition, value, ...)
+local function sample(definition, suffix, value, ...)
   if value == nil then
     error(("%s: there is no value for it"):format(definition.name), 0)
   end
@@ -45,7 +45,20 @@ local function sample(definition, value, ...)
     pairs_of[index] = ('%s="%s"'):format(name, exposition.escape_label((select(index, ...))))
   end
   local labels = #names > 0 and "{" .. table.concat(pairs_of, ",") .. "}" or ""
-  return definition.name .. labels .. " " .. exposition.format_value(value)
+  return definition.name .. suffix .. labels .. " " .. exposition.format_value(value)
+end
+
+-- Adds the lines of a definition's samples. A summary's has a sum and a count.
+local function adder(definition, lines)
+  if definition.type == "summary" then
+    return function(sum, count, ...)
+      lines[#lines + 1] = sample(definition, "_sum", sum, ...)
+      lines[#lines + 1] = sample(definition, "_count", count, ...)
+    end
+  end
+  return function(...)
+    lines[#lines + 1] = sample(definition, "", ...)
+  end
 end
 
 -- One series of a script's metric: `values` by the order of its labels, then what is more.
@@ -95,9 +108,7 @@ function exposition.render(source, metrics)
   for _, definition in ipairs(metrics or definitions) do
     lines[#lines + 1] = ("# HELP %s %s"):format(definition.name, exposition.escape_help(definition.help))
     lines[#lines + 1] = ("# TYPE %s %s"):format(definition.name, definition.type)
-    definition.collect(source, function(...)
-      lines[#lines + 1] = sample(definition, ...)
-    end)
+    definition.collect(source, adder(definition, lines))
   end
   script_metrics(lines, not metrics and source.scripts and source.scripts.metrics or {})
   return table.concat(lines, "\n") .. "\n"

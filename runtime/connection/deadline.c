@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What bounds a connection in each of its states, and the one timer that looks: at the bound that comes first, which
+ * activity does not move; the timer finds then that there is time left, and is set again. */
+#include "connection/class.h"
+#include "connection/connection_private.h"
+
+#include <stddef.h>
+
+/* While draining, a connection that has been quiet for so long counts as idle. */
+enum { DRAIN_QUIET_MS = 1000, PROBES_AFTER_MS = 60 * 1000, DIAL_GRACE_MS = 100, NOTICE_MOST_MS = 60 * 1000 };
+
+struct bound {
+  clock_ms at;
+  enum close_reason reason;
+  enum pipe_side side;
+};
+
+/* 0 bounds nothing. */
+static void take_sooner(struct bound *bound, clock_ms since, uint64_t wait, enum close_reason reason,
+                        enum pipe_side side) {
+  if (wait > 0 && since + wait < bound->at)
+    *bound = (struct bound){since + wait, reason, side};
+}
+
+/* What keep_alive makes of idle or lifetime. */
+static uint64_t kept(const struct connection *connection, uint64_t wait) {
+  switch (connection->keep_alive.treatment) {
+  case KEEP_ALIVE_EXTENDED:
+    return wait * connection->keep_alive.multiplier;
+  case KEEP_ALIVE_IMMORTAL:
+    return 0;
+  default:
+    return wait;
+  }
+}
+
+/* When the target's socket is told to send keep-alive probes: not at once, because that is four system calls, which
+ * most connections are too short to need. (The client's has it from its listener.) */
+static clock_ms probes_at(const struct connection *connection) {
+  const struct tcp_options *tcp = &connection->worker->settings->tcp;
+  if (!tcp->keep_alive)
+    return CLOCK_NEVER;
+  uint64_t after = (uint64_t)tcp->probe_after_s * 1000;
+  return connection->started + (after && after < PROBES_AFTER_MS ? after : PROBES_AFTER_MS);
+}
+
+static void begin_probes(struct connection *connection) {
+  connection->probed = true;
+  tcp_options_keep_alive(connection->exchange.target_stream.fd, &connection->worker->settings->tcp);
+}
+
+static void bound_routing(const struct connection *connection, struct bound *bound) {
+  if (connection->proxy_waits) {
+    uint64_t wait = connection->pin->table->policy->proxy_timeout_ms;
+    take_sooner(bound, connection->started, wait, CLOSE_PROXY_HEADER, PIPE_CLIENT);
+    return;
+  }
+  take_sooner(bound, connection->started, connection->table_port->initial_data, CLOSE_INITIAL_DATA, PIPE_CLIENT);
+  /* A client that has not said what it wants holds up no stop; a function that is being asked may. */
+  if (connection->worker->draining && !connection->script)
+    take_sooner(bound, connection->last_active, DRAIN_QUIET_MS, CLOSE_SHUTDOWN, PIPE_CLIENT);
+}
+
+/* One side has ended; to blame is the side that should still have said something. */
+static void bound_half(const struct connection *connection, struct bound *bound) {
+  const struct route *route = connection->exchange.route;
+  const struct route_timeouts *timeouts = &route->timeouts;
+  enum pipe_side side = connection->ended & (1 << PIPE_CLIENT) ? PIPE_TARGET : PIPE_CLIENT;
+  if (route->half_open) {
+    take_sooner(bound, connection->last_active, timeouts->half_closed, CLOSE_HALF_CLOSED, side);
+    return;
+  }
+  uint64_t half_dead = connection_is_tls(connection) ? timeouts->half_dead_tls : timeouts->half_dead;
+  take_sooner(bound, connection->last_active, half_dead, CLOSE_HALF_DEAD, side);
+}
+
+/* Nothing of it is in the middle of anything, should it be quiet. A client that has ended waits for its answer. */
+static bool may_be_idle(const struct connection *connection) {
+  if (connection->state == CONNECTION_HANDLING)
+    return connection->worker->hooks->handler_is_idle(connection);
+  return !connection->ended;
+}
+
+static void bound_routed(const struct connection *connection, struct bound *bound) {
+  const struct route_timeouts *timeouts = &connection->exchange.route->timeouts;
+  take_sooner(bound, connection->started, kept(connection, timeouts->lifetime), CLOSE_LIFETIME, PIPE_CLIENT);
+  if (connection->state == CONNECTION_CONNECTING) {
+    /* The dial keeps the deadline itself; this is for the functions that say where to. */
+    clock_ms connect = connection->exchange.connect_deadline;
+    if (connect != CLOCK_NEVER)
+      take_sooner(bound, connect, DIAL_GRACE_MS, CLOSE_CONNECT_TIMEOUT, PIPE_TARGET);
+    return;
+  }
+  take_sooner(bound, connection->last_active, kept(connection, timeouts->idle), CLOSE_IDLE, PIPE_CLIENT);
+  if (connection->worker->draining && may_be_idle(connection))
+    take_sooner(bound, connection->last_active, DRAIN_QUIET_MS, CLOSE_SHUTDOWN, PIPE_CLIENT);
+  if (connection->drain_until && connection->drain_until < bound->at)
+    *bound = (struct bound){connection->drain_until, CLOSE_CHANGED, PIPE_CLIENT};
+  if (connection->ended)
+    bound_half(connection, bound);
+  else if (connection->state == CONNECTION_FORWARDING) {
+    struct connection_finding finding = connection_classify(connection);
+    if (finding.class == CONNECTION_STUCK)
+      take_sooner(bound, finding.since, finding.limit, CLOSE_STUCK, PIPE_TARGET);
+  }
+}
+
+static struct bound bound_of(const struct connection *connection) {
+  struct bound bound = {CLOCK_NEVER, CLOSE_LIFETIME, PIPE_CLIENT};
+  if (connection->state == CONNECTION_ROUTING)
+    bound_routing(connection, &bound);
+  else
+    bound_routed(connection, &bound);
+  return bound;
+}
+
+clock_ms connection_deadline(const struct connection *connection, enum close_reason *reason, enum pipe_side *side) {
+  struct bound bound = bound_of(connection);
+  *reason = bound.reason;
+  *side = bound.side;
+  return bound.at;
+}
+
+/* How long before its end the log speaks of a connection that is kept; 0: not at all. */
+static uint64_t notice_of(const struct connection *connection, enum close_reason reason) {
+  if (connection->keep_alive.treatment != KEEP_ALIVE_EXTENDED || (reason != CLOSE_IDLE && reason != CLOSE_LIFETIME))
+    return 0;
+  const struct route_timeouts *timeouts = &connection->exchange.route->timeouts;
+  uint64_t notice = kept(connection, reason == CLOSE_IDLE ? timeouts->idle : timeouts->lifetime) / 10;
+  return notice < NOTICE_MOST_MS ? notice : NOTICE_MOST_MS;
+}
+
+static void warn(const struct connection *connection, const struct bound *bound, clock_ms now) {
+  struct worker *worker = connection->worker;
+  const struct route *route = connection->exchange.route;
+  uint64_t suppressed;
+  char id[CONNECTION_ID_SIZE], client[ADDRESS_TEXT_SIZE];
+  if (!log_enabled(worker->log, LOG_WARN) ||
+      !log_limits_pass(&worker->route_logs[ROUTE_LOG_KEPT], route->stats, loop_now(&worker->loop), &suppressed))
+    return;
+  LOG(worker->log, LOG_WARN, "a kept connection is going to be ended", LOG_STRING("route", route->name),
+      LOG_STRING("reason", close_reason_label(bound->reason)), LOG_NUMBER("seconds", (double)(bound->at - now) / 1000),
+      LOG_STRING("connection", connection_id(connection, id)),
+      LOG_STRING("client", ip_address_format(&connection->client_address, client)),
+      LOG_NUMBER("age", (double)(now - connection->started) / 1000),
+      LOG_NUMBER("idle", (double)(now - connection->last_active) / 1000), LOG_INTEGER("not_logged_before", suppressed));
+}
+
+/* Whether a peer has taken some of what was written to it since it was looked last: a slow reader makes no event for a
+ * long time (its socket is writable again only when a good part of it is free), and is not idle. */
+static bool is_being_read(struct connection *connection) {
+  size_t unsent = stream_unsent(&connection->client) + stream_unsent(&connection->exchange.target_stream);
+  bool progress = unsent != connection->unsent && unsent > 0;
+  connection->unsent = unsent;
+  return progress;
+}
+
+/* What has been said, and not been taken, is in the middle of something, though nothing moves. */
+static bool has_unsent(const struct connection *connection) {
+  return stream_unsent(&connection->client) + stream_unsent(&connection->exchange.target_stream) > 0;
+}
+
+static bool goes_on(struct connection *connection, enum close_reason reason) {
+  switch (reason) {
+  case CLOSE_IDLE:
+  case CLOSE_HALF_DEAD:
+  case CLOSE_HALF_CLOSED:
+  case CLOSE_STUCK:
+    return is_being_read(connection);
+  case CLOSE_SHUTDOWN:
+    return has_unsent(connection);
+  default:
+    return false;
+  }
+}
+
+static void on_deadline(struct connection *connection, const struct bound *bound) {
+  if (bound->reason == CLOSE_PROXY_HEADER) {
+    proxy_header_over(connection);
+    return;
+  }
+  if (goes_on(connection, bound->reason)) {
+    connection_touch(connection);
+    connection_arm_timer(connection);
+    return;
+  }
+  if (bound->reason == CLOSE_CONNECT_TIMEOUT)
+    connection->worker->metrics->worker.errors[ERROR_CONNECT_TIMEOUT]++;
+  connection_close(connection, bound->side, bound->reason);
+}
+
+void connection_look(struct wheel_timer *timer) {
+  struct connection *connection = (struct connection *)((char *)timer - offsetof(struct connection, timer));
+  if (connection->state == CONNECTION_CLOSING) {
+    connection_check_linger(connection);
+    return;
+  }
+  clock_ms now = clock_now(connection->worker->loop.clock); /* what the wheel goes by: the coarse clock is behind */
+  if (connection->state == CONNECTION_FORWARDING && !connection->probed && probes_at(connection) <= now)
+    begin_probes(connection);
+  struct bound bound = bound_of(connection);
+  if (bound.at <= now) {
+    on_deadline(connection, &bound);
+    return;
+  }
+  uint64_t notice = notice_of(connection, bound.reason);
+  bool is_near = notice > 0 && bound.at - notice <= now;
+  if (is_near && !connection->warned)
+    warn(connection, &bound, now);
+  connection->warned = is_near;
+  connection_arm_timer(connection);
+}
+
+void connection_arm_timer(struct connection *connection) {
+  if (connection->state >= CONNECTION_CLOSING)
+    return;
+  struct bound bound = bound_of(connection);
+  clock_ms at = bound.at;
+  if (!connection->warned && at != CLOCK_NEVER)
+    at -= notice_of(connection, bound.reason);
+  if (connection->state == CONNECTION_FORWARDING && !connection->probed && probes_at(connection) < at)
+    at = probes_at(connection);
+  if (connection->worker->draining && connection->state == CONNECTION_HANDLING) {
+    /* It may come to wait for its client without anybody being told. */
+    clock_ms again = loop_now(&connection->worker->loop) + DRAIN_QUIET_MS;
+    at = again < at ? again : at;
+  }
+  if (at != CLOCK_NEVER && (!wheel_is_set(&connection->timer) || at < connection->timer.deadline))
+    wheel_set(&connection->worker->loop.wheel, &connection->timer, at);
+}

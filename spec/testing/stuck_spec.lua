@@ -1,0 +1,261 @@
+-- SPDX-License-Identifier: MIT
+--
+-- Connections that get nowhere: stuck, half dead, half closed; each is found by its timer and ended with a reason of
+-- its own, and what is merely slow is left alone. Run by moongate test.
+
+local hellos = require "spec.support.hellos"
+local testing = require "moongate.testing"
+
+describe("a connection that gets nowhere", function()
+  local back, m, serve
+
+  local function swallow(socket)
+    while socket:receive(1) do
+    end
+  end
+
+  -- A moongate whose route "front" forwards to a server that does what `serve` says: nothing, by default.
+  local function start(options)
+    options = options or {}
+    back = testing.start({
+      routes = {
+        {
+          name = "server",
+          match = { ports = 1 },
+          action = {
+            handler = function(socket)
+              return (serve or swallow)(socket)
+            end,
+          },
+        },
+      },
+      config = { timeouts = { idle = 0, lifetime = 0 } },
+    })
+    local target = "127.0.0.1:" .. back:port "server"
+    local action = options.action or { target = target }
+    if options.handler then
+      action = {
+        handler = function(socket, context)
+          return options.handler(socket, context, target)
+        end,
+      }
+    elseif options.tls or options.half_open then
+      action = { target = target, tls = options.tls, half_open = options.half_open }
+    end
+    m = testing.start({
+      routes = {
+        {
+          name = "front",
+          match = { ports = 2 },
+          action = action,
+          timeouts = options.timeouts,
+          keep_alive = options.keep_alive,
+        },
+      },
+    })
+    local c = m:connect "front"
+    c:settimeout(5)
+    return c
+  end
+
+  after_each(function()
+    serve = nil
+    m:stop()
+    back:stop()
+  end)
+
+  local function metric(name, ...)
+    return m:metrics()["moongate_" .. name:format(...)]
+  end
+
+  local function await(what, fn)
+    for _ = 1, 5000 do
+      if fn() then
+        return
+      end
+      moongate.sleep(0.001)
+    end
+    error("this did not come: " .. what, 2)
+  end
+
+  local function await_state(state)
+    await(state, function()
+      return metric('connections{state="%s"}', state) == 1
+    end)
+  end
+
+  local function await_server()
+    await("the server's connection", function()
+      return back:connections() == 1
+    end)
+    moongate.sleep(0.1) -- the kernel keeps to real time: what was said is acknowledged a little later
+  end
+
+  local function expect_end(before, more, side, reason)
+    testing.clock.advance(before)
+    assert.equal(1, metric "active_connections")
+    assert.equal(0, metric('connection_terminations_total{side="%s",reason="%s"}', side, reason))
+    testing.clock.advance(more)
+    await("the end", function()
+      return metric "active_connections" == 0
+    end)
+    assert.equal(1, metric('connection_terminations_total{side="%s",reason="%s"}', side, reason))
+  end
+
+  it("is stuck a minute after nothing has moved, when the target has never answered", function()
+    local c = start()
+    c:send "question"
+    await_state "forwarding"
+    await_server()
+    expect_end(58, 10, "target", "stuck")
+    assert.same({ nil, "closed", "" }, { c:receive(1) })
+  end)
+
+  it("is stuck too when nobody says anything", function()
+    start()
+    await_state "forwarding"
+    expect_end(58, 10, "target", "stuck")
+  end)
+
+  it("is stuck after five minutes with TLS", function()
+    local c = start({ tls = { mode = "passthrough" } })
+    c:send(hellos.make("a.example.com"))
+    await_state "forwarding"
+    await_server()
+    expect_end(290, 20, "target", "stuck")
+  end)
+
+  it("is not stuck while the client still sends", function()
+    local c = start()
+    await_state "forwarding"
+    for _ = 1, 5 do
+      testing.clock.advance(40)
+      c:send "x"
+      moongate.sleep(0.1)
+    end
+    expect_end(30, 40, "target", "stuck")
+  end)
+
+  it("is not stuck once the target has answered, however slow it is then", function()
+    serve = function(socket)
+      socket:send "."
+      moongate.sleep("3h")
+      socket:send "!"
+      socket:receive(1)
+    end
+    local c = start()
+    assert.equal(".", c:receive(1))
+    testing.clock.advance("2h")
+    assert.equal(1, m:connections())
+    testing.clock.advance("61m")
+    assert.equal("!", c:receive(1))
+  end)
+
+  it("may take longer by the route's own time, and for ever with 0", function()
+    start({ timeouts = { stuck = { "10m", tls = "20m" } } })
+    await_state "forwarding"
+    expect_end(590, 20, "target", "stuck")
+    m:stop()
+    back:stop()
+    start({ timeouts = { stuck = 0, idle = "4h" } })
+    await_state "forwarding"
+    expect_end("230m", "20m", "client", "idle")
+  end)
+
+  it("is not stuck when it is immortal; extended does not change it", function()
+    start({ keep_alive = "immortal" })
+    await_state "forwarding"
+    testing.clock.advance("30d")
+    assert.equal(1, m:connections())
+    m:stop()
+    back:stop()
+    start({ keep_alive = "extended" })
+    await_state "forwarding"
+    expect_end(58, 10, "target", "stuck")
+  end)
+
+  it("is stuck also when a handler has spoken before it forwarded", function()
+    local c = start({
+      handler = function(socket, context, target)
+        socket:send "wait…\n"
+        context:forward(target)
+      end,
+    })
+    assert.equal("wait…", c:receive "*l")
+    await_state "forwarding"
+    expect_end(58, 10, "target", "stuck")
+  end)
+
+  it("is half dead when one side has ended and nothing moves for 30 s, or 5 min with TLS", function()
+    serve = function(socket)
+      socket:send "."
+      moongate.sleep("1h")
+    end
+    local c = start()
+    assert.equal(".", c:receive(1))
+    c:shutdown "send"
+    moongate.sleep(0.1)
+    expect_end(28, 10, "target", "half_dead")
+    m:stop()
+    back:stop()
+    c = start({ tls = { mode = "passthrough" } })
+    c:send(hellos.make("a.example.com"))
+    assert.equal(".", c:receive(1))
+    c:shutdown "send"
+    moongate.sleep(0.1)
+    expect_end(290, 20, "target", "half_dead")
+  end)
+
+  it("is half closed with half_open: either side may go on alone, for so long", function()
+    serve = function(socket)
+      socket:send "."
+      moongate.sleep("10m")
+      socket:send "+"
+      moongate.sleep("10h")
+    end
+    local c = start({ half_open = true })
+    assert.equal(".", c:receive(1))
+    c:shutdown "send"
+    moongate.sleep(0.1)
+    testing.clock.advance("11m")
+    assert.equal("+", c:receive(1))
+    expect_end("28m", "5m", "target", "half_closed")
+  end)
+
+  it("is half closed with half_open when the target has ended", function()
+    local got = {}
+    serve = function(socket)
+      socket:send "."
+      socket:shutdown "send"
+      while true do
+        got[#got + 1] = socket:receive(1)
+        if #got == 0 then
+          return
+        end
+      end
+    end
+    local c = start({ half_open = true })
+    assert.equal(".", c:receive(1))
+    assert.same({ nil, "closed", "" }, { c:receive(1) })
+    testing.clock.advance("20m")
+    c:send "x"
+    await("the byte", function()
+      return got[1] == "x"
+    end)
+    moongate.sleep(0.1)
+    expect_end("28m", "5m", "client", "half_closed")
+  end)
+
+  it("is counted with the time that it has spent in each state", function()
+    local c = start()
+    c:send "question"
+    await_state "forwarding"
+    await_server()
+    assert.equal(1, metric 'connection_state_seconds_count{state="routing"}')
+    assert.equal(0, metric 'connection_state_seconds_count{state="forwarding"}')
+    expect_end(58, 10, "target", "stuck")
+    assert.equal(1, metric 'connection_state_seconds_count{state="forwarding"}')
+    assert.near(60, metric 'connection_state_seconds_sum{state="forwarding"}', 5)
+    assert.is_true(metric 'connection_state_seconds_sum{state="connecting"}' < 5)
+  end)
+end)
