@@ -15,6 +15,7 @@
 enum {
   DISCARD_ROUNDS = 16,
   UNSENT_POLL_MS = 10, /* how often it is looked whether a client has taken all before it is reset */
+  LINGER_LOOKS = 8,    /* … and, within `linger`, whether it takes anything */
 };
 
 static struct connection *connection_of(struct deferred *deferred) {
@@ -111,12 +112,12 @@ static void on_discard_again(struct deferred *deferred) { discard(connection_of(
 
 static void set_closing_timer(struct connection *connection) {
   uint64_t wait = connection->linger_until - loop_now(&connection->worker->loop);
-  if (connection->reset_client && wait > UNSENT_POLL_MS)
-    wait = UNSENT_POLL_MS;
-  loop_set_timer(&connection->worker->loop, &connection->timer, wait);
+  uint64_t look = connection->reset_client ? UNSENT_POLL_MS : connection->linger / LINGER_LOOKS + 1;
+  loop_set_timer(&connection->worker->loop, &connection->timer, look < wait ? look : wait);
 }
 
-/* `linger` counts time without progress: as long as the client takes what was sent, it may go on. */
+/* `linger` counts time without progress: as long as the client takes what was sent, it may go on. What the first look
+ * finds is no progress. */
 void connection_check_linger(struct connection *connection) {
   clock_ms now = loop_now(&connection->worker->loop);
   size_t unsent = stream_unsent(&connection->client);
@@ -124,10 +125,9 @@ void connection_check_linger(struct connection *connection) {
     connection_finish(connection, true);
     return;
   }
-  if (unsent > 0 && unsent < connection->unsent) {
-    connection->unsent = unsent;
+  if (unsent > 0 && unsent < connection->unsent && connection->unsent != SIZE_MAX)
     connection->linger_until = now + connection->linger;
-  }
+  connection->unsent = unsent;
   if (now < connection->linger_until) {
     set_closing_timer(connection);
     return;

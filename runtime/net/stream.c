@@ -31,6 +31,12 @@ static void on_event(struct poll_source *source, uint32_t events) {
     stream->on_ready(stream, stream->context);
 }
 
+bool stream_is_broken(const struct stream *stream) {
+  int error = 0;
+  socklen_t size = sizeof error;
+  return getsockopt(stream->fd, SOL_SOCKET, SO_ERROR, &error, &size) == 0 && error != 0;
+}
+
 static int watch_writable(struct stream *stream) {
   int status = poller_add_writable(&stream->loop->poller, stream->fd, &stream->source);
   stream->watches_writable = status == 0;

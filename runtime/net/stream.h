@@ -114,6 +114,10 @@ static inline bool stream_may_read(const struct stream *stream) {
   return stream->unread != NULL || (stream->readiness & STREAM_READABLE) != 0;
 }
 
+/* Of a stream that is STREAM_FAILED: whether its socket has an error, rather than having merely ended both ways. Takes
+ * the error: only for who is about to close it. */
+bool stream_is_broken(const struct stream *stream);
+
 int stream_shutdown(struct stream *stream);
 
 /* Bytes that were written and that the peer's kernel has not acknowledged yet (SIOCOUTQ, and what the kind still

@@ -94,6 +94,7 @@ struct script_socket {
   struct deferred freeing;
   struct list_node node; /* in place->lingering */
   struct wheel_timer linger;
+  clock_ms linger_until;
   size_t unsent; /* lingering: what the peer had not taken when it was looked last */
   struct deferred discarding;
   struct tally tally;  /* of a stream of its own */

@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 
-enum { LINGER_MS = 5000, DISCARD_ROUNDS = 16 };
+enum { LINGER_MS = 5000, LOOK_MS = LINGER_MS / 8, DISCARD_ROUNDS = 16 };
 
 static void finish(struct script_socket *socket) {
   struct loop *loop = socket->own->loop;
@@ -48,16 +48,19 @@ static void on_again(struct deferred *deferred) {
   discard((struct script_socket *)(void *)((char *)deferred - offsetof(struct script_socket, discarding)));
 }
 
-static void on_linger_over(struct wheel_timer *timer) {
+static void on_look(struct wheel_timer *timer) {
   struct script_socket *socket =
       (struct script_socket *)(void *)((char *)timer - offsetof(struct script_socket, linger));
+  struct loop *loop = socket->own->loop;
+  clock_ms now = loop_now(loop);
   size_t unsent = stream_unsent(socket->own);
-  if (unsent > 0 && unsent < socket->unsent) {
-    socket->unsent = unsent;
-    loop_set_timer(socket->own->loop, timer, LINGER_MS);
-    return;
-  }
-  finish(socket);
+  if (unsent > 0 && unsent < socket->unsent)
+    socket->linger_until = now + LINGER_MS;
+  socket->unsent = unsent;
+  if (now >= socket->linger_until)
+    finish(socket);
+  else
+    loop_set_timer(loop, timer, socket->linger_until - now < LOOK_MS ? socket->linger_until - now : LOOK_MS);
 }
 
 void socket_linger(struct script_socket *socket, struct script_place *place) {
@@ -67,9 +70,10 @@ void socket_linger(struct script_socket *socket, struct script_place *place) {
   socket->own->on_ready = on_ready;
   socket->own->context = socket;
   socket->discarding.run = on_again;
-  socket->linger.on_expired = on_linger_over;
-  socket->unsent = stream_unsent(socket->own);
-  loop_set_timer(loop, &socket->linger, LINGER_MS);
+  socket->linger.on_expired = on_look;
+  socket->unsent = 0; /* what the first look finds is no progress */
+  socket->linger_until = loop_now(loop) + LINGER_MS;
+  loop_set_timer(loop, &socket->linger, LOOK_MS);
   discard(socket);
 }
 

@@ -85,9 +85,21 @@ static void look(struct script_socket *socket) {
     resume_writer(socket);
 }
 
+/* A handler's client is gone for good, and nobody waits on the socket to be told so: what the handler waits for
+ * elsewhere is of use to nobody. */
+static bool is_abandoned(const struct script_socket *socket) {
+  const struct stream *stream = socket->stream;
+  return socket->is_client && socket->run != NULL && socket->reader.wait.task == NULL &&
+         socket->writer.wait.task == NULL && (stream->readiness & STREAM_FAILED) && stream_is_broken(stream);
+}
+
 static void on_ready(struct stream *stream, void *context) {
+  struct script_socket *socket = context;
   (void)stream;
-  look(context);
+  if (is_abandoned(socket))
+    connection_close(socket->run->connection, PIPE_CLIENT, CLOSE_RESET);
+  else
+    look(socket);
 }
 
 static void on_wake(struct deferred *deferred) {
