@@ -6,6 +6,7 @@
 
 local access = require "moongate.admin.access"
 local answers = require "moongate.admin.answers"
+local drain = require "moongate.admin.drain"
 local exposition = require "moongate.metrics.exposition"
 local files = require "moongate.admin.files"
 local http_server = require "moongate.http_server"
@@ -89,6 +90,11 @@ local PAGES = {
     path = "/api/v1/reload",
     text = "POST: takes up what has changed in the config and the route files",
     calls = { POST = { answer = files.reload, writes = true } },
+  },
+  {
+    path = "/api/v1/drain",
+    text = "POST: stops in good order, and answers when it is done: ?timeout=",
+    calls = { POST = { answer = drain.answer, writes = true } },
   },
 }
 

@@ -41,10 +41,13 @@ int worker_init(struct worker *worker, unsigned number, unsigned count, struct c
   return 0;
 }
 
-/* Closing ones too: nobody will be there to wait for their clients. */
+/* Closing ones too: nobody will be there to wait for their clients. But all has been said on those. */
 static void end_all(struct worker *worker) {
-  while (!list_is_empty(&worker->connections))
-    connection_end(LIST_OWNER(worker->connections.next, struct connection, node));
+  while (!list_is_empty(&worker->connections)) {
+    struct connection *connection = LIST_OWNER(worker->connections.next, struct connection, node);
+    worker->cut += connection->state < CONNECTION_CLOSING;
+    connection_end(connection);
+  }
 }
 
 void worker_release(struct worker *worker) {

@@ -3,6 +3,7 @@
  * The life of an instance: the order in which its parts come up, and the reverse, on signals. */
 #include "control/instance.h"
 
+#include "control/drain.h"
 #include "control/instance_private.h"
 #include "control/measure.h"
 #include "control/runtime.h"
@@ -72,7 +73,9 @@ static void on_finish(struct deferred *deferred) {
   struct native_call *call = instance->call;
   int status = instance->status;
   if (status == 0)
-    LOG(instance->log, LOG_INFO, "stopped", LOG_INTEGER("pid", getpid()));
+    LOG(instance->log, LOG_INFO, "stopped", LOG_INTEGER("pid", getpid()),
+        LOG_INTEGER("cut", instance_count_cut(instance)));
+  instance_tell_drained(instance);
   instance_release(instance);
   if (call)
     native_call_answer(call, value_number(status));
@@ -112,29 +115,15 @@ void instance_stop(struct instance *instance) {
 
 static void on_drained(void *context) { instance_stop(context); }
 
-/* A worker that hangs would never be drained. */
-static void on_drain_over(struct wheel_timer *timer) {
-  instance_stop((struct instance *)(void *)((char *)timer - offsetof(struct instance, patience)));
-}
-
-void instance_drain(struct instance *instance, uint64_t ms) {
-  instance->phase = INSTANCE_DRAINING;
-  instance->patience.on_expired = on_drain_over;
-  loop_set_timer(&instance->runtime->loop, &instance->patience, ms + INSTANCE_DRAIN_GRACE_MS);
-  threads_drain(&instance->threads, ms);
-}
-
 static void on_end(void *context) {
   struct instance *instance = context;
   const struct log *log = &instance->runtime->log;
-  uint64_t ms = instance->config.timeouts.shutdown;
   if (instance->phase != INSTANCE_READY) {
     LOG(log, LOG_INFO, "stopping at once");
     instance_stop(instance);
     return;
   }
-  LOG(log, LOG_INFO, "stopping: connections may finish", LOG_NUMBER("seconds", (double)ms / 1000));
-  instance_drain(instance, ms);
+  instance_drain(instance, instance->config.timeouts.shutdown);
 }
 
 static void on_other_signal(void *context, int signal) {
@@ -192,6 +181,7 @@ void instance_init(struct instance *instance, struct runtime *runtime, const str
   instance->log = log;
   instance->lock.fd = -1;
   list_init(&instance->puts);
+  list_init(&instance->drain_waiters);
   connections_init(&instance->connections, instance);
   instance->started = clock_wall(&runtime->clock);
   instance->started_ms = clock_now(&runtime->clock);

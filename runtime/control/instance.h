@@ -56,8 +56,11 @@ struct instance {
   struct route_order *order; /* NULL: not asked for yet, or of an earlier table */
   struct signals *signals;
   struct reload reload;
-  struct list_node puts;       /* control/files.c: files that are being checked */
-  struct wheel_timer patience; /* for the workers, once they have been told to stop */
+  struct list_node puts;             /* control/files.c: files that are being checked */
+  struct list_node drain_waiters;    /* control/drain.c: who has asked for the end */
+  clock_ms drain_began, drain_until; /* while draining */
+  bool drain_told;                   /* they have been answered */
+  struct wheel_timer patience;       /* for the workers, once they have been told to stop */
   struct deferred finish;
   void (*on_released)(struct instance *instance); /* in a spec: all is given back, and the record is its owner's */
 };

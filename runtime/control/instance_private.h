@@ -15,8 +15,11 @@ void instance_init(struct instance *instance, struct runtime *runtime, const str
 /* instance.c: the workers, and what belongs to them, with the table; they don't run yet. */
 int instance_make_workers(struct instance *instance, struct error *error);
 
-/* instance.c: ends the connections after `ms` (0: at once), then all; in the end instance->call is answered. */
+/* drain.c: nothing new; ends the connections after `ms` (0: at once), then all, as instance_stop() does. Of one that is
+ * ready. */
 void instance_drain(struct instance *instance, uint64_t ms);
+
+/* instance.c: ends all at once; in the end instance->call is answered. */
 void instance_stop(struct instance *instance);
 
 /* instance.c: when a start has failed, before anything ran. */

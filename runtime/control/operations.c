@@ -3,6 +3,7 @@
  * The functions of "moongate.native", as far as they don't belong to the instance; `check` is whole here. */
 #include "control/operations.h"
 
+#include "control/drain.h"
 #include "control/explain.h"
 #include "control/files.h"
 #include "control/instance_private.h"
@@ -195,6 +196,14 @@ static void connections(void *context, const struct native_connections *wanted, 
 
 static struct value *metrics(void *context) { return commons_report(context); }
 
+static void drain(void *context, int64_t ms, struct native_call *call) {
+  struct runtime *runtime = context;
+  if (runtime->instance)
+    instance_drain_for(runtime->instance, ms, call);
+  else
+    refuse(call);
+}
+
 static const char *token(void *context) {
   const struct runtime *runtime = context;
   return runtime->instance ? runtime->instance->config.admin_token : NULL;
@@ -213,6 +222,7 @@ const struct native_ops operations = {
     .routes = routes,
     .connections = connections,
     .explain = explain_choice,
+    .drain = drain,
     .token = token,
     .metrics = metrics,
 };

@@ -97,9 +97,9 @@ static void write_reload(struct value *root, struct instance *instance) {
 
 /* How long those that are left still have. */
 static void write_drain(struct value *root, const struct instance *instance) {
-  if (instance->phase != INSTANCE_DRAINING || !wheel_is_set(&instance->patience))
+  if (instance->phase != INSTANCE_DRAINING)
     return;
-  clock_ms now = clock_now(&instance->runtime->clock), end = instance->patience.deadline - INSTANCE_DRAIN_GRACE_MS;
+  clock_ms now = clock_now(&instance->runtime->clock), end = instance->drain_until;
   value_set_number(value_set_table(root, "drain"), "seconds", end > now ? (double)(end - now) / 1000 : 0);
 }
 

@@ -186,6 +186,17 @@ static int native_reload(lua_State *L) {
   return native_call_finish(L, call);
 }
 
+static int native_drain(lua_State *L) {
+  const struct native_module *native = native_of(L);
+  double seconds = luaL_optnumber(L, 1, -1);
+  luaL_argcheck(L, lua_isnoneornil(L, 1) || (seconds >= 0 && seconds <= 1e9), 1, "a duration expected");
+  if (!native->ops->drain)
+    return native_raise_not_running(L);
+  struct native_call *call = native_call_begin(L);
+  native->ops->drain(native->context, seconds < 0 ? -1 : (int64_t)(seconds * 1000 + 0.5), call);
+  return native_call_finish(L, call);
+}
+
 static int native_files(lua_State *L) {
   const struct native_module *native = native_of(L);
   return native->ops->files ? native_return(L, native->ops->files(native->context)) : native_raise_not_running(L);
@@ -251,6 +262,7 @@ static const struct luaL_Reg functions[] = {
     {"routes", native_list_routes},
     {"connections", native_list_connections},
     {"explain", native_explain_choice},
+    {"drain", native_drain},
     {"token", native_token},
     {"metrics", native_metrics},
     {"testing", native_testing},

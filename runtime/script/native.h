@@ -112,6 +112,10 @@ struct native_ops {
    * { { values =, number =, count =, counts = }, … } }, … }, dictionaries = { { name =, entries =, bytes =, bytes_most
    * =, evictions = }, … }, dropped = }. The caller frees it. */
   struct value *(*metrics)(void *context);
+  /* native.drain(seconds): stops as SIGTERM does, within `ms` (-1: timeouts.shutdown); when it stops already a time
+   * that is given takes the place of the one that there was. Answers once all connections are gone, with { cut = how
+   * many had to be ended, seconds = that it took }; the process ends then. */
+  void (*drain)(void *context, int64_t ms, struct native_call *call);
   /* native.token(): admin.token, or NULL (nil in Lua). Never to be printed. */
   const char *(*token)(void *context);
 };

@@ -5,7 +5,7 @@
 local help = {}
 
 local GROUPS = {
-  { "Run it", { "run", "check", "test", "reload" } },
+  { "Run it", { "run", "check", "test", "reload", "drain" } },
   { "See what it does", { "status", "routes", "conns", "explain" } },
   { "Else", { "version", "help" } },
 }

@@ -28,8 +28,10 @@ local function files(body)
   return faulty > 0 and ("%d, %d with faults"):format(#body.files, faulty) or #body.files
 end
 
--- "draining: 3 connections are left (2 forwarding, 1 handling); they are ended in 12s"
-local function draining(body)
+---"draining: 3 connections left (1 handling, 2 forwarding); what is still there is ended in 12s"
+---@param body table of the API's answer
+---@return string
+function status.draining(body)
   local connections = body.connections or {}
   local states = {}
   for name, count in pairs(connections.states or {}) do
@@ -60,7 +62,7 @@ local function overview(body)
   end
   add("version", body.version)
   add("uptime", type(body.uptime) == "number" and text.format_duration(body.uptime) or nil)
-  add("state", body.draining and draining(body) or body.ready == false and "not ready" or nil)
+  add("state", body.draining and status.draining(body) or body.ready == false and "not ready" or nil)
   add("workers", body.workers)
   add("generation", body.generation)
   if connections.active then
