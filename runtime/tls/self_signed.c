@@ -56,7 +56,12 @@ static int fill(X509 *certificate, EVP_PKEY *key, const char *name) {
 static char *text_of(BIO *writer) {
   char *bytes;
   long size = BIO_get_mem_data(writer, &bytes);
-  return size > 0 ? strndup(bytes, (size_t)size) : NULL;
+  char *text = size > 0 ? malloc((size_t)size + 1) : NULL;
+  if (text) {
+    memcpy(text, bytes, (size_t)size); /* there is no NUL behind them */
+    text[size] = '\0';
+  }
+  return text;
 }
 
 int tls_self_signed(const char *name, char **certificate_text, char **key_text) {
