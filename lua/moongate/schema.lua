@@ -196,7 +196,7 @@ schema.config = {
           doc = "The least that is logged",
         },
         format = { type = "string", default = "logfmt", enum = { "logfmt", "json" }, doc = "The form of a line" },
-        access = { type = "boolean", default = false, later = "warn", doc = "A line for each exchange" },
+        access = { type = "boolean", default = false, doc = "A line for each connection, at its end" },
       },
     },
     timeouts = { type = "table", doc = "For every route that doesn't say otherwise; 0: off", fields = timeouts() },

@@ -3,6 +3,7 @@
  * The way out: one function, in constant time, whatever was going on. The target's side is closed at once. The client's
  * is shut down, its input discarded until it ends too (a close with unread input would reset it, and with it what the
  * client has not read yet), or reset, so that what was cut short never looks like an end. */
+#include "connection/access_log.h"
 #include "connection/admission.h"
 #include "connection/connection_private.h"
 #include "connection/sniff.h"
@@ -32,22 +33,6 @@ static void count_unrouted(struct connection *connection) {
   tally_set_route(&connection->tally, &none->bytes);
 }
 
-static void log_end(const struct connection *connection) {
-  const struct log *log = connection->worker->log;
-  const struct route *route = connection->exchange.route;
-  char id[CONNECTION_ID_SIZE], client[ADDRESS_TEXT_SIZE];
-  if (!log_enabled(log, LOG_DEBUG))
-    return;
-  LOG(log, LOG_DEBUG, "a connection has ended", LOG_STRING("connection", connection_id(connection, id)),
-      LOG_STRING("client", ip_address_format(&connection->client_address, client)),
-      LOG_INTEGER("port", connection->port), LOG_STRING("route", route ? route->name : NULL),
-      LOG_STRING("domain", sniffed_domain(connection->sniffed)),
-      LOG_STRING("client_side", close_reason_label((enum close_reason)connection->reasons[PIPE_CLIENT])),
-      LOG_STRING("target_side", close_reason_label((enum close_reason)connection->reasons[PIPE_TARGET])),
-      LOG_INTEGER("in", connection->tally.own.in), LOG_INTEGER("out", connection->tally.own.out),
-      LOG_NUMBER("seconds", (double)(loop_now(&connection->worker->loop) - connection->started) / 1000));
-}
-
 /* The very end. The memory goes after this round of events. */
 static void connection_finish(struct connection *connection, bool reset) {
   struct worker *worker = connection->worker;
@@ -64,7 +49,9 @@ static void connection_finish(struct connection *connection, bool reset) {
     connection->stats->active--;
   else
     count_unrouted(connection);
-  log_end(connection);
+  access_log_end(connection);
+  free(connection->exchange.host);
+  connection->exchange.host = NULL;
   free(connection->sniffed);
   connection->sniffed = NULL;
   admission_leave(connection);

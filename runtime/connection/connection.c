@@ -32,6 +32,8 @@ void connection_set_state(struct connection *connection, enum connection_state s
   stats->states[state]++;
   stats->state_ms[connection->state] += now - connection->state_since;
   stats->state_ends[connection->state]++;
+  uint64_t spent = connection->spent_ms[connection->state] + (now - connection->state_since);
+  connection->spent_ms[connection->state] = spent < UINT32_MAX ? (uint32_t)spent : UINT32_MAX;
   connection->state = state;
   connection->state_since = now;
 }

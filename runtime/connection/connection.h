@@ -48,7 +48,7 @@ struct exchange {
   struct route *route; /* one reference; NULL until routed */
   const struct route_target
       *target;       /* of the route, the one being tried; NULL when `host` was given by a function or handler */
-  char *host;        /* where to, when a function or a handler said it (malloc'd) */
+  char *host;        /* where to, when a function or a handler said it (malloc'd, to the very end) */
   int port;          /* where to, likewise; -1: not said */
   uint16_t attempts; /* targets tried */
   bool loaded;       /* counted in target->load */
@@ -82,6 +82,7 @@ struct connection {
   void *script;                   /* what script_hooks has running for it */
   struct function_answer *answer; /* of the function that was asked last; NULL mostly */
   enum connection_state state;
+  uint32_t spent_ms[CONNECTION_CLOSED]; /* in each state that it has left */
   uint8_t step;
   bool asking;                        /* inside function_call() */
   bool counted, route_counted;        /* for limits.connections; for security.max_connections */

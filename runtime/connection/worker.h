@@ -54,9 +54,8 @@ struct worker_settings {
   uint64_t script_memory;
   unsigned splice_pipes;     /* a worker's share of limits.splice_pipes */
   uint64_t idle_near_cap_ms; /* limits.idle_near_cap; 0: off */
-  bool access_log;
-  struct loop *within; /* NULL, but for specs: the worker has no thread, and its loop is part of this one */
-  bool any_ports;      /* specs: the kernel gives every port; connections come in on the one that their route names */
+  struct loop *within;       /* NULL, but for specs: the worker has no thread, and its loop is part of this one */
+  bool any_ports; /* specs: the kernel gives every port; connections come in on the one that their route names */
 };
 
 /* Lines of the log that are limited for each route. */

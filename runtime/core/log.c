@@ -213,24 +213,29 @@ static const char *level_name(enum log_level level) {
   return "error";
 }
 
-/* What can't be written now is lost. */
-static void write_out(const struct log *log, const char *bytes, size_t size) {
+/* What can't be written now is lost: false. */
+static bool write_out(const struct log *log, const char *bytes, size_t size) {
   while (size > 0) {
     ssize_t written =
         log->is_socket ? send(log->fd, bytes, size, MSG_DONTWAIT | MSG_NOSIGNAL) : write(log->fd, bytes, size);
     if (written < 0 && errno == EINTR)
       continue;
     if (written <= 0)
-      return;
+      return false;
     bytes += written;
     size -= (size_t)written;
   }
+  return true;
 }
 
 void log_write(const struct log *log, enum log_level level, const char *message, const struct log_field *fields,
                size_t count) {
-  if (!log_enabled(log, level))
-    return;
+  if (log_enabled(log, level))
+    log_record(log, level, message, fields, count);
+}
+
+bool log_record(const struct log *log, enum log_level level, const char *message, const struct log_field *fields,
+                size_t count) {
   assert(level < LOG_OFF);
   int saved_errno = errno;
   struct line line;
@@ -249,8 +254,9 @@ void log_write(const struct log *log, enum log_level level, const char *message,
   if (json)
     close_with(&line, '}');
   close_with(&line, '\n');
-  write_out(log, line.bytes, line.size);
+  bool written = write_out(log, line.bytes, line.size);
   errno = saved_errno;
+  return written;
 }
 
 bool log_limit_pass(struct log_limit *limit, clock_ms now, uint64_t *suppressed) {

@@ -48,6 +48,10 @@ static inline bool log_enabled(const struct log *log, enum log_level level) { re
 void log_write(const struct log *log, enum log_level level, const char *message, const struct log_field *fields,
                size_t count);
 
+/* The same whatever the log's level is: what is logged because it was asked for by itself. False: it was lost. */
+bool log_record(const struct log *log, enum log_level level, const char *message, const struct log_field *fields,
+                size_t count);
+
 #define LOG(log, level, message, ...)                                                                                  \
   do {                                                                                                                 \
     if (log_enabled((log), (level))) {                                                                                 \

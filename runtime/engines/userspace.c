@@ -366,8 +366,6 @@ static void userspace_cancel(struct connection *connection, bool reset) {
   exchange->dial = NULL;
   pipe_stop(&exchange->pipe);
   stream_close(&exchange->target_stream, reset);
-  free(exchange->host);
-  exchange->host = NULL;
 }
 
 const struct engine_ops userspace_engine = {.name = "userspace", .run = userspace_run, .cancel = userspace_cancel};

@@ -24,7 +24,8 @@
   X(ERROR_CLIENT_HELLO, "client_hello", "what came on a TLS port was no ClientHello, or a malformed one")              \
   X(ERROR_PLAIN_HTTP, "plain_http", "a plain HTTP request came on a port that has TLS routes only")                    \
   X(ERROR_REFUSED, "refused", "a client was over a limit, on no list or not authorized")                               \
-  X(ERROR_PROXY_HEADER, "proxy_header", "a PROXY header was malformed, missing, late or from a stranger")
+  X(ERROR_PROXY_HEADER, "proxy_header", "a PROXY header was malformed, missing, late or from a stranger")              \
+  X(ERROR_ACCESS_LOG, "access_log", "a line of the access log was lost, because nobody took it without waiting")
 
 enum metric_error {
 #define X(name, label, text) name,

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * What the config says about who may connect, before any route and for those that say nothing themselves: immutable,
- * shared by the workers, reference-counted. A route table carries the one that it goes with. */
+ * What the config says about who may connect, before any route and for those that say nothing themselves, and what of
+ * it is written down: immutable, shared by the workers, reference-counted. A route table carries the one that it goes
+ * with. */
 #pragma once
 
 #include "net/ip_set.h"
@@ -27,6 +28,7 @@ struct policy {
   struct ip_set *trusted;       /* proxy_protocol.trusted; NULL: nobody */
   enum proxy_accept accept;
   uint64_t proxy_timeout_ms; /* proxy_protocol.timeout */
+  bool access_log;           /* log.access */
 };
 
 /* One that limits nothing and trusts nobody, of one reference. NULL without memory. */

@@ -112,6 +112,8 @@ int compile_policy(lua_State *L, int t, struct policy *policy, struct error *err
   policy->proxy_timeout_ms = (uint64_t)field_number(L, fields, "timeout");
   if (status == 0)
     status = compile_ip_set(L, fields, "trusted", "proxy_protocol.trusted", &policy->trusted, error);
-  lua_settop(L, fields - 3);
+  fields = field_table(L, t, "log");
+  policy->access_log = field_boolean(L, fields, "access");
+  lua_settop(L, fields - 4);
   return status;
 }

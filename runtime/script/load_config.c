@@ -78,7 +78,6 @@ static void read_log(lua_State *L, int t, struct config *config) {
   int fields = field_table(L, t, "log");
   config->log_level = (enum log_level)field_word(L, fields, "level", levels);
   config->log_format = (enum log_format)field_word(L, fields, "format", formats);
-  config->settings.access_log = field_boolean(L, fields, "access");
   lua_settop(L, fields - 1);
 }
 

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The fields of a line of the access log. What is not known is left out. */
+#include "connection/access_log.h"
+
+#include "connection/connection_private.h"
+#include "connection/proxied.h"
+#include "routing/policy.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { FIELDS_MOST = 20, PLACE_SIZE = ADDRESS_TEXT_SIZE + 16, TARGET_SIZE = 320 };
+
+static const char *format_place(const struct ip_address *address, char text[PLACE_SIZE]) {
+  char ip[ADDRESS_TEXT_SIZE];
+  ip_address_format(address, ip);
+  snprintf(text, PLACE_SIZE, strchr(ip, ':') ? "[%s]:%u" : "%s:%u", ip, address->port);
+  return text;
+}
+
+/* The one that was tried last, and so the one that was used, if any was. */
+static const char *format_target(const struct exchange *exchange, char text[TARGET_SIZE]) {
+  const char *host = exchange->host ? exchange->host : exchange->target ? exchange->target->host : NULL;
+  if (!host || exchange->attempts == 0)
+    return NULL;
+  bool literal = strchr(host, ':') && host[0] != '[';
+  if (exchange->port < 0 || strncmp(host, "unix:", 5) == 0)
+    snprintf(text, TARGET_SIZE, "%s", host);
+  else
+    snprintf(text, TARGET_SIZE, literal ? "[%s]:%d" : "%s:%d", host, exchange->port);
+  return text;
+}
+
+static const char *label_of(const struct connection *connection, enum pipe_side side) {
+  return close_reason_label((enum close_reason)connection->reasons[side]);
+}
+
+static double seconds(uint64_t ms) { return (double)ms / 1000; }
+
+static bool is_wanted(const struct worker *worker) {
+  const struct policy *policy = worker->pin ? worker->pin->table->policy : NULL;
+  return policy && policy->access_log;
+}
+
+void access_log_write(const struct connection *connection, const struct access_exchange *what) {
+  const struct worker *worker = connection->worker;
+  bool wanted = is_wanted(worker);
+  if (!wanted && !log_enabled(worker->log, LOG_DEBUG))
+    return;
+  const struct exchange *exchange = what->exchange;
+  const struct sniffed *sniffed = connection->sniffed;
+  const uint32_t *spent = connection->spent_ms;
+  clock_ms now = loop_now(&connection->worker->loop);
+  char id[CONNECTION_ID_SIZE], client[PLACE_SIZE], hop[PLACE_SIZE], target[TARGET_SIZE];
+  struct log_field fields[FIELDS_MOST];
+  size_t count = 0;
+  fields[count++] = LOG_STRING("connection", connection_id(connection, id));
+  fields[count++] = LOG_STRING("client", format_place(&connection->client_address, client));
+  fields[count++] = LOG_STRING("proxy", connection->proxied ? format_place(&connection->proxied->hop, hop) : NULL);
+  fields[count++] = LOG_INTEGER("port", connection->port);
+  fields[count++] = LOG_STRING("domain", sniffed_domain(sniffed));
+  fields[count++] = LOG_STRING("tls", sniffed ? tls_version_label(sniffed->version) : NULL);
+  fields[count++] = LOG_STRING("route", exchange->route ? exchange->route->name : NULL);
+  fields[count++] = LOG_STRING("target", format_target(exchange, target));
+  fields[count++] = LOG_INTEGER("attempts", exchange->attempts);
+  fields[count++] = LOG_NUMBER("seconds", seconds(now - what->began));
+  fields[count++] = LOG_NUMBER("route_seconds", seconds(spent[CONNECTION_ROUTING]));
+  if (exchange->attempts > 0)
+    fields[count++] = LOG_NUMBER("connect_seconds", seconds(spent[CONNECTION_CONNECTING]));
+  if (spent[CONNECTION_CLOSING] > 0)
+    fields[count++] = LOG_NUMBER("close_seconds", seconds(spent[CONNECTION_CLOSING]));
+  fields[count++] = LOG_INTEGER("in", what->bytes.in);
+  fields[count++] = LOG_INTEGER("out", what->bytes.out);
+  fields[count++] = LOG_STRING("client_side", label_of(connection, PIPE_CLIENT));
+  fields[count++] = LOG_STRING("target_side", label_of(connection, PIPE_TARGET));
+  if (!wanted)
+    log_write(worker->log, LOG_DEBUG, "a connection has ended", fields, count);
+  else if (!log_record(worker->log, LOG_INFO, "access", fields, count))
+    worker->metrics->worker.errors[ERROR_ACCESS_LOG]++;
+}
