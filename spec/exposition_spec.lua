@@ -15,6 +15,7 @@ local function source()
       terminations = { client = { reset = 2, ended = 5 }, target = { closed = 7 } },
       states = { routing = 1, forwarding = 2 },
       errors = { no_route = 1 },
+      old_connections = 5,
     },
     scripts = {
       dictionaries = { { name = "words", entries = 2, bytes = 300, bytes_most = 65536, evictions = 1 } },
@@ -26,7 +27,7 @@ local function source()
       generation = 4,
       started = 1700000000.25,
       files = { { file = "a.lua", ok = true }, { file = "b.lua", ok = false } },
-      reload = { swaps = 3, faults = 2, last_ms = 12, total_ms = 1500, old_versions = 1, old_connections = 5 },
+      reload = { swaps = 3, faults = 2, last_ms = 12, total_ms = 1500, old_versions = 1 },
     },
   }
 end

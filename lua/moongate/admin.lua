@@ -58,6 +58,9 @@ local function status_of_api()
     route.ports = json.list(route.ports)
   end
   status.ports = json.list(status.ports)
+  if status.reload then
+    status.reload.old_connections = snapshot.old_connections
+  end
   status.connections = { active = snapshot.active, total = snapshot.connections, states = snapshot.states }
   status.bytes = { ["in"] = sum(snapshot.routes, "bytes_in"), out = sum(snapshot.routes, "bytes_out") }
   return answers.json(200, status)

@@ -49,6 +49,8 @@ static void connection_finish(struct connection *connection, bool reset) {
     connection->stats->active--;
   else
     count_unrouted(connection);
+  if (connection->rides)
+    shard->worker.riders--;
   access_log_end(connection);
   free(connection->exchange.host);
   connection->exchange.host = NULL;

@@ -90,6 +90,7 @@ struct connection {
   uint8_t admit_phase;                /* of step_admit() */
   struct route_keep_alive keep_alive; /* the route's, or what its function said */
   bool turned_down;                   /* a `when` has said no */
+  bool rides;                         /* its route has changed or gone: counted in worker_stats.riders */
   struct route_choice choice;         /* among table_port's routes */
   struct route *candidate_asked;      /* whose `when` is being asked; NULL mostly */
   uint8_t ended;                      /* bits by enum pipe_side: sides that have ended */

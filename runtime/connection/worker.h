@@ -87,7 +87,7 @@ struct worker {
   struct table_pin *pin; /* of the current table; NULL before there is one */
   struct worker_port **ports;
   size_t port_count;
-  size_t riders;               /* connections whose route's record is not in the current table, when it was committed */
+  size_t failed_port;          /* of the table that could not be prepared last: which port; SIZE_MAX: none */
   struct table_change *change; /* prepared, and neither committed nor aborted yet; NULL mostly */
   struct list_node connections;
   struct list_node walks; /* connection/walk.h: who is going through them */

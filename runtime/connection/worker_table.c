@@ -82,8 +82,11 @@ struct route **route_records_sort(const struct route_table *table) {
   return records;
 }
 
-static void treat(struct connection *connection) {
+/* Goes on by a record that the current table does not have, or as on_change says. */
+static void ride(struct connection *connection) {
   struct route *route = connection->exchange.route;
+  connection->rides = true;
+  connection->worker->metrics->worker.riders++;
   if (route->on_change == ROUTE_CLOSE)
     connection_close(connection, PIPE_CLIENT, CLOSE_CHANGED);
   else if (route->on_change == ROUTE_DRAIN)
@@ -97,25 +100,25 @@ void worker_treat_late(struct worker *worker, struct connection *connection) {
   for (size_t i = 0; i < table->route_count; i++)
     if (table->routes[i] == connection->exchange.route)
       return;
-  treat(connection);
+  ride(connection);
 }
 
 /* Connections of routes that have changed or gone go on with the record that they have, or as on_change says. */
 static void treat_riders(struct worker *worker, struct route *const *records) {
   const struct route_table *table = worker->pin->table;
   const struct route *known = NULL; /* the last that the table has: connections of one route often follow each other */
-  worker->riders = 0;
+  worker->metrics->worker.riders = 0;
   LIST_FOREACH(node, &worker->connections) {
     struct connection *connection = LIST_OWNER(node, struct connection, node);
     struct route *route = connection->exchange.route;
+    connection->rides = false;
     if (!route || route == known || connection->state >= CONNECTION_CLOSING)
       continue;
     if (bsearch(&route, records, table->route_count, sizeof(struct route *), compare_pointers)) {
       known = route;
       continue;
     }
-    worker->riders++;
-    treat(connection);
+    ride(connection);
   }
 }
 
@@ -131,8 +134,6 @@ void worker_commit_table(struct worker *worker, struct route *const *records) {
   struct route **own = records || list_is_empty(&worker->connections) ? NULL : route_records_sort(worker->pin->table);
   if (records || own)
     treat_riders(worker, records ? records : own);
-  else
-    worker->riders = 0;
   free(own);
   table_pin_unref(worker, old);
 }

@@ -23,6 +23,7 @@ static void add_worker(struct worker_stats *sum, const struct worker_stats *part
     sum->errors[error] += part->errors[error];
   sum->proxy_bytes_in += part->proxy_bytes_in;
   sum->proxy_bytes_out += part->proxy_bytes_out;
+  sum->riders += part->riders;
 }
 
 static void add_route(struct route_stats *sum, const struct route_stats *part) {
@@ -147,6 +148,7 @@ struct value *snapshots_sum(const struct snapshots *snapshots) {
   }
   value_set_number(root, "connections", (double)sum.connections);
   value_set_number(root, "active", (double)sum.active);
+  value_set_number(root, "old_connections", (double)sum.riders);
   write_workers(root, snapshots);
   write_routes(root, snapshots->names, routes);
   write_counts(root, &sum);

@@ -45,7 +45,7 @@ static void on_commit(struct message *message, void *receiver) {
   struct worker *worker = receiver;
   if (worker->change)
     worker_commit_table(worker, order->swap->records);
-  order->riders = worker->riders;
+  order->riders = worker->metrics->worker.riders;
   post_back(order, on_carried_out);
 }
 

@@ -170,6 +170,7 @@ describe("a saved file", function()
     assert.falsy(lines[1]:find("b.lua", 1, true), lines[1])
     held:close()
     m:await_metric("old_versions", 0)
+    m:await_metric("old_version_connections", 0)
   end)
 
   it("that has not changed is no swap", function()

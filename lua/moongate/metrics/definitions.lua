@@ -231,9 +231,13 @@ return {
   {
     name = "moongate_old_version_connections",
     type = "gauge",
-    help = "Connections that went on by a route that had changed or gone, when the last swap was done.",
+    help = "Open connections that go on by a route that has changed or gone since.",
     labels = {},
-    collect = of_reload "old_connections",
+    collect = function(source, add)
+      if source.snapshot.old_connections then
+        add(source.snapshot.old_connections)
+      end
+    end,
   },
   {
     name = "moongate_shared_entries",
