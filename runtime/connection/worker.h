@@ -118,8 +118,8 @@ void worker_deinit(struct worker *worker);
 
 /* Changing the table takes two steps, on the worker's thread or before it runs, so that all workers change or none. The
  * first opens the ports that are new and adopts the routes' functions; nothing is accepted on them for the new table
- * yet. When a port can't be opened nothing has changed: a negative errno and `error`. `resolved` may be NULL; else it
- * has table->port_count places: ports to bind where the table says 0 (in), and what was bound (out). */
+ * yet. When a port can't be opened nothing has changed: a negative errno, `error` and failed_port. `resolved` may be
+ * NULL; else it has table->port_count places: ports to bind where the table says 0 (in), and what was bound (out). */
 int worker_prepare_table(struct worker *worker, struct route_table *table, uint16_t *resolved, struct error *error);
 
 /* The second: the prepared table is the current one. Ports that are gone are accepted empty, then closed; connections

@@ -90,6 +90,7 @@ int worker_open_ports(struct worker *worker, struct table_change *change, uint16
     if (!*port)
       *port = port_open(worker, &table->ports[i], resolved ? resolved[i] : 0, error);
     if (!*port) {
+      worker->failed_port = i;
       worker_close_new_ports(worker, change);
       return error && error->code ? -error->code : -EADDRINUSE;
     }

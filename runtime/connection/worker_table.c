@@ -42,6 +42,7 @@ static void change_free(struct table_change *change) {
 
 int worker_prepare_table(struct worker *worker, struct route_table *table, uint16_t *resolved, struct error *error) {
   assert(!worker->change);
+  worker->failed_port = SIZE_MAX;
   struct table_change *change = calloc(1, sizeof *change);
   if (!change)
     return error_set(error, ENOMEM, "no memory for the route table");

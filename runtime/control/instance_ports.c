@@ -59,6 +59,17 @@ static bool has_port(const struct route_table *table, uint16_t port) {
   return false;
 }
 
+/* Of what is live. */
+static bool is_open(const struct instance *instance, const struct table_port *port) {
+  for (size_t i = 0; i < instance->table->port_count; i++) {
+    const struct table_port *open = &instance->table->ports[i];
+    if (open->port == port->port && open->endpoint.length == port->endpoint.length &&
+        memcmp(&open->endpoint.storage, &port->endpoint.storage, open->endpoint.length) == 0)
+      return true;
+  }
+  return false;
+}
+
 const struct table_port *instance_find_foreign_port(const struct instance *instance, const struct route_table *table,
                                                     struct error *error) {
   const struct table_port *clash =
@@ -69,9 +80,11 @@ const struct table_port *instance_find_foreign_port(const struct instance *insta
   }
   for (size_t i = 0; i < table->port_count; i++) {
     const struct table_port *port = &table->ports[i];
-    if (port->port == 0)
+    if (port->port == 0 || is_open(instance, port))
       continue;
-    bool ours = has_port(instance->table, port->port) || has_port(instance->reload.table, port->port);
+    const struct reload *reload = &instance->reload;
+    bool ours = has_port(instance->table, port->port) ||
+                (reload->phase == RELOAD_SWAPPING && has_port(reload->table, port->port));
     int status = ours ? listener_probe_beside_own(&port->endpoint, error) : listener_probe(&port->endpoint, error);
     if (status != 0)
       return port;

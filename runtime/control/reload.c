@@ -173,21 +173,19 @@ static void go_live(struct reload *reload) {
  * others. */
 static void refuse_file(struct reload *reload, const struct table_port *port, const struct error *error) {
   const struct route *route = port->routes[0];
-  if (++reload->refusals > 2 * reload->loaded.file_count + 2 ||
+  bool again = ++reload->refusals <= 2 * reload->loaded.file_count + 2;
+  if (!again ||
       loader_exclude_file(reload->instance->loader, route->file, route->name, "match.ports", error->message) != 0) {
+    LOG(&reload->instance->runtime->log, LOG_ERROR,
+        again ? "no memory to leave a file out whose port can't be opened; what was live stays"
+              : "ports can't be opened, whichever files are left out; what was live stays",
+        LOG_STRING("file", route->file), LOG_STRING("route", route->name), LOG_INTEGER("port", port->port),
+        LOG_STRING("error", error->message));
     end_round(reload);
     return;
   }
   clear_loaded(reload);
   reload_load(reload);
-}
-
-static const struct table_port *find_port(const struct route_table *table, const char *place) {
-  char text[ENDPOINT_TEXT_SIZE];
-  for (size_t i = 0; i < table->port_count; i++)
-    if (strcmp(endpoint_format(&table->ports[i].endpoint, text), place) == 0)
-      return &table->ports[i];
-  return table->port_count > 0 ? &table->ports[0] : NULL;
 }
 
 static void on_swapped(struct swap *swap, int status) {
@@ -196,32 +194,12 @@ static void on_swapped(struct swap *swap, int status) {
     go_live(reload);
     return;
   }
-  const struct table_port *port = find_port(reload->table, swap->error.place);
   LOG(&reload->instance->runtime->log, LOG_ERROR, "the swap was given up; what was live stays",
       LOG_STRING("at", swap->error.place), LOG_STRING("error", swap->error.message));
-  if (port && status != -ESHUTDOWN && status != -ENOMEM)
-    refuse_file(reload, port, &swap->error);
+  if (swap->failed_port < reload->table->port_count && status != -ENOMEM)
+    refuse_file(reload, &reload->table->ports[swap->failed_port], &swap->error);
   else
     end_round(reload);
-}
-
-static bool has_port(const struct route_table *table, uint16_t port) {
-  for (size_t i = 0; i < table->port_count; i++)
-    if (table->ports[i].port == port)
-      return true;
-  return false;
-}
-
-/* The first port that is new to us and somebody else's. One whose number we have, at another address, can't be probed:
- * we would be found in our own way. */
-static const struct table_port *find_foreign(const struct reload *reload, struct error *error) {
-  for (size_t i = 0; i < reload->table->port_count; i++) {
-    const struct table_port *port = &reload->table->ports[i];
-    if (port->port != 0 && !has_port(reload->instance->table, port->port) &&
-        listener_probe(&port->endpoint, error) != 0)
-      return port;
-  }
-  return NULL;
 }
 
 static bool is_same(const struct route_table *a, const struct route_table *b) {
@@ -259,7 +237,7 @@ static void on_made(struct loading_job *job) {
     return;
   }
   reload->table->generation = instance->table->generation + 1;
-  const struct table_port *foreign = find_foreign(reload, &error);
+  const struct table_port *foreign = instance_find_foreign_port(instance, reload->table, &error);
   if (foreign) {
     refuse_file(reload, foreign, &error);
     return;

@@ -95,6 +95,7 @@ static void on_prepare(struct message *message, void *receiver) {
     order->status = error_set(&order->swap->error, ESHUTDOWN, "moongate is stopping");
   else
     order->status = worker_prepare_table(worker, order->swap->table, order->swap->resolved, &order->swap->error);
+  order->swap->failed_port = order->status != 0 && !worker->draining ? worker->failed_port : SIZE_MAX;
   post_back(order, on_prepared);
 }
 

@@ -29,6 +29,7 @@ struct swap {
   int status;
   size_t riders; /* connections that go on with records of older tables, when it was live */
   struct error error;
+  size_t failed_port; /* of the table's, which could not be opened; SIZE_MAX: it is not for a port */
   swap_done_fn *on_done;
 };
 

@@ -243,4 +243,20 @@ describe("a file that is saved", function()
     end
     assert.are.equal("v1", (swapping.ask "a"))
   end)
+
+  it("is not said to have a last good version when it has none", function()
+    local m = swapping.start { ["a.lua"] = swapping.counting("a", "v1") }
+    m:write("new.lua", "return {")
+    local line = m:await_log "([^\n]*a fault in the routes[^\n]*new%.lua[^\n]*)"
+    assert.truthy(line:find("the file has no good version, and is left out", 1, true), line)
+    m:write("a.lua", "return {")
+    line = m:await_log "([^\n]*a fault in the routes[^\n]*/a%.lua[^\n]*)"
+    assert.truthy(line:find("the file keeps its last good version", 1, true), line)
+    assert.are.equal("v1", (swapping.ask "a"))
+    assert(os.rename(m.directory .. "/routes", m.directory .. "/away"))
+    assert.are.equal(1, m:reload().status)
+    m:await_log "a fault in the routes: what was live stays"
+    assert.are.equal("v1", (swapping.ask "a"))
+    assert(os.rename(m.directory .. "/away", m.directory .. "/routes"))
+  end)
 end)
