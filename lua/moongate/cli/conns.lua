@@ -51,6 +51,11 @@ local function route(row)
   return (row.route or "-") .. (row.version == "old" and " (old)" or "")
 end
 
+---"idle 3h", what will end it if nothing moves, and when.
+local function ends(row)
+  return row.deadline and ("%s %s"):format(row.deadline.reason, tables.age(row.deadline.seconds))
+end
+
 local ID = { title = "ID", value = function(row) return row.id end }
 local CLIENT = { title = "CLIENT", least = 9, value = function(row) return row.client_ip end }
 local ROUTE = { title = "ROUTE", least = 6, value = route }
@@ -61,9 +66,10 @@ local IDLE = { title = "IDLE", right = true, value = function(row) return tables
 local IN = { title = "IN", right = true, value = function(row) return tables.size(row.bytes_in) end }
 local OUT = { title = "OUT", right = true, value = function(row) return tables.size(row.bytes_out) end }
 local WHY = { title = "WHY", value = class }
+local ENDS = { title = "ENDS", least = 6, value = ends }
 
-local ALL = { ID, CLIENT, ROUTE, STATE, TARGET, AGE, IDLE, IN, OUT }
-local STUCK = { ID, CLIENT, ROUTE, TARGET, AGE, IN, OUT, WHY }
+local ALL = { ID, CLIENT, ROUTE, STATE, TARGET, AGE, IDLE, IN, OUT, ENDS }
+local STUCK = { ID, CLIENT, ROUTE, TARGET, AGE, IN, OUT, WHY, ENDS }
 
 ---@param body table of the API's answer
 ---@param stuck boolean
