@@ -6,6 +6,7 @@
 
 local access = require "moongate.admin.access"
 local answers = require "moongate.admin.answers"
+local diagnose = require "moongate.diagnose"
 local drain = require "moongate.admin.drain"
 local exposition = require "moongate.metrics.exposition"
 local files = require "moongate.admin.files"
@@ -98,6 +99,11 @@ local PAGES = {
     path = "/api/v1/drain",
     text = "POST: stops in good order, and answers when it is done: ?timeout=",
     calls = { POST = { answer = drain.answer, writes = true } },
+  },
+  {
+    path = "/api/v1/diagnose",
+    text = "POST: keeps a snapshot of the connections as a file, and answers with it",
+    calls = { POST = { answer = diagnose.respond, writes = true } },
   },
 }
 

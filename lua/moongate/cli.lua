@@ -9,7 +9,9 @@ local cli = {}
 local help = require("moongate.cli.help")
 local nearest_of = require("moongate.text").nearest
 
-local COMMANDS = { "run", "check", "test", "reload", "drain", "status", "routes", "conns", "explain", "version" }
+local COMMANDS = {
+  "run", "check", "test", "reload", "drain", "status", "routes", "conns", "explain", "diagnose", "version",
+}
 
 -- argparse would end the process for help and for a wrong command line; both unwind to `main` instead.
 local function stop(status, text)

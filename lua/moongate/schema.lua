@@ -298,13 +298,14 @@ schema.config = {
     },
     diagnose = {
       type = "table",
-      doc = "Thresholds for a snapshot; 0: off",
-      fields = later("warn", {
-        every = duration("5s", "Between looks"),
-        connections = { type = "integer", default = 0, min = 0, doc = "Open connections" },
-        spike = { type = "integer", default = 0, min = 0, doc = "More than at the last look" },
+      doc = "When a snapshot is made by itself; 0: off",
+      fields = {
+        every = duration("5s", "Between looks; 0: never looked, and no history"),
+        connections = { type = "integer", default = 0, min = 0, max = 2 ^ 31, doc = "So many are open, or more" },
+        spike = { type = "integer", default = 0, min = 0, max = 2 ^ 31, doc = "So many more than at the last look" },
         old = duration("1h", "Age of a connection that counts as old"),
-      }),
+        keep = { type = "integer", default = 32, min = 1, max = 10000, doc = "Snapshots that are kept; the oldest go" },
+      },
     },
     dns = {
       type = "table",

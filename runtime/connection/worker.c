@@ -62,6 +62,7 @@ void worker_deinit(struct worker *worker) {
   worker_release(worker);
   resolver_free(worker->resolver);
   splice_pool_free(worker->pipes.pool);
+  worker->pipes.pool = NULL; /* a message that is delivered now may look */
   loop_deinit(&worker->loop);
   free(worker->pipes.bytes);
   metrics_shard_free(worker->metrics);

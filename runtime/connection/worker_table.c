@@ -96,7 +96,7 @@ static void ride(struct connection *connection) {
 
 void worker_treat_late(struct worker *worker, struct connection *connection) {
   const struct route_table *table = worker->pin->table;
-  if (connection->pin == worker->pin || connection->exchange.route->on_change == ROUTE_KEEP)
+  if (connection->pin == worker->pin)
     return;
   for (size_t i = 0; i < table->route_count; i++)
     if (table->routes[i] == connection->exchange.route)

@@ -40,7 +40,7 @@ static void free_round(struct connections_round *round) {
 /* Answering runs Lua, so it comes last. */
 static void answer(struct connections_round *round) {
   struct native_call *call = round->call;
-  struct value *value = connections_report(round);
+  struct value *value = round->report(round);
   round->call = NULL;
   loop_cancel_timer(&round->owner->instance->runtime->loop, &round->timer);
   if (round->missing == 0)
@@ -112,6 +112,8 @@ static bool look_on(struct connections_part *part, struct worker *worker) {
 static void on_question(struct message *message, void *receiver) {
   struct connections_part *part = (struct connections_part *)(void *)message;
   struct worker *worker = receiver;
+  if (!part->begun && part->round->report != connections_report)
+    worker_look_take(&part->look, worker, part->asked_ns, true);
   if (!part->begun)
     connection_walk_begin(&part->walk, worker);
   part->begun = true;
@@ -129,6 +131,7 @@ static void ask_worker(struct connections_part *part, struct connections_round *
   part->round = round;
   part->worker = worker;
   part->message.deliver = on_question;
+  part->asked_ns = clock_ns(worker->loop.clock);
   part->asked = mailbox_post(&worker->loop.mailbox, &part->message);
   round->missing += part->asked;
 }
@@ -154,6 +157,11 @@ void connections_deinit(struct connections *connections) {
 
 void connections_ask(struct connections *connections, const struct native_connections *wanted,
                      struct native_call *call) {
+  connections_ask_for(connections, wanted, call, connections_report);
+}
+
+void connections_ask_for(struct connections *connections, const struct native_connections *wanted,
+                         struct native_call *call, connections_report_fn *report) {
   struct instance *instance = connections->instance;
   if (!instance || instance->threads.ended > 0 || instance->phase == INSTANCE_STARTING) {
     refuse(call, 503, "moongate is starting or stopping");
@@ -178,6 +186,7 @@ void connections_ask(struct connections *connections, const struct native_connec
   }
   round->owner = connections;
   round->call = call;
+  round->report = report;
   round->part_count = count;
   round->timer.on_expired = on_patience_over;
   list_add_tail(&connections->rounds, &round->node);

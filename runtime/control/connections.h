@@ -32,6 +32,14 @@ void connections_init(struct connections *connections, struct instance *instance
  * zeroed. */
 void connections_deinit(struct connections *connections);
 
+/* Makes the answer of what the workers sent; NULL without memory. */
+struct connections_round;
+typedef struct value *connections_report_fn(const struct connections_round *round);
+
+/* The connections that are meant, for an answer of another kind: it has a look at each worker too. */
+void connections_ask_for(struct connections *connections, const struct native_connections *wanted,
+                         struct native_call *call, connections_report_fn *report);
+
 /* See native_ops.connections. `wanted` is copied. */
 void connections_ask(struct connections *connections, const struct native_connections *wanted,
                      struct native_call *call);

@@ -122,6 +122,7 @@ static void fill_deadline(struct connection_entry *entry, const struct connectio
                                                               : connection_deadline(connection, &reason, &side);
   entry->deadline_reason = reason;
   entry->deadline = deadline == CLOCK_NEVER ? UINT64_MAX : deadline > now ? deadline - now : 0;
+  entry->overdue = deadline < now ? now - deadline : 0;
 }
 
 int connection_entry_fill(struct connection_entry *entry, const struct connection *connection) {
@@ -134,6 +135,7 @@ int connection_entry_fill(struct connection_entry *entry, const struct connectio
   entry->route = exchange->route ? route_ref(exchange->route) : NULL;
   entry->state = connection->state;
   entry->ended = connection->ended;
+  entry->treatment = connection->keep_alive.treatment;
   entry->tls_version = connection->sniffed ? connection->sniffed->version : 0;
   entry->age = now - connection->started;
   entry->idle = now > connection->last_active ? now - connection->last_active : 0;

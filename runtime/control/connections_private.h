@@ -8,6 +8,7 @@
 #include "connection/connection.h"
 #include "connection/walk.h"
 #include "control/connections.h"
+#include "control/look.h"
 #include "net/ip_set.h"
 
 /* A connection, as its worker saw it. Times in milliseconds. */
@@ -30,6 +31,8 @@ struct connection_entry {
   bool suspect;
   enum close_reason deadline_reason;
   uint64_t deadline; /* from now; UINT64_MAX: none */
+  uint64_t overdue;  /* how long it has passed */
+  enum keep_alive_treatment treatment;
 };
 
 struct entry_block {
@@ -66,6 +69,8 @@ struct connections_part {
   struct connections_round *round;
   struct worker *worker;
   struct connection_walk walk;
+  uint64_t asked_ns;
+  struct worker_look look; /* once it has begun, when the round wants it */
   struct entry_block *first, *last;
   size_t open; /* connections that it has, wanted or not */
   bool begun;
@@ -78,12 +83,23 @@ struct connections_round {
   struct list_node node; /* in connections->rounds */
   struct connections *owner;
   struct native_call *call; /* NULL: answered */
+  connections_report_fn *report;
   struct connections_filter filter;
   struct wheel_timer timer;
   size_t missing; /* parts that are the workers' */
   size_t part_count;
   struct connections_part parts[];
 };
+
+/* Pointers to all entries of the parts that are not the workers' any more; `*count` of them. NULL without memory. */
+const struct connection_entry **connections_collect(const struct connections_round *round, size_t *count);
+
+/* Whether every worker has told all of its own. */
+bool connections_are_complete(const struct connections_round *round);
+
+/* Appends what is told of one. */
+struct route_order;
+void connection_entry_write(struct value *list, const struct connection_entry *entry, const struct route_order *order);
 
 /* The answer, of the parts that are not the workers' any more. NULL without memory. */
 struct value *connections_report(const struct connections_round *round);

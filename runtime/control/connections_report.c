@@ -80,7 +80,7 @@ static const char *tls_version_of(const struct connection_entry *entry) {
   return NULL;
 }
 
-static void write_entry(struct value *list, const struct connection_entry *entry, const struct route_order *order) {
+void connection_entry_write(struct value *list, const struct connection_entry *entry, const struct route_order *order) {
   static const char *const ends[] = {NULL, "client", "target", "both"};
   char text[TARGET_TEXT_SIZE];
   struct value *row = value_set_table(list, NULL);
@@ -108,8 +108,7 @@ static void write_entry(struct value *list, const struct connection_entry *entry
   write_seconds(deadline, "seconds", entry->deadline);
 }
 
-/* Pointers to all entries; `*count` of them. NULL without memory. */
-static const struct connection_entry **collect(const struct connections_round *round, size_t *count) {
+const struct connection_entry **connections_collect(const struct connections_round *round, size_t *count) {
   *count = 0;
   for (size_t i = 0; i < round->part_count; i++)
     for (const struct entry_block *block = round->parts[i].asked ? NULL : round->parts[i].first; block;
@@ -125,14 +124,20 @@ static const struct connection_entry **collect(const struct connections_round *r
   return entries;
 }
 
+bool connections_are_complete(const struct connections_round *round) {
+  bool complete = true;
+  for (size_t i = 0; i < round->part_count; i++)
+    complete = complete && !round->parts[i].asked && round->parts[i].complete;
+  return complete;
+}
+
 struct value *connections_report(const struct connections_round *round) {
   static int (*const orders[])(const void *, const void *) = {
       [ORDER_AGE] = by_age, [ORDER_IDLE] = by_idle, [ORDER_BYTES] = by_bytes, [ORDER_CLIENT] = by_client};
   const struct native_connections *wanted = &round->filter.wanted;
   const struct route_order *order = instance_route_order(round->owner->instance);
   size_t count, open = 0;
-  bool complete = true;
-  const struct connection_entry **entries = collect(round, &count);
+  const struct connection_entry **entries = connections_collect(round, &count);
   struct value *root = value_table();
   if (!entries || !order) {
     value_free(root);
@@ -140,18 +145,16 @@ struct value *connections_report(const struct connections_round *round) {
     return NULL;
   }
   qsort(entries, count, sizeof *entries, orders[wanted->order]);
-  for (size_t i = 0; i < round->part_count; i++) {
-    complete = complete && !round->parts[i].asked && round->parts[i].complete;
+  for (size_t i = 0; i < round->part_count; i++)
     open += round->parts[i].asked ? 0 : round->parts[i].open;
-  }
   value_set_number(root, "total", (double)count);
   value_set_number(root, "open", (double)open);
   value_set_number(root, "limit", (double)wanted->page.limit);
   value_set_number(root, "offset", (double)wanted->page.offset);
-  value_set_boolean(root, "complete", complete);
+  value_set_boolean(root, "complete", connections_are_complete(round));
   struct value *list = value_set_table(root, "connections");
   for (size_t i = wanted->page.offset; i < count && i - wanted->page.offset < wanted->page.limit; i++)
-    write_entry(list, entries[i], order);
+    connection_entry_write(list, entries[i], order);
   free(entries);
   return root;
 }

@@ -44,6 +44,7 @@ void instance_release(struct instance *instance) {
   reload_deinit(&instance->reload);
   snapshots_deinit(&instance->snapshots); /* answers, and who is answered may ask for the status */
   connections_deinit(&instance->connections);
+  diagnose_deinit(&instance->diagnose);
   admin_close(instance->control);
   admin_close(instance->admin);
   route_order_free(instance->order);
@@ -100,6 +101,7 @@ void instance_stop(struct instance *instance) {
   if (instance->phase == INSTANCE_STOPPING)
     return;
   reload_stop(&instance->reload);
+  diagnose_stop(&instance->diagnose);
   instance->phase = INSTANCE_STOPPING;
   loop_cancel_timer(&instance->runtime->loop, &instance->patience);
   instance->patience.on_expired = on_patience_over;
@@ -131,7 +133,7 @@ static void on_other_signal(void *context, int signal) {
   if (signal == SIGHUP)
     instance_reload(instance, true, NULL);
   else
-    LOG(&instance->runtime->log, LOG_WARN, "SIGUSR1: diagnosing comes with a later version");
+    diagnose_begin(&instance->diagnose, "signal");
 }
 
 static const struct signal_callbacks signal_callbacks = {.on_end = on_end, .on_other = on_other_signal};
@@ -171,6 +173,10 @@ static int start(struct instance *instance, const struct native_settings *settin
     return instance_complain(NULL, &error);
   if (threads_start(&instance->threads, &error) != 0 || reload_start(instance, &error) != 0)
     return instance_complain(NULL, &error);
+  if (diagnose_start(instance) != 0) {
+    error_set(&error, ENOMEM, "no memory to start");
+    return instance_complain(NULL, &error);
+  }
   instance->phase = INSTANCE_READY;
   instance_announce(instance);
   return 0;

@@ -5,6 +5,7 @@
 
 #include "admin/admin.h"
 #include "control/connections.h"
+#include "control/diagnose.h"
 #include "control/instance_lock.h"
 #include "control/names.h"
 #include "control/reload.h"
@@ -53,6 +54,7 @@ struct instance {
   struct threads threads;
   struct snapshots snapshots;
   struct connections connections;
+  struct diagnose diagnose;
   struct route_order *order; /* NULL: not asked for yet, or of an earlier table */
   struct signals *signals;
   struct reload reload;

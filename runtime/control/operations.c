@@ -204,6 +204,23 @@ static void drain(void *context, int64_t ms, struct native_call *call) {
     refuse(call);
 }
 
+static void diagnose(void *context, struct native_call *call) {
+  struct runtime *runtime = context;
+  if (runtime->instance)
+    diagnose_ask(runtime->instance, call);
+  else
+    refuse(call);
+}
+
+static struct value *keep_diagnosis(void *context, const char *trigger, const char *text, size_t size) {
+  struct runtime *runtime = context;
+  if (runtime->instance)
+    return diagnose_keep(runtime->instance, trigger, text, size);
+  struct value *root = value_table();
+  value_set_string(root, "error", "moongate is stopping");
+  return root;
+}
+
 static const char *token(void *context) {
   const struct runtime *runtime = context;
   return runtime->instance ? runtime->instance->config.admin_token : NULL;
@@ -223,6 +240,8 @@ const struct native_ops operations = {
     .connections = connections,
     .explain = explain_choice,
     .drain = drain,
+    .diagnose = diagnose,
+    .keep_diagnosis = keep_diagnosis,
     .token = token,
     .metrics = metrics,
 };

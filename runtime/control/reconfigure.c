@@ -98,6 +98,8 @@ void reconfigure(struct instance *instance, struct config *next) {
   current->policy = next->policy;
   next->policy = policy;
   current->old_versions = next->old_versions;
+  current->diagnose = next->diagnose;
+  diagnose_reconfigure(&instance->diagnose);
   current->settings.script_time_ms = next->settings.script_time_ms;
   current->settings.script_memory = next->settings.script_memory;
   current->commons = next->commons;

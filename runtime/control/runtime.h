@@ -35,6 +35,8 @@ struct runtime {
   struct admin *admins[2];   /* of the instance that has ended: connections that its admin interface still serves */
   bool measuring;            /* control/measure.c: questions of workers are answered */
   bool has_run;
+  struct native_task diagnosing; /* control/diagnose.c; here because it may outlast the instance */
+  bool is_diagnosing;
   struct list_node tests; /* control/testing.c: the moongates of specs */
   unsigned last_test;
 };

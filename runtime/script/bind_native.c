@@ -243,6 +243,25 @@ static int native_metrics(lua_State *L) {
   return native->ops->metrics ? native_return(L, native->ops->metrics(native->context)) : native_raise_not_running(L);
 }
 
+static int native_diagnose(lua_State *L) {
+  const struct native_module *native = native_of(L);
+  if (!native->ops->diagnose)
+    return native_raise_not_running(L);
+  struct native_call *call = native_call_begin(L);
+  native->ops->diagnose(native->context, call);
+  return native_call_finish(L, call);
+}
+
+static int native_keep_diagnosis(lua_State *L) {
+  const struct native_module *native = native_of(L);
+  size_t size, length;
+  const char *trigger = luaL_checklstring(L, 1, &length), *text = luaL_checklstring(L, 2, &size);
+  luaL_argcheck(L, length > 0 && strspn(trigger, "abcdefghijklmnopqrstuvwxyz") == length, 1, "a plain word expected");
+  if (!native->ops->keep_diagnosis)
+    return native_raise_not_running(L);
+  return native_return(L, native->ops->keep_diagnosis(native->context, trigger, text, size));
+}
+
 static int native_token(lua_State *L) {
   const struct native_module *native = native_of(L);
   lua_pushstring(L, native->ops->token ? native->ops->token(native->context) : NULL);
@@ -263,6 +282,8 @@ static const struct luaL_Reg functions[] = {
     {"connections", native_list_connections},
     {"explain", native_explain_choice},
     {"drain", native_drain},
+    {"diagnose", native_diagnose},
+    {"keep_diagnosis", native_keep_diagnosis},
     {"token", native_token},
     {"metrics", native_metrics},
     {"testing", native_testing},

@@ -38,6 +38,14 @@ void fault_list_clear(struct fault_list *list);
 /* "routes/site.lua:3: route "api": match.ports: …", without what does not apply. */
 void fault_format(const struct fault *fault, char *text, size_t size);
 
+/* The config's `diagnose`. */
+struct diagnose_settings {
+  uint64_t every_ms;           /* 0: never looked by itself */
+  uint32_t connections, spike; /* 0: off */
+  uint64_t old_ms;
+  unsigned keep; /* files */
+};
+
 struct config {
   char *path;       /* NULL: there is no file, all defaults */
   char *routes;     /* directory */
@@ -58,6 +66,7 @@ struct config {
   unsigned log_lines; /* limits.log_lines */
   unsigned timers;    /* limits.timers */
   char *defaults;     /* the schema's own text of `defaults`, the partial route under every route; NULL: none */
+  struct diagnose_settings diagnose;
   struct worker_settings settings; /* splice_pipes is one worker's share */
   char *dns_servers;               /* what settings.dns.servers points to */
   char **jit_files;                /* base names of route files that run compiled */

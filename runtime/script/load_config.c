@@ -143,6 +143,18 @@ static void read_connections(lua_State *L, int t, struct config *config) {
   compile_keep_alive(L, t, &config->keep_alive);
 }
 
+static void read_diagnose(lua_State *L, int t, struct diagnose_settings *diagnose) {
+  int fields = field_table(L, t, "diagnose");
+  *diagnose = (struct diagnose_settings){
+      .every_ms = (uint64_t)field_number(L, fields, "every"),
+      .connections = (uint32_t)field_number(L, fields, "connections"),
+      .spike = (uint32_t)field_number(L, fields, "spike"),
+      .old_ms = (uint64_t)field_number(L, fields, "old"),
+      .keep = (unsigned)field_number(L, fields, "keep"),
+  };
+  lua_settop(L, fields - 1);
+}
+
 static void read_config(lua_State *L, int t, const struct config_load *load) {
   struct config *config = load->config;
   field_string(L, t, "routes", &config->routes);
@@ -159,6 +171,7 @@ static void read_config(lua_State *L, int t, const struct config_load *load) {
   read_settings(L, t, config);
   read_jit_files(L, t, config);
   read_connections(L, t, config);
+  read_diagnose(L, t, &config->diagnose);
 }
 
 /* Checks the value on top of `L`, of the trusted state. */

@@ -116,6 +116,12 @@ struct native_ops {
    * that is given takes the place of the one that there was. Answers once all connections are gone, with { cut = how
    * many had to be ended, seconds = that it took }; the process ends then. */
   void (*drain)(void *context, int64_t ms, struct native_call *call);
+  /* native.diagnose(): answers with what control/diagnose_report.c says of all connections and workers, or { error =,
+   * status = }. */
+  void (*diagnose)(void *context, struct native_call *call);
+  /* native.keep_diagnosis(trigger, text): keeps it as a file under the state directory: { path = } or { path =, error =
+   * }. `trigger` is a plain word. The caller frees it. */
+  struct value *(*keep_diagnosis)(void *context, const char *trigger, const char *text, size_t size);
   /* native.token(): admin.token, or NULL (nil in Lua). Never to be printed. */
   const char *(*token)(void *context);
 };

@@ -143,3 +143,15 @@ void script_worker_free(struct script_worker *script) {
   worker->script = NULL;
   free(script);
 }
+
+size_t script_worker_memory(const struct worker *worker, size_t *states) {
+  size_t memory = 0;
+  *states = 0;
+  if (!worker->script)
+    return 0;
+  LIST_FOREACH(node, &worker->script->place.states) {
+    memory += LIST_OWNER(node, struct script_state, node)->memory_used;
+    ++*states;
+  }
+  return memory;
+}

@@ -100,5 +100,8 @@ void script_count_unconnected(const struct script_state *state);
 /* The base name of the state's route file, for the log; NULL when it has none. */
 const char *script_state_file(const struct script_state *state);
 
+/* What its Lua states hold, in bytes; `*states`: how many there are. On its thread. */
+size_t script_worker_memory(const struct worker *worker, size_t *states);
+
 /* Whether the handler could hand its client on as it is. */
 bool script_run_has_client(const struct script_run *run);

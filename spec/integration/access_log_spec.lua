@@ -1,13 +1,11 @@
 -- SPDX-License-Identifier: MIT
 --
--- log.access: a line for each connection at its end, and what the log says of connections when moongate stops.
+-- log.access: a line for each connection at its end.
 
 local cjson = require "cjson"
 local moongate = require "spec.support.moongate"
 local net = require "spec.support.net"
 local process = require "spec.support.process"
-
-local HOLD = [[handler = function(socket) socket:receive("*a") end]]
 
 -- A line of logfmt as a table.
 local function fields_of(line)
@@ -169,34 +167,5 @@ describe("the access log", function()
     started:signal "SIGTERM"
     assert.are.equal(0, started:wait(15))
     reader:stop()
-  end)
-end)
-
-describe("the log of a stop", function()
-  after_each(moongate.finish)
-
-  it("says how many connections are open, and how many were cut", function()
-    local m = moongate.start {
-      routes = moongate.front [[handler = function(socket)
-        while socket:send "x" do
-          moongate.sleep(0.05)
-        end
-      end]],
-    }
-    local clients = {}
-    for i = 1, 3 do
-      clients[i] = net.connect(m:port "front")
-      assert.are.equal("x", clients[i]:receive(1))
-    end
-    m:await_metric("active_connections", 3)
-    assert.are.equal(0, m:stop())
-    assert.truthy(m:log():find('msg="stopping: connections may finish" seconds=2 connections=3', 1, true), m:log())
-    assert.truthy(m:log():find "msg=\"stopped\" pid=%d+ connections_cut=3", m:log())
-  end)
-
-  it("says that none was cut when all had ended", function()
-    local m = moongate.start { routes = moongate.front(HOLD) }
-    assert.are.equal(0, m:stop())
-    assert.truthy(m:log():find "msg=\"stopped\" pid=%d+ connections_cut=0", m:log())
   end)
 end)

@@ -10,7 +10,7 @@
 ---@field admin? moongate.Config.Admin The admin interface over TCP
 ---@field control? string The control socket; by default /run/moongate.sock, or below $XDG_RUNTIME_DIR
 ---@field defaults? moongate.Config.Defaults A partial route, merged under every route
----@field diagnose? moongate.Config.Diagnose Thresholds for a snapshot; 0: off
+---@field diagnose? moongate.Config.Diagnose When a snapshot is made by itself; 0: off
 ---@field dns? moongate.Config.Dns Names of targets
 ---@field keep_alive? moongate.Treatment|moongate.KeepAlive How quiet connections are treated: "standard"; "extended": `multiplier` times idle and lifetime; "immortal": neither, nor stuck ({ multiplier = 6, treatment = "standard" })
 ---@field limits? moongate.Config.Limits Bounds of the whole process
@@ -39,12 +39,13 @@
 ---@field listen? string|false Where it listens; false: nowhere ("127.0.0.1:9090")
 ---@field token? string What writing calls have to show; without one they are answered on the control socket only
 
----Thresholds for a snapshot; 0: off
+---When a snapshot is made by itself; 0: off
 ---@class moongate.Config.Diagnose
----@field connections? integer Open connections (0); no effect in this version
----@field every? moongate.Duration|false Between looks ("5s"); no effect in this version
----@field old? moongate.Duration|false Age of a connection that counts as old ("1h"); no effect in this version
----@field spike? integer More than at the last look (0); no effect in this version
+---@field connections? integer So many are open, or more (0)
+---@field every? moongate.Duration|false Between looks; 0: never looked, and no history ("5s")
+---@field keep? integer Snapshots that are kept; the oldest go (32)
+---@field old? moongate.Duration|false Age of a connection that counts as old ("1h")
+---@field spike? integer So many more than at the last look (0)
 
 ---Names of targets
 ---@class moongate.Config.Dns
@@ -74,7 +75,7 @@
 
 ---The log, on standard error
 ---@class moongate.Config.Log
----@field access? boolean A line for each exchange (false); no effect in this version
+---@field access? boolean A line for each connection, at its end (false)
 ---@field format? "logfmt"|"json" The form of a line ("logfmt")
 ---@field level? "debug"|"info"|"warn"|"error"|"off" The least that is logged ("info")
 

@@ -1,0 +1,119 @@
+-- SPDX-License-Identifier: MIT
+--
+-- What a snapshot says that one should look at.
+
+local findings = require "moongate.diagnose.findings"
+
+-- A snapshot in which nothing stands out, with what is given in the place of its own.
+local function snapshot(values)
+  local base = {
+    config = {
+      limits = { connections = 0 },
+      timeouts = { initial_data = 60, connect = 30 },
+      diagnose = { old = 3600 },
+    },
+    connections = { open = 2, by_route = {}, by_client = {}, by_target = {} },
+    patterns = {},
+    workers = { { number = 1, answered = true, lag = 0.0001, worst_lag = 0.004 } },
+    descriptors = { used = 40, limit = 1024 },
+    since_last = { seconds = 60, terminations = { client = { ended = 7 }, target = { closed = 7 } }, errors = {} },
+    trend = { { ago = 5, open = 2 } },
+    faulty_files = {},
+    reload = { old_connections = 0 },
+  }
+  for key, value in pairs(values or {}) do
+    base[key] = value
+  end
+  return base
+end
+
+local function pattern(name, count, oldest, groups)
+  local one = { count = count, oldest = oldest, by_target = {}, by_route = {}, by_client = {}, by_port = {} }
+  for key, list in pairs(groups) do
+    one[key] = list
+  end
+  return { [name] = one }
+end
+
+describe("the findings of a snapshot", function()
+  it("are none when nothing stands out", function()
+    assert.are.same({}, findings.of(snapshot()))
+  end)
+
+  it("name the target that does not answer, how many wait, since when and until when", function()
+    local found = findings.of(snapshot {
+      patterns = pattern("stuck_connecting", 312, 29, {
+        by_target = { { name = "10.0.0.5:80", count = 312, oldest = 29, limit = 30 } },
+      }),
+    })
+    assert.are.equal(1, #found)
+    assert.are.same({ "problem", "stuck_connecting" }, { found[1].severity, found[1].about })
+    assert.truthy(found[1].text:find("312 connections wait for 10.0.0.5:80 to accept", 1, true), found[1].text)
+    assert.truthy(found[1].text:find("the oldest for 29s; timeouts.connect is 30s", 1, true), found[1].text)
+    assert.are.equal("moongate conns --stuck --target 10.0.0.5:80", found[1].command)
+  end)
+
+  it("say where nothing would end it", function()
+    local found = findings.of(snapshot {
+      patterns = pattern("stuck", 1, 700, { by_target = { { name = "a:80", count = 1, oldest = 700 } } }),
+    })
+    assert.truthy(found[1].text:find("timeouts.stuck is off, so nothing ends them", 1, true), found[1].text)
+  end)
+
+  it("quote what goes into a command", function()
+    local found = findings.of(snapshot {
+      patterns = pattern("half_zombie", 2, 20, {
+        by_route = { { name = "it's $(mine)", count = 2, oldest = 20, limit = 30 } },
+      }),
+    })
+    assert.are.equal([[moongate conns --stuck --route 'it'\''s $(mine)']], found[1].command)
+  end)
+
+  it("name a worker that does not answer, and one that is late", function()
+    local found = findings.of(snapshot {
+      workers = {
+        { number = 1, answered = true, lag = 0.001, worst_lag = 0.35 },
+        { number = 2, answered = false, lag = 12, worst_lag = 12 },
+      },
+    })
+    assert.truthy(found[1].text:find("worker 1 was late by up to 350 ms", 1, true), found[1].text)
+    assert.truthy(found[2].text:find("worker 2 has not answered for 12s", 1, true), found[2].text)
+  end)
+
+  it("tell when descriptors or the cap run out", function()
+    local found = findings.of(snapshot {
+      descriptors = { used = 900, limit = 1024 },
+      config = {
+        limits = { connections = 100 }, timeouts = { initial_data = 60 }, diagnose = { old = 3600 },
+      },
+      connections = { open = 95, by_route = {}, by_client = {}, by_target = {} },
+      trend = { { ago = 5, open = 94 } },
+    })
+    assert.are.equal(2, #found)
+    assert.truthy(found[1].text:find("900 of 1024 descriptors", 1, true), found[1].text)
+    assert.truthy(found[2].text:find("limits.connections is 100", 1, true), found[2].text)
+  end)
+
+  it("tell growth against the history, and whose it is", function()
+    local found = findings.of(snapshot {
+      connections = {
+        open = 400,
+        by_route = { { name = "site", count = 390 } },
+        by_client = { { name = "192.0.2.7", count = 350 } },
+        by_target = {},
+      },
+      trend = { { ago = 300, open = 20 }, { ago = 5, open = 380 } },
+    })
+    local wanted = "grown from 20 to 400 in 5m; 390 are of route site; 350 are from 192.0.2.7"
+    assert.truthy(found[1].text:find(wanted, 1, true), found[1].text)
+  end)
+
+  it("put problems before notes", function()
+    local found = findings.of(snapshot {
+      since_last = { seconds = 60, terminations = { client = {}, target = { refused = 3 } }, errors = {} },
+      descriptors = { used = 1000, limit = 1024 },
+    })
+    assert.are.same({ "problem", "note" }, { found[1].severity, found[2].severity })
+    assert.truthy(found[2].text:find("3 connections have ended as refused in the last 1m", 1, true), found[2].text)
+  end)
+end)
