@@ -57,10 +57,27 @@ static void similar_keys_spread_evenly(void **state) {
   }
 }
 
+static void both_halves_of_the_wide_hash_matter_each_by_itself(void **state) {
+  (void)state;
+  char key[40] = "";
+  for (size_t size = 0; size < sizeof key; size++) {
+    uint64_t second, other, first = text_hash_wide(key, size, 1, &second);
+    assert_in_range(__builtin_popcountll(first ^ second), 8, 56);
+    assert_in_range(__builtin_popcountll(first ^ text_hash(key, size, 1)), 8, 56);
+    for (size_t bit = 0; bit < 8 * size; bit++) {
+      key[bit / 8] = (char)(1u << bit % 8);
+      assert_in_range(__builtin_popcountll(first ^ text_hash_wide(key, size, 1, &other)), 8, 56);
+      assert_in_range(__builtin_popcountll(second ^ other), 8, 56);
+      key[bit / 8] = 0;
+    }
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(equal_keys_have_equal_hashes_wherever_they_lie),
       cmocka_unit_test(every_bit_the_length_and_the_seed_matter),
+      cmocka_unit_test(both_halves_of_the_wide_hash_matter_each_by_itself),
       cmocka_unit_test(similar_keys_spread_evenly),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -63,7 +63,7 @@ static inline struct route *make_route(const struct wish *wish) {
 /* The wishes end with one without a name. */
 static inline struct route_table *make_table(const struct wish *wishes) {
   struct error error = {0};
-  struct route *routes[512] = {NULL};
+  struct route *routes[8192] = {NULL};
   size_t count = 0;
   for (; wishes[count].name; count++)
     routes[count] = make_route(&wishes[count]);

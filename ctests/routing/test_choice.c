@@ -224,6 +224,55 @@ static void the_index_chooses_as_one_who_looks_at_every_route(void **state) {
   }
 }
 
+static void among_thousands_of_domains_each_is_found_and_no_other(void **state) {
+  (void)state;
+  enum { COUNT = 6000 };
+  static const char *const forms[] = {"n%u.example.com", "*.w%u.example.com", "p%u.example.*", "x*.m%u.example.com"};
+  static const char *const asked[] = {"n%u.example.com", "a.b.w%u.example.com", "p%u.example.org",
+                                      "xy.m%u.example.com"};
+  struct wish *wishes = calloc(COUNT + 1, sizeof *wishes);
+  char(*domains)[32] = calloc(COUNT, sizeof *domains);
+  assert_non_null(wishes);
+  assert_non_null(domains);
+  for (unsigned i = 0; i < COUNT; i++) {
+    snprintf(domains[i], sizeof domains[i], forms[i % 4], i);
+    wishes[i] = (struct wish){.name = domains[i], .priority = (int)(i % 7), .domains = {domains[i]}};
+  }
+  struct route_table *table = make_table(wishes);
+  for (unsigned i = 0; i < 2 * COUNT; i++) {
+    char name[48];
+    snprintf(name, sizeof name, asked[i % 4], i);
+    struct route_question question = {.domain = name, .domain_length = strlen(name)};
+    assert_string_equal(walk(&table->ports[0], &question), i < COUNT ? domains[i] : "");
+  }
+  route_table_unref(table);
+  free(domains);
+  free(wishes);
+}
+
+static void a_name_may_match_at_every_one_of_many_labels(void **state) {
+  (void)state;
+  enum { LABELS = 60 };
+  struct wish wishes[LABELS + 1] = {{0}};
+  char domains[LABELS][2 * LABELS + 8], names[LABELS][8], expected[LABELS * 8] = "";
+  for (unsigned i = 0; i < LABELS; i++) {
+    size_t used = (size_t)snprintf(domains[i], sizeof domains[i], "*");
+    for (unsigned label = 0; label <= i; label++)
+      used += (size_t)snprintf(domains[i] + used, sizeof domains[i] - used, ".a");
+    snprintf(names[i], sizeof names[i], "r%u", i);
+    wishes[i] = (struct wish){.name = names[i], .domains = {domains[i]}};
+  }
+  for (unsigned i = LABELS; i-- > 0;)
+    snprintf(expected + strlen(expected), sizeof expected - strlen(expected), "%s%s", expected[0] ? " " : "", names[i]);
+  char name[2 * LABELS + 8] = "x";
+  strcat(name, domains[LABELS - 1] + 1);
+  struct route_table *table = make_table(wishes);
+  struct route_question question = {.domain = name, .domain_length = strlen(name)};
+  assert_string_equal(walk(&table->ports[0], &question), expected);
+  assert_string_equal(walk_slowly(&table->ports[0], &question), expected);
+  route_table_unref(table);
+}
+
 static void asking_again_after_the_last_is_none(void **state) {
   (void)state;
   struct route_table *table = make_table(ROUTES({"a"}));
@@ -252,6 +301,8 @@ int main(void) {
       cmocka_unit_test(an_address_of_its_own_goes_before_the_domain),
       cmocka_unit_test(names_of_any_length_and_bytes_do_no_harm),
       cmocka_unit_test(the_index_chooses_as_one_who_looks_at_every_route),
+      cmocka_unit_test(among_thousands_of_domains_each_is_found_and_no_other),
+      cmocka_unit_test(a_name_may_match_at_every_one_of_many_labels),
       cmocka_unit_test(asking_again_after_the_last_is_none),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -31,24 +31,50 @@ static void sip_take(struct sip *s, uint64_t word) {
   s->a ^= word;
 }
 
-uint64_t text_hash(const void *bytes, size_t size, uint64_t seed) {
-  /* The key has 128 bits; both halves come from the one seed. */
+/* The key has 128 bits; both halves come from the one seed. */
+static inline struct sip sip_start(uint64_t seed) {
   uint64_t key = seed * UINT64_C(0x9e3779b97f4a7c15) + 1;
-  struct sip s = {seed ^ UINT64_C(0x736f6d6570736575), key ^ UINT64_C(0x646f72616e646f6d),
-                  seed ^ UINT64_C(0x6c7967656e657261), key ^ UINT64_C(0x7465646279746573)};
-  const uint8_t *at = bytes;
+  return (struct sip){seed ^ UINT64_C(0x736f6d6570736575), key ^ UINT64_C(0x646f72616e646f6d),
+                      seed ^ UINT64_C(0x6c7967656e657261), key ^ UINT64_C(0x7465646279746573)};
+}
+
+static inline void sip_take_all(struct sip *s, const uint8_t *at, size_t size) {
   size_t left = size;
+  uint64_t word, last = 0;
   for (; left >= 8; left -= 8, at += 8) {
-    uint64_t word;
     memcpy(&word, at, sizeof word);
-    sip_take(&s, word);
+    sip_take(s, word);
   }
-  uint64_t last = (uint64_t)size << 56;
-  for (size_t i = 0; i < left; i++)
-    last |= (uint64_t)at[i] << (8 * i);
-  sip_take(&s, last);
-  s.c ^= 0xff;
+  if (size < 8) {
+    for (size_t i = 0; i < left; i++)
+      last |= (uint64_t)at[i] << (8 * i);
+  } else if (left > 0) { /* the last eight bytes, without those that were taken: quicker than one by one */
+    memcpy(&last, at + left - 8, sizeof last);
+    last >>= 64 - 8 * left;
+  }
+  sip_take(s, last | (uint64_t)size << 56);
+}
+
+static inline uint64_t sip_finish(struct sip *s) {
   for (int i = 0; i < 3; i++)
-    sip_round(&s);
-  return s.a ^ s.b ^ s.c ^ s.d;
+    sip_round(s);
+  return s->a ^ s->b ^ s->c ^ s->d;
+}
+
+uint64_t text_hash(const void *bytes, size_t size, uint64_t seed) {
+  struct sip s = sip_start(seed);
+  sip_take_all(&s, bytes, size);
+  s.c ^= 0xff;
+  return sip_finish(&s);
+}
+
+uint64_t text_hash_wide(const void *bytes, size_t size, uint64_t seed, uint64_t *second) {
+  struct sip s = sip_start(seed);
+  s.b ^= 0xee;
+  sip_take_all(&s, bytes, size);
+  s.c ^= 0xee;
+  uint64_t first = sip_finish(&s);
+  s.b ^= 0xdd;
+  *second = sip_finish(&s);
+  return first;
 }

@@ -17,6 +17,13 @@ struct rank {
 
 enum { CLIENT_RANK_NONE = UINT8_MAX, CLIENT_RANK_ALL = 8 * PREFIX_SIZE };
 
+/* Something of the name that a domain may be found by. */
+struct key {
+  uint64_t fingerprint, bucket;
+};
+
+enum { MAX_KEYS = 16 }; /* those looked up at once */
+
 struct search {
   const struct route_index *index;
   const struct route_question *question;
@@ -24,9 +31,11 @@ struct search {
   size_t length;
   struct prefix client;
   struct rank after, best_rank;
-  const struct row *best;
+  struct row best;          /* route NULL: none */
   const struct row *wanted; /* not NULL: is it there before best_rank? */
   bool is_found;
+  size_t key_count;
+  struct key keys[MAX_KEYS];
   char name[DOMAIN_SIZE];
 };
 
@@ -82,7 +91,7 @@ static inline void consider(struct search *search, const struct row *rows, size_
     if (!is_before(rank, search->best_rank))
       return;
     if (is_before(search->after, rank) && is_for(&rows[i], search)) {
-      search->best = &rows[i];
+      search->best = rows[i];
       search->best_rank = rank;
       return;
     }
@@ -107,64 +116,104 @@ static void consider_rules(struct search *search, const struct rules *rules, uns
   }
 }
 
-static inline void consider_record(struct search *search, const struct record *record) {
-  if (record->has_rules)
-    consider_rules(search, record->only.rules, record->rank);
+/* As consider() does, of the one route of a domain. Its route is fetched while we go on. */
+static inline void consider_simple(struct search *search, const struct trait *trait, uint32_t place) {
+  const struct row *row = &trait->row;
+  struct rank rank = rank_of(row, trait->rank, CLIENT_RANK_NONE);
+  rank.low |= place;
+  if (!is_before(rank, search->best_rank))
+    return;
+  if (search->wanted) {
+    search->is_found = search->is_found || place == search->wanted->place;
+  } else if (is_before(search->after, rank) && is_for(row, search)) {
+    search->best.route = search->index->routes[place];
+    search->best.place = place;
+    search->best.tier = row->tier;
+    search->best.version = row->version;
+    search->best.is_many = row->is_many;
+    search->best_rank = rank;
+  }
+}
+
+static void consider_record(struct search *search, const struct record *record) {
+  if (record->kind > KEY_PREFIX && !domain_matches(record->text, record->length, search->name, search->length))
+    return;
+  if (record->rules)
+    consider_rules(search, record->rules, record->rank);
   else
     consider(search, &record->only, 1, record->rank, CLIENT_RANK_NONE);
 }
 
-/* The first record of that key, or NULL. */
-static inline const struct record *find(const struct route_index *index, enum record_kind kind, const char *key,
-                                        size_t length) {
-  uint64_t hash = text_hash(key, length, index->seed + kind);
-  for (uint64_t at = hash & index->slot_mask; index->slots[at].record; at = (at + 1) & index->slot_mask) {
-    if (index->slots[at].tag != (uint32_t)(hash >> 32))
-      continue;
-    const struct record *record = record_at(index, index->slots[at].record);
-    if (record->kind == kind && record->key_length == length && memcmp(record_key(record), key, length) == 0)
-      return record;
+static inline void consider_entry(struct search *search, const struct entry *entry) {
+  const struct route_index *index = search->index;
+  if (entry->trait != ENTRY_RECORD) {
+    consider_simple(search, &index->traits[entry->trait], entry->number);
+    return;
   }
-  return NULL;
+  for (uint32_t number = entry->number; number;) {
+    const struct record *record = record_at(index, number);
+    consider_record(search, record);
+    number = record->next;
+  }
 }
 
-static void consider_key(struct search *search, enum record_kind kind, const char *key, size_t length) {
-  const struct route_index *index = search->index;
-  const struct record *record = find(index, kind, key, length);
-  while (record) {
-    if (record->is_matched || domain_matches(record->text, record->length, search->name, search->length))
-      consider_record(search, record);
-    record = record->only.next ? record_at(index, record->only.next) : NULL;
+/* All of a bucket are compared before it is asked which it was: the processor could not guess that. */
+static inline const struct entry *find(const struct route_index *index, const struct key *key) {
+  for (uint64_t at = key->bucket;; at = at + 1 < index->bucket_count ? at + 1 : 0) {
+    const struct entry *entries = index->buckets[at].entries;
+    unsigned found = 0;
+    for (unsigned i = 0; i < BUCKET_ENTRIES; i++)
+      found |= (unsigned)(entries[i].fingerprint == key->fingerprint && entries[i].trait != ENTRY_FREE) << i;
+    if (found)
+      return &entries[__builtin_ctz(found)];
+    if (entries[BUCKET_ENTRIES - 1].trait == ENTRY_FREE)
+      return NULL;
   }
+}
+
+static void consider_keys(struct search *search) {
+  for (size_t i = 0; i < search->key_count; i++) {
+    const struct entry *entry = find(search->index, &search->keys[i]);
+    if (entry)
+      consider_entry(search, entry);
+  }
+  search->key_count = 0;
+}
+
+/* Its memory is on the way while the next key is made. */
+static inline void add_key(struct search *search, enum key_kind kind, const char *key, size_t length) {
+  const struct route_index *index = search->index;
+  if (kind != KEY_NAME && !has_length(index->key_lengths[kind], length))
+    return;
+  if (search->key_count == MAX_KEYS)
+    consider_keys(search);
+  struct key *made = &search->keys[search->key_count++];
+  made->bucket = bucket_of(index, text_hash_wide(key, length, index->seed + kind, &made->fingerprint));
+  __builtin_prefetch(&index->buckets[made->bucket]);
 }
 
 /* Whole labels from the end and from the beginning, as far as there are keys so long. */
-static void consider_labels(struct search *search) {
-  const struct route_index *index = search->index;
+static void add_labels(struct search *search) {
   const char *name = search->name;
   for (size_t i = 0; i < search->length; i++) {
     if (name[i] != '.')
       continue;
-    if (has_length(index->suffix_lengths, search->length - i))
-      consider_key(search, RECORD_SUFFIX, name + i, search->length - i);
-    if (has_length(index->prefix_lengths, i + 1))
-      consider_key(search, RECORD_PREFIX, name, i + 1);
+    add_key(search, KEY_SUFFIX, name + i, search->length - i);
+    add_key(search, KEY_PART_SUFFIX, name + i, search->length - i);
+    add_key(search, KEY_PREFIX, name, i + 1);
+    add_key(search, KEY_PART_PREFIX, name, i + 1);
   }
 }
 
 static void look(struct search *search) {
   const struct route_index *index = search->index;
   if (search->length > 0) {
-    const struct record *record = find(index, RECORD_NAME, search->name, search->length);
-    if (record)
-      consider_record(search, record);
+    add_key(search, KEY_NAME, search->name, search->length);
     if (index->has_labels)
-      consider_labels(search);
-    for (size_t i = 0; i < index->other_count; i++) {
-      record = record_at(index, index->others[i]);
-      if (record->is_matched || domain_matches(record->text, record->length, search->name, search->length))
-        consider_record(search, record);
-    }
+      add_labels(search);
+    consider_keys(search);
+    for (size_t i = 0; i < index->other_count; i++)
+      consider_record(search, record_at(index, index->others[i]));
   }
   if (index->domainless)
     consider_rules(search, index->domainless, DOMAIN_RANK_NONE);
@@ -172,7 +221,8 @@ static void look(struct search *search) {
 
 /* It matches by a better domain, or a better member of its client_ip, too: then it was the answer before. */
 static bool was_there(struct search *search) {
-  search->wanted = search->best;
+  struct row wanted = search->best;
+  search->wanted = &wanted;
   search->is_found = false;
   look(search);
   search->wanted = NULL;
@@ -189,6 +239,7 @@ struct route *route_choice_next(struct route_choice *choice, const struct route_
   search.question = question;
   search.tls_matters = choice->port->has_tls;
   search.wanted = NULL;
+  search.key_count = 0;
   search.length = domain_normalize(search.name, question->domain, question->domain_length);
   if (question->client.is_set)
     search.client = prefix_of_address(&question->client);
@@ -196,10 +247,10 @@ struct route *route_choice_next(struct route_choice *choice, const struct route_
   do {
     search.after = (struct rank){choice->high, choice->low};
     search.best_rank = (struct rank){UINT64_MAX, UINT64_MAX};
-    search.best = NULL;
+    search.best.route = NULL;
     look(&search);
     choice->high = search.best_rank.high;
     choice->low = search.best_rank.low;
-  } while (search.best && search.best->is_many && !is_first && was_there(&search));
-  return search.best ? search.best->route : NULL;
+  } while (search.best.route && search.best.is_many && !is_first && was_there(&search));
+  return search.best.route;
 }

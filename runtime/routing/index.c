@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Building the index: the routes of each domain are gathered, then each domain becomes a record that a hash of its key
+ * Building the index: the routes of each domain are gathered, then each domain becomes an entry that a hash of its key
  * finds. In one pass over the routes, so that a hundred thousand of them are no matter. */
 #include "routing/index.h"
 
@@ -17,6 +17,7 @@ enum {
   MAX_EXPANSIONS = 1 << 20,
   MAX_TEXT = UINT16_MAX,
   NONE = UINT32_MAX,
+  FILLED_ENTRIES = 3, /* of a bucket, on average */
   HUGE_PAGE = 1 << 21
 };
 
@@ -24,13 +25,16 @@ enum {
 struct group {
   const char *text;
   uint32_t length;
-  uint32_t first, last; /* entries */
+  uint32_t first, last; /* members */
   uint32_t count;
+  uint32_t record;
+  uint16_t key_length;
+  uint8_t kind; /* enum key_kind */
   const struct rules *rules;
 };
 
 /* One route of one domain. */
-struct entry {
+struct member {
   uint32_t place, next;
 };
 
@@ -40,15 +44,21 @@ struct build {
   const uint32_t *tiers;
   struct group *groups;
   size_t group_count;
-  struct entry *entries;
-  size_t entry_count;
+  struct member *members;
+  size_t member_count;
   uint32_t *slots; /* groups by text, plus 1; 0: free */
   size_t slot_mask;
   uint32_t *places; /* of the group at hand */
   struct rules **interned;
   size_t interned_mask;
+  uint32_t *trait_slots; /* traits by what they say; 0: free */
+  size_t trait_mask;
   size_t expansions;
 };
+
+static struct record *record_of(const struct route_index *index, uint32_t number) {
+  return (struct record *)(uintptr_t)record_at(index, number);
+}
 
 static size_t power_of_two(size_t least) {
   size_t size = 16;
@@ -70,16 +80,16 @@ static struct group *find_group(struct build *build, const char *text) {
   return &build->groups[build->group_count - 1];
 }
 
-static void add_entry(struct build *build, struct group *group, uint32_t place) {
-  if (group->count > 0 && build->entries[group->last].place == place)
+static void add_member(struct build *build, struct group *group, uint32_t place) {
+  if (group->count > 0 && build->members[group->last].place == place)
     return; /* it names a domain twice */
-  uint32_t entry = (uint32_t)build->entry_count++;
-  build->entries[entry] = (struct entry){place, NONE};
+  uint32_t member = (uint32_t)build->member_count++;
+  build->members[member] = (struct member){place, NONE};
   if (group->count++ == 0)
-    group->first = entry;
+    group->first = member;
   else
-    build->entries[group->last].next = entry;
-  group->last = entry;
+    build->members[group->last].next = member;
+  group->last = member;
 }
 
 /* The first group is that of the routes without domains. */
@@ -88,18 +98,18 @@ static int gather(struct build *build, size_t count) {
   for (size_t i = 0; i < count; i++)
     domains += build->routes[i]->domain_count;
   build->groups = calloc(domains + 1, sizeof *build->groups);
-  build->entries = calloc(domains + count + 1, sizeof *build->entries);
+  build->members = calloc(domains + count + 1, sizeof *build->members);
   build->places = calloc(count + 1, sizeof *build->places);
   build->slot_mask = power_of_two(2 * domains) - 1;
   build->slots = calloc(build->slot_mask + 1, sizeof *build->slots);
-  if (!build->groups || !build->entries || !build->places || !build->slots)
+  if (!build->groups || !build->members || !build->places || !build->slots)
     return -1;
   build->groups[build->group_count++] = (struct group){.text = "", .first = NONE};
   for (size_t i = 0; i < count; i++) {
     if (build->routes[i]->domain_count == 0)
-      add_entry(build, &build->groups[0], (uint32_t)i);
+      add_member(build, &build->groups[0], (uint32_t)i);
     for (size_t d = 0; d < build->routes[i]->domain_count; d++)
-      add_entry(build, find_group(build, build->routes[i]->domains[d]), (uint32_t)i);
+      add_member(build, find_group(build, build->routes[i]->domains[d]), (uint32_t)i);
   }
   return 0;
 }
@@ -121,7 +131,7 @@ static const struct rules *intern(struct build *build, size_t count) {
 }
 
 static bool is_plain(const struct build *build, const struct group *group) {
-  return group->count == 1 && !build->routes[build->entries[group->first].place]->client_ips;
+  return group->count == 1 && !build->routes[build->members[group->first].place]->client_ips;
 }
 
 static int make_rules(struct build *build) {
@@ -135,8 +145,8 @@ static int make_rules(struct build *build) {
     size_t count = 0;
     if (group->count == 0 || (i > 0 && is_plain(build, group)))
       continue;
-    for (uint32_t entry = group->first; entry != NONE; entry = build->entries[entry].next)
-      build->places[count++] = build->entries[entry].place;
+    for (uint32_t member = group->first; member != NONE; member = build->members[member].next)
+      build->places[count++] = build->members[member].place;
     group->rules = intern(build, count);
     if (!group->rules)
       return -1;
@@ -146,11 +156,12 @@ static int make_rules(struct build *build) {
 }
 
 /* What of a domain is looked up: all of a name; the whole labels behind the last wildcard, or before the first. */
-static void set_key(struct record *record, const char *text) {
-  size_t first = strcspn(text, "*?"), behind = record->length;
-  record->kind = RECORD_NAME;
-  record->key_length = record->length;
-  if (first == record->length)
+static void set_key(struct group *group) {
+  const char *text = group->text;
+  size_t first = strcspn(text, "*?"), behind = group->length;
+  group->kind = KEY_NAME;
+  group->key_length = (uint16_t)group->length;
+  if (first == group->length)
     return;
   while (text[behind - 1] != '*' && text[behind - 1] != '?')
     behind--;
@@ -158,58 +169,97 @@ static void set_key(struct record *record, const char *text) {
   while (first > 0 && text[first - 1] != '.')
     first--;
   size_t length = suffix ? strlen(suffix) : first;
-  record->kind = length == 0 ? RECORD_OTHER : suffix ? RECORD_SUFFIX : RECORD_PREFIX;
-  record->key_length = (uint16_t)length;
-  bool is_wild = suffix ? text[0] == '*' : text[record->length - 1] == '*';
-  record->is_matched = is_wild && length + 1 == record->length;
+  bool is_all = length + 1 == group->length && (suffix ? text[0] : text[length]) == '*';
+  group->key_length = (uint16_t)length;
+  if (length == 0)
+    group->kind = KEY_NONE;
+  else if (suffix)
+    group->kind = is_all ? KEY_SUFFIX : KEY_PART_SUFFIX;
+  else
+    group->kind = is_all ? KEY_PREFIX : KEY_PART_PREFIX;
 }
+
+static const char *key_of(const char *text, size_t length, unsigned kind, size_t key_length) {
+  return kind == KEY_SUFFIX || kind == KEY_PART_SUFFIX ? text + length - key_length : text;
+}
+
+/* Does an entry tell all of it? */
+static bool is_simple(const struct group *group) { return !group->rules && group->kind <= KEY_PREFIX; }
 
 static size_t record_units(const struct group *group) {
   return (offsetof(struct record, text) + group->length + RECORD_UNIT - 1) / RECORD_UNIT;
 }
 
-static uint64_t key_hash(const struct route_index *index, const struct record *record) {
-  return text_hash(record_key(record), record->key_length, index->seed + record->kind);
+static struct row row_of(const struct build *build, const struct group *group) {
+  uint32_t place = build->members[group->first].place;
+  return row_make(build->routes[place], build->tiers[place], place);
 }
 
-/* Records of the same key hang on the first of them. */
-static void enter(struct route_index *index, struct record *record, uint32_t number) {
-  uint64_t hash = key_hash(index, record);
-  uint64_t at = hash & index->slot_mask;
-  for (; index->slots[at].record; at = (at + 1) & index->slot_mask) {
-    struct record *other = (struct record *)(uintptr_t)record_at(index, index->slots[at].record);
-    if (index->slots[at].tag == (uint32_t)(hash >> 32) && other->kind == record->kind &&
-        other->key_length == record->key_length &&
-        memcmp(record_key(other), record_key(record), record->key_length) == 0) {
-      record->only.next = other->only.next;
-      other->only.next = number;
-      return;
+static uint16_t rank_of(const struct group *group) {
+  return (uint16_t)(DOMAIN_EXACT - domain_specificity(group->text));
+}
+
+/* The number of the trait, which may be there already: there are a few, mostly. */
+static uint32_t intern_trait(struct build *build, const struct row *row, uint16_t rank) {
+  struct route_index *index = build->index;
+  uint32_t words[] = {row->tier, rank,
+                      (uint32_t)row->version << 16 | (uint32_t)row->versions << 8 | (uint32_t)row->is_tls << 1 |
+                          (uint32_t)row->is_many};
+  size_t at = (size_t)text_hash(words, sizeof words, index->seed) & build->trait_mask;
+  for (; build->trait_slots[at]; at = (at + 1) & build->trait_mask) {
+    const struct trait *trait = &index->traits[build->trait_slots[at]];
+    if (trait->row.tier == row->tier && trait->rank == rank && trait->row.version == row->version &&
+        trait->row.versions == row->versions && trait->row.is_tls == row->is_tls && trait->row.is_many == row->is_many)
+      return build->trait_slots[at];
+  }
+  uint32_t number = (uint32_t)index->trait_count++;
+  index->traits[number] = (struct trait){*row, rank};
+  index->traits[number].row.route = NULL;
+  index->traits[number].row.place = 0;
+  build->trait_slots[at] = number;
+  return number;
+}
+
+/* The entry of that key, or a free one for it: its fingerprint is set then. */
+static struct entry *find_entry(struct route_index *index, unsigned kind, const char *key, size_t length) {
+  uint64_t fingerprint, hash = text_hash_wide(key, length, index->seed + kind, &fingerprint);
+  for (uint64_t at = bucket_of(index, hash);; at = at + 1 < index->bucket_count ? at + 1 : 0) {
+    for (size_t i = 0; i < BUCKET_ENTRIES; i++) {
+      struct entry *entry = &index->buckets[at].entries[i];
+      if (entry->trait == ENTRY_FREE)
+        entry->fingerprint = fingerprint;
+      if (entry->fingerprint == fingerprint)
+        return entry;
     }
   }
-  index->slots[at] = (struct slot){(uint32_t)(hash >> 32), number};
-  uint64_t *lengths = record->kind == RECORD_SUFFIX ? index->suffix_lengths : index->prefix_lengths;
-  if (record->kind != RECORD_NAME) {
-    lengths[record->key_length / 64] |= UINT64_C(1) << (record->key_length % 64);
+}
+
+/* Records of the same key hang on the last of them. */
+static void enter(struct build *build, const struct group *group) {
+  struct route_index *index = build->index;
+  const char *key = key_of(group->text, group->length, group->kind, group->key_length);
+  struct entry *entry = find_entry(index, group->kind, key, group->key_length);
+  if (is_simple(group)) {
+    struct row row = row_of(build, group);
+    *entry = (struct entry){entry->fingerprint, row.place, intern_trait(build, &row, rank_of(group))};
+  } else {
+    record_of(index, group->record)->next = entry->trait == ENTRY_RECORD ? entry->number : 0;
+    *entry = (struct entry){entry->fingerprint, group->record, ENTRY_RECORD};
+  }
+  if (group->kind != KEY_NAME) {
+    index->key_lengths[group->kind][group->key_length / 64] |= UINT64_C(1) << (group->key_length % 64);
     index->has_labels = true;
   }
 }
 
-static void make_record(struct build *build, const struct group *group, uint32_t number) {
-  struct route_index *index = build->index;
-  struct record *record = (struct record *)(uintptr_t)record_at(index, number);
-  uint32_t place = build->entries[group->first].place;
-  record->only = row_make(build->routes[place], build->tiers[place], place);
-  record->has_rules = group->rules;
-  if (group->rules)
-    record->only.rules = group->rules;
-  record->rank = (uint16_t)(DOMAIN_EXACT - domain_specificity(group->text));
+static void make_record(struct build *build, const struct group *group) {
+  struct record *record = record_of(build->index, group->record);
+  record->only = row_of(build, group);
+  record->rules = group->rules;
+  record->rank = rank_of(group);
   record->length = (uint16_t)group->length;
+  record->kind = group->kind;
   memcpy(record->text, group->text, group->length);
-  set_key(record, group->text);
-  if (record->kind == RECORD_OTHER)
-    index->others[index->other_count++] = number;
-  else if (record->key_length <= MAX_KEY) /* else it takes no name there can be */
-    enter(index, record, number);
 }
 
 /* Zeroed. Large ones lie in huge pages where the kernel has them: each lookup lands somewhere else, and would pay for a
@@ -225,24 +275,49 @@ static void *allocate(size_t size) {
   return memset(block, 0, size);
 }
 
+/* Decides how each domain is looked up, and makes the records that this takes. */
 static int make_records(struct build *build) {
   struct route_index *index = build->index;
   size_t units = 1;
-  for (size_t i = 1; i < build->group_count; i++)
-    units += build->groups[i].length <= MAX_TEXT ? record_units(&build->groups[i]) : 0;
-  index->slot_mask = power_of_two(2 * build->group_count) - 1;
-  index->slots = allocate((index->slot_mask + 1) * sizeof *index->slots);
+  for (size_t i = 1; i < build->group_count; i++) {
+    struct group *group = &build->groups[i];
+    if (group->length > MAX_TEXT)
+      continue;
+    set_key(group);
+    group->record = (uint32_t)units;
+    units += is_simple(group) ? 0 : record_units(group);
+  }
   index->others = calloc(build->group_count, sizeof *index->others);
   index->records = units < NONE ? allocate(units * RECORD_UNIT) : NULL;
-  if (!index->slots || !index->others || !index->records)
+  if (!index->others || !index->records)
     return -1;
-  uint32_t number = 1;
+  for (size_t i = 1; i < build->group_count; i++)
+    if (build->groups[i].length <= MAX_TEXT && !is_simple(&build->groups[i]))
+      make_record(build, &build->groups[i]);
+  return 0;
+}
+
+static int make_entries(struct build *build) {
+  struct route_index *index = build->index;
+  index->bucket_count = build->group_count / FILLED_ENTRIES + 1;
+  index->buckets = allocate(index->bucket_count * sizeof *index->buckets);
+  index->traits = malloc((build->group_count + ENTRY_FIRST_TRAIT) * sizeof *index->traits);
+  index->trait_count = ENTRY_FIRST_TRAIT;
+  build->trait_mask = power_of_two(2 * build->group_count) - 1;
+  build->trait_slots = calloc(build->trait_mask + 1, sizeof *build->trait_slots);
+  if (!index->buckets || !index->traits || !build->trait_slots)
+    return -1;
   for (size_t i = 1; i < build->group_count; i++) {
-    if (build->groups[i].length > MAX_TEXT)
-      continue;
-    make_record(build, &build->groups[i], number);
-    number += (uint32_t)record_units(&build->groups[i]);
+    const struct group *group = &build->groups[i];
+    if (group->length > MAX_TEXT)
+      continue; /* it takes no name there can be, nor does one with such a key */
+    if (group->kind == KEY_NONE)
+      index->others[index->other_count++] = group->record;
+    else if (group->key_length <= MAX_KEY)
+      enter(build, group);
   }
+  struct trait *traits = realloc(index->traits, index->trait_count * sizeof *traits);
+  index->traits = traits ? traits : index->traits;
   return 0;
 }
 
@@ -252,13 +327,16 @@ struct route_index *route_index_new(struct route *const *routes, const uint32_t 
   struct route_index *index = build.index;
   if (!index)
     return NULL;
+  index->routes = routes;
   bool done = getrandom(&index->seed, sizeof index->seed, 0) == (ssize_t)sizeof index->seed &&
-              gather(&build, count) == 0 && make_rules(&build) == 0 && make_records(&build) == 0;
+              gather(&build, count) == 0 && make_rules(&build) == 0 && make_records(&build) == 0 &&
+              make_entries(&build) == 0;
   free(build.groups);
-  free(build.entries);
+  free(build.members);
   free(build.places);
   free(build.slots);
   free(build.interned);
+  free(build.trait_slots);
   if (done)
     return index;
   route_index_free(index);
@@ -271,7 +349,8 @@ void route_index_free(struct route_index *index) {
   for (size_t i = 0; i < index->rules_count; i++)
     rules_free(index->rules[i]);
   free(index->rules);
-  free(index->slots);
+  free(index->buckets);
+  free(index->traits);
   free(index->records);
   free(index->others);
   free(index);

@@ -8,23 +8,21 @@
 #include "routing/domain.h"
 #include "routing/route.h"
 
-enum record_kind { RECORD_NAME, RECORD_SUFFIX, RECORD_PREFIX, RECORD_OTHER };
+/* What a domain is looked up by. What is found by a KEY_SUFFIX or KEY_PREFIX matches: "*.example.com" is all of its
+ * suffix. Patterns that have more to them ("api-*.example.com") are found by the same parts, and then compared. */
+enum key_kind { KEY_NAME, KEY_SUFFIX, KEY_PREFIX, KEY_PART_SUFFIX, KEY_PART_PREFIX, KEY_NONE, KEY_KINDS = KEY_NONE };
 
 enum { RECORD_UNIT = 64, DOMAIN_RANK_NONE = UINT16_MAX };
 
 /* A route as it stands in a list. Lists are in the order of tier, version and place. */
 struct row {
-  union {
-    struct route *route;
-    const struct rules *rules; /* in a record */
-  };
+  struct route *route;
   uint32_t tier;    /* priority, and bound to this very address: 0 is the best */
   uint32_t place;   /* among the port's routes */
   uint8_t version;  /* how specific tls_version is: 0 is the best */
   uint8_t versions; /* route->tls_versions */
   bool is_tls;
-  bool is_many;  /* it may stand in several lists that match */
-  uint32_t next; /* in a record: the next one with the same key; 0: none */
+  bool is_many; /* it may stand in several lists that match */
 };
 
 struct row_list {
@@ -43,39 +41,60 @@ struct rules {
   size_t place_count;
 };
 
-/* A domain. One cache line, mostly: what a lookup needs of it is in one place. */
+/* A domain of which an entry can't tell all: it has rules, or has to be compared. */
 struct record {
-  struct row only;     /* its one route, unless it has rules */
+  const struct rules *rules; /* NULL: `only` */
+  struct row only;
+  uint32_t next;       /* the next one with the same key; 0: none */
   uint16_t rank;       /* how specific it is: 0 is the best */
   uint16_t length;     /* of the text */
-  uint16_t key_length; /* its end (SUFFIX: ".example.com") or beginning (PREFIX: "example.") that is looked up */
-  uint8_t kind : 4;
-  bool is_matched : 1; /* when the key is found all has been compared: "*.example.com" */
-  bool has_rules : 1;
-  char text[]; /* without NUL */
+  uint16_t key_length; /* its end (".example.com") or beginning ("example.") that is looked up */
+  uint8_t kind;        /* enum key_kind */
+  char text[];         /* without NUL */
 };
 
-struct slot {
-  uint32_t tag;    /* the upper half of the hash */
-  uint32_t record; /* 0: free */
+/* What the entries of many domains have in common. */
+struct trait {
+  struct row row; /* without route and place */
+  uint16_t rank;
+};
+
+/* A domain as it is looked up. It is recognised by the second half of the hash of its key, not by the key: so that a
+ * hundred thousand of them fit into the cache, and a lookup waits for memory once. */
+struct entry {
+  uint64_t fingerprint;
+  uint32_t number; /* of its one route among the port's; of a record when `trait` is ENTRY_RECORD */
+  uint32_t trait;  /* ENTRY_FREE; ENTRY_RECORD; of index->traits */
+};
+
+enum { ENTRY_FREE, ENTRY_RECORD, ENTRY_FIRST_TRAIT };
+
+/* A cache line of them, filled from the first on; what finds no place goes into the next bucket. */
+enum { BUCKET_ENTRIES = 4 };
+
+struct bucket {
+  struct entry entries[BUCKET_ENTRIES];
 };
 
 struct route_index {
   uint64_t seed;
-  struct slot *slots;
-  uint64_t slot_mask;
-  char *records;                                 /* in units of RECORD_UNIT; the first is empty */
-  uint64_t suffix_lengths[4], prefix_lengths[4]; /* bits: is there a key of that length? */
-  bool has_labels;                               /* is there any? */
-  uint32_t *others;                              /* records of patterns that have no key */
+  struct route *const *routes; /* of the list that it was made from */
+  struct bucket *buckets;
+  uint64_t bucket_count;
+  struct trait *traits;
+  size_t trait_count;
+  char *records;                      /* in units of RECORD_UNIT; the first is empty */
+  uint64_t key_lengths[KEY_KINDS][4]; /* bits: is there a key of that length? Not of names */
+  bool has_labels;                    /* is there any? */
+  uint32_t *others;                   /* records of patterns that have no key */
   size_t other_count;
   const struct rules *domainless; /* NULL: none */
   struct rules **rules;
   size_t rules_count;
 };
 
-/* `routes` stand in the order of `tiers`, then file. They, and what they point to, outlive the index. NULL without
- * memory. */
+/* `routes` stand in the order of `tiers`, then file. They, their array, and what they point to, outlive the index. NULL
+ * without memory. */
 struct route_index *route_index_new(struct route *const *routes, const uint32_t *tiers, size_t count);
 void route_index_free(struct route_index *index); /* NULL is nothing */
 
@@ -91,8 +110,9 @@ static inline const struct record *record_at(const struct route_index *index, ui
   return (const struct record *)(const void *)(index->records + (size_t)number * RECORD_UNIT);
 }
 
-static inline const char *record_key(const struct record *record) {
-  return record->kind == RECORD_SUFFIX ? record->text + record->length - record->key_length : record->text;
+/* Where to look first for a hash. */
+static inline uint64_t bucket_of(const struct route_index *index, uint64_t hash) {
+  return (uint64_t)(((unsigned __int128)hash * index->bucket_count) >> 64);
 }
 
 static inline bool has_length(const uint64_t bits[4], size_t length) {
