@@ -4,6 +4,7 @@
  * walked once; ports where the same routes stand in the same order share one list and its index. */
 #include "routing/places.h"
 
+#include "core/sort.h"
 #include "core/text.h"
 #include "routing/index.h"
 
@@ -36,20 +37,6 @@ struct build {
   size_t slot_mask, list_capacity;
   size_t listed; /* routes in all lists */
 };
-
-static int compare_numbers(const void *left, const void *right) {
-  uint64_t a = *(const uint64_t *)left, b = *(const uint64_t *)right;
-  return a < b ? -1 : a > b;
-}
-
-static void sort_numbers(uint64_t *numbers, size_t count) {
-  for (size_t i = 1; i < count; i++) {
-    if (numbers[i - 1] > numbers[i]) {
-      qsort(numbers, count, sizeof *numbers, compare_numbers);
-      return;
-    }
-  }
-}
 
 static size_t remove_twins(uint64_t *numbers, size_t count) {
   size_t left = 0;
@@ -100,41 +87,64 @@ bool places_takes(const struct endpoint *endpoint, const struct endpoint *addres
   return places_is_own(endpoint, address) || falls_to(endpoint, &other);
 }
 
-/* Each address once, sorted, and which is whose. Mostly there are a few. */
+/* A route that is bound to an address of its own. */
+struct bound {
+  const struct endpoint *address;
+  uint32_t route;
+};
+
+static int compare_bound(const void *left, const void *right) {
+  const struct bound *a = left, *b = right;
+  return compare_endpoints(a->address, b->address);
+}
+
+/* The routes by their addresses: sorted by reference, for an endpoint is large. NULL without memory. */
+static struct bound *sort_bound(const struct route_table *table, size_t *count) {
+  struct bound *bound = malloc((table->route_count + 1) * sizeof *bound);
+  bool is_ordered = true;
+  *count = 0;
+  for (size_t i = 0; bound && i < table->route_count; i++) {
+    if (table->routes[i]->address.length == 0)
+      continue;
+    bound[*count] = (struct bound){&table->routes[i]->address, (uint32_t)i};
+    is_ordered = is_ordered && (*count == 0 || compare_bound(&bound[*count - 1], &bound[*count]) <= 0);
+    ++*count;
+  }
+  if (bound && !is_ordered)
+    qsort(bound, *count, sizeof *bound, compare_bound);
+  return bound;
+}
+
+/* Each address once, and which is whose. The first is that of routes which name none; one that names the same is no
+ * other. */
 static int number_addresses(struct build *build) {
   const struct route_table *table = build->table;
-  size_t capacity = 16;
-  build->addresses = malloc(capacity * sizeof *build->addresses);
+  size_t count, numbers = 1;
+  struct bound *bound = sort_bound(table, &count);
+  for (size_t i = 0; bound && i < count; i++)
+    numbers += i == 0 || compare_bound(&bound[i - 1], &bound[i]) != 0;
+  int status = numbers > MAX_ADDRESSES ? -E2BIG : -ENOMEM;
+  if (!bound || numbers > MAX_ADDRESSES)
+    goto end;
+  build->addresses = malloc(numbers * sizeof *build->addresses);
   build->address_of = calloc(table->route_count + 1, sizeof *build->address_of);
   if (!build->addresses || !build->address_of)
-    return -ENOMEM;
-  for (size_t i = 0; i < table->route_count; i++) {
-    struct endpoint address = table->routes[i]->address.length ? table->routes[i]->address : any_address();
-    if (build->address_count > 0 && compare_endpoints(&build->addresses[build->address_count - 1], &address) == 0)
+    goto end;
+  struct endpoint *last = build->addresses;
+  *last = any_address();
+  for (size_t i = 0; i < count; i++) {
+    if (compare_endpoints(build->addresses, bound[i].address) == 0)
       continue;
-    if (build->address_count == capacity) {
-      struct endpoint *addresses = realloc(build->addresses, (capacity *= 2) * sizeof *addresses);
-      if (!addresses)
-        return -ENOMEM;
-      build->addresses = addresses;
-    }
-    build->addresses[build->address_count++] = address;
+    if (compare_endpoints(last, bound[i].address) != 0)
+      *++last = *bound[i].address;
+    build->address_of[bound[i].route] = (uint32_t)(last - build->addresses);
   }
-  qsort(build->addresses, build->address_count, sizeof *build->addresses, compare_endpoints);
-  size_t left = 0;
-  for (size_t i = 0; i < build->address_count; i++)
-    if (i == 0 || compare_endpoints(&build->addresses[left - 1], &build->addresses[i]) != 0)
-      build->addresses[left++] = build->addresses[i];
-  build->address_count = left;
-  if (left > MAX_ADDRESSES)
-    return -E2BIG;
-  for (size_t i = 0; i < table->route_count; i++) {
-    struct endpoint address = table->routes[i]->address.length ? table->routes[i]->address : any_address();
-    const struct endpoint *found =
-        bsearch(&address, build->addresses, left, sizeof *build->addresses, compare_endpoints);
-    build->address_of[i] = (uint32_t)(found - build->addresses);
-  }
-  return 0;
+  build->address_count = (size_t)(last - build->addresses) + 1;
+  status = 0;
+
+end:
+  free(bound);
+  return status;
 }
 
 static int number_priorities(struct build *build) {
@@ -151,7 +161,7 @@ static int number_priorities(struct build *build) {
   size_t count = remove_twins(values, table->route_count);
   for (size_t i = 0; i < table->route_count; i++) {
     uint64_t value = (uint64_t)(INT64_C(0x80000000) - table->routes[i]->priority);
-    const uint64_t *found = bsearch(&value, values, count, sizeof *values, compare_numbers);
+    const uint64_t *found = bsearch(&value, values, count, sizeof *values, sort_compare_numbers);
     build->priority_of[i] = (uint32_t)(found - values);
   }
   free(values);
