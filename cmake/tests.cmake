@@ -2,7 +2,7 @@
 #
 # What ctest runs: each ctests/<room>/test_x.c as an executable of its own (named <room>/test_x), each spec/**/x_spec.lua by
 # busted in its own process (named by its path), from the root of the repository; those of routes and of moongate.testing
-# by moongate test, which has busted within. Programs that specs start as peers
+# by moongate test, which has busted within; and each fuzz target's corpus (named fuzz/x). Programs that specs start as peers
 # (spec/support/*.c) are built into support/.
 
 pkg_check_modules(CMOCKA REQUIRED IMPORTED_TARGET cmocka)
@@ -22,6 +22,18 @@ foreach(source IN LISTS test_sources)
   set_target_properties(${target} PROPERTIES OUTPUT_NAME ${name} RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/ctests/${room})
   add_test(NAME ${room}/${name} COMMAND ${target} WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
   set_tests_properties(${room}/${name} PROPERTIES TIMEOUT 60 ENVIRONMENT "${sanitizer_environment}")
+endforeach()
+
+# The committed inputs of the fuzz targets, without the fuzzer.
+file(GLOB replayed_sources CONFIGURE_DEPENDS fuzz/fuzz_*.c)
+foreach(source IN LISTS replayed_sources)
+  get_filename_component(name ${source} NAME_WE)
+  string(REGEX REPLACE "^fuzz_" "" name ${name})
+  add_executable(replay_${name} ${source} fuzz/replay.c)
+  target_link_libraries(replay_${name} PRIVATE moongate_core)
+  set_target_properties(replay_${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/fuzz)
+  add_test(NAME fuzz/${name} COMMAND replay_${name} fuzz/corpus/${name} WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
+  set_tests_properties(fuzz/${name} PROPERTIES TIMEOUT 120 ENVIRONMENT "${sanitizer_environment}")
 endforeach()
 
 file(GLOB support_sources CONFIGURE_DEPENDS spec/support/*.c)
