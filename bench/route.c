@@ -4,13 +4,14 @@
  * "*.name", builds its index, and asks it names in random order, so that little of it is in the cache. Prints
  * nanoseconds a choice, the best of several passes, as JSON. */
 #include "routing/choice.h"
+#include "support.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-enum { NAME_SIZE = 48, ASKED = 200000, PASSES = 15 };
+enum { NAME_SIZE = DOMAIN_NAME_SIZE, ASKED = 200000, PASSES = 15 };
 
 struct question_list {
   char (*names)[NAME_SIZE];
@@ -38,15 +39,10 @@ static void *need(void *block) {
   return block;
 }
 
-/* "shop-7f3a.customer-000123.net": as long as such names are. */
-static void write_name(char *text, size_t number) {
-  snprintf(text, NAME_SIZE, "shop-%04x.customer-%06zu.net", (unsigned)(number * 40503) & 0xffff, number);
-}
-
 static struct route *make_route(size_t number) {
   struct route *route = need(route_new());
   char name[NAME_SIZE], domain[NAME_SIZE + 2];
-  write_name(name, number);
+  domain_name_write(name, number);
   snprintf(domain, sizeof domain, "%s%s", number % 2 ? "*." : "", name);
   route->name = need(strdup(name));
   route->file = need(strdup("bench.lua"));
@@ -85,7 +81,7 @@ static void make_questions(struct question_list *list, size_t count, int kind) {
   for (size_t i = 0; i < ASKED; i++) {
     size_t number = random_next(&state) % count;
     char name[NAME_SIZE];
-    write_name(name, kind == ABSENT ? number + count : kind == WILDCARD ? number | 1 : number & ~(size_t)1);
+    domain_name_write(name, kind == ABSENT ? number + count : kind == WILDCARD ? number | 1 : number & ~(size_t)1);
     int length = snprintf(list->names[i], NAME_SIZE, "%.40s%.40s", kind == WILDCARD ? "www." : "", name);
     list->lengths[i] = (uint8_t)length;
   }

@@ -1,9 +1,11 @@
 -- SPDX-License-Identifier: MIT
 --
--- `bench/run route`: what choosing one route among 100, 10,000 and 100,000 domains costs, timed by itself (route.c).
+-- `bench/run route`: what choosing one route among 100, 10,000 and 100,000 domains costs, timed by itself (route.c), and
+-- as connections pay for it, beside others (route_traffic.lua).
 
 local cjson = require "cjson"
 local process = require "process"
+local traffic = require "route_traffic"
 
 local route = {}
 
@@ -60,7 +62,7 @@ function route.run(run)
   print(("  among 100,000: %.0f ns (at most %d: %s), %.2f times that among 100 (at most %.1f: %s)"):format(
     last.present_ns, TARGET_NS, verdict(last.present_ns <= TARGET_NS), ratio, TARGET_RATIO,
     verdict(ratio <= TARGET_RATIO)))
-  return true
+  return traffic.run(run)
 end
 
 return route

@@ -133,6 +133,13 @@ static inline uint64_t process_run_ns(int pid) {
   return sum;
 }
 
+enum { DOMAIN_NAME_SIZE = 48 };
+
+/* The names that routes are chosen by: "shop-7f3a.customer-000123.net", as long as such names are. */
+static inline void domain_name_write(char text[DOMAIN_NAME_SIZE], size_t number) {
+  snprintf(text, DOMAIN_NAME_SIZE, "shop-%04x.customer-%06zu.net", (unsigned)(number * 40503) & 0xffff, number);
+}
+
 /* PATTERN_PERIOD bytes of noise, repeated so that CHUNK_SIZE bytes can be read from any offset below the period. */
 static inline uint8_t *pattern_new(void) {
   uint8_t *pattern = malloc(PATTERN_PERIOD + CHUNK_SIZE);
