@@ -25,6 +25,8 @@ describe("admin", function()
       snapshot = {
         connections = 12,
         active = 3,
+        bytes_in = 2 ^ 50 + 8,
+        bytes_out = 21,
         workers = { { number = 1, connections = 12, active = 3, complete = true } },
         routes = {
           { name = "(none)", bytes_in = 7, bytes_out = 1, connections = 1, active = 1, handler_errors = 0 },
@@ -71,6 +73,9 @@ describe("admin", function()
     package.loaded["moongate.http_parser"] = require "spec.support.plain_parser"
     package.loaded["moongate.native"] = {
       snapshot = function()
+        return state.snapshot
+      end,
+      totals = function()
         return state.snapshot
       end,
       status = function()

@@ -141,7 +141,7 @@ describe("exposition", function()
   it("says which metric lacks a value or a label", function()
     local function render(labels, ...)
       local values = { n = select("#", ...), ... }
-      return pcall(exposition.render, {}, {
+      return pcall(exposition.render, {}, nil, {
         {
           name = "x_total",
           type = "counter",
@@ -163,7 +163,7 @@ describe("exposition", function()
   end)
 
   it("writes of a summary the sum and the count, each with the labels", function()
-    local page = exposition.render({}, {
+    local page = exposition.render({}, nil, {
       {
         name = "x_seconds",
         type = "summary",
@@ -208,5 +208,23 @@ describe("exposition", function()
       count = count + 1
     end
     assert.is_true(count > 25)
+  end)
+
+  it("lets others have their turn while a page of many routes is made", function()
+    local long, pauses = source(), 0
+    local route = long.snapshot.routes[1]
+    for number = 1, 3000 do
+      local copy = {}
+      for key, value in pairs(route) do
+        copy[key] = value
+      end
+      copy.name = ("route %d"):format(number)
+      table.insert(long.snapshot.routes, copy)
+    end
+    local page = exposition.render(long, function()
+      pauses = pauses + 1
+    end)
+    assert.is_true(pauses >= 10)
+    assert.equal(exposition.render(long), page)
   end)
 end)

@@ -35,35 +35,32 @@ local function readyz()
   return plain(200, "ready\n")
 end
 
+-- Lets the control thread do what else there is.
+local function pause()
+  require("moongate").sleep(0)
+end
+
 local function metrics()
   local source = { snapshot = native.snapshot(), status = native.status(), scripts = native.metrics() }
   return {
     status = 200,
-    body = exposition.render(source),
+    body = exposition.render(source, pause),
     headers = { ["Content-Type"] = exposition.content_type },
   }
 end
 
-local function sum(routes, field)
-  local total = 0
-  for _, route in ipairs(routes) do
-    total = total + route[field]
-  end
-  return total
-end
-
 local function status_of_api()
-  local snapshot, status = native.snapshot(), native.status()
+  local totals, status = native.totals(), native.status()
   status.routes, status.files = json.list(status.routes), files.as_json(status.files)
   for _, route in ipairs(status.routes) do
     route.ports = json.list(route.ports)
   end
   status.ports = json.list(status.ports)
   if status.reload then
-    status.reload.old_connections = snapshot.old_connections
+    status.reload.old_connections = totals.old_connections
   end
-  status.connections = { active = snapshot.active, total = snapshot.connections, states = snapshot.states }
-  status.bytes = { ["in"] = sum(snapshot.routes, "bytes_in"), out = sum(snapshot.routes, "bytes_out") }
+  status.connections = { active = totals.active, total = totals.connections, states = totals.states }
+  status.bytes = { ["in"] = totals.bytes_in, out = totals.bytes_out }
   return answers.json(200, status)
 end
 

@@ -219,3 +219,10 @@ void instance_snapshot(struct instance *instance, struct native_call *call) {
   else
     native_call_answer(call, value_table());
 }
+
+void instance_totals(struct instance *instance, struct native_call *call) {
+  if (instance->snapshots.loop)
+    snapshots_ask_for(&instance->snapshots, call, snapshots_totals, NULL);
+  else
+    native_call_answer(call, value_table());
+}

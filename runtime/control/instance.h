@@ -73,6 +73,7 @@ void instance_run(struct runtime *runtime, const struct native_settings *setting
 
 /* See native_ops. */
 void instance_snapshot(struct instance *instance, struct native_call *call);
+void instance_totals(struct instance *instance, struct native_call *call);
 
 /* Says on standard error what is wrong; `subject` (NULL: nobody) is what it is about: `admin.listen`, `route "page"`.
  * Returns -1. */

@@ -10,7 +10,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SUBJECT_SIZE = 320, PORTS_TEXT_SIZE = 512, HOST_SIZE = 64 };
+enum {
+  SUBJECT_SIZE = 320,
+  PORTS_TEXT_SIZE = 512,
+  HOST_SIZE = 64,
+  MAX_ANNOUNCED = 1000 /* routes, one by one: the log is for people */
+};
 
 /* "127.0.0.1:9090", "[::1]:9090": the schema has seen to the form. */
 static int parse_listen(const char *text, struct endpoint *endpoint, struct error *error) {
@@ -156,9 +161,7 @@ static void format_ports(const struct instance *instance, const struct route *ro
   unsigned from = 0, to = 0;
   text[0] = '\0';
   for (size_t i = 0; i <= table->port_count && length + 16 < PORTS_TEXT_SIZE; i++) {
-    bool wanted = false;
-    for (size_t r = 0; i < table->port_count && r < table->ports[i].route_count && !wanted; r++)
-      wanted = table->ports[i].routes[r] == route;
+    bool wanted = i < table->port_count && table_port_has(&table->ports[i], route);
     unsigned port = wanted ? instance->resolved[i] : 0;
     if (i < table->port_count && (!wanted || port == to))
       continue;
@@ -206,7 +209,7 @@ void instance_announce(const struct instance *instance) {
   const struct log *log = instance->log;
   const struct route_table *table = instance->table;
   char text[PORTS_TEXT_SIZE], address[ENDPOINT_TEXT_SIZE], admin[ENDPOINT_TEXT_SIZE + 16] = "";
-  for (size_t i = 0; i < table->route_count; i++) {
+  for (size_t i = 0; i < table->route_count && i < MAX_ANNOUNCED; i++) {
     const struct route *route = table->routes[i];
     format_ports(instance, route, text);
     format_address(route, text, address);
@@ -214,6 +217,9 @@ void instance_announce(const struct instance *instance) {
         LOG_STRING("address", address), LOG_STRING("action", route->action == ROUTE_HANDLER ? "handler" : "forward"),
         LOG_STRING("file", route->file));
   }
+  if (table->route_count > MAX_ANNOUNCED)
+    LOG(log, LOG_INFO, "listening, for more routes than are named here; `moongate routes` lists them",
+        LOG_INTEGER("routes", table->route_count - MAX_ANNOUNCED));
   if (instance->admin)
     format_url(admin_endpoint(instance->admin), admin, sizeof admin);
   LOG(log, LOG_INFO, "ready", LOG_STRING("version", MOONGATE_VERSION), LOG_INTEGER("routes", table->route_count),

@@ -122,6 +122,14 @@ static void snapshot(void *context, struct native_call *call) {
     native_call_answer(call, value_table());
 }
 
+static void totals(void *context, struct native_call *call) {
+  struct runtime *runtime = context;
+  if (runtime->instance)
+    instance_totals(runtime->instance, call);
+  else
+    native_call_answer(call, value_table());
+}
+
 static struct value *status(void *context) { return status_report(context); }
 
 static struct value *defaults(void *context) {
@@ -230,6 +238,7 @@ const struct native_ops operations = {
     .check = check,
     .run = run,
     .snapshot = snapshot,
+    .totals = totals,
     .status = status,
     .defaults = defaults,
     .reload = reload,

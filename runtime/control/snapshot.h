@@ -85,3 +85,6 @@ struct route_stats snapshots_sum_route(const struct snapshots *snapshots, unsign
 
 /* The sums over the last copies, in the shape of native.snapshot(). NULL without memory. */
 struct value *snapshots_sum(const struct snapshots *snapshots);
+
+/* The same without the routes: a snapshot_answer_fn, to which `context` is nothing. */
+struct value *snapshots_totals(const struct snapshots *snapshots, void *context);

@@ -130,10 +130,10 @@ struct route_stats snapshots_sum_route(const struct snapshots *snapshots, unsign
   return sum;
 }
 
-struct value *snapshots_sum(const struct snapshots *snapshots) {
+static struct value *sum_of(const struct snapshots *snapshots, bool with_routes) {
   size_t names = snapshots->names->count;
   struct worker_stats sum = {.connections = 0};
-  struct route_stats *routes = calloc(names, sizeof *routes);
+  struct route_stats total = {.connections = 0}, *routes = calloc(names, sizeof *routes);
   struct value *root = value_table();
   if (!routes || !root) {
     free(routes);
@@ -143,15 +143,29 @@ struct value *snapshots_sum(const struct snapshots *snapshots) {
   for (size_t i = 0; i < snapshots->count; i++) {
     const struct shard_copy *copy = &snapshots->parts[i].last;
     add_worker(&sum, &copy->worker);
-    for (size_t r = 0; r < copy->route_count && r < names; r++)
+    for (size_t r = 0; r < copy->route_count && r < names; r++) {
       add_route(&routes[r], &copy->routes[r]);
+      add_route(&total, &copy->routes[r]);
+    }
   }
   value_set_number(root, "connections", (double)sum.connections);
   value_set_number(root, "active", (double)sum.active);
   value_set_number(root, "old_connections", (double)sum.riders);
+  value_set_number(root, "bytes_in", (double)total.bytes.in);
+  value_set_number(root, "bytes_out", (double)total.bytes.out);
   write_workers(root, snapshots);
-  write_routes(root, snapshots->names, routes);
+  if (with_routes)
+    write_routes(root, snapshots->names, routes);
   write_counts(root, &sum);
   free(routes);
   return root;
+}
+
+struct value *snapshots_sum(const struct snapshots *snapshots) {
+  return sum_of(snapshots, true);
+}
+
+struct value *snapshots_totals(const struct snapshots *snapshots, void *context) {
+  (void)context;
+  return sum_of(snapshots, false);
 }

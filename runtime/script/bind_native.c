@@ -169,6 +169,12 @@ static int native_snapshot(lua_State *L) {
   return native_call_finish(L, call);
 }
 
+static int native_totals(lua_State *L) {
+  struct native_call *call = native_call_begin(L);
+  native_of(L)->ops->totals(native_of(L)->context, call);
+  return native_call_finish(L, call);
+}
+
 static int native_status(lua_State *L) { return native_return(L, native_of(L)->ops->status(native_of(L)->context)); }
 
 static int native_defaults(lua_State *L) {
@@ -272,6 +278,7 @@ static const struct luaL_Reg functions[] = {
     {"check", native_check},
     {"run", native_run},
     {"snapshot", native_snapshot},
+    {"totals", native_totals},
     {"status", native_status},
     {"defaults", native_defaults},
     {"reload", native_reload},

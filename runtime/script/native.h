@@ -83,6 +83,8 @@ struct native_ops {
   void (*run)(void *context, const struct native_settings *settings, struct native_call *call);
   /* native.snapshot(): answers with the sums of all workers. */
   void (*snapshot)(void *context, struct native_call *call);
+  /* native.totals(): the same, without the routes one by one. */
+  void (*totals)(void *context, struct native_call *call);
   /* native.status() and native.defaults() */
   struct value *(*status)(void *context);
   struct value *(*defaults)(void *context);

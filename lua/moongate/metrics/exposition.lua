@@ -32,37 +32,72 @@ function exposition.format_value(value)
   return ("%.15g"):format(value)
 end
 
+-- Most values stand as they are, and there may be a hundred thousand of them.
+local function labelled(name, value)
+  if type(value) ~= "string" or value:find '[^%w %-_.:/*]' then
+    value = exposition.escape_label(value)
+  end
+  return name .. '="' .. value .. '"'
+end
+
 local function sample(definition, suffix, value, ...)
   if value == nil then
     error(("%s: there is no value for it"):format(definition.name), 0)
   end
   local names = definition.labels
-  if select("#", ...) ~= #names then
-    error(("%s: %d label values for %d labels"):format(definition.name, select("#", ...), #names), 0)
+  local count = select("#", ...)
+  if count ~= #names then
+    error(("%s: %d label values for %d labels"):format(definition.name, count, #names), 0)
   end
-  local pairs_of = {}
-  for index, name in ipairs(names) do
-    pairs_of[index] = ('%s="%s"'):format(name, exposition.escape_label((select(index, ...))))
+  if count == 0 then
+    return definition.name .. suffix .. " " .. exposition.format_value(value)
   end
-  local labels = #names > 0 and "{" .. table.concat(pairs_of, ",") .. "}" or ""
-  return definition.name .. suffix .. labels .. " " .. exposition.format_value(value)
+  local labels = labelled(names[1], (...))
+  for index = 2, count do
+    labels = labels .. "," .. labelled(names[index], (select(index, ...)))
+  end
+  return definition.name .. suffix .. "{" .. labels .. "} " .. exposition.format_value(value)
+end
+
+-- So many lines take some milliseconds.
+local LINES_AT_ONCE = 1000
+
+-- The page in the making: `add` takes a line, `text` ends it. `pause` is called between stretches, when it is there.
+local function page_new(pause)
+  local pieces, lines = {}, {}
+  local page = {}
+  function page.add(line)
+    lines[#lines + 1] = line
+    if #lines >= LINES_AT_ONCE then
+      pieces[#pieces + 1] = table.concat(lines, "\n") .. "\n"
+      lines = {}
+      if pause then
+        pause()
+      end
+    end
+  end
+  function page.text()
+    pieces[#pieces + 1] = #lines > 0 and table.concat(lines, "\n") .. "\n" or nil
+    return table.concat(pieces)
+  end
+  return page
 end
 
 -- Adds the lines of a definition's samples. A summary's has a sum and a count.
-local function adder(definition, lines)
+local function adder(definition, page)
   if definition.type == "summary" then
     return function(sum, count, ...)
-      lines[#lines + 1] = sample(definition, "_sum", sum, ...)
-      lines[#lines + 1] = sample(definition, "_count", count, ...)
+      page.add(sample(definition, "_sum", sum, ...))
+      page.add(sample(definition, "_count", count, ...))
     end
   end
   return function(...)
-    lines[#lines + 1] = sample(definition, "", ...)
+    page.add(sample(definition, "", ...))
   end
 end
 
 -- One series of a script's metric: `values` by the order of its labels, then what is more.
-local function script_sample(lines, name, labels, values, number, more, more_value)
+local function script_sample(page, name, labels, values, number, more, more_value)
   local pairs_of = {}
   for index, label in ipairs(labels) do
     pairs_of[index] = ('%s="%s"'):format(label, exposition.escape_label(values[index]))
@@ -71,47 +106,48 @@ local function script_sample(lines, name, labels, values, number, more, more_val
     pairs_of[#pairs_of + 1] = ('%s="%s"'):format(more, more_value)
   end
   local text = #pairs_of > 0 and "{" .. table.concat(pairs_of, ",") .. "}" or ""
-  lines[#lines + 1] = name .. text .. " " .. exposition.format_value(number)
+  page.add(name .. text .. " " .. exposition.format_value(number))
 end
 
-local function histogram(lines, metric, series)
+local function histogram(page, metric, series)
   local sum = 0
   for index, bound in ipairs(metric.buckets) do
     sum = sum + series.counts[index]
     local le = exposition.format_value(bound)
-    script_sample(lines, metric.name .. "_bucket", metric.labels, series.values, sum, "le", le)
+    script_sample(page, metric.name .. "_bucket", metric.labels, series.values, sum, "le", le)
   end
-  script_sample(lines, metric.name .. "_bucket", metric.labels, series.values, series.count, "le", "+Inf")
-  script_sample(lines, metric.name .. "_sum", metric.labels, series.values, series.number)
-  script_sample(lines, metric.name .. "_count", metric.labels, series.values, series.count)
+  script_sample(page, metric.name .. "_bucket", metric.labels, series.values, series.count, "le", "+Inf")
+  script_sample(page, metric.name .. "_sum", metric.labels, series.values, series.number)
+  script_sample(page, metric.name .. "_count", metric.labels, series.values, series.count)
 end
 
 -- What scripts have made themselves (moongate.metrics).
-local function script_metrics(lines, metrics)
+local function script_metrics(page, metrics)
   for _, metric in ipairs(metrics) do
-    lines[#lines + 1] = ("# HELP %s %s"):format(metric.name, exposition.escape_help(metric.help))
-    lines[#lines + 1] = ("# TYPE %s %s"):format(metric.name, metric.type)
+    page.add(("# HELP %s %s"):format(metric.name, exposition.escape_help(metric.help)))
+    page.add(("# TYPE %s %s"):format(metric.name, metric.type))
     for _, series in ipairs(metric.series) do
       if metric.type == "histogram" then
-        histogram(lines, metric, series)
+        histogram(page, metric, series)
       else
-        script_sample(lines, metric.name, metric.labels, series.values, series.number)
+        script_sample(page, metric.name, metric.labels, series.values, series.number)
       end
     end
   end
 end
 
 --- The page for `source`, { snapshot =, status =, scripts = } of moongate.native; `scripts` is what native.metrics()
---- says. `metrics`: other definitions, for specs.
-function exposition.render(source, metrics)
-  local lines = {}
+--- says. `pause`: called again and again while a long page is made, to let others have their turn. `metrics`: other
+--- definitions, for specs.
+function exposition.render(source, pause, metrics)
+  local page = page_new(pause)
   for _, definition in ipairs(metrics or definitions) do
-    lines[#lines + 1] = ("# HELP %s %s"):format(definition.name, exposition.escape_help(definition.help))
-    lines[#lines + 1] = ("# TYPE %s %s"):format(definition.name, definition.type)
-    definition.collect(source, adder(definition, lines))
+    page.add(("# HELP %s %s"):format(definition.name, exposition.escape_help(definition.help)))
+    page.add(("# TYPE %s %s"):format(definition.name, definition.type))
+    definition.collect(source, adder(definition, page))
   end
-  script_metrics(lines, not metrics and source.scripts and source.scripts.metrics or {})
-  return table.concat(lines, "\n") .. "\n"
+  script_metrics(page, not metrics and source.scripts and source.scripts.metrics or {})
+  return page.text()
 end
 
 return exposition
