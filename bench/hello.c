@@ -185,6 +185,17 @@ static void options_parse(struct options *options, int argc, char **argv) {
     die("hello: --port and --target are needed");
 }
 
+/* Until the process has done what it does after its start: nothing is asked of it yet. At most ten seconds. */
+static void await_quiet(int watched) {
+  enum { LOOK_NS = 300000000, QUIET_NS = 2000000, LOOKS = 33 };
+  for (int i = 0; watched && i < LOOKS; i++) {
+    uint64_t before = process_run_ns(watched);
+    nanosleep(&(struct timespec){.tv_nsec = LOOK_NS}, NULL);
+    if (process_run_ns(watched) - before < QUIET_NS)
+      return;
+  }
+}
+
 static void print_names(size_t count) {
   char name[DOMAIN_NAME_SIZE];
   for (size_t i = 0; i < count; i++) {
@@ -201,6 +212,7 @@ int main(int argc, char **argv) {
     return 0;
   }
   descriptors_raise();
+  await_quiet(load.options.watched);
   load.listener = listener_open(load.options.target);
   load.clients = calloc(load.options.connections, sizeof *load.clients);
   if (!load.clients || epoll_put(load.epoll, EPOLL_CTL_ADD, load.listener, EPOLLIN, &load.accepting))

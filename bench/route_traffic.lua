@@ -129,7 +129,7 @@ local function measure(run, name, names, number)
   if ready then
     local client = process.start({ run.options.programs .. "/hello", "--port", tostring(where.port), "--target",
       tostring(where.target), "--domains", tostring(#names), "--watch", tostring(child.pid), "--milliseconds",
-      run.options.quick and "500" or "1500" }, { core = run.client_core, output = true,
+      run.options.quick and "500" or "1200" }, { core = run.client_core, output = true,
       log = where.directory .. "/client.log" })
     text, err = process.read(client, 30)
     process.finish(client, 5)
@@ -164,7 +164,7 @@ function traffic.run(run)
   print "\nTLS connections passed through by server name, CPU µs each (names in random order; medians)"
   print(("  %-10s %10s %12s %8s"):format("", "100 names", "100,000", "ratio"))
   local lists, costs, number = { read_names(run, COUNTS[1]), read_names(run, COUNTS[2]) }, {}, 0
-  for _ = 1, run.options.rounds or (run.options.quick and 1 or 3) do
+  for _ = 1, run.options.rounds or (run.options.quick and 1 or 2) do
     for _, name in ipairs(NAMES) do
       costs[name] = costs[name] or { {}, {}, {} }
       local pair = {}
