@@ -361,9 +361,11 @@ static enum http_event feed_head(struct http_request *request, const char *bytes
   return HTTP_EVENT_MORE;
 }
 
-/* One run of llhttp. Chunk framing may not go on for ever without a body: extensions have no limit of their own. */
+/* One run of llhttp. Chunk framing may not go on for ever without a body: extensions have no limit of their own. It
+ * counts against the body that was before it, or the answer would depend on how the bytes were cut. */
 static bool run_body(struct http_request *request, const char *bytes, size_t size, size_t *consumed) {
   size_t used;
+  uint64_t before = request->body_size;
   bool in_order = run(request, bytes, size, &used);
   *consumed += used;
   if (!in_order)
@@ -371,7 +373,7 @@ static bool run_body(struct http_request *request, const char *bytes, size_t siz
   if (request->chunked)
     request->framing += used - request->body.size;
   if (request->framing > request->options.max_head &&
-      (request->framing - request->options.max_head) / FRAMING_PER_BYTE > request->body_size) {
+      (request->framing - request->options.max_head) / FRAMING_PER_BYTE > before) {
     fail(request, 400, "more chunk framing than body");
     return false;
   }
