@@ -13,10 +13,10 @@ describe("moongate.cli.address", function()
       ["tcp://db:5432"] = { port = 5432, domain = "db" },
       ["443"] = { port = 443 },
       [":443"] = { port = 443 },
-      ["127.0.0.1:443"] = { port = 443 },
-      ["[2001:db8::1]:443"] = { port = 443 },
-      ["2001:db8::1"] = {},
-      ["https://[::1]/"] = { port = 443, tls = true },
+      ["127.0.0.1:443"] = { port = 443, address = "127.0.0.1" },
+      ["[2001:db8::1]:443"] = { port = 443, address = "2001:db8::1" },
+      ["2001:db8::1"] = { address = "2001:db8::1" },
+      ["https://[::1]/"] = { port = 443, address = "::1", tls = true },
     }) do
       assert.are.same(wanted, address.parse(word), word)
     end

@@ -10,8 +10,11 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+enum { ADDRESSES_SIZE = 256 };
 
 static struct value *refuse(struct value *root, int status, const struct error *error) {
   value_set_number(root, "status", status);
@@ -30,12 +33,12 @@ static int read_domain(struct route_question *question, const char *text, char n
   return 0;
 }
 
-static int read_client(struct route_question *question, const char *text, struct error *error) {
+static int read_address(struct ip_address *address, const char *field, const char *text, struct error *error) {
   struct endpoint endpoint;
   if (endpoint_from_literal(&endpoint, text, 0) != 0)
-    return error_set(error, EINVAL, "client_ip: expected an address such as 192.0.2.7 or 2001:db8::1, got \"%.64s\"",
+    return error_set(error, EINVAL, "%s: expected an address such as 192.0.2.7 or 2001:db8::1, got \"%.64s\"", field,
                      text);
-  ip_address_from_sockaddr(&question->client, (const struct sockaddr *)&endpoint.storage);
+  ip_address_from_sockaddr(address, (const struct sockaddr *)&endpoint.storage);
   return 0;
 }
 
@@ -54,7 +57,9 @@ static int read_words(const struct native_explain *words, struct explained *expl
   struct route_question *question = &explained->question;
   int status = words->domain ? read_domain(question, words->domain, explained->domain, error) : 0;
   if (status == 0 && words->client_ip)
-    status = read_client(question, words->client_ip, error);
+    status = read_address(&question->client, "client_ip", words->client_ip, error);
+  if (status == 0 && words->address)
+    status = read_address(&explained->address, "address", words->address, error);
   if (status == 0 && words->tls_version)
     status = read_tls_version(question, words->tls_version, error);
   explained->limit = words->limit;
@@ -62,9 +67,26 @@ static int read_words(const struct native_explain *words, struct explained *expl
   return status;
 }
 
-static bool is_wildcard(const struct endpoint *endpoint) {
-  return endpoint->storage.ss_family == AF_INET6 &&
-         IN6_IS_ADDR_UNSPECIFIED(&((const struct sockaddr_in6 *)&endpoint->storage)->sin6_addr);
+static struct ip_address address_at(const struct table_port *port) {
+  struct ip_address address;
+  ip_address_from_sockaddr(&address, (const struct sockaddr *)&port->endpoint.storage);
+  return address;
+}
+
+/* Do connections to `wanted` (not set: any) come in here: 0 no, 1 they fall back to it, up to 3 it is the very one. */
+static int fitness(const struct table_port *port, const struct ip_address *wanted) {
+  static const struct in6_addr any = IN6ADDR_ANY_INIT;
+  const struct sockaddr_storage *own = &port->endpoint.storage;
+  bool is_ipv6 = own->ss_family == AF_INET6;
+  bool is_any = is_ipv6 ? memcmp(&((const struct sockaddr_in6 *)own)->sin6_addr, &any, sizeof any) == 0
+                        : ((const struct sockaddr_in *)own)->sin_addr.s_addr == INADDR_ANY;
+  char text[ADDRESS_TEXT_SIZE], other[ADDRESS_TEXT_SIZE];
+  struct ip_address address = address_at(port);
+  if (!wanted->is_set)
+    return is_any && is_ipv6 ? 3 : 1;
+  if (strcmp(ip_address_format(&address, text), ip_address_format(wanted, other)) == 0)
+    return 3;
+  return !is_any || (!is_ipv6 && !ip_address_is_ipv4(wanted)) ? 0 : is_ipv6 ? 1 : 2;
 }
 
 /* Writes which ports there are, each once. */
@@ -89,25 +111,63 @@ static bool speaks_tls(const struct native_explain *words, const struct table_po
   return words->domain || words->tls_version || (port->has_tls && !port->has_plain);
 }
 
-/* Of several addresses with this port the one that all others fall back to. */
-static const struct table_port *find_port(const struct route_table *table, const uint16_t *resolved, int wanted,
-                                          uint16_t *number) {
+/* Of several addresses with this port the one that is asked for, else the one that all others fall back to. */
+static const struct table_port *find_port(const struct explained *explained, const struct route_table *table,
+                                          const uint16_t *resolved, int wanted, uint16_t *number) {
   const struct table_port *found = NULL;
+  int best = 0;
   for (size_t i = 0; i < table->port_count; i++) {
     uint16_t port = resolved ? resolved[i] : table->ports[i].port;
-    if (wanted >= 0 && wanted != port)
+    int fits = wanted < 0 || wanted == port ? fitness(&table->ports[i], &explained->address) : 0;
+    if (fits <= best)
       continue;
-    if (!found || is_wildcard(&table->ports[i].endpoint))
-      found = &table->ports[i];
+    found = &table->ports[i];
+    best = fits;
     *number = port;
   }
   return found;
+}
+
+/* Where it comes in, when that is not everywhere, and the other addresses that have this port. */
+static void write_addresses(struct value *root, const struct explained *explained, const uint16_t *resolved,
+                            uint16_t number) {
+  const struct route_table *table = explained->table;
+  struct value *others = NULL;
+  char text[ADDRESS_TEXT_SIZE];
+  for (size_t i = 0; i < table->port_count; i++) {
+    struct ip_address address = address_at(&table->ports[i]);
+    ip_address_format(&address, text);
+    if (&table->ports[i] == explained->port) {
+      if (strcmp(text, "::") != 0 && strcmp(text, "0.0.0.0") != 0)
+        value_set_string(root, "address", text);
+    } else if ((resolved ? resolved[i] : table->ports[i].port) == number) {
+      others = others ? others : value_set_table(root, "other_addresses");
+      value_set_string(others, NULL, text);
+    }
+  }
+}
+
+/* "; it is listened on at 127.0.0.1, 127.0.0.2", of the port that is asked about; "" for none. */
+static const char *list_addresses(const struct route_table *table, const uint16_t *resolved, int wanted,
+                                  char text[ADDRESSES_SIZE]) {
+  size_t length = 0;
+  char address[ADDRESS_TEXT_SIZE];
+  text[0] = '\0';
+  for (size_t i = 0; i < table->port_count && length + ADDRESS_TEXT_SIZE + 40 < ADDRESSES_SIZE; i++) {
+    if ((resolved ? resolved[i] : table->ports[i].port) != wanted)
+      continue;
+    struct ip_address at = address_at(&table->ports[i]);
+    length += (size_t)snprintf(text + length, ADDRESSES_SIZE - length, "%s%s",
+                               length ? ", " : "; it is listened on at ", ip_address_format(&at, address));
+  }
+  return text;
 }
 
 static struct value *explain_table(struct value *root, const struct native_explain *question,
                                    const struct route_table *table, const uint16_t *resolved,
                                    struct explained *explained) {
   char client[ADDRESS_TEXT_SIZE];
+  char addresses[ADDRESSES_SIZE];
   uint16_t number = 0;
   struct error error;
   if (read_words(question, explained, &error) != 0)
@@ -117,13 +177,15 @@ static struct value *explain_table(struct value *root, const struct native_expla
     error_set(&error, ENOENT, "there is no live route, so nothing listens");
   else if (question->port < 0 && ports > 1)
     error_set(&error, EINVAL, "which port? There are %zu", ports);
-  else if (!(explained->port = find_port(table, resolved, question->port, &number)))
-    error_set(&error, ENOENT, "nothing listens on port %d", question->port);
+  else if (!(explained->port = find_port(explained, table, resolved, question->port, &number)))
+    error_set(&error, ENOENT, "nothing listens on port %d%s%.64s%s", question->port, question->address ? " of " : "",
+              question->address ? question->address : "", list_addresses(table, resolved, question->port, addresses));
   if (!explained->port)
     return refuse(root, ports > 1 && question->port < 0 ? 400 : 404, &error);
   explained->table = table;
   explained->question.is_tls = speaks_tls(question, explained->port);
   value_set_number(root, "port", number);
+  write_addresses(root, explained, resolved, number);
   value_set_string(root, "domain", explained->question.domain);
   if (explained->question.client.is_set)
     value_set_string(root, "client_ip", ip_address_format(&explained->question.client, client));

@@ -81,17 +81,31 @@ static void describe_domains(const struct explained *explained, const struct rou
     snprintf(text, REASON_SIZE, "\"%.256s\" is %s ", explained->question.domain,
              route->domain_count > 1 ? "none of" : "not");
   list_values(route, route->domain_count, domain_at, text);
+  size_t length = strlen(text);
+  for (size_t i = 0; explained->question.domain_length > 0 && i < route->domain_count && length < REASON_SIZE; i++) {
+    const char *domain = route->domains[i];
+    if (strncmp(domain, "*.", 2) == 0 && strcmp(domain + 2, explained->question.domain) == 0) {
+      snprintf(text + length, REASON_SIZE - length, ": \"*.\" takes the names below it, not itself");
+      return;
+    }
+  }
 }
 
 static void describe_client(const struct explained *explained, const struct route *route, char text[REASON_SIZE]) {
   char client[ADDRESS_TEXT_SIZE];
   size_t count = ip_set_count(route->client_ips);
   if (!explained->question.client.is_set)
-    snprintf(text, REASON_SIZE, "the client was not said (--client IP); it has to be in ");
+    snprintf(text, REASON_SIZE, "which client was not said (--client IP); it has to be in ");
   else
-    snprintf(text, REASON_SIZE, "%s is in %s ", ip_address_format(&explained->question.client, client),
-             count > 1 ? "none of" : "no part of");
+    snprintf(text, REASON_SIZE, "%s is %s ", ip_address_format(&explained->question.client, client),
+             count > 1 ? "in none of" : "not in");
   list_values(route, count, client_at, text);
+}
+
+/* Was it turned down only because the question says nothing of it? */
+static bool is_open(const struct explained *explained, enum route_clause clause) {
+  return (clause == ROUTE_CLAUSE_CLIENT_IP && !explained->question.client.is_set) ||
+         (clause == ROUTE_CLAUSE_TLS_VERSION && !explained->tls_version_said);
 }
 
 /* What the question leaves open turns a route down too, and then that is what to say. */
@@ -103,7 +117,7 @@ static void write_reason(struct value *row, const struct explained *explained, c
   else if (verdict->clause == ROUTE_CLAUSE_CLIENT_IP)
     describe_client(explained, route, text);
   else if (verdict->clause == ROUTE_CLAUSE_TLS_VERSION && !explained->tls_version_said)
-    snprintf(text, sizeof text, "the TLS version was not said (--tls-version V), and the route asks for one");
+    snprintf(text, sizeof text, "which TLS version was not said (--tls-version V), and the route asks for one");
   else if (verdict->clause == ROUTE_CLAUSE_WHEN)
     snprintf(text, sizeof text, "depends on when = function (%s:%d), which is not run here; the rest matches: %s",
              route->file, route->line, verdict->detail);
@@ -129,6 +143,8 @@ static void on_verdict(void *context, const struct route_verdict *verdict) {
     value_set_number(row, "place", (double)telling->place);
     value_set_string(row, "verdict", verdict_of(verdict->clause));
     value_set_string(row, "clause", field_of(verdict->clause));
+    if (is_open(explained, verdict->clause))
+      value_set_boolean(row, "open", true);
     write_reason(row, explained, verdict);
     if (matches)
       write_order(row, telling, verdict);

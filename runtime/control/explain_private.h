@@ -14,6 +14,7 @@ struct explained {
   const struct route_table *table;
   const struct table_port *port;
   struct route_question question;
+  struct ip_address address; /* that it comes in on; not set: not said */
   bool tls_version_said;
   size_t limit;                    /* candidates that are told one by one */
   const struct instance *instance; /* whose files have versions; NULL: offline */

@@ -117,6 +117,7 @@ int native_explain_choice(lua_State *L) {
                                     .config = text_option(L, "config"),
                                     .routes = text_option(L, "routes"),
                                     .port = port_option(L),
+                                    .address = text_option(L, "address"),
                                     .domain = text_option(L, "domain"),
                                     .client_ip = text_option(L, "client_ip"),
                                     .tls_version = text_option(L, "tls_version"),

@@ -68,6 +68,7 @@ struct native_explain {
   bool offline;                /* of the files, as check would load them; else of what runs */
   const char *config, *routes; /* offline: as native.check's */
   int port;                    /* -1: the only one there is */
+  const char *address;         /* the one that it comes in on */
   const char *domain, *client_ip, *tls_version;
   int tls;      /* whether it speaks TLS: 1 or 0; -1: when it names a domain or a version */
   size_t limit; /* of candidates that are told one by one */

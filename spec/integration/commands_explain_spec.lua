@@ -94,9 +94,10 @@ return {
   it("what was not said, where it matters", function()
     space = moongate.workspace(files())
     local text = offline("--domain", "b.example.com", "--port", tostring(port))
-    has(text, "client_ip: the client was not said (--client IP)")
+    has(text, "client_ip: which client was not said (--client IP)", "Not said: the client (--client IP).",
+      "? inside")
     text = offline("--domain", "d.example.com", "--port", tostring(port))
-    has(text, "the TLS version was not said (--tls-version V)")
+    has(text, "which TLS version was not said (--tls-version V)")
     has(offline("--domain", "w.example.com", "--port", tostring(port)),
       'gets route "maybe", if its `when` says so; else it gets route "wild"',
       "depends on when = function (a.lua:")

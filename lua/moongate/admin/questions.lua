@@ -35,6 +35,7 @@ local CONNECTIONS = {
 
 local EXPLAIN = {
   port = PORT,
+  address = query.text,
   domain = query.text,
   client_ip = query.text,
   tls_version = query.text,

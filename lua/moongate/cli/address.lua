@@ -49,7 +49,8 @@ function address.is_connection(word)
   return word:find("^%d+%-%d+$") ~= nil
 end
 
----What a connection to there would bring: port, domain (never an IP address: those are no server names), tls (nil: not
+---What a connection to there would bring: port, domain (never an IP address: those are no server names, but an
+---address that it comes in on), tls (nil: not
 ---said), path; or nil and what is wrong.
 ---@param word string
 ---@return table?
@@ -73,6 +74,7 @@ function address.parse(word)
   return {
     port = port or DEFAULT_PORTS[scheme],
     domain = host ~= "" and not is_ip(host) and host or nil,
+    address = host ~= "" and is_ip(host) and host or nil,
     tls = TLS[scheme],
     path = path ~= "" and path ~= "/" and path or nil,
   }

@@ -12,7 +12,7 @@ local json = require("moongate.json")
 local explain = { summary = "Say which route a connection gets, and why not another." }
 
 local PATH, CONNECTIONS = "/api/v1/explain", "/api/v1/connections"
-local QUERY = { "port", "domain", "client_ip", "tls_version", "tls", "limit" }
+local QUERY = { "port", "address", "domain", "client_ip", "tls_version", "tls", "limit" }
 local MOST_PORTS, LIMIT = 8, 100
 
 function explain.define(command)
@@ -65,6 +65,7 @@ local function ask(options, question)
     config = options.config,
     routes = options.routes,
     port = question.port,
+    address = question.address,
     domain = question.domain,
     client_ip = question.client_ip,
     tls_version = question.tls_version,
@@ -93,7 +94,7 @@ local function explain_one(options, question)
     end
     return status
   elseif not body then
-    return asking.fail(raw .. explain_text.ports(ports))
+    return asking.fail(raw .. (raw:find("listened on at", 1, true) and "" or explain_text.ports(ports)))
   elseif options.json then
     return asking.print_raw(raw)
   end

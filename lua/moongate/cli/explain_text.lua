@@ -29,7 +29,8 @@ end
 
 -- "A connection to port 443 for "b.example.com" from 192.0.2.7".
 local function subject(body)
-  local parts = { ("A connection to port %d"):format(body.port) }
+  local place = body.address and (" of " .. body.address) or ""
+  local parts = { ("A connection to port %d%s"):format(body.port, place) }
   parts[#parts + 1] = body.domain and ('for "%s"'):format(body.domain) or "without a domain"
   if body.client_ip then
     parts[#parts + 1] = "from " .. body.client_ip
@@ -81,6 +82,21 @@ local function outcome(body)
     subject(body), table.concat(whens, " or, failing that, "), otherwise)
 end
 
+-- What the question left open, where a route asks for it; nil: nothing.
+local function left_open(body)
+  local open, parts = {}, {}
+  for _, row in ipairs(body.candidates) do
+    if row.open then
+      open[row.clause] = true
+    end
+  end
+  parts[#parts + 1] = open.client_ip and "the client (--client IP)" or nil
+  parts[#parts + 1] = open.tls_version and "the TLS version (--tls-version V)" or nil
+  if #parts > 0 then
+    return ("Not said: %s. The routes marked ? depend on it."):format(table.concat(parts, " and "))
+  end
+end
+
 local MARKS = { chosen = "YES", depends = "when", outranked = "later", turned_down = "no" }
 
 local function reason_of(row)
@@ -100,7 +116,7 @@ end
 
 local function candidate(row, width)
   local priority = row.priority ~= 0 and (", priority %d"):format(row.priority) or ""
-  local mark = ("  %-5s "):format(MARKS[row.verdict] or row.verdict)
+  local mark = ("  %-5s "):format(row.open and "?" or MARKS[row.verdict] or row.verdict)
   return tables.paragraph(("%s (%s%s)"):format(row.name, where(row), priority), mark, "        ", width)
     .. tables.paragraph(reason_of(row), "        ", "        ", width)
 end
@@ -127,10 +143,18 @@ end
 ---@param width? integer
 ---@return string
 function explain_text.choice(body, question, width)
-  local lines = { tables.paragraph(outcome(body), "", "", width), "\n" }
+  local lines = { tables.paragraph(outcome(body), "", "", width) }
   if #body.candidates == 0 then
     return lines[1]
   end
+  local unsaid, others = left_open(body), body.other_addresses
+  lines[#lines + 1] = unsaid and tables.paragraph(unsaid, "", "", width) or nil
+  if others and not question.address then
+    lines[#lines + 1] = tables.paragraph(("This port is listened on at %s too: `moongate explain %s:%d` asks there."):format(
+      table.concat(others, ", "), others[1]:find(":", 1, true) and "[" .. others[1] .. "]" or others[1], body.port),
+      "", "", width)
+  end
+  lines[#lines + 1] = "\n"
   lines[#lines + 1] = ("The routes of port %d, in the order in which they are asked:\n"):format(body.port)
   for _, row in ipairs(body.candidates) do
     lines[#lines + 1] = candidate(row, width)
