@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
 --
--- `bench/run route`: what choosing one route among 100, 10,000 and 100,000 domains costs, timed by itself (route.c), and
--- as connections pay for it, beside others (route_traffic.lua).
+-- `bench/run route`: what choosing one route among 100, 10,000 and 100,000 domains costs, timed by itself (route.c),
+-- and as connections pay for it, beside others (route_traffic.lua).
 
 local cjson = require "cjson"
 local process = require "process"

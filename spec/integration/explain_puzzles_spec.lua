@@ -88,13 +88,15 @@ describe("explain solves the puzzle", function()
   end)
 
   it("why a client gets nothing", function()
-    solves({ "8443", "--domain", "shop.example.com", "--client", "203.0.113.5" }, "gets no route: it is closed",
-      'client_ip: 203.0.113.5 is not in "10.0.0.0/8"')
+    solves({ "8443", "--domain", "shop.example.com", "--client", "203.0.113.5" }, "gets no route: it is refused with the alert unrecognized_name",
+      "reason unknown_server_name", 'client_ip: 203.0.113.5 is not in "10.0.0.0/8"')
   end)
 
   it("what a connection without a name, or without TLS, meets on a port of TLS", function()
-    solves({ "443" }, "gets no route", 'the connection names no domain, and the route wants "shop.example.com"')
-    solves({ "http://shop.example.com:443" }, "without TLS gets no route", "it takes TLS, and this connection is plain")
+    solves({ "443" }, "gets no route: it is refused with the alert unrecognized_name, reason no_server_name",
+      'the connection names no domain, and the route wants "shop.example.com"')
+    solves({ "http://shop.example.com:443" }, "without TLS gets no route: an HTTP request is answered with 400",
+      "it takes TLS, and this connection is plain")
   end)
 
   it("which of two addresses with the same port", function()

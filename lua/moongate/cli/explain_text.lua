@@ -71,10 +71,33 @@ local function find_whens(body)
   return names
 end
 
+-- What becomes of a connection that no route takes: docs/routes.md has the table.
+local function ending(body, depends)
+  local clauses, looks_at_tls = {}, false
+  for clause in pairs(body.omitted or {}) do
+    clauses[clause] = true
+  end
+  for _, row in ipairs(body.candidates) do
+    clauses[row.clause or ""] = true
+    looks_at_tls = looks_at_tls or row.action.tls ~= nil
+  end
+  if not looks_at_tls or (not body.tls and not clauses.tls) then
+    return "it is closed, reason no_route"
+  elseif not body.tls then
+    return "an HTTP request is answered with 400 (reason plain_http), all else with an alert of TLS (client_hello)"
+  elseif depends then
+    return "it is refused with the alert access_denied, reason no_route"
+  elseif clauses.tls_version then
+    return "it is refused with the alert protocol_version, reason no_route"
+  end
+  local reason = body.domain and "unknown_server_name" or "no_server_name"
+  return ("it is refused with the alert unrecognized_name, reason %s"):format(reason)
+end
+
 local function outcome(body)
   local chosen, whens = find_chosen(body), find_whens(body)
   local otherwise = chosen and ('gets route "%s" (%s): %s'):format(chosen.name, where(chosen), action_of(chosen))
-    or "gets no route: it is closed, reason no_route"
+    or "gets no route: " .. ending(body, #whens > 0)
   if #whens == 0 then
     return ("%s %s."):format(subject(body), otherwise)
   end
