@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
 --
--- Ten puzzles that people bring to `moongate explain`: each is one question, and the words that have to be in the answer
--- for somebody who does not know the code.
+-- Ten puzzles that people bring to `moongate explain`: each is one question, and the words that have to be in the
+-- answer for somebody who does not know the code.
 
 local moongate = require "spec.support.moongate"
 
@@ -40,8 +40,8 @@ describe("explain solves the puzzle", function()
   teardown(moongate.finish)
 
   local function ask(...)
-    local answer = moongate.command { "explain", "--config", space.config_path, "--routes", space.directory .. "/routes",
-      ... }
+    local routes = space.directory .. "/routes"
+    local answer = moongate.command { "explain", "--config", space.config_path, "--routes", routes, ... }
     return (answer.out .. answer.err):gsub("%s+", " "), answer.status
   end
 
@@ -88,8 +88,9 @@ describe("explain solves the puzzle", function()
   end)
 
   it("why a client gets nothing", function()
-    solves({ "8443", "--domain", "shop.example.com", "--client", "203.0.113.5" }, "gets no route: it is refused with the alert unrecognized_name",
-      "reason unknown_server_name", 'client_ip: 203.0.113.5 is not in "10.0.0.0/8"')
+    solves({ "8443", "--domain", "shop.example.com", "--client", "203.0.113.5" },
+      "gets no route: it is refused with the alert unrecognized_name, reason unknown_server_name",
+      'client_ip: 203.0.113.5 is not in "10.0.0.0/8"')
   end)
 
   it("what a connection without a name, or without TLS, meets on a port of TLS", function()

@@ -72,7 +72,7 @@ local function find_whens(body)
 end
 
 -- What becomes of a connection that no route takes: docs/routes.md has the table.
-local function ending(body, depends)
+local function refusal(body, depends)
   local clauses, looks_at_tls = {}, false
   for clause in pairs(body.omitted or {}) do
     clauses[clause] = true
@@ -97,7 +97,7 @@ end
 local function outcome(body)
   local chosen, whens = find_chosen(body), find_whens(body)
   local otherwise = chosen and ('gets route "%s" (%s): %s'):format(chosen.name, where(chosen), action_of(chosen))
-    or "gets no route: " .. ending(body, #whens > 0)
+    or "gets no route: " .. refusal(body, #whens > 0)
   if #whens == 0 then
     return ("%s %s."):format(subject(body), otherwise)
   end
@@ -173,9 +173,9 @@ function explain_text.choice(body, question, width)
   local unsaid, others = left_open(body), body.other_addresses
   lines[#lines + 1] = unsaid and tables.paragraph(unsaid, "", "", width) or nil
   if others and not question.address then
-    lines[#lines + 1] = tables.paragraph(("This port is listened on at %s too: `moongate explain %s:%d` asks there."):format(
-      table.concat(others, ", "), others[1]:find(":", 1, true) and "[" .. others[1] .. "]" or others[1], body.port),
-      "", "", width)
+    local first = others[1]:find(":", 1, true) and "[" .. others[1] .. "]" or others[1]
+    local note = "This port is listened on at %s too: `moongate explain %s:%d` asks there."
+    lines[#lines + 1] = tables.paragraph(note:format(table.concat(others, ", "), first, body.port), "", "", width)
   end
   lines[#lines + 1] = "\n"
   lines[#lines + 1] = ("The routes of port %d, in the order in which they are asked:\n"):format(body.port)
