@@ -136,7 +136,10 @@ static void on_accept(struct load *load) {
       die("no memory");
     *target = (struct end){.fd = fd, .is_target = true};
     no_delay(fd);
-    epoll_put(load->epoll, EPOLL_CTL_ADD, fd, EPOLLIN, target);
+    if (epoll_put(load->epoll, EPOLL_CTL_ADD, fd, EPOLLIN, target)) {
+      close(fd);
+      free(target);
+    }
   }
 }
 

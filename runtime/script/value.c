@@ -7,22 +7,28 @@
 #include <stdlib.h>
 #include <string.h>
 
-static struct value *new_root(enum value_kind kind) {
-  struct value *value = calloc(1, sizeof *value);
+/* `key` and `string` may be NULL. */
+static struct value *new_value(enum value_kind kind, const char *key, const char *string) {
+  size_t key_size = key ? strlen(key) + 1 : 0, string_size = string ? strlen(string) + 1 : 0;
+  struct value *value = malloc(sizeof *value + key_size + string_size);
   if (!value)
     return NULL;
-  value->kind = kind;
+  *value = (struct value){.kind = kind};
   value->last = &value->first;
   value->root = value;
+  if (key)
+    value->key = memcpy(value->text, key, key_size);
+  if (string)
+    value->string = memcpy(value->text + key_size, string, string_size);
   return value;
 }
 
 struct value *value_table(void) {
-  return new_root(VALUE_TABLE);
+  return new_value(VALUE_TABLE, NULL, NULL);
 }
 
 struct value *value_number(double number) {
-  struct value *value = new_root(VALUE_NUMBER);
+  struct value *value = new_value(VALUE_NUMBER, NULL, NULL);
   if (value)
     value->number = number;
   return value;
@@ -35,21 +41,18 @@ void value_free(struct value *value) {
     next = child->next;
     value_free(child);
   }
-  free(value->key);
-  free(value->string);
   free(value);
 }
 
 bool value_is_whole(const struct value *root) { return root && !root->failed; }
 
 /* A new child of `table`; NULL, and noted, without memory. */
-static struct value *add(struct value *table, const char *key, enum value_kind kind) {
+static struct value *add(struct value *table, enum value_kind kind, const char *key, const char *string) {
   if (!table)
     return NULL;
   assert(table->kind == VALUE_TABLE);
-  struct value *child = new_root(kind);
-  if (!child || (key && !(child->key = strdup(key)))) {
-    free(child);
+  struct value *child = new_value(kind, key, string);
+  if (!child) {
     table->root->failed = true;
     return NULL;
   }
@@ -60,32 +63,24 @@ static struct value *add(struct value *table, const char *key, enum value_kind k
 }
 
 void value_set_number(struct value *table, const char *key, double number) {
-  struct value *child = add(table, key, VALUE_NUMBER);
+  struct value *child = add(table, VALUE_NUMBER, key, NULL);
   if (child)
     child->number = number;
 }
 
 void value_set_boolean(struct value *table, const char *key, bool boolean) {
-  struct value *child = add(table, key, VALUE_BOOLEAN);
+  struct value *child = add(table, VALUE_BOOLEAN, key, NULL);
   if (child)
     child->boolean = boolean;
 }
 
 void value_set_string(struct value *table, const char *key, const char *string) {
-  if (!string)
-    return;
-  struct value *child = add(table, key, VALUE_STRING);
-  if (!child)
-    return;
-  child->string = strdup(string);
-  if (!child->string) {
-    child->string = calloc(1, 1);
-    child->root->failed = true;
-  }
+  if (string)
+    add(table, VALUE_STRING, key, string);
 }
 
 struct value *value_set_table(struct value *table, const char *key) {
-  return add(table, key, VALUE_TABLE);
+  return add(table, VALUE_TABLE, key, NULL);
 }
 
 const struct value *value_get(const struct value *table, const char *key) {

@@ -11,15 +11,16 @@
 enum value_kind { VALUE_BOOLEAN, VALUE_NUMBER, VALUE_STRING, VALUE_TABLE };
 
 struct value {
-  char *key; /* NULL: the next place of its table's list */
+  const char *key; /* NULL: the next place of its table's list */
   enum value_kind kind;
   bool boolean;
   double number;
-  char *string;
+  const char *string;
   struct value *first, **last; /* of a table: what is in it, in the order of writing */
   struct value *next;          /* in its table */
   struct value *root;
   bool failed; /* of the root: something is missing */
+  char text[]; /* what key and string point to: an answer may have a million values, each one block */
 };
 
 /* Roots, owned by the caller. NULL without memory. */
