@@ -92,14 +92,23 @@ static void who_was_over_is_refused_for_block_for(void **state) {
   (void)state;
   struct limits *limits = new_limits(1024);
   const struct limit_rule rule = {.rate = 1, .window_ms = 100, .block_ms = 5000};
-  struct ip_address one = ipv4(1);
   assert_int_equal(open_and_close(limits, &rule, START), LIMIT_ADMITTED);
   assert_int_equal(open_and_close(limits, &rule, START), LIMIT_RATE);
   assert_int_equal(open_and_close(limits, &rule, START + 4999), LIMIT_BLOCKED);
   assert_int_equal(open_and_close(limits, &rule, START + 5000), LIMIT_ADMITTED);
   assert_int_equal(open_and_close(limits, &rule, START + 5000), LIMIT_RATE);
-  assert_true(limits_unblock(limits, &one));
-  assert_int_equal(open_and_close(limits, &rule, START + 5200), LIMIT_ADMITTED);
+  limits_free(limits);
+}
+
+static void a_rule_without_a_rate_forgets_none(void **state) {
+  (void)state;
+  struct limits *limits = new_limits(1024);
+  const struct limit_rule rate = {.rate = 2, .window_ms = 1000}, connections = {.connections = 5};
+  assert_int_equal(open_and_close(limits, &rate, START), LIMIT_ADMITTED);
+  assert_int_equal(open_and_close(limits, &connections, START), LIMIT_ADMITTED);
+  assert_int_equal(open_and_close(limits, &rate, START), LIMIT_ADMITTED);
+  assert_int_equal(open_and_close(limits, &connections, START), LIMIT_ADMITTED);
+  assert_int_equal(open_and_close(limits, &rate, START), LIMIT_RATE);
   limits_free(limits);
 }
 
@@ -203,6 +212,7 @@ int main(void) {
       cmocka_unit_test(scopes_are_counted_apart),
       cmocka_unit_test(a_rate_is_held_in_every_window),
       cmocka_unit_test(who_was_over_is_refused_for_block_for),
+      cmocka_unit_test(a_rule_without_a_rate_forgets_none),
       cmocka_unit_test(an_ipv6_address_stands_for_its_prefix),
       cmocka_unit_test(memory_is_bounded_whatever_the_number_of_addresses),
       cmocka_unit_test(a_table_full_of_holders_says_so),

@@ -84,6 +84,8 @@ local PAGES = {
     questions.routes),
   reading("/api/v1/connections", "the connections: ?stuck=1 ?route= ?client= ?state= ?sort= and more, see the docs",
     questions.connections),
+  reading("/api/v1/addresses", "the addresses that the limits know: ?blocked=1 ?client= ?scope= ?route= ?sort=",
+    questions.addresses),
   reading("/api/v1/explain", "which route a connection gets, and why: ?port= ?domain= ?client_ip= ?tls_version=",
     questions.explain),
   reading("/api/v1/files", "every route file: its state and its faults", files.list),

@@ -66,20 +66,29 @@ void admission_reclaim(struct worker *worker) {
   }
 }
 
+/* One more, unless there are `most` (0: no limit): what is refused never counts, so that it keeps nobody else out. */
+static bool count_one(atomic_uint *count, unsigned most) {
+  unsigned before = atomic_load_explicit(count, memory_order_relaxed);
+  do {
+    if (most > 0 && before >= most)
+      return false;
+  } while (
+      !atomic_compare_exchange_weak_explicit(count, &before, before + 1, memory_order_relaxed, memory_order_relaxed));
+  return true;
+}
+
 enum step_result step_cap(struct connection *connection) {
   struct worker *worker = connection->worker;
   const struct policy *policy = policy_of(connection);
   if (!worker->admission)
     return STEP_DONE;
-  unsigned before = atomic_fetch_add_explicit(&worker->admission->connections, 1, memory_order_relaxed);
-  connection->counted = true;
-  if (!policy || policy->connections == 0)
-    return STEP_DONE;
-  if (before >= policy->connections)
-    return admission_refuse(connection, CLOSE_LIMIT_CONNECTIONS, "limits.connections", policy->connections);
-  if ((uint64_t)before * 100 >= (uint64_t)policy->connections * CAP_NEAR_PERCENT)
+  unsigned most = policy ? policy->connections : 0;
+  unsigned now = atomic_load_explicit(&worker->admission->connections, memory_order_relaxed);
+  if (most > 0 && (uint64_t)now * 100 >= (uint64_t)most * CAP_NEAR_PERCENT)
     admission_reclaim(worker);
-  return STEP_DONE;
+  connection->counted = count_one(&worker->admission->connections, most);
+  return connection->counted ? STEP_DONE
+                             : admission_refuse(connection, CLOSE_LIMIT_CONNECTIONS, "limits.connections", most);
 }
 
 /* --- one address --- */
@@ -97,7 +106,8 @@ static bool is_exempt(const struct connection *connection) {
 }
 
 static enum step_result refuse_address(struct connection *connection, enum limit_answer answer,
-                                       const struct limit_rule *rule, bool by_route) {
+                                       const struct limit_rule *rule) {
+  bool by_route = rule->scope >= LIMIT_SCOPE_ROUTES;
   switch (answer) {
   case LIMIT_CONNECTIONS:
     return admission_refuse(connection, CLOSE_LIMIT_IP,
@@ -113,11 +123,12 @@ static enum step_result refuse_address(struct connection *connection, enum limit
   }
 }
 
-static enum step_result count_address(struct connection *connection, const struct limit_rule *rule, bool by_route) {
+static enum step_result count_address(struct connection *connection, const struct limit_rule *rule,
+                                      struct limit_entry **held) {
   struct limits *limits = connection->worker->admission->limits;
-  enum limit_answer answer = limits_admit(limits, &connection->client_address, rule,
-                                          loop_now(&connection->worker->loop), &connection->address_held);
-  return answer == LIMIT_ADMITTED ? STEP_DONE : refuse_address(connection, answer, rule, by_route);
+  enum limit_answer answer =
+      limits_admit(limits, &connection->client_address, rule, loop_now(&connection->worker->loop), held);
+  return answer == LIMIT_ADMITTED ? STEP_DONE : refuse_address(connection, answer, rule);
 }
 
 static bool is_listed(const struct ip_set *set, const struct ip_address *address) {
@@ -145,19 +156,36 @@ enum step_result step_enter(struct connection *connection) {
     return STEP_DONE;
   const struct limit_rule rule = {
       .scope = LIMIT_SCOPE_UNROUTED, .connections = policy->limits.connections, .block_ms = policy->block_ms};
-  return count_address(connection, &rule, false);
+  return count_address(connection, &rule, &connection->address_held);
 }
 
 /* --- the route's own --- */
 
+/* Counted without a limit too: a reload may bring one. */
 static enum step_result count_route(struct connection *connection) {
   const struct route *route = connection->exchange.route;
   uint32_t most = route->security.max_connections;
-  if (most == 0 || !route->shared)
+  if (!route->shared)
     return STEP_DONE;
-  unsigned before = atomic_fetch_add_explicit(&route->shared->held, 1, memory_order_relaxed);
-  connection->route_counted = true;
-  return before < most ? STEP_DONE : admission_refuse(connection, CLOSE_LIMIT_ROUTE, "security.max_connections", most);
+  connection->route_counted = count_one(&route->shared->held, most);
+  return connection->route_counted ? STEP_DONE
+                                   : admission_refuse(connection, CLOSE_LIMIT_ROUTE, "security.max_connections", most);
+}
+
+/* The connections in one scope, the rate in another; only the former are held. */
+static enum step_result count_apart(struct connection *connection, const struct limit_rule *rule, uint32_t rate_scope) {
+  struct limit_entry *passing = NULL;
+  struct limit_rule part = *rule;
+  part.rate = 0;
+  enum step_result result = count_address(connection, &part, &connection->address_held);
+  if (result != STEP_DONE)
+    return result;
+  part = *rule;
+  part.scope = rate_scope;
+  part.connections = 0;
+  result = count_address(connection, &part, &passing);
+  limits_release(connection->worker->admission->limits, passing);
+  return result;
 }
 
 /* What a route says takes the place of what the config says, limit by limit. */
@@ -173,16 +201,17 @@ static enum step_result count_client(struct connection *connection) {
   connection->address_held = NULL;
   if (is_exempt(connection))
     return STEP_DONE;
-  bool by_route = own->has_connections || own->has_rate;
   const struct address_limits *rate = own->has_rate ? own : config;
+  uint32_t own_scope = LIMIT_SCOPE_ROUTES + route->stats, rate_scope = own->has_rate ? own_scope : LIMIT_SCOPE_ALL;
   const struct limit_rule rule = {
-      .scope = by_route ? LIMIT_SCOPE_ROUTES + route->stats : LIMIT_SCOPE_ALL,
+      .scope = own->has_connections ? own_scope : LIMIT_SCOPE_ALL,
       .connections = own->has_connections ? own->connections : config->connections,
       .rate = rate->rate,
       .window_ms = rate->window_ms,
       .block_ms = policy ? policy->block_ms : 0,
   };
-  return count_address(connection, &rule, by_route);
+  return rule.scope == rate_scope ? count_address(connection, &rule, &connection->address_held)
+                                  : count_apart(connection, &rule, rate_scope);
 }
 
 static enum step_result ask_authorize(struct connection *connection) {

@@ -23,7 +23,8 @@ struct limit_entry {
   struct list_node unused; /* in its shard's, while it holds nothing */
   struct limit_entry *next;
   struct limit_key key;
-  uint32_t shard;
+  uint8_t shard;
+  uint8_t prefix; /* bits of key.bytes that were asked for; 32 of an IPv4 address */
   uint32_t connections;
   uint32_t current, previous; /* opened in this window and in the one before */
   uint64_t window_ms;         /* that they were counted by */
@@ -93,12 +94,17 @@ static void mask(uint8_t bytes[16], unsigned prefix) {
   }
 }
 
-static void make_key(struct limits *limits, const struct ip_address *address, uint32_t scope, struct limit_key *key) {
+/* Returns the bits of the address that count. */
+static unsigned make_key(struct limits *limits, const struct ip_address *address, uint32_t scope,
+                         struct limit_key *key) {
   memset(key, 0, sizeof *key);
   memcpy(key->bytes, address->bytes, sizeof key->bytes);
   key->scope = scope;
-  if (!ip_address_is_ipv4(address))
-    mask(key->bytes, atomic_load_explicit(&limits->ipv6_prefix, memory_order_relaxed));
+  if (ip_address_is_ipv4(address))
+    return 32;
+  unsigned prefix = atomic_load_explicit(&limits->ipv6_prefix, memory_order_relaxed);
+  mask(key->bytes, prefix);
+  return prefix;
 }
 
 static size_t chain_of(const struct shard *shard, uint64_t hash) { return (hash >> 8) & (shard->chain_count - 1); }
@@ -178,7 +184,7 @@ static struct limit_entry *make_entry(struct limits *limits, struct shard *shard
     if (!entry)
       return NULL;
   }
-  *entry = (struct limit_entry){.key = *key, .shard = (uint32_t)(shard - limits->shards), .window_start = now};
+  *entry = (struct limit_entry){.key = *key, .shard = (uint8_t)(shard - limits->shards), .window_start = now};
   struct limit_entry **chain = &shard->chains[chain_of(shard, hash)];
   entry->next = *chain;
   *chain = entry;
@@ -195,7 +201,7 @@ static void turn_window(struct limit_entry *entry, uint64_t window_ms, clock_ms 
     entry->window_start = now;
   }
   uint64_t passed = now > entry->window_start ? now - entry->window_start : 0;
-  if (window_ms == 0 || passed < window_ms)
+  if (passed < window_ms)
     return;
   entry->previous = passed < 2 * window_ms ? entry->current : 0;
   entry->current = 0;
@@ -212,7 +218,8 @@ static double rate_of(const struct limit_entry *entry, clock_ms now) {
 }
 
 static enum limit_answer judge(struct limit_entry *entry, const struct limit_rule *rule, clock_ms now) {
-  turn_window(entry, rule->rate ? rule->window_ms : 0, now);
+  if (rule->rate)
+    turn_window(entry, rule->window_ms, now);
   if (entry->blocked_until > now)
     return LIMIT_BLOCKED;
   enum limit_answer answer = LIMIT_ADMITTED;
@@ -231,7 +238,7 @@ enum limit_answer limits_admit(struct limits *limits, const struct ip_address *a
   if (!rule->connections && !rule->rate)
     return LIMIT_ADMITTED;
   struct limit_key key;
-  make_key(limits, address, rule->scope, &key);
+  unsigned prefix = make_key(limits, address, rule->scope, &key);
   uint64_t hash = hash_key(limits, &key);
   struct shard *shard = &limits->shards[hash % LIMITS_SHARDS];
   pthread_mutex_lock(&shard->lock);
@@ -239,6 +246,8 @@ enum limit_answer limits_admit(struct limits *limits, const struct ip_address *a
   if (!entry)
     entry = make_entry(limits, shard, &key, hash, now);
   enum limit_answer answer = entry ? judge(entry, rule, now) : LIMIT_FULL;
+  if (entry)
+    entry->prefix = (uint8_t)prefix;
   if (answer == LIMIT_ADMITTED) {
     entry->connections++;
     if (rule->rate)
@@ -267,41 +276,41 @@ void limits_release(struct limits *limits, struct limit_entry *held) {
   pthread_mutex_unlock(&shard->lock);
 }
 
-void limits_each(struct limits *limits, clock_ms now, limits_report_fn *report, void *context) {
-  for (size_t i = 0; i < LIMITS_SHARDS; i++) {
-    struct shard *shard = &limits->shards[i];
-    pthread_mutex_lock(&shard->lock);
-    for (size_t c = 0; c < shard->chain_count; c++)
-      for (struct limit_entry *entry = shard->chains[c]; entry; entry = entry->next) {
-        struct limit_report told = {
-            .address = {.is_set = true},
-            .scope = entry->key.scope,
-            .connections = entry->connections,
-            .rate = rate_of(entry, now),
-            .refused = entry->refused,
-            .blocked_ms = entry->blocked_until > now ? entry->blocked_until - now : 0,
-        };
-        memcpy(told.address.bytes, entry->key.bytes, sizeof told.address.bytes);
-        report(context, &told);
-      }
-    pthread_mutex_unlock(&shard->lock);
-  }
+static void tell(const struct limit_entry *entry, clock_ms now, limits_report_fn *report, void *context) {
+  struct limit_report told = {
+      .address = {.is_set = true},
+      .prefix = entry->prefix,
+      .scope = entry->key.scope,
+      .connections = entry->connections,
+      .rate = rate_of(entry, now),
+      .refused = entry->refused,
+      .blocked_ms = entry->blocked_until > now ? entry->blocked_until - now : 0,
+  };
+  memcpy(told.address.bytes, entry->key.bytes, sizeof told.address.bytes);
+  report(context, &told);
 }
 
-bool limits_unblock(struct limits *limits, const struct ip_address *address) {
-  struct limit_key key;
-  bool was_blocked = false;
-  make_key(limits, address, 0, &key);
+/* Chains only ever become more, by doubling: what is in chain c of `count` is later in one of c, c + count, …. */
+static void tell_group(const struct shard *shard, size_t group, size_t count, clock_ms now, limits_report_fn *report,
+                       void *context) {
+  for (size_t c = group; c < shard->chain_count; c += count)
+    for (const struct limit_entry *entry = shard->chains[c]; entry; entry = entry->next)
+      tell(entry, now, report, context);
+}
+
+void limits_each(struct limits *limits, clock_ms now, limits_report_fn *report, void *context) {
+  enum { GROUPS_AT_A_TIME = 64 };
   for (size_t i = 0; i < LIMITS_SHARDS; i++) {
     struct shard *shard = &limits->shards[i];
     pthread_mutex_lock(&shard->lock);
-    for (size_t c = 0; c < shard->chain_count; c++)
-      for (struct limit_entry *entry = shard->chains[c]; entry; entry = entry->next)
-        if (memcmp(entry->key.bytes, key.bytes, sizeof key.bytes) == 0) {
-          was_blocked |= entry->blocked_until != 0;
-          entry->blocked_until = 0;
-        }
+    size_t count = shard->chain_count;
+    for (size_t group = 0; group < count; group++) {
+      tell_group(shard, group, count, now, report, context);
+      if (group % GROUPS_AT_A_TIME != GROUPS_AT_A_TIME - 1)
+        continue;
+      pthread_mutex_unlock(&shard->lock);
+      pthread_mutex_lock(&shard->lock);
+    }
     pthread_mutex_unlock(&shard->lock);
   }
-  return was_blocked;
 }

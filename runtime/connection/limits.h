@@ -56,8 +56,9 @@ void limits_free(struct limits *limits);
  */
 void limits_set_ipv6_prefix(struct limits *limits, unsigned prefix);
 
-/* Counts one more connection of `address`, if the rule lets it. With LIMIT_ADMITTED *held is what limits_release()
- * takes, once; NULL when nothing had to be counted. Any thread. `address` is set. */
+/* Counts one more connection of `address`, if the rule lets it. A rule without a rate leaves what was opened so far as
+ * it is. With LIMIT_ADMITTED *held is what limits_release() takes, once; NULL when nothing had to be counted. Any
+ * thread. `address` is set. */
 enum limit_answer limits_admit(struct limits *limits, const struct ip_address *address, const struct limit_rule *rule,
                                clock_ms now, struct limit_entry **held);
 
@@ -67,6 +68,7 @@ void limits_release(struct limits *limits, struct limit_entry *held);
 /* What is known of an address, for people. */
 struct limit_report {
   struct ip_address address; /* the first of its prefix; port 0 */
+  unsigned prefix;           /* bits of it that stand for the client; 32 of an IPv4 address */
   uint32_t scope;
   uint32_t connections;
   double rate;         /* new ones in the last window */
@@ -76,9 +78,7 @@ struct limit_report {
 
 typedef void limits_report_fn(void *context, const struct limit_report *report);
 
-/* Calls back for every address that is remembered, shard by shard under its lock: the callback is short, and calls
- * nothing here. Any thread. */
+/* Calls back for every address that is remembered, for a few of them at a time under the lock of their shard, so that
+ * no worker waits long: the callback is short, and calls nothing here. What is there from beginning to end is told
+ * once; what comes or goes meanwhile may be left out. Any thread. */
 void limits_each(struct limits *limits, clock_ms now, limits_report_fn *report, void *context);
-
-/* Lifts the block of an address in every scope. True when it was blocked. */
-bool limits_unblock(struct limits *limits, const struct ip_address *address);

@@ -3,6 +3,7 @@
  * The functions of "moongate.native", as far as they don't belong to the instance; `check` is whole here. */
 #include "control/operations.h"
 
+#include "control/addresses.h"
 #include "control/drain.h"
 #include "control/explain.h"
 #include "control/files.h"
@@ -247,6 +248,7 @@ const struct native_ops operations = {
     .delete_file = delete_file,
     .routes = routes,
     .connections = connections,
+    .addresses = addresses_report,
     .explain = explain_choice,
     .drain = drain,
     .diagnose = diagnose,

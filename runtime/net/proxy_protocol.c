@@ -12,7 +12,7 @@ static const char v1_signature[] = "PROXY ";
 static const uint8_t mapped_prefix[12] = {[10] = 0xff, [11] = 0xff};
 
 enum { V2_LOCAL = 0x20, V2_PROXY = 0x21, V2_TCP4 = 0x11, V2_TCP6 = 0x21, V2_UNSPECIFIED = 0x00 };
-enum { V2_ADDRESSES_4 = 12, V2_ADDRESSES_6 = 36, V2_ADDRESSES_UNIX = 216, TLV_HEAD = 3, CRC32C_SIZE = 4 };
+enum { V2_ADDRESSES_4 = 12, V2_ADDRESSES_6 = 36, V2_ADDRESSES_UNIX = 216, CRC32C_SIZE = 4 };
 
 static unsigned read_16(const uint8_t *bytes) { return (unsigned)(bytes[0] << 8 | bytes[1]); }
 
@@ -133,14 +133,14 @@ static bool checksum_is_right(const uint8_t *bytes, size_t size, const uint8_t *
 }
 
 bool proxy_tlv_next(const uint8_t *tlvs, size_t size, size_t *at, struct proxy_tlv *tlv) {
-  if (size - *at < TLV_HEAD)
+  if (size - *at < PROXY_TLV_HEAD)
     return false;
   tlv->type = tlvs[*at];
   tlv->size = (uint16_t)read_16(tlvs + *at + 1);
-  if (size - *at - TLV_HEAD < tlv->size)
+  if (size - *at - PROXY_TLV_HEAD < tlv->size)
     return false;
-  tlv->value = tlvs + *at + TLV_HEAD;
-  *at += TLV_HEAD + (size_t)tlv->size;
+  tlv->value = tlvs + *at + PROXY_TLV_HEAD;
+  *at += PROXY_TLV_HEAD + (size_t)tlv->size;
   return true;
 }
 

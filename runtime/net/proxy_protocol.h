@@ -16,6 +16,7 @@ enum {
   PROXY_V1_MOST = 107,    /* bytes of a header of version 1, with its CRLF (section 2.1) */
   PROXY_V1_ROOM = 128,    /* bytes that proxy_v1_write() is given: the above, its NUL, and some */
   PROXY_V2_FIXED = 16,    /* bytes before the addresses of version 2 (section 2.2) */
+  PROXY_TLV_HEAD = 3,     /* of each TLV: its type and its size */
   PROXY_TLVS_MOST = 4096, /* bytes of addresses and TLVs that are taken in a header of version 2 */
   PROXY_MOST = PROXY_V2_FIXED + PROXY_TLVS_MOST,
 };

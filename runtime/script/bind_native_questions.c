@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * native.routes, native.connections and native.explain: their options, from a table in Lua to plain C. The strings
- * stay on the stack, and so alive, until the function returns. */
+ * native.routes, native.connections, native.addresses and native.explain: their options, from a table in Lua to plain
+ * C. The strings stay on the stack, and so alive, until the function returns. */
 #include "script/bind_native.h"
 
 #include "script/host.h"
@@ -101,6 +101,34 @@ int native_list_connections(lua_State *L) {
   struct native_call *call = native_call_begin(L);
   native->ops->connections(native->context, &wanted, call);
   return native_call_finish(L, call);
+}
+
+static enum native_address_order address_order_option(lua_State *L) {
+  static const char *const orders[] = {
+      [ADDRESSES_BY_REFUSED] = "refused", [ADDRESSES_BY_CONNECTIONS] = "connections", [ADDRESSES_BY_RATE] = "rate",
+      [ADDRESSES_BY_BLOCKED] = "blocked", [ADDRESSES_BY_CLIENT] = "client",
+  };
+  const char *text = text_option(L, "sort");
+  for (unsigned i = 0; text && i < sizeof orders / sizeof orders[0]; i++)
+    if (strcmp(text, orders[i]) == 0)
+      return (enum native_address_order)i;
+  if (text)
+    luaL_error(L, "sort: there is no order \"%s\"", text);
+  return ADDRESSES_BY_REFUSED;
+}
+
+int native_list_addresses(lua_State *L) {
+  const struct native_module *native = native_of(L);
+  check_options(L);
+  struct native_addresses wanted = {.client = text_option(L, "client"),
+                                    .scope = text_option(L, "scope"),
+                                    .route = text_option(L, "route"),
+                                    .blocked = flag_option(L, "blocked"),
+                                    .order = address_order_option(L),
+                                    .page = page_option(L)};
+  if (!native->ops->addresses)
+    return native_raise_not_running(L);
+  return native_return(L, native->ops->addresses(native->context, &wanted));
 }
 
 static int tls_option(lua_State *L) {

@@ -63,6 +63,24 @@ struct native_connections {
   struct native_page page;
 };
 
+enum native_address_order {
+  ADDRESSES_BY_REFUSED,
+  ADDRESSES_BY_CONNECTIONS,
+  ADDRESSES_BY_RATE,
+  ADDRESSES_BY_BLOCKED,
+  ADDRESSES_BY_CLIENT
+};
+
+/* Which addresses that the limits know are asked for: NULL: any. */
+struct native_addresses {
+  const char *client; /* an address, CIDR or glob */
+  const char *scope;  /* "all", "unrouted", "route" */
+  const char *route;
+  bool blocked; /* only those that are */
+  enum native_address_order order;
+  struct native_page page;
+};
+
 /* What would become of a connection. NULL: not known. */
 struct native_explain {
   bool offline;                /* of the files, as check would load them; else of what runs */
@@ -108,6 +126,10 @@ struct native_ops {
    * limit =, offset = }, times in seconds: answers { total =, open =, complete =, connections = { … } }, or
    * { error =, status = }. */
   void (*connections)(void *context, const struct native_connections *wanted, struct native_call *call);
+  /* native.addresses{ client =, scope =, route =, blocked =, sort =, limit =, offset = }: { total =, remembered =,
+   * blocked =, complete =, addresses = { { address =, scope =, route =, connections =, rate =, refused =, blocked_for =
+   * in seconds }, … } }, or { error =, status = }. The caller frees it. */
+  struct value *(*addresses)(void *context, const struct native_addresses *wanted);
   /* native.explain{ offline =, config =, routes =, port =, domain =, client_ip =, tls_version =, limit = }: what
    * control/explain.c says, or { error =, status = }; may block when offline. The caller frees it. */
   struct value *(*explain)(void *context, const struct native_explain *question);

@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
 --
--- Questions about what runs, answered page by page: the live routes, the connections, and why a connection gets its
--- route.
+-- Questions about what runs, answered page by page: the live routes, the connections, the addresses that limits know,
+-- and why a connection gets its route.
 
 local answers = require "moongate.admin.answers"
 local json = require "moongate.json"
@@ -29,6 +29,16 @@ local CONNECTIONS = {
   idle = query.seconds,
   stuck = query.flag,
   sort = query.one_of("age", "idle", "bytes", "client"),
+  limit = PAGE_LIMIT,
+  offset = PAGE_OFFSET,
+}
+
+local ADDRESSES = {
+  client = query.text,
+  scope = query.one_of("all", "unrouted", "route"),
+  route = query.text,
+  blocked = query.flag,
+  sort = query.one_of("refused", "connections", "rate", "blocked", "client"),
   limit = PAGE_LIMIT,
   offset = PAGE_OFFSET,
 }
@@ -78,6 +88,15 @@ function questions.connections(request)
     return refusal
   end
   answer.connections = json.list(answer.connections)
+  return answers.json(200, answer)
+end
+
+function questions.addresses(request)
+  local answer, refusal = ask(native.addresses, request, ADDRESSES, LIMIT)
+  if not answer then
+    return refusal
+  end
+  answer.addresses = json.list(answer.addresses)
   return answers.json(200, answer)
 end
 
