@@ -191,4 +191,144 @@ describe("the PROXY protocol", function()
     m:await_idle()
     assert.are.equal(#"xx" + #"plain", m:metric 'bytes_total{direction="in"}')
   end)
+
+  -- A target that is connected to, and what came: the header's bytes and TLVs, with what follows it.
+  local function read_v2(target)
+    local accepted = target:accept()
+    local head = accepted:receive(16)
+    assert.are.equal(V2, head:sub(1, 12))
+    local length = head:byte(15) * 256 + head:byte(16)
+    local body, tlvs = accepted:receive(length), {}
+    local at = ({ [0x11] = 12, [0x21] = 36, [0] = 0 })[head:byte(14)] + 1
+    while at <= #body do
+      local size = body:byte(at + 1) * 256 + body:byte(at + 2)
+      assert.is_nil(tlvs[body:byte(at)], "a TLV twice")
+      tlvs[body:byte(at)] = body:sub(at + 3, at + 2 + size)
+      at = at + 3 + size
+    end
+    return { command = head:byte(13), family = head:byte(14), body = body, tlvs = tlvs, rest = accepted }
+  end
+
+  it("tells a target the name that a TLS client asks for, unless the route says another", function()
+    local hellos = require "spec.support.hellos"
+    local target, hello = net.listen(), hellos.recorded.openssl_1_3.bytes
+    local m = moongate.start {
+      routes = ([[
+        local function pass(name, send)
+          return { name = name, match = { ports = 0 },
+            action = { target = "127.0.0.1:%d", tls = { mode = "passthrough" }, send_proxy_protocol = send } }
+        end
+        return { pass("known", 2), pass("said", { version = 2, tlvs = { [2] = "other.example", [0xEA] = "x" } }) }
+      ]]):format(target:port()),
+    }
+    local client = net.connect(m:port "known")
+    client:send(hello)
+    local got = read_v2(target)
+    assert.are.same({ [2] = "a.example.com" }, got.tlvs)
+    assert.are.equal(hello, (got.rest:receive(#hello)))
+    client = net.connect(m:port "said")
+    client:send(hello)
+    assert.are.same({ [2] = "other.example", [0xEA] = "x" }, read_v2(target).tlvs)
+    client = net.connect(m:port "known")
+    client:send(hellos.recorded.openssl_no_name.bytes)
+    assert.are.same({}, read_v2(target).tlvs)
+  end)
+
+  it("passes on what a hop has said of the client's TLS, and nothing else of it", function()
+    local target = net.listen()
+    local m = moongate.start {
+      config = 'proxy_protocol = { trusted = { "127.0.0.1" }, send = 2, timeout = "10s" },',
+      routes = moongate.front(target:port()),
+    }
+    local ssl = "\1\0\0\0\0\33\0\7TLSv1.3"
+    local tlvs = "\1\0\2h2" .. "\2\0\5a.exa" .. "\32\0" .. string.char(#ssl) .. ssl .. "\5\0\2id" .. "\234\0\1v"
+    say(m, v2(0x21, 0x11, ADDRESSES .. tlvs) .. "x")
+    local got = read_v2(target)
+    assert.are.same({ [1] = "h2", [2] = "a.exa", [32] = ssl }, got.tlvs)
+    assert.are.equal(ADDRESSES, got.body:sub(1, 12))
+    assert.are.equal("x", (got.rest:receive(1)))
+  end)
+
+  it("goes to unix sockets, from handlers that forward, and to where a target function says", function()
+    local directory = require("spec.support.process").directory()
+    local path = directory .. "/target"
+    local target, tcp = net.listen_unix(path), net.listen()
+    local m = moongate.start {
+      config = 'proxy_protocol = { trusted = { "127.0.0.1" }, timeout = "10s" },',
+      routes = ([[
+        local function to(name, action)
+          action.send_proxy_protocol = 2
+          return { name = name, match = { ports = 0 }, action = action }
+        end
+        return {
+          to("unix", { target = "unix:%s" }),
+          to("forward", { handler = function(socket, context)
+            assert(socket:receive(1) == "x")
+            context:forward("127.0.0.1:%d")
+          end }),
+          to("asked", { target = function(context) return "127.0.0.1", %d end }),
+        }]]):format(path, tcp:port(), tcp:port()),
+    }
+    for name, listener in pairs { unix = target, forward = tcp, asked = tcp } do
+      local client = net.connect(m:port(name))
+      client:send(v2(0x21, 0x11, ADDRESSES) .. "xy")
+      local got = read_v2(listener)
+      assert.are.same({ 0x21, 0x11, ADDRESSES }, { got.command, got.family, got.body }, name)
+      assert.are.equal("y", (got.rest:receive(name == "forward" and 1 or 2)):sub(-1), name)
+      client:close()
+      got.rest:close()
+    end
+    m:await_idle()
+  end)
+
+  it("is counted apart, both ways, and in no client's bytes", function()
+    local target = net.listen()
+    local m = moongate.start {
+      config = 'proxy_protocol = { trusted = { "127.0.0.1" }, send = true },',
+      routes = moongate.front(target:port()),
+    }
+    local header = "PROXY TCP4 192.0.2.7 198.51.100.1 56324 443\r\n"
+    local client = say(m, header .. "12345")
+    local accepted = target:accept()
+    assert.are.equal(header .. "12345", (accepted:receive(#header + 5)))
+    m:await_metric('bytes_total{direction="in"}', 5)
+    assert.are.equal(#header, m:metric 'overhead_bytes_total{kind="proxy_header",direction="in"}')
+    assert.are.equal(#header, m:metric 'overhead_bytes_total{kind="proxy_header",direction="out"}')
+    client:close()
+    accepted:close()
+    m:await_idle()
+    assert.are.equal(5, m:metric 'route_bytes_total{route="front",direction="in"}')
+    assert.are.equal(0, m:metric 'route_bytes_total{route="(none)",direction="in"}')
+  end)
+
+  it("gives the address that routes are chosen by, and that logs and the API tell", function()
+    local port = net.free_ports(1)
+    local m = moongate.start {
+      config = 'proxy_protocol = { trusted = { "127.0.0.1" }, timeout = "10s" },',
+      routes = ([[return {
+        { name = "inner", match = { ports = %d, client_ip = "10.0.0.0/8" }, action = { %s } },
+        { name = "when", match = { ports = %d, when = function(context)
+          return context.proxy and context.proxy.tlvs[0xEA] == "\1vpce" end }, action = { %s } },
+        { name = "rest", match = { ports = %d }, action = { %s }, security = { ip_block = "203.0.113.0/24" } },
+      }]]):format(port, WHO, port, WHO, port, WHO),
+    }
+    for header, route in pairs {
+      ["PROXY TCP4 10.1.2.3 198.51.100.1 7 443\r\n"] = "inner",
+      [v2(0x21, 0x11, ADDRESSES .. "\234\0\5\1vpce")] = "when",
+      [v2(0x21, 0x11, ADDRESSES)] = "rest",
+    } do
+      local client = assert(net.connect(port))
+      client:send(header)
+      assert(client:receive_line())
+      assert.are.equal(1, m:live_connections({ route = route }).total, route)
+      if route == "inner" then
+        assert.are.equal("10.1.2.3", m:live_connections({ client = "10.0.0.0/8" }).connections[1].client_ip)
+        assert.are.equal(7, m:live_connections({ client = "10.0.0.0/8" }).connections[1].client_port)
+      end
+    end
+    local client = assert(net.connect(port))
+    client:send "PROXY TCP4 203.0.113.9 198.51.100.1 7 443\r\n"
+    assert.are.equal("reset", select(2, client:receive_all()))
+    m:await_log "client was refused[^\n]*client=203%.0%.113%.9"
+  end)
 end)

@@ -37,8 +37,6 @@ describe("address lists", function()
     clients.await_refusals(m, "not_allowed", 6)
     clients.await_refusal_log(m, "reason=not_allowed[^\n]*option=security%.ip_allow", "11.0.0.1")
     clients.await_refusal_log(m, "reason=not_allowed[^\n]*option=security%.ip_block", "10.1.0.1")
-    m:await_idle()
-    assert.are.equal(5, m:metric 'route_connections_total{route="front"}')
   end)
 
   it("know an IPv4 address in its IPv6 form, in lists and of clients", function()
@@ -80,7 +78,8 @@ describe("address lists", function()
   end)
 
   it("hold for loopback too", function()
-    local m = moongate.start { config = 'security = { ip_block = { "127.0.0.0/8" } },', routes = moongate.front(clients.GREET) }
+    local config = 'security = { ip_block = { "127.0.0.0/8" } },'
+    local m = moongate.start { config = config, routes = moongate.front(clients.GREET) }
     local _, how = assert(net.connect(m:port "front")):receive_all()
     assert.are.equal("reset", how)
   end)

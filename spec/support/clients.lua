@@ -31,23 +31,39 @@ function clients.start(config, route, options)
   return moongate.start(options)
 end
 
+-- A reset that comes early is told by a call that sends, and by that one alone.
+local function introduce(client, ip)
+  local fine, how = client:connected()
+  if fine then
+    fine, how = client:send(clients.header(ip))
+  end
+  client.refused = not fine and how
+end
+
+-- The greeting; nil: the client was reset.
+local function greeting_of(client)
+  local greeting, how = client:receive_line()
+  how = client.refused or how
+  assert(greeting or how == "reset", how)
+  return greeting
+end
+
 -- A connection of a client from `ip`, to the port of a route ("front").
 function clients.connect(m, ip, route)
   local client = assert(net.connect(m:port(route or "front")))
-  client:send(clients.header(ip))
+  introduce(client, ip)
   return client
 end
 
 -- The same, and what became of it: true and the connection; or false, and it was reset.
 function clients.enter(m, ip, route)
   local client = clients.connect(m, ip, route)
-  local greeting, how = client:receive_line()
+  local greeting = greeting_of(client)
   if greeting then
     assert(greeting == ip, "taken for " .. greeting)
     return true, client
   end
   client:close()
-  assert(how == "reset", "a refusal ends with " .. how)
   return false
 end
 
@@ -58,15 +74,12 @@ function clients.race(m, ip, count, route)
     opened[i] = assert(net.start_connecting(port))
   end
   for _, client in ipairs(opened) do
-    client:connected() -- or refused already: then reading says so
-    client:send(clients.header(ip))
+    introduce(client, ip)
   end
   for _, client in ipairs(opened) do
-    local greeting, how = client:receive_line()
-    if greeting then
+    if greeting_of(client) then
       admitted[#admitted + 1] = client
     else
-      assert(how == "reset", how)
       client:close()
     end
   end

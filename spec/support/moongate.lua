@@ -78,10 +78,14 @@ function moongate.files_of(space)
 end
 
 -- Starts `moongate run` on a workspace, which is made from `options` unless options.space has it, and waits until it is
--- ready. Also options.flags (more words), nofile, env, and ready = false: not to wait.
+-- ready. Also options.flags (more words), options.within (words of a command that runs it), nofile, env, and ready =
+-- false: not to wait.
 function moongate.start(options)
   local self = setmetatable(options.space or moongate.workspace(options), moongate)
-  local line = { binary, "run", moongate.files_of(self) }
+  local line = { unpack(options.within or {}) }
+  for _, word in ipairs { binary, "run", moongate.files_of(self) } do
+    line[#line + 1] = word
+  end
   for _, word in ipairs(options.flags or {}) do
     line[#line + 1] = word
   end

@@ -232,6 +232,14 @@ function net.connect_unix(path)
   return nil, message
 end
 
+-- A listener on a unix socket.
+function net.listen_unix(path)
+  local self = make(posix.AF_UNIX)
+  assert(posix.bind(self.fd, { family = posix.AF_UNIX, path = path }))
+  assert(posix.listen(self.fd, 128))
+  return self
+end
+
 -- A port that nobody answers: its queue is full, so that a SYN more is dropped.
 function net.blackhole()
   local listener = net.listen { backlog = 0 }

@@ -73,8 +73,10 @@ function peers.nginx_tls()
   return peers.nginx(("ssl; ssl_certificate %s; ssl_certificate_key %s"):format(cert, key))
 end
 
--- haproxy in TCP mode before a port: { port = }.
-function peers.haproxy(target)
+-- haproxy in TCP mode before a port: { port = }. options.bind and options.server: what else stands in these lines, such
+-- as "accept-proxy" and "send-proxy-v2".
+function peers.haproxy(target, options)
+  options = options or {}
   local directory = process.directory()
   local port = net.free_ports(1, "127.0.0.1")
   process.write(directory .. "/haproxy.cfg", ([[
@@ -84,9 +86,9 @@ defaults
   timeout client 30s
   timeout server 30s
 listen front
-  bind 127.0.0.1:%d
-  server back 127.0.0.1:%d
-]]):format(port, target))
+  bind 127.0.0.1:%d %s
+  server back 127.0.0.1:%d %s
+]]):format(port, options.bind or "", target, options.server or ""))
   local child = process.start { "haproxy", "-db", "-q", "-f", directory .. "/haproxy.cfg" }
   await_port(child, port)
   return { port = port, process = child }
