@@ -2,8 +2,8 @@
  *
  * The back end of every benchmark: one thread, epoll, HTTP/1.1 with keep-alive and no more of it than the clients here
  * and wrk send. GET /small answers 128 bytes; GET /bulk?size=N streams N bytes of the pattern; POST with a
- * Content-Length takes that many bytes and answers how many of them were wrong. It must never be what limits a proxy.
- */
+ * Content-Length takes that many bytes and answers how many of them were wrong. A PROXY header before a request is
+ * passed over. It must never be what limits a proxy. */
 #include "support.h"
 
 #include <signal.h>
@@ -69,6 +69,11 @@ static bool upload_take(struct backend *backend, struct peer *peer, const uint8_
 /* Answers the request at the start of `head`, which `size` bytes of a whole head are. False: the connection is over. */
 static bool request_answer(struct backend *backend, struct peer *peer, char *head, size_t size) {
   unsigned long long length = 0;
+  if (!strncmp(head, "PROXY ", 6)) {
+    char *request = (char *)memchr(head, '\n', size) + 1;
+    size -= (size_t)(request - head);
+    head = request;
+  }
   char *line = memchr(head, '\n', size), *found;
   head[size - 1] = 0; /* the head's last line feed */
   peer->closes = strcasestr(line, "\nconnection: close") || !strncmp(line - 2, "0\r\n", 3);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
  * Small requests in a closed loop: each connection asks, reads the whole answer, asks again; with keep-alive, or
- * (--new) on a new connection each time, which ends with the back end's FIN. Prints one line of JSON: rate, latency,
- * and the processor time that the process --watch used for exactly the requests that were counted. */
+ * (--new) on a new connection each time, which ends with the back end's FIN; with --proxy each of these begins with a
+ * PROXY header. Prints one line of JSON: rate, latency, and the processor time that the process --watch used for
+ * exactly the requests that were counted. */
 #include "support.h"
 
 #include <getopt.h>
@@ -14,7 +15,7 @@ struct options {
   int watched;
   size_t connections;
   double warm, seconds;
-  bool renews;
+  bool renews, introduces;
 };
 
 struct client {
@@ -144,13 +145,11 @@ static double percentile_us(const struct load *load, double share) {
 }
 
 static void options_parse(struct options *options, int argc, char **argv) {
-  static const struct option known[] = {{"port", required_argument, NULL, 'p'},
-                                        {"connections", required_argument, NULL, 'c'},
-                                        {"warm-ms", required_argument, NULL, 'w'},
-                                        {"milliseconds", required_argument, NULL, 'm'},
-                                        {"watch", required_argument, NULL, 'P'},
-                                        {"new", no_argument, NULL, 'n'},
-                                        {NULL, 0, NULL, 0}};
+  static const struct option known[] = {
+      {"port", required_argument, NULL, 'p'},    {"connections", required_argument, NULL, 'c'},
+      {"warm-ms", required_argument, NULL, 'w'}, {"milliseconds", required_argument, NULL, 'm'},
+      {"watch", required_argument, NULL, 'P'},   {"new", no_argument, NULL, 'n'},
+      {"proxy", no_argument, NULL, 'x'},         {NULL, 0, NULL, 0}};
   *options = (struct options){.connections = 64, .warm = 0.2, .seconds = 1};
   for (int option; (option = getopt_long(argc, argv, "", known, NULL)) != -1;) {
     switch (option) {
@@ -172,23 +171,33 @@ static void options_parse(struct options *options, int argc, char **argv) {
     case 'n':
       options->renews = true;
       break;
+    case 'x':
+      options->introduces = true;
+      break;
     default:
       exit(2);
     }
   }
-  if (!options->port || optind != argc) {
+  if (!options->port || optind != argc || (options->introduces && !options->renews)) {
     fprintf(stderr, "usage: load --port PORT [--connections 64] [--warm-ms 200] [--milliseconds 1000] [--watch PID] "
-                    "[--new]\n");
+                    "[--new [--proxy]]\n");
     exit(2);
   }
+}
+
+static const char *request_of(const struct options *options) {
+  if (options->introduces)
+    return "PROXY TCP4 127.0.0.9 127.0.0.1 40000 443\r\nGET /small HTTP/1.1\r\nHost: bench.test\r\n"
+           "Connection: close\r\n\r\n";
+  return options->renews ? "GET /small HTTP/1.1\r\nHost: bench.test\r\nConnection: close\r\n\r\n"
+                         : "GET /small HTTP/1.1\r\nHost: bench.test\r\n\r\n";
 }
 
 int main(int argc, char **argv) {
   struct load load = {.epoll = epoll_open(), .samples = malloc(SAMPLE_LIMIT * sizeof(uint32_t))};
   options_parse(&load.options, argc, argv);
   descriptors_raise();
-  load.request = load.options.renews ? "GET /small HTTP/1.1\r\nHost: bench.test\r\nConnection: close\r\n\r\n"
-                                     : "GET /small HTTP/1.1\r\nHost: bench.test\r\n\r\n";
+  load.request = request_of(&load.options);
   load.clients = calloc(load.options.connections, sizeof *load.clients);
   if (!load.clients || !load.samples)
     die("no memory");

@@ -5,6 +5,7 @@
 -- and what went wrong. `rounds` are those of a whole run and of a quick one.
 
 local process = require "process"
+local proxies = require "proxies"
 
 local function per_unit(figures, factor)
   return {
@@ -98,6 +99,23 @@ return {
     proxies = { "moongate", "haproxy", "nginx", "floor" }, peers = { "haproxy", "nginx" }, floor = "floor",
     measure = load("--connections", 64, "--new"), rounds = { 5, 3 },
     targets = { { against = "peers", bound = 1.00, goal = 0.97 } },
+  },
+  {
+    name = "new PROXY",
+    title = "New connections with a PROXY header, received and sent on, beside the same without: 64 at a time",
+    cost_title = "CPU µs each", cost_format = "%.1f", beside = { rate("connections/s", "grouped"), p99, busy },
+    proxies = { "moongate", "moongate without", "haproxy", "haproxy without", "nginx", "nginx without" },
+    peers = { "haproxy", "nginx" },
+    makes = {
+      moongate = proxies["moongate PROXY"], ["moongate without"] = proxies.moongate,
+      haproxy = proxies["haproxy PROXY"], ["haproxy without"] = proxies.haproxy,
+      nginx = proxies["nginx PROXY"], ["nginx without"] = proxies.nginx,
+    },
+    measure = function(tools, proxy)
+      return load("--connections", 64, "--new", not proxy.name:find "without" and "--proxy" or nil)(tools, proxy)
+    end,
+    rounds = { 9, 3 },
+    targets = { { against = "moongate without", bound = 1.08, goal = 1.04 }, { against = "peers", goal = 1.00 } },
   },
   {
     name = "idle memory",

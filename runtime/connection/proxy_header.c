@@ -181,6 +181,14 @@ static size_t write_v2(const struct connection *connection, uint8_t *bytes, size
   return proxy_v2_end(&writer);
 }
 
+/* The client's first bytes are there, and are going to be written as soon as the two sides are joined: the header goes
+ * with them, in one segment. */
+static bool has_first_bytes(struct connection *connection) {
+  struct stream *client = &connection->client;
+  uint8_t byte;
+  return client->unread || ((client->readiness & STREAM_READABLE) && stream_peek(client, &byte, sizeof byte) > 0);
+}
+
 /* A socket that has just connected takes it whole, or it is broken. */
 int proxy_header_send(struct connection *connection, int fd) {
   const struct route_proxy_send *send_as = &connection->exchange.route->proxy_send;
@@ -191,7 +199,7 @@ int proxy_header_send(struct connection *connection, int fd) {
                                       : write_v2(connection, bytes, sizeof bytes, &destination);
   if (size == 0)
     return -EMSGSIZE; /* the schema bounds a route's TLVs, so that it can't be */
-  ssize_t sent = send(fd, bytes, size, MSG_NOSIGNAL);
+  ssize_t sent = send(fd, bytes, size, MSG_NOSIGNAL | (has_first_bytes(connection) ? MSG_MORE : 0));
   if (sent > 0)
     connection->worker->metrics->worker.proxy_bytes_out += (size_t)sent;
   return sent == (ssize_t)size ? 0 : sent < 0 ? -errno : -EIO;

@@ -281,6 +281,18 @@ describe("the PROXY protocol", function()
     m:await_idle()
   end)
 
+  it("does not wait for the client's first byte, for targets that speak first", function()
+    local target = net.listen()
+    local m = moongate.start {
+      routes = moongate.front(("target = '127.0.0.1:%d', send_proxy_protocol = true"):format(target:port())),
+    }
+    local client = assert(net.connect(m:port "front"))
+    local accepted = target:accept()
+    assert.truthy(accepted:receive_line():find("^PROXY TCP4 127%.0%.0%.1 127%.0%.0%.1 %d+ " .. m:port "front" .. "$"))
+    accepted:send "welcome\n"
+    assert.are.equal("welcome", (client:receive_line()))
+  end)
+
   it("is counted apart, both ways, and in no client's bytes", function()
     local target = net.listen()
     local m = moongate.start {
