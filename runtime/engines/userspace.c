@@ -282,6 +282,7 @@ static void dial(struct connection *connection) {
 static void on_ended(void *context, enum pipe_side side) {
   struct connection *connection = context;
   connection->ended |= (uint8_t)(1 << side);
+  connection_touch(connection); /* what may still come has its time from now on */
   bool both = connection->ended == ((1 << PIPE_CLIENT) | (1 << PIPE_TARGET));
   if (both || (side == PIPE_TARGET && !connection->exchange.route->half_open))
     connection_close(connection, side, CLOSE_ENDED);

@@ -82,6 +82,19 @@ describe("the end of a forwarded connection", function()
     m:await_idle()
   end)
 
+  it("leaves the target its time to answer from the end on, however quiet it was before", function()
+    local client, target = through { config = "timeouts = { half_dead = '1s', shutdown = '2s' }," }
+    client:send "x"
+    assert.are.equal("x", (target:receive(1)))
+    process.nap(1.5)
+    client:shutdown()
+    assert.are.equal("end", select(2, target:receive_all()))
+    process.nap(0.3)
+    target:send "answer"
+    target:close()
+    assert.are.same({ "answer", "end" }, { client:receive_all() })
+  end)
+
   it("is passed on when the client ends without having sent anything", function()
     local client, served = through()
     client:shutdown()
