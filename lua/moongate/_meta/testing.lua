@@ -70,9 +70,10 @@ local Moongate = {}
 ---@return integer
 function Moongate:port(route, wanted) end
 
---- Connects to a route, by its name or by a port that a route says. Raises when it can't.
+--- Connects to a route, by its name or by a port that a route says; with client_ip as a client from that address, for
+--- whom limits, lists and PROXY headers are as for a real one. Raises when it can't.
 ---@param route string|integer
----@param options? { timeout?: number|string, wanted?: integer }
+---@param options? { timeout?: number|string, wanted?: integer, client_ip?: string, client_port?: integer }
 ---@return moongate.Socket
 function Moongate:connect(route, options) end
 

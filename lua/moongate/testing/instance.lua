@@ -91,9 +91,19 @@ function Moongate:_port_of(number)
   return first or nil
 end
 
----Connects to a route, by its name or by the port that it says.
+-- The port that stands for `port`, as the route says it.
+function Moongate:_wanted_of(port)
+  for _, known in ipairs(self.ports) do
+    if known.port == port then
+      return known.wanted
+    end
+  end
+end
+
+---Connects to a route, by its name or by the port that it says; with client_ip as a client from there, over a socket
+---pair.
 ---@param route string|integer
----@param options? { timeout?: number|string, wanted?: integer }
+---@param options? { timeout?: number|string, wanted?: integer, client_ip?: string, client_port?: integer }
 ---@return moongate.Socket
 function Moongate:connect(route, options)
   options = options or {}
@@ -102,6 +112,11 @@ function Moongate:connect(route, options)
     port = self:_port_of(route) or error(("no route listens on port %d"):format(route), 2)
   else
     port = self:port(route, options.wanted)
+  end
+  if options.client_ip then
+    local client = { client_ip = options.client_ip, client_port = options.client_port, port = self:_wanted_of(port) }
+    local fine, socket = pcall(testing.pair, self.id, client)
+    return fine and socket or error(socket, 2)
   end
   local socket, failure = moongate.connect(LOOPBACK, port, options.timeout and { timeout = options.timeout } or nil)
   if not socket then
