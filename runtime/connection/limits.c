@@ -201,7 +201,7 @@ static void turn_window(struct limit_entry *entry, uint64_t window_ms, clock_ms 
     entry->window_start = now;
   }
   uint64_t passed = now > entry->window_start ? now - entry->window_start : 0;
-  if (passed < window_ms)
+  if (window_ms == 0 || passed < window_ms)
     return;
   entry->previous = passed < 2 * window_ms ? entry->current : 0;
   entry->current = 0;

@@ -16,7 +16,7 @@
   X(CLOSE_NO_ROUTE, "no_route", "no route wanted the connection")                                                      \
   X(CLOSE_NO_DESCRIPTORS, "no_descriptors", "no file descriptor left")                                                 \
   X(CLOSE_NO_MEMORY, "no_memory", "no memory left")                                                                    \
-  X(CLOSE_INITIAL_DATA, "initial_data", "its route was not known, or had not let it in, within timeouts.initial_data")                   \
+  X(CLOSE_INITIAL_DATA, "initial_data", "its route was not known, or had not let it in, within timeouts.initial_data") \
   X(CLOSE_NO_SERVER_NAME, "no_server_name", "a TLS client named no domain, and every route wants one")                 \
   X(CLOSE_UNKNOWN_SERVER_NAME, "unknown_server_name", "a TLS client named a domain that no route has")                 \
   X(CLOSE_CLIENT_HELLO, "client_hello", "what came on a TLS port was no ClientHello, or a malformed one")              \
