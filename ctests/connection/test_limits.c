@@ -139,7 +139,7 @@ static void count_report(void *context, const struct limit_report *report) {
 
 static void memory_is_bounded_whatever_the_number_of_addresses(void **state) {
   (void)state;
-  enum { ROOM = LIMITS_SHARDS * 16, MANY = ROOM * 20 };
+  enum { ROOM = LIMITS_SHARDS * 64, MANY = 200000 };
   struct limits *limits = new_limits(ROOM);
   const struct limit_rule rule = {.connections = 2};
   struct ip_address first = ipv4(0);
@@ -159,6 +159,65 @@ static void memory_is_bounded_whatever_the_number_of_addresses(void **state) {
   limits_release(limits, held);
   limits_release(limits, kept);
   limits_free(limits);
+}
+
+struct seen {
+  struct limits *limits;
+  unsigned told[8192], prefixes, others;
+};
+
+static void see(void *context, const struct limit_report *report) {
+  struct seen *seen = context;
+  unsigned number = (unsigned)report->address.bytes[14] << 8 | report->address.bytes[15];
+  if (report->scope == 9) {
+    assert_int_equal(report->prefix, 64);
+    seen->prefixes++;
+  } else if (number < 8192 && report->address.bytes[13] == 0) {
+    assert_int_equal(report->prefix, 32);
+    seen->told[number]++;
+  } else {
+    seen->others++;
+  }
+}
+
+static void *add_more(void *argument) {
+  struct seen *seen = argument;
+  const struct limit_rule rule = {.connections = 2};
+  for (unsigned i = 0; i < 60000; i++) {
+    struct ip_address address = ipv4(1 << 16 | i);
+    struct limit_entry *held;
+    assert_int_equal(limits_admit(seen->limits, &address, &rule, START, &held), LIMIT_ADMITTED);
+    limits_release(seen->limits, held);
+  }
+  return NULL;
+}
+
+static void each_address_is_told_once_while_others_come(void **state) {
+  (void)state;
+  struct seen *seen = test_calloc(1, sizeof *seen);
+  const struct limit_rule rule = {.connections = 2};
+  struct limit_entry *held;
+  seen->limits = new_limits(1 << 20);
+  for (unsigned i = 0; i < 8192; i++) {
+    struct ip_address address = ipv4(i);
+    assert_int_equal(limits_admit(seen->limits, &address, &rule, START, &held), LIMIT_ADMITTED);
+    limits_release(seen->limits, held);
+  }
+  struct ip_address one = {.bytes = {0x20, 1, 0x0d, 0xb8, [15] = 1}, .is_set = true};
+  const struct limit_rule other = {.connections = 2, .scope = 9};
+  assert_int_equal(limits_admit(seen->limits, &one, &other, START, &held), LIMIT_ADMITTED);
+  limits_release(seen->limits, held);
+  pthread_t thread;
+  assert_int_equal(pthread_create(&thread, NULL, add_more, seen), 0);
+  unsigned rounds = 0;
+  for (; rounds < 50; rounds++)
+    limits_each(seen->limits, START, see, seen);
+  pthread_join(thread, NULL);
+  for (unsigned i = 0; i < 8192; i++)
+    assert_int_equal(seen->told[i], rounds);
+  assert_int_equal(seen->prefixes, rounds);
+  limits_free(seen->limits);
+  test_free(seen);
 }
 
 static void a_table_full_of_holders_says_so(void **state) {
@@ -215,6 +274,7 @@ int main(void) {
       cmocka_unit_test(a_rule_without_a_rate_forgets_none),
       cmocka_unit_test(an_ipv6_address_stands_for_its_prefix),
       cmocka_unit_test(memory_is_bounded_whatever_the_number_of_addresses),
+      cmocka_unit_test(each_address_is_told_once_while_others_come),
       cmocka_unit_test(a_table_full_of_holders_says_so),
       cmocka_unit_test(limits_hold_among_threads_that_race),
   };
