@@ -32,7 +32,10 @@ enum function_result connection_ask(struct connection *connection, int slot, str
       return FUNCTION_FAILED;
     if (!connection->answer) {
       connection_watch_client(connection);
-      return FUNCTION_WAITS;
+      if (!(connection->client.readiness & STREAM_FAILED))
+        return FUNCTION_WAITS;
+      connection_close(connection, PIPE_CLIENT, CLOSE_RESET); /* it had left already */
+      return FUNCTION_FAILED;
     }
   }
   take_answer(connection, answer);

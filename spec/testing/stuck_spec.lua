@@ -112,9 +112,10 @@ describe("a connection that gets nowhere", function()
   end)
 
   it("is stuck too when nobody says anything", function()
-    start()
+    local c = start() -- kept: one that is collected closes
     await_state "forwarding"
     expect_end(58, 10, "target", "stuck")
+    assert.same({ nil, "closed", "" }, { c:receive(1) })
   end)
 
   it("is stuck after five minutes with TLS", function()
