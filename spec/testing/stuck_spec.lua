@@ -7,7 +7,7 @@ local hellos = require "spec.support.hellos"
 local testing = require "moongate.testing"
 
 describe("a connection that gets nowhere", function()
-  local back, m, serve
+  local back, m, serve, client
 
   local function swallow(socket)
     while socket:receive(1) do
@@ -53,9 +53,9 @@ describe("a connection that gets nowhere", function()
         },
       },
     })
-    local c = m:connect "front"
-    c:settimeout(5)
-    return c
+    client = m:connect "front" -- held: one that is collected is closed
+    client:settimeout(5)
+    return client
   end
 
   after_each(function()
