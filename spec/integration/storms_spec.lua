@@ -117,7 +117,7 @@ describe("in a chain of two", function()
       options.port, options.kinds = outer:port "front", "exchange"
       local load = peers.start_clients(options)
       process.wait_for(function()
-        return load.process.status or outer:metric "active_connections" > 0
+        return not load.process:alive() or outer:metric "active_connections" > 0
       end)
       inner.may_fail = true
       inner:stop "SIGKILL"
