@@ -27,6 +27,7 @@ struct load {
   struct options options;
   int epoll, listener;
   struct end *clients;
+  struct end *targets; /* by their descriptors */
   struct end accepting;
   uint64_t units, errors, random;
 };
@@ -123,23 +124,20 @@ static void on_target(struct load *load, struct end *target) {
       fail(load, "answer");
     return;
   }
-  if (got <= 0) {
+  if (got <= 0)
     close(target->fd);
-    free(target);
-  }
 }
+
+enum { TARGETS_MOST = 65536 };
 
 static void on_accept(struct load *load) {
   for (int fd; (fd = accept4(load->listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0;) {
-    struct end *target = malloc(sizeof *target);
-    if (!target)
-      die("no memory");
-    *target = (struct end){.fd = fd, .is_target = true};
+    if (fd >= TARGETS_MOST)
+      die("too many connections at once");
+    load->targets[fd] = (struct end){.fd = fd, .is_target = true};
     no_delay(fd);
-    if (epoll_put(load->epoll, EPOLL_CTL_ADD, fd, EPOLLIN, target)) {
+    if (epoll_put(load->epoll, EPOLL_CTL_ADD, fd, EPOLLIN, &load->targets[fd]))
       close(fd);
-      free(target);
-    }
   }
 }
 
@@ -218,7 +216,8 @@ int main(int argc, char **argv) {
   await_quiet(load.options.watched);
   load.listener = listener_open(load.options.target);
   load.clients = calloc(load.options.connections, sizeof *load.clients);
-  if (!load.clients || epoll_put(load.epoll, EPOLL_CTL_ADD, load.listener, EPOLLIN, &load.accepting))
+  load.targets = calloc(TARGETS_MOST, sizeof *load.targets);
+  if (!load.clients || !load.targets || epoll_put(load.epoll, EPOLL_CTL_ADD, load.listener, EPOLLIN, &load.accepting))
     die("starting: %s", strerror(errno));
   for (size_t i = 0; i < load.options.connections; i++)
     client_connect(&load, &load.clients[i]);
@@ -232,5 +231,6 @@ int main(int argc, char **argv) {
          "}\n",
          load.units, took, (double)load.units / took, (double)cpu / 1e9, load.errors);
   free(load.clients);
+  free(load.targets);
   return load.errors || !load.units ? 1 : 0;
 }
