@@ -36,11 +36,10 @@ function http_handlers.http_response(response)
   local body = response.body
   return function(socket, context)
     http_server.serve(socket, function(request)
-      local text = body
-      if type(body) == "function" then
-        text = body(request, context)
+      if type(body) ~= "function" then
+        return response
       end
-      return { status = response.status, headers = response.headers, body = text }
+      return { status = response.status, headers = response.headers, body = body(request, context) }
     end)
   end
 end
@@ -54,7 +53,7 @@ function http_handlers.http(fn)
   end
   return function(socket, context)
     http_server.serve(socket, function(request)
-      local response = { status = 200, headers = {} }
+      local response = { status = 200, headers = {}, body = nil } -- with room for the body
       local answer = fn(request, response, context)
       if type(answer) == "table" then
         return answer

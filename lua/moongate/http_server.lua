@@ -9,11 +9,13 @@ local concat, sort, floor = table.concat, table.sort, math.floor
 local byte, find, sub, gsub = string.byte, string.find, string.sub, string.gsub
 local format, lower = string.format, string.lower
 local date_of = os.date
-local error, ipairs, next, pairs, tostring, type, xpcall = error, ipairs, next, pairs, tostring, type, xpcall
+local error, ipairs, pairs, rawget, rawset = error, ipairs, pairs, rawget, rawset
+local setmetatable, tostring, type, xpcall = setmetatable, tostring, type, xpcall
 
 local http_server = {}
 
 local PIECE = 16 * 1024
+local HEAD, COMPLETE, ERROR = 1, 3, 4 -- events of an exchange: enum http_event
 local LINGER_SECONDS, LINGER_BYTES = 2, 1024 * 1024
 
 local DEFAULTS = {
@@ -97,37 +99,20 @@ local date_second, date_line = 0, nil
 local function date_header(now)
   if now < date_second or now >= date_second + 1 then
     date_second = floor(now)
-    date_line = date_of("!Date: %a, %d %b %Y %H:%M:%S GMT\r\n", date_second)
+    date_line = date_of("!Date: %a, %d %b %Y %H:%M:%S GMT", date_second)
   end
   return date_line
 end
 
-local PLAIN_HEADS = {}
+local STATUS_LINES = {} -- of the answers that have a body
 for status, text in pairs(STATUS_TEXT) do
   if status ~= 204 and status ~= 304 then
-    PLAIN_HEADS[status] = ("HTTP/1.1 %d %s\r\nContent-Type: text/plain; charset=utf-8\r\n"):format(status, text)
+    STATUS_LINES[status] = ("HTTP/1.1 %d %s\r\n"):format(status, text)
   end
-end
-
--- The common case, whole: no headers of its own, a body that is text. nil: it is not that.
-local function encode_plain(response, request, keep_alive, date)
-  local head, headers, body = PLAIN_HEADS[response.status or 200], response.headers, response.body
-  if not head or not keep_alive or request.version ~= "1.1" or request.method == "HEAD" then
-    return nil
-  elseif type(body) ~= "string" or body == "" or headers and (type(headers) ~= "table" or next(headers) ~= nil) then
-    return nil
-  end
-  return head .. (date or "") .. "Content-Length: " .. #body .. "\r\n\r\n" .. body
 end
 
 -- The head and the body of a response as they go out. `request` is nil when there was none that could be understood.
 local function encode(response, request, keep_alive, date)
-  if type(response) == "table" then
-    local whole = request and encode_plain(response, request, keep_alive, date)
-    if whole then
-      return whole
-    end
-  end
   http_server.check_response(response)
   local status, headers, body = response.status or 200, response.headers or {}, response.body or ""
   local bodiless = status == 204 or status == 304
@@ -140,7 +125,7 @@ local function encode(response, request, keep_alive, date)
     add_header(lines, "Content-Type", "text/plain; charset=utf-8")
   end
   if date and not given.date then
-    lines[#lines + 1] = sub(date, 1, -3)
+    lines[#lines + 1] = date
   end
   if not bodiless then
     lines[#lines + 1] = "Content-Length: " .. #body
@@ -206,6 +191,34 @@ local function make_request(parser)
   return request
 end
 
+-- A request that was taken has its head as text, whose headers are decoded when they are asked for.
+local Request = {}
+
+function Request.__index(request, name)
+  if name == "headers" then
+    local headers = http_parser.headers(rawget(request, "head") or "")
+    rawset(request, "headers", headers)
+    return headers
+  end
+end
+
+local function take_request(method, target, path, query, version, keep_alive, length, head, body)
+  local request = {
+    method = method,
+    target = target,
+    path = path,
+    version = version,
+    keep_alive = keep_alive,
+    length = length,
+    head = head,
+    body = body,
+  }
+  if query then
+    request.query = query
+  end
+  return setmetatable(request, Request)
+end
+
 -- The request, when it has a body that on_head does not want to be read.
 function Session:refused_at_head()
   local parser, on_head = self.parser, self.options.on_head
@@ -223,50 +236,99 @@ function Session:refused_at_head()
   return request.refusal and request
 end
 
--- More bytes, within what is left of the time. The first wait for a request has all of it, and needs no clock.
-function Session:receive_more(wait)
+-- Gives the next read what is left of the time; false: nothing is. The first wait for a request has all of it, and needs
+-- no clock.
+function Session:arm(wait)
   if not wait.waited and not wait.deadline then
     wait.waited = true
     self:set_timeout(wait.limit)
-    return self.socket:receiveany(PIECE)
+    return true
   end
-  wait.deadline = wait.deadline or self.now() + wait.limit
-  return self:receive(wait.deadline)
+  local now = self.now()
+  wait.deadline = wait.deadline or now + wait.limit
+  if wait.deadline <= now then
+    return false
+  end
+  self:set_timeout(wait.deadline - now)
+  return true
 end
 
--- The next request; or nil when the client has gone or stayed silent; or nil, status and reason.
-function Session:read_request()
+-- What an event of receive() is to read_request().
+function Session:told(event, failure)
+  if not event then
+    return nil, failure
+  elseif event == ERROR then
+    return "error", self.tell()
+  elseif event == HEAD then
+    self.tell()
+    return "head"
+  end
+  return event == COMPLETE and "complete" or "more"
+end
+
+-- The parser's next event, with status and reason when it is "error"; or nil and "closed" or "timeout".
+function Session:step(wait)
+  local parser = self.parser
+  if self.take then
+    if not self:arm(wait) then
+      return nil, "timeout"
+    end
+    return self:told(self.receive_event())
+  end
+  if self.wants_more and self.pending == "" then
+    if not self:arm(wait) then
+      return nil, "timeout"
+    end
+    local bytes, failure = self.socket:receiveany(PIECE)
+    if not bytes then
+      return nil, failure
+    end
+    self.pending = bytes
+  end
+  local consumed, event, status, reason = parser:feed(self.pending, not self.options.on_head)
+  self.pending = consumed < #self.pending and sub(self.pending, consumed + 1) or ""
+  self.wants_more = event == "more" or event == "complete"
+  return event, status, reason
+end
+
+function Session:has_pending()
+  if self.take then
+    return self.has_ahead()
+  end
+  return self.pending ~= ""
+end
+
+-- The next request; or nil when the client has gone or stayed silent; or nil, status and reason. With `waited` the
+-- first event has been waited for, and is given.
+function Session:read_request(waited, event, status, reason)
   local options, parser, wait = self.options, self.parser, self.wait
-  local begun, event = self.answered == 0, "more"
-  wait.limit, wait.deadline, wait.waited = options.idle_timeout, nil, false
+  local begun = self.answered == 0
+  wait.limit, wait.deadline, wait.waited = options.idle_timeout, nil, waited
   if begun then
     wait.limit, wait.deadline = options.head_timeout, self.now() + options.head_timeout
   end
   while true do
-    if event == "more" and self.pending == "" then
-      local bytes, failure = self:receive_more(wait)
-      if not bytes then
-        if failure == "timeout" and not parser:is_idle() then
-          return nil, 408, "the request did not come in time"
-        end
-        return nil
-      end
-      self.pending = bytes
+    if not waited then
+      event, status, reason = self:step(wait)
     end
-    local consumed, status, reason
-    consumed, event, status, reason = parser:feed(self.pending, not options.on_head)
-    self.pending = consumed < #self.pending and sub(self.pending, consumed + 1) or ""
+    waited = false
     if event == "complete" then
-      return make_request(parser)
+      return self.take and take_request(self.take()) or make_request(parser)
     elseif event == "error" then
       return nil, status, reason
+    elseif not event then
+      if status == "timeout" and not parser:is_idle() then
+        return nil, 408, "the request did not come in time"
+      end
+      return nil
     elseif event == "head" then
       local request = self:refused_at_head()
       if request then
         return request
       end
       wait.limit, wait.deadline, wait.waited = options.body_timeout, nil, true
-      if self.pending == "" and parser:fields().expect_continue and not self:send("HTTP/1.1 100 Continue\r\n\r\n") then
+      local invites = parser:fields().expect_continue and not self:has_pending()
+      if invites and not self:send("HTTP/1.1 100 Continue\r\n\r\n") then
         return nil
       end
     elseif not begun and not parser:is_idle() then
@@ -274,6 +336,22 @@ function Session:read_request()
       wait.limit, wait.deadline, wait.waited = options.head_timeout, nil, true
     end
   end
+end
+
+-- The same. Mostly a request on a connection that is kept comes whole, and then this is all that it takes.
+function Session:next_request()
+  if self.answered == 0 or not self.take or self.options.on_head then
+    return self:read_request()
+  end
+  local seconds = self.options.idle_timeout
+  if self.timeout ~= seconds then
+    self:set_timeout(seconds)
+  end
+  local event, failure = self.receive_event()
+  if event == COMPLETE then
+    return take_request(self.take())
+  end
+  return self:read_request(true, self:told(event, failure))
 end
 
 -- What is still on its way in is read and dropped for a while: closing with unread input would reset the connection,
@@ -301,32 +379,54 @@ local function traceback(message)
   return type(message) == "string" and debug.traceback(message, 2) or message
 end
 
-local function make_answer(self, request, on_request)
+local function make_answer(self, request, response)
   local keep_alive = request.keep_alive
-  local response = request.refusal or on_request(request)
   if request.refusal or type(response) == "table" and response.close then
     keep_alive = false
   end
   return encode(response, request, keep_alive, self:date()), keep_alive
 end
 
+-- Answers with 500, then raises the message.
+function Session:fail(request, message)
+  if self:send(encode({ status = 500, body = "500 Internal Server Error\n" }, request, false, self:date())) then
+    self:linger()
+  end
+  error(message, 0)
+end
+
 -- Whether the connection may go on. An error in on_request is answered with 500, then raised again.
 function Session:answer(request, on_request)
-  local done, text, keep_alive = xpcall(make_answer, traceback, self, request, on_request)
-  if not done then
-    local message = text
-    if self:send(encode({ status = 500, body = "500 Internal Server Error\n" }, request, false, self:date())) then
-      self:linger()
+  local response = request.refusal
+  if not response then
+    local done
+    done, response = xpcall(on_request, traceback, request)
+    if not done then
+      self:fail(request, response)
     end
-    error(message, 0)
+    if self.take then
+      local seconds = self.options.send_timeout
+      if self.timeout ~= seconds then
+        self:set_timeout(seconds)
+      end
+      local sent = self.send_answer(response)
+      if sent ~= false then
+        return sent
+      end
+    end
+  end
+  local done, text, keep_alive = xpcall(make_answer, traceback, self, request, response)
+  if not done then
+    self:fail(request, text)
   end
   return self:send(text) and keep_alive
 end
 
 --- Answers HTTP requests on a connected socket until the client ends, or something goes wrong; closing the socket is
 --- the caller's. `on_request(request)` gets { method, target, path, query, version, headers, body, length,
---- keep_alive }: `headers` is a list of { name =, value = } that also maps names in lower case to values,
---- `length` what the head says of the body (nil: it is chunked). It returns
+--- keep_alive }: `headers` is a list of { name =, value = } that also maps names in lower case to values (on a real
+--- socket decoded when it is asked for first, from `head`, the head as text), `length` what the head says of the body
+--- (nil: it is chunked). It returns
 --- { status = 200, headers = { [name] = value or list }, body = string, close = bool }.
 --- `options`: see DEFAULTS at the top; `now`: a clock in seconds, for specs; `on_head(request)`: asked before a body
 --- is read; a response that it returns is sent at once, and the connection closed. Returns how many requests were
@@ -345,11 +445,16 @@ function http_server.serve(socket, on_request, options)
     parser = http_parser.new { max_head = settings.max_head, max_body = settings.max_body },
     now = settings.now or require("moongate").now,
     pending = "",
+    wants_more = true,
     wait = {},
     answered = 0,
   }, Session)
+  if type(socket) == "userdata" then
+    session.receive_event, session.take, session.send_answer, session.tell, session.has_ahead =
+      http_parser.exchange(session.parser, socket, STATUS_LINES, settings.date, not settings.on_head)
+  end
   while true do
-    local request, status, reason = session:read_request()
+    local request, status, reason = session:next_request()
     if not request then
       if status then
         session:refuse(status, reason)
@@ -359,7 +464,7 @@ function http_server.serve(socket, on_request, options)
     local goes_on = session:answer(request, on_request)
     session.answered = session.answered + 1
     if not goes_on then
-      if session.pending ~= "" or request.refusal then
+      if session:has_pending() or request.refusal then
         session:linger()
       end
       return session.answered

@@ -8,9 +8,15 @@
  * `event` is "more" (all was consumed), "head", "complete", or "error" with a status and a reason behind it. From
  * "head" on the parser has method, target, version ("1.1"), keep_alive, upgrade, chunked, length, expect_continue and
  * headers: a list of { name =, value = }, which also maps each name in lower case to its value, repeated ones joined
- * with ", " (Cookie with "; "). From "complete" on it has body. The next feed forgets them. */
-#include "core/buffer.h"
-#include "http/request.h"
+ * with ", " (Cookie with "; "). From "complete" on it has body. The next feed forgets them.
+ *
+ * A server on a real socket spares itself the strings and calls of that (bind_http_exchange.c):
+ *
+ *   local receive, take, answer, tell, pending = http_parser.exchange(parser, socket, status_lines, dated, skips_heads)
+ *   local event, failure = receive()
+ *   local method, target, path, query, version, keep_alive, length, head, body = take()
+ *   local sent, failure = answer { status = 200, headers = {}, body = "" } */
+#include "script/bind_http.h"
 #include "script/bind.h"
 
 #include <lauxlib.h>
@@ -19,12 +25,6 @@
 static const char type_name[] = "moongate.http_parser";
 
 enum { DEFAULT_MAX_BODY = 1024 * 1024 };
-
-struct http_parser {
-  struct http_request request;
-  struct buffer *body;
-  bool told_complete;
-};
 
 static uint64_t size_option(lua_State *L, const char *name, uint64_t otherwise) {
   lua_getfield(L, 1, name);
@@ -48,14 +48,17 @@ static int parser_new(lua_State *L) {
       .max_body = size_option(L, "max_body", DEFAULT_MAX_BODY),
   };
   struct http_parser *parser = lua_newuserdata(L, sizeof *parser);
-  parser->body = NULL;
-  parser->told_complete = false;
+  *parser = (struct http_parser){0};
   http_request_init(&parser->request, &options);
   luaL_getmetatable(L, type_name);
   lua_setmetatable(L, -2);
   lua_newtable(L); /* the fields of the message */
   lua_setfenv(L, -2);
   return 1;
+}
+
+struct http_parser *http_parser_check(lua_State *L, int index) {
+  return luaL_checkudata(L, index, type_name);
 }
 
 static int parser_collect(lua_State *L) {
@@ -94,18 +97,21 @@ static void join_field(lua_State *L, int headers, const struct http_field *field
   lua_rawset(L, headers);
 }
 
+void http_parser_add_field(lua_State *L, int headers, int i, const struct http_field *field) {
+  lua_createtable(L, 0, 2);
+  push_slice(L, field->name);
+  lua_setfield(L, -2, "name");
+  push_slice(L, field->value);
+  lua_setfield(L, -2, "value");
+  lua_rawseti(L, headers, i);
+  join_field(L, headers, field);
+}
+
 static void push_headers(lua_State *L, const struct http_request *request) {
   lua_createtable(L, (int)request->field_count, (int)request->field_count);
   int headers = lua_gettop(L);
-  for (size_t i = 0; i < request->field_count; i++) {
-    lua_createtable(L, 0, 2);
-    push_slice(L, request->fields[i].name);
-    lua_setfield(L, -2, "name");
-    push_slice(L, request->fields[i].value);
-    lua_setfield(L, -2, "value");
-    lua_rawseti(L, headers, (int)i + 1);
-    join_field(L, headers, &request->fields[i]);
-  }
+  for (size_t i = 0; i < request->field_count; i++)
+    http_parser_add_field(L, headers, (int)i + 1, &request->fields[i]);
 }
 
 static void set_flag(lua_State *L, const char *name, bool flag) {
@@ -113,8 +119,7 @@ static void set_flag(lua_State *L, const char *name, bool flag) {
   lua_setfield(L, -2, name);
 }
 
-/* The parser at index 1 gets a new table of fields. */
-static void set_head(lua_State *L, const struct http_request *request) {
+void http_parser_set_head(lua_State *L, const struct http_request *request) {
   lua_createtable(L, 0, 10);
   push_slice(L, request->method);
   lua_setfield(L, -2, "method");
@@ -133,14 +138,18 @@ static void set_head(lua_State *L, const struct http_request *request) {
   lua_setfenv(L, 1);
 }
 
-static void set_body(lua_State *L, struct http_parser *parser) {
+void http_parser_push_body(lua_State *L, struct http_parser *parser) {
   size_t size = buffer_size(parser->body);
-  lua_getfenv(L, 1);
   lua_pushlstring(L, size ? (const char *)buffer_bytes(parser->body) : "", size);
-  lua_setfield(L, -2, "body");
-  lua_pop(L, 1);
   buffer_free(parser->body);
   parser->body = NULL;
+}
+
+static void set_body(lua_State *L, struct http_parser *parser) {
+  lua_getfenv(L, 1);
+  http_parser_push_body(L, parser);
+  lua_setfield(L, -2, "body");
+  lua_pop(L, 1);
 }
 
 static int push_error(lua_State *L, size_t consumed, unsigned status, const char *reason) {
@@ -182,7 +191,7 @@ static int parser_feed(lua_State *L) {
     case HTTP_EVENT_MORE:
       return push_event(L, at, "more");
     case HTTP_EVENT_HEAD:
-      set_head(L, request);
+      http_parser_set_head(L, request);
       if (lua_toboolean(L, 3) && !request->chunked && request->length == 0)
         break; /* nobody wants to be asked before a body that there is none of */
       return push_event(L, at, "head");
@@ -245,8 +254,9 @@ int luaopen_moongate_http_parser(lua_State *L) {
   lua_pushlightuserdata(L, (void *)(uintptr_t)&no_fields_key);
   lua_newtable(L);
   lua_rawset(L, LUA_REGISTRYINDEX);
-  lua_createtable(L, 0, 1);
-  lua_pushcfunction(L, parser_new);
-  lua_setfield(L, -2, "new");
+  static const luaL_Reg functions[] = {
+      {"new", parser_new}, {"exchange", http_parser_exchange}, {"headers", http_parser_headers}, {NULL, NULL}};
+  lua_createtable(L, 0, 3);
+  luaL_register(L, NULL, functions);
   return 1;
 }

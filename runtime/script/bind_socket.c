@@ -27,7 +27,11 @@ static void *check_userdata(lua_State *L, int index) {
 }
 
 struct script_socket *socket_check(lua_State *L, int index) {
-  struct script_socket *socket = *(struct script_socket **)check_userdata(L, index);
+  return socket_check_userdata(L, check_userdata(L, index));
+}
+
+struct script_socket *socket_check_userdata(lua_State *L, void *userdata) {
+  struct script_socket *socket = *(struct script_socket **)userdata;
   struct script_task *task = task_running(L);
   if (socket->run != NULL && (task == NULL || task->run != socket->run))
     luaL_error(L, "this socket belongs to another connection: only the handler that got it may use it");

@@ -14,6 +14,7 @@
 #include <lauxlib.h>
 #include <lua.h>
 #include <stdbool.h>
+#include <sys/uio.h>
 
 struct script_run;
 
@@ -33,6 +34,7 @@ enum socket_wanted {
   WANTED_ANY,
   WANTED_PEEK,
   WANTED_UNTIL /* a string that comes in it */,
+  WANTED_FEED /* whatever comes, which goes to reader->feed */,
   WANTED_TLS /* the end of the handshake */
 };
 
@@ -46,6 +48,10 @@ static inline bool socket_polls(const struct socket_time *time) { return time->c
 /* What receiveuntil() looks for; a userdata of its reader (socket_until.c). */
 struct socket_pattern;
 
+/* Takes what has come, outside of Lua too: the first `*consumed` bytes of it. What it returns is what the script's call
+ * returns, a number. */
+typedef int socket_feed_fn(void *context, const void *bytes, size_t size, size_t *consumed);
+
 struct socket_reader {
   struct script_wait wait;
   struct wheel_timer timer;
@@ -58,8 +64,10 @@ struct socket_reader {
   size_t dropped;                 /* … and what stands behind it and goes too, unseen */
   struct socket_pattern *pattern; /* the waiting coroutine keeps it */
   size_t matched;                 /* of the pattern, at `scanned` */
-  bool connecting;                /* WANTED_TLS for moongate.connect: the result is the socket */
-  const char *error;              /* NULL, or why it ends without what was wanted */
+  socket_feed_fn *feed;           /* WANTED_FEED; the waiting coroutine keeps its context */
+  void *feed_context;
+  bool connecting;   /* WANTED_TLS for moongate.connect: the result is the socket */
+  const char *error; /* NULL, or why it ends without what was wanted */
 };
 
 struct socket_writer {
@@ -127,6 +135,9 @@ int socket_detach(struct script_socket *socket, bool give_back);
 /* The socket at `index`; raises when it is none, or another connection's. Closed ones come with stream NULL. */
 struct script_socket *socket_check(lua_State *L, int index);
 
+/* The same for its userdata, when that it is one has been seen before. */
+struct script_socket *socket_check_userdata(lua_State *L, void *userdata);
+
 /* Closed for Lua: what was sent goes out, a stream of its own ends well (socket_linger.c). Waiting tasks are told in
  * this round. */
 void socket_close(struct script_socket *socket);
@@ -157,6 +168,17 @@ size_t socket_most_bytes(const struct script_socket *socket);
 /* Begins a reading call on the socket at 1, and performs it once it is set up. */
 struct script_socket *socket_begin_reading(lua_State *L);
 int socket_perform_reading(lua_State *L, struct script_socket *socket);
+
+/* A reading call on a socket from socket_check_userdata(): what comes goes to `feed`. Returns a number, or nil and why
+ * nothing comes. What `context` is part of has to be on the stack of `L`. */
+int socket_receive_into(lua_State *L, struct script_socket *socket, socket_feed_fn *feed, void *context);
+
+/* Hands what is ahead to reader->feed now, even when nothing is. */
+int socket_feed(struct script_socket *socket);
+
+/* A sending call: `head`, then the string at index `body` of the stack. Returns what send() does; the counts are
+ * anything above 0. */
+int socket_send_parts(lua_State *L, struct script_socket *socket, const struct iovec *head, int body);
 
 /* WANTED_UNTIL: whether what is ahead is enough (socket_until.c). Afterwards the script has been handed something. */
 bool socket_has_until(struct script_socket *socket);

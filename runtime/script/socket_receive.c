@@ -71,6 +71,8 @@ static bool is_enough(struct script_socket *socket, bool over) {
     if (size > reader->size)
       reader->found = reader->size;
     return size > 0;
+  case WANTED_FEED:
+    return size > 0;
   case WANTED_UNTIL:
     return socket_has_until(socket);
   case WANTED_TLS:
@@ -209,6 +211,16 @@ static void push_found(lua_State *L, struct script_socket *socket) {
   }
 }
 
+int socket_feed(struct script_socket *socket) {
+  size_t size, consumed = 0;
+  const uint8_t *bytes = socket_bytes_ahead(socket, &size);
+  int result =
+      socket->reader.feed(socket->reader.feed_context, bytes != NULL ? (const void *)bytes : "", size, &consumed);
+  consume(socket, consumed);
+  keep_fresh(socket);
+  return result;
+}
+
 /* The data; or nil, why, and what there is of it. */
 int socket_push_received(lua_State *L, void *context) {
   struct script_socket *socket = context;
@@ -216,6 +228,16 @@ int socket_push_received(lua_State *L, void *context) {
   const char *error = reader->error;
   if (reader->wanted == WANTED_TLS)
     return socket_push_shaken(L, socket);
+  if (reader->wanted == WANTED_FEED) {
+    if (error == NULL) {
+      lua_pushinteger(L, socket_feed(socket));
+      return 1;
+    }
+    reader->error = NULL;
+    lua_pushnil(L);
+    lua_pushstring(L, error);
+    return 2;
+  }
   if (error == NULL && reader->wanted == WANTED_UNTIL && socket_until_is_over(socket)) {
     lua_pushnil(L);
     return 1;
@@ -239,17 +261,29 @@ int socket_push_received(lua_State *L, void *context) {
   return error != NULL ? 3 : 1;
 }
 
-struct script_socket *socket_begin_reading(lua_State *L) {
-  struct script_task *task = task_enter(L);
-  struct script_socket *socket = socket_check(L, 1);
+static void begin_reading(lua_State *L, struct script_socket *socket) {
   if (socket->reader.wait.task != NULL || socket->piped)
     luaL_error(L, "the socket is busy: another task is reading from it");
-  (void)task;
   socket->reader.scanned = 0;
   socket->reader.size = 0;
   socket->reader.dropped = 0;
   socket->reader.matched = 0;
+}
+
+struct script_socket *socket_begin_reading(lua_State *L) {
+  task_enter(L);
+  struct script_socket *socket = socket_check(L, 1);
+  begin_reading(L, socket);
   return socket;
+}
+
+int socket_receive_into(lua_State *L, struct script_socket *socket, socket_feed_fn *feed, void *context) {
+  task_enter(L);
+  begin_reading(L, socket);
+  socket->reader.wanted = WANTED_FEED;
+  socket->reader.feed = feed;
+  socket->reader.feed_context = context;
+  return socket_perform_reading(L, socket);
 }
 
 int socket_perform_reading(lua_State *L, struct script_socket *socket) {

@@ -6,6 +6,7 @@
 #include "script/socket.h"
 
 #include <lauxlib.h>
+#include <stdint.h>
 
 bool socket_write_on(struct script_socket *socket) {
   struct socket_writer *writer = &socket->writer;
@@ -66,21 +67,14 @@ static size_t position(lua_Number index, size_t length) {
   return index < 0 ? 0 : index > (lua_Number)length ? length : (size_t)index;
 }
 
-int socket_send(lua_State *L) {
-  struct script_task *task = task_enter(L);
-  struct script_socket *socket = socket_check(L, 1);
+static void check_idle(lua_State *L, const struct script_socket *socket) {
+  if (socket->writer.wait.task != NULL || socket->piped || socket_is_shaking(socket))
+    luaL_error(L, "the socket is busy: another task is sending on it");
+}
+
+/* The writer is set up: sends as much as goes now, and waits for the rest. */
+static int perform_sending(lua_State *L, struct script_task *task, struct script_socket *socket) {
   struct socket_writer *writer = &socket->writer;
-  if (writer->wait.task != NULL || socket->piped || socket_is_shaking(socket))
-    return luaL_error(L, "the socket is busy: another task is sending on it");
-  if (lua_istable(L, 2))
-    join_table(L);
-  size_t length;
-  const char *bytes = argument_check_string(L, 2, &length);
-  size_t first = position(argument_opt_number(L, 3, 1), length);
-  size_t last = position(argument_opt_number(L, 4, -1), length);
-  writer->bytes = bytes;
-  writer->from = writer->next = first > 0 ? first - 1 : 0;
-  writer->end = last > writer->next ? last : writer->next;
   bool polls = socket_polls(&socket->send_time);
   if (polls && socket->stream != NULL)
     socket->stream->readiness |= STREAM_WRITABLE; /* who polls wants to know, not to hear of it in the next event */
@@ -96,4 +90,57 @@ int socket_send(lua_State *L) {
   if (!done)
     task_check(L);
   return socket_wait_to_write(L, socket, done);
+}
+
+int socket_send(lua_State *L) {
+  struct script_task *task = task_enter(L);
+  struct script_socket *socket = socket_check(L, 1);
+  struct socket_writer *writer = &socket->writer;
+  check_idle(L, socket);
+  if (lua_istable(L, 2))
+    join_table(L);
+  size_t length;
+  const char *bytes = argument_check_string(L, 2, &length);
+  size_t first = position(argument_opt_number(L, 3, 1), length);
+  size_t last = position(argument_opt_number(L, 4, -1), length);
+  writer->bytes = bytes;
+  writer->from = writer->next = first > 0 ? first - 1 : 0;
+  writer->end = last > writer->next ? last : writer->next;
+  return perform_sending(L, task, socket);
+}
+
+/* The usual case, that the kernel takes all at once, makes no Lua string of the two. */
+int socket_send_parts(lua_State *L, struct script_socket *socket, const struct iovec *head, int body) {
+  struct script_task *task = task_enter(L);
+  struct socket_writer *writer = &socket->writer;
+  check_idle(L, socket);
+  size_t size;
+  const char *bytes = lua_tolstring(L, body, &size);
+  ssize_t put = 0;
+  if (socket->stream != NULL && !socket->shut_send && (socket->stream->readiness & STREAM_WRITABLE)) {
+    struct iovec parts[] = {*head, {.iov_base = (void *)(uintptr_t)bytes, .iov_len = size}};
+    put = stream_writev(socket->stream, parts, size > 0 ? 2 : 1);
+    if (put > 0)
+      socket_touch(socket, NULL);
+    else if (put < 0 && put != STREAM_WANT_WRITE && put != STREAM_WANT_READ) {
+      writer->next = 0;
+      writer->error = socket_error_text((int)put);
+      return socket_push_sent(L, socket);
+    }
+  }
+  size_t sent = put > 0 ? (size_t)put : 0;
+  if (sent < head->iov_len) {
+    lua_pushlstring(L, (const char *)head->iov_base + sent, head->iov_len - sent);
+    lua_pushvalue(L, body);
+    lua_concat(L, 2);
+    bytes = lua_tolstring(L, -1, &size);
+    sent = 0;
+  } else {
+    sent -= head->iov_len;
+  }
+  writer->bytes = bytes;
+  writer->from = 0;
+  writer->next = sent;
+  writer->end = size;
+  return perform_sending(L, task, socket);
 }

@@ -68,8 +68,14 @@ static void disarm_reader(struct script_socket *socket) { loop_cancel_timer(loop
 static void disarm_writer(struct script_socket *socket) { loop_cancel_timer(loop_of(socket), &socket->writer.timer); }
 
 static void resume_reader(struct script_socket *socket) {
+  struct socket_reader *reader = &socket->reader;
   disarm_reader(socket);
-  task_resume_with(&socket->reader.wait, socket_push_received, socket);
+  if (reader->wanted == WANTED_FEED && reader->error == NULL) { /* a number needs no memory, and so no protection */
+    lua_pushinteger(reader->wait.task->coroutine, socket_feed(socket));
+    task_resume(&reader->wait, 1);
+    return;
+  }
+  task_resume_with(&reader->wait, socket_push_received, socket);
 }
 
 static void resume_writer(struct script_socket *socket) {

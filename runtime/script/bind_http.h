@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What the files of "moongate.http_parser" share: the parser that Lua holds (bind_http.c), and its exchanges with a
+ * real socket (bind_http_exchange.c). */
+#pragma once
+
+#include "core/buffer.h"
+#include "http/request.h"
+
+#include <lua.h>
+#include <stdbool.h>
+#include <time.h>
+
+struct http_parser {
+  struct http_request request;
+  struct buffer *body;
+  bool told_complete;
+  /* What follows is for exchanges. */
+  bool skips_heads;   /* a head is told only when a body follows */
+  bool dated;         /* answers carry a Date */
+  bool has_request;   /* a request was taken, and is not answered yet */
+  bool fed_head;      /* the last event was HTTP_EVENT_HEAD */
+  time_t date_second; /* … that `date` is of; 0: of none */
+  size_t date_size;
+  char date[48];
+};
+
+/* Raises when there is none at `index`. */
+struct http_parser *http_parser_check(lua_State *L, int index);
+
+/* Makes the table of fields of the parser at index 1, whose head is complete. */
+void http_parser_set_head(lua_State *L, const struct http_request *request);
+
+/* Pushes the body that was collected, and forgets it. */
+void http_parser_push_body(lua_State *L, struct http_parser *parser);
+
+/* http_parser.exchange: see bind_http.c. */
+int http_parser_exchange(lua_State *L);
+
+/* http_parser.headers: see bind_http.c. */
+int http_parser_headers(lua_State *L);
+
+/* Sets headers[i] and headers[name] of the table at index `headers`. */
+void http_parser_add_field(lua_State *L, int headers, int i, const struct http_field *field);
