@@ -52,16 +52,7 @@ function http_handlers.http(fn)
     error("handlers.http takes a function(request, response, context)", 3)
   end
   return function(socket, context)
-    http_server.serve(socket, function(request)
-      local response = { status = 200, headers = {}, body = nil } -- with room for the body
-      local answer = fn(request, response, context)
-      if type(answer) == "table" then
-        return answer
-      elseif answer ~= nil then
-        response.body = answer
-      end
-      return response
-    end)
+    http_server.serve(socket, fn, { fills = true, context = context })
   end
 end
 

@@ -236,8 +236,8 @@ function Session:refused_at_head()
   return request.refusal and request
 end
 
--- Gives the next read what is left of the time; false: nothing is. The first wait for a request has all of it, and needs
--- no clock.
+-- Gives the next read what is left of the time; false: nothing is. The first wait for a request has all of it, and
+-- needs no clock.
 function Session:arm(wait)
   if not wait.waited and not wait.deadline then
     wait.waited = true
@@ -338,22 +338,6 @@ function Session:read_request(waited, event, status, reason)
   end
 end
 
--- The same. Mostly a request on a connection that is kept comes whole, and then this is all that it takes.
-function Session:next_request()
-  if self.answered == 0 or not self.take or self.options.on_head then
-    return self:read_request()
-  end
-  local seconds = self.options.idle_timeout
-  if self.timeout ~= seconds then
-    self:set_timeout(seconds)
-  end
-  local event, failure = self.receive_event()
-  if event == COMPLETE then
-    return take_request(self.take())
-  end
-  return self:read_request(true, self:told(event, failure))
-end
-
 -- What is still on its way in is read and dropped for a while: closing with unread input would reset the connection,
 -- and the client would lose the answer.
 function Session:linger()
@@ -395,31 +379,57 @@ function Session:fail(request, message)
   error(message, 0)
 end
 
--- Whether the connection may go on. An error in on_request is answered with 500, then raised again.
-function Session:answer(request, on_request)
-  local response = request.refusal
-  if not response then
-    local done
-    done, response = xpcall(on_request, traceback, request)
-    if not done then
-      self:fail(request, response)
-    end
-    if self.take then
-      local seconds = self.options.send_timeout
-      if self.timeout ~= seconds then
-        self:set_timeout(seconds)
-      end
-      local sent = self.send_answer(response)
-      if sent ~= false then
-        return sent
-      end
-    end
-  end
+-- Whether the connection may go on.
+function Session:answer(request, response)
   local done, text, keep_alive = xpcall(make_answer, traceback, self, request, response)
   if not done then
     self:fail(request, text)
   end
   return self:send(text) and keep_alive
+end
+
+-- The next request, as read_request() has it. Mostly a request on a connection that is kept comes whole, and then this
+-- is all that it takes.
+local function next_request(self)
+  local take = self.take
+  if not take or self.answered == 0 or self.options.on_head then
+    return self:read_request()
+  end
+  if self.timeout ~= self.idle_timeout then
+    self:set_timeout(self.idle_timeout)
+  end
+  local event, failure = self.receive_event()
+  if event == COMPLETE then
+    return take_request(take())
+  end
+  return self:read_request(true, self:told(event, failure))
+end
+
+-- Whether the connection may go on after the request. An error in on_request is answered with 500, then raised again.
+local function serve_request(self, request, on_request, context)
+  if request.refusal then
+    return self:answer(request, request.refusal)
+  end
+  local filled = self.fills and { status = 200, headers = {}, body = nil } -- with room for the body
+  local done, response = xpcall(on_request, traceback, request, filled, context)
+  if not done then
+    self:fail(request, response)
+  elseif filled and type(response) ~= "table" then
+    if response ~= nil then
+      filled.body = response
+    end
+    response = filled
+  end
+  if self.take then
+    if self.timeout ~= self.send_timeout then
+      self:set_timeout(self.send_timeout)
+    end
+    local sent = self.send_answer(response)
+    if sent ~= false then
+      return sent
+    end
+  end
+  return self:answer(request, response)
 end
 
 --- Answers HTTP requests on a connected socket until the client ends, or something goes wrong; closing the socket is
@@ -429,8 +439,9 @@ end
 --- (nil: it is chunked). It returns
 --- { status = 200, headers = { [name] = value or list }, body = string, close = bool }.
 --- `options`: see DEFAULTS at the top; `now`: a clock in seconds, for specs; `on_head(request)`: asked before a body
---- is read; a response that it returns is sent at once, and the connection closed. Returns how many requests were
---- answered.
+--- is read; a response that it returns is sent at once, and the connection closed; `fills`: it is
+--- on_request(request, response, context) with a response to fill, whose body it may return instead of a table, and the
+--- option `context`. Returns how many requests were answered.
 function http_server.serve(socket, on_request, options)
   local settings = {}
   for name, value in pairs(DEFAULTS) do
@@ -446,6 +457,9 @@ function http_server.serve(socket, on_request, options)
     now = settings.now or require("moongate").now,
     pending = "",
     wants_more = true,
+    fills = settings.fills,
+    idle_timeout = settings.idle_timeout,
+    send_timeout = settings.send_timeout,
     wait = {},
     answered = 0,
   }, Session)
@@ -454,14 +468,14 @@ function http_server.serve(socket, on_request, options)
       http_parser.exchange(session.parser, socket, STATUS_LINES, settings.date, not settings.on_head)
   end
   while true do
-    local request, status, reason = session:next_request()
+    local request, status, reason = next_request(session)
     if not request then
       if status then
         session:refuse(status, reason)
       end
       return session.answered
     end
-    local goes_on = session:answer(request, on_request)
+    local goes_on = serve_request(session, request, on_request, settings.context)
     session.answered = session.answered + 1
     if not goes_on then
       if session:has_pending() or request.refusal then

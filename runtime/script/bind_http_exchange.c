@@ -24,7 +24,7 @@ enum {
   UP_VERSION_1,
   UP_EMPTY,
   MOST_HEADERS = 16,
-  MOST_HEAD = 4 * 1024,
+  MOST_HEAD = 4 * 1024, /* and a small body behind it */
 };
 
 static struct http_parser *parser_of(lua_State *L) { return lua_touserdata(L, lua_upvalueindex(UP_PARSER)); }
@@ -280,7 +280,13 @@ static int exchange_answer(lua_State *L) {
   }
   lua_settop(L, 2);
   parser->has_request = false;
-  return socket_send_parts(L, socket_of(L), &(struct iovec){.iov_base = head.bytes, .iov_len = head.size}, 2);
+  size_t size;
+  const char *body = lua_tolstring(L, 2, &size);
+  bool joined = size <= MOST_HEAD - head.size; /* copying a little is cheaper than a message of two parts */
+  if (joined)
+    put(&head, body, size);
+  struct iovec bytes = {.iov_base = head.bytes, .iov_len = head.size};
+  return socket_send_parts(L, socket_of(L), &bytes, joined ? 0 : 2);
 }
 
 /* After an error event: status and reason. After a head: the parser's fields are those of it. */

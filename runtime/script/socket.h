@@ -176,8 +176,8 @@ int socket_receive_into(lua_State *L, struct script_socket *socket, socket_feed_
 /* Hands what is ahead to reader->feed now, even when nothing is. */
 int socket_feed(struct script_socket *socket);
 
-/* A sending call: `head`, then the string at index `body` of the stack. Returns what send() does; the counts are
- * anything above 0. */
+/* A sending call: `head`, then the string at index `body` of the stack (0: none). Returns what send() does, but that
+ * the count of a success means nothing. */
 int socket_send_parts(lua_State *L, struct script_socket *socket, const struct iovec *head, int body);
 
 /* WANTED_UNTIL: whether what is ahead is enough (socket_until.c). Afterwards the script has been handed something. */

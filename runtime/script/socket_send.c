@@ -114,12 +114,13 @@ int socket_send_parts(lua_State *L, struct script_socket *socket, const struct i
   struct script_task *task = task_enter(L);
   struct socket_writer *writer = &socket->writer;
   check_idle(L, socket);
-  size_t size;
-  const char *bytes = lua_tolstring(L, body, &size);
+  size_t size = 0;
+  const char *bytes = body != 0 ? lua_tolstring(L, body, &size) : "";
   ssize_t put = 0;
   if (socket->stream != NULL && !socket->shut_send && (socket->stream->readiness & STREAM_WRITABLE)) {
     struct iovec parts[] = {*head, {.iov_base = (void *)(uintptr_t)bytes, .iov_len = size}};
-    put = stream_writev(socket->stream, parts, size > 0 ? 2 : 1);
+    put = size > 0 ? stream_writev(socket->stream, parts, 2)
+                   : stream_write(socket->stream, head->iov_base, head->iov_len);
     if (put > 0)
       socket_touch(socket, NULL);
     else if (put < 0 && put != STREAM_WANT_WRITE && put != STREAM_WANT_READ) {
@@ -131,8 +132,10 @@ int socket_send_parts(lua_State *L, struct script_socket *socket, const struct i
   size_t sent = put > 0 ? (size_t)put : 0;
   if (sent < head->iov_len) {
     lua_pushlstring(L, (const char *)head->iov_base + sent, head->iov_len - sent);
-    lua_pushvalue(L, body);
-    lua_concat(L, 2);
+    if (body != 0) {
+      lua_pushvalue(L, body);
+      lua_concat(L, 2);
+    }
     bytes = lua_tolstring(L, -1, &size);
     sent = 0;
   } else {
