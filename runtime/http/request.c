@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LONGEST_METHOD = 32, FRAMING_PER_BYTE = 8 };
+enum { LONGEST_METHOD = 32, FRAMING_PER_BYTE = 8, KEPT_HEAD = 4 * 1024 };
 
 enum phase { IN_HEAD, HEAD_TOLD, IN_BODY, IN_TRAILERS, COMPLETE_TOLD, BROKEN };
 
@@ -291,8 +291,10 @@ static enum http_event finish_head(struct http_request *request) {
   const char *head = (const char *)buffer_bytes(request->head);
   size_t size = buffer_size(request->head), used;
   request->field_capacity = request->lines - 1;
-  if (request->field_capacity > 0) {
+  if (request->field_capacity > request->field_space) {
+    free(request->field_room);
     request->field_room = malloc(request->field_capacity * sizeof *request->field_room);
+    request->field_space = request->field_room ? request->field_capacity : 0;
     if (!request->field_room)
       return fail(request, 503, "no memory left");
   }
@@ -421,10 +423,20 @@ static enum http_event feed_body(struct http_request *request, const char *bytes
 }
 
 static void begin(struct http_request *request) {
-  struct http_request_options options = request->options;
-  buffer_free(request->head);
-  free(request->field_room);
-  *request = (struct http_request){.options = options, .phase = IN_HEAD, .scan_state = BEFORE_HEAD};
+  struct buffer *head = request->head;
+  struct http_request next = {.options = request->options,
+                              .phase = IN_HEAD,
+                              .scan_state = BEFORE_HEAD,
+                              .field_room = request->field_room,
+                              .field_space = request->field_space};
+  if (buffer_size(head) > KEPT_HEAD) { /* what an ordinary request needs stays for the next one */
+    buffer_free(head);
+    head = NULL;
+  } else if (head != NULL) {
+    buffer_consume(head, buffer_size(head));
+  }
+  *request = next;
+  request->head = head;
   llhttp_init(&request->parser, HTTP_REQUEST, &settings);
   request->parser.data = request;
 }

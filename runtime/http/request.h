@@ -61,7 +61,8 @@ struct http_request {
   llhttp_t parser;
   struct buffer *head;
   struct http_field *field_room;
-  size_t field_capacity;
+  size_t field_capacity;    /* of this head */
+  size_t field_space;       /* what there is room for */
   size_t scanned, lines;    /* of this head, or of these trailers */
   uint64_t framing;         /* bytes of chunk framing so far */
   unsigned char scan_state; /* enum scan_state */

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
 --
--- The handlers that moongate brings along: echo, line, block, proxy, http_response.
+-- The handlers that moongate brings along: echo, line, block, proxy, http_response, http.
 
 local moongate = require "spec.support.moongate"
 local net = require "spec.support.net"
@@ -167,6 +167,181 @@ describe("the ready handler", function()
       local bytes, how = client:receive_all()
       assert.are.equal("end", how)
       assert.truthy(bytes == "" or bytes:match "^HTTP/1%.1 [34]%d%d ", bytes)
+    end)
+  end)
+
+  describe("http", function()
+    -- "/headers" gives what it was asked with, "/table" a response of its own, "/fill" fills the one that it was given.
+    local answering = [[moongate.handlers.http(function(request, response, context)
+      local headers = response.headers
+      if request.path == "/headers" then
+        local first = request.headers[1] or {}
+        return table.concat({ request.headers.host or "none", request.headers["x-two"] or "none", #request.headers,
+          tostring(first.name), tostring(first.value), tostring(request.headers == request.headers) }, " ")
+      elseif request.path == "/table" then
+        return { status = 404, headers = { B = { "1", "2" }, A = 3, C = false }, body = "none" }
+      elseif request.path == "/fill" then
+        response.status = 201
+        headers["X-B"], headers["X-A"], headers["content-type"] = "b", "a", "text/html"
+        response.body = context.client_ip
+      elseif request.path == "/kept" then
+        before = request
+        return "kept"
+      elseif request.path == "/before" then
+        return before.headers.host .. " " .. before.path
+      elseif request.path == "/large" then
+        return ("x"):rep(tonumber(request.query))
+      elseif request.path == "/close" then
+        return { body = "bye", close = true }
+      elseif request.path == "/bad" then
+        headers["X-A"] = "a\nb"
+        return ""
+      elseif request.path == "/raise" then
+        error "broken here"
+      else
+        return ("%s %s %s %s %s %d"):format(request.method, request.path, tostring(request.query), request.version,
+          request.body, request.length or -1)
+      end
+    end)]]
+
+    local function request(path, more)
+      return ("GET %s HTTP/1.1\r\nHost: a\r\n%s\r\n"):format(path, more or "")
+    end
+
+    -- The status, the head and the body of the next answer.
+    local function answer(client)
+      local lines, line = {}, client:receive_line()
+      while line and line ~= "" do
+        lines[#lines + 1] = line
+        line = client:receive_line()
+      end
+      local head = table.concat(lines, "\n")
+      local length = tonumber(head:match "Content%-Length: (%d+)")
+      return tonumber(head:match "^HTTP/1.1 (%d+)"), head, length and length > 0 and (client:receive(length)) or ""
+    end
+
+    local function body(client)
+      return (select(3, answer(client)))
+    end
+
+    it("answers requests one after another, together, and byte by byte", function()
+      local m = start(answering)
+      local client = net.connect(m:port "front")
+      for round = 1, 3 do
+        client:send(request("/" .. round .. "?q=" .. round))
+        assert.are.equal(("GET /%d q=%d 1.1  0"):format(round, round), body(client))
+      end
+      client:send(request "/a" .. "\r\n" .. request "http://a/b?c" .. request "http://a" .. request "/fill")
+      assert.are.equal("GET /a nil 1.1  0", body(client))
+      assert.are.equal("GET /b c 1.1  0", body(client))
+      assert.are.equal("GET / nil 1.1  0", body(client))
+      assert.are.equal("127.0.0.1", body(client))
+      for byte in (request "/slow"):gmatch "." do
+        client:send(byte)
+      end
+      assert.are.equal("GET /slow nil 1.1  0", body(client))
+      local many = {}
+      for index = 1, 500 do
+        many[index] = request("/" .. index)
+      end
+      client:send(table.concat(many))
+      for index = 1, 500 do
+        assert.are.equal(("GET /%d nil 1.1  0"):format(index), body(client))
+      end
+      client:send(request("/last", "Connection: close\r\n"))
+      local rest, how = client:receive_all()
+      assert.are.equal("end", how)
+      assert.truthy(rest:match "Connection: close\r\n.*GET /last nil 1.1  0$", rest)
+    end)
+
+    it("reads bodies with a length, in chunks, and after an invitation", function()
+      local m = start(answering)
+      local client = net.connect(m:port "front")
+      client:send(request "/first")
+      body(client)
+      client:send "PUT /p HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nab"
+      client:send "cd"
+      assert.are.equal("PUT /p nil 1.1 abcd 4", body(client))
+      client:send "PUT /p HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n1\r\nc\r\n0\r\n\r\n"
+      assert.are.equal("PUT /p nil 1.1 abc -1", body(client))
+      client:send "PUT /p HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\n"
+      assert.are.equal("HTTP/1.1 100 Continue", client:receive_line())
+      assert.are.equal("", client:receive_line())
+      client:send("x" .. request "/next")
+      assert.are.equal("PUT /p nil 1.1 x 1", body(client))
+      assert.are.equal("GET /next nil 1.1  0", body(client))
+    end)
+
+    it("decodes headers when they are asked for, also after the next request", function()
+      local m = start(answering)
+      local client = net.connect(m:port "front")
+      client:send(request("/headers", "X-Two: 1\r\nx-two: \t 2 \r\nEmpty:\r\n"))
+      assert.are.equal("a 1, 2 4 Host a true", body(client))
+      client:send(request "/kept" .. request("/before", "X: y\r\n"))
+      assert.are.equal("kept", body(client))
+      assert.are.equal("a /kept", body(client))
+      client:send "GET /headers HTTP/1.0\r\n\r\n"
+      assert.truthy(client:receive_all():match "none none 0 nil nil true$")
+    end)
+
+    it("writes what it is given, sorted, dated, with a length", function()
+      local m = start(answering)
+      local client = net.connect(m:port "front")
+      client:send(request "/fill")
+      local status, head, text = answer(client)
+      assert.are.same({ 201, "127.0.0.1" }, { status, text })
+      local day = "Date: %a%a%a, %d%d %a%a%a %d%d%d%d %d%d:%d%d:%d%d GMT"
+      local shape = "^HTTP/1.1 201 Created\nX%-A: a\nX%-B: b\ncontent%-type: text/html\n" .. day
+      assert.truthy(head:match(shape .. "\nContent%-Length: 9$"), head)
+      client:send(request "/table")
+      status, head, text = answer(client)
+      assert.are.same({ 404, "none" }, { status, text })
+      assert.truthy(head:match "\nA: 3\nB: 1\nB: 2\nContent%-Type: text/plain; charset=utf%-8\nDate: ", head)
+      client:send("HEAD /x HTTP/1.1\r\nHost: a\r\n\r\n" .. request "/y")
+      repeat
+        local line = client:receive_line()
+      until line == ""
+      assert.are.equal("GET /y nil 1.1  0", body(client))
+    end)
+
+    it("sends bodies of any size, to a client that is slow to take them", function()
+      local m = start(answering)
+      local client = net.connect(m:port "front")
+      for _, size in ipairs { 0, 1, 3900, 4000, 4096, 5000, 8000000 } do
+        client:send(request("/large?" .. size))
+        local status, _, text = answer(client)
+        assert.are.same({ 200, size, true }, { status, #text, text == ("x"):rep(size) })
+      end
+    end)
+
+    it("closes when told to, and answers 500 to an error and to a header that would break the answer", function()
+      local m = start(answering)
+      for path, wanted in pairs {
+        ["/close"] = "^HTTP/1.1 200 OK\r\n.*Connection: close\r\n.*bye$",
+        ["/raise"] = "^HTTP/1.1 500 Internal Server Error\r\n.*Connection: close\r\n",
+        ["/bad"] = "^HTTP/1.1 500 Internal Server Error\r\n.*Connection: close\r\n",
+      } do
+        local client = net.connect(m:port "front")
+        client:send(request "/first")
+        body(client)
+        client:send(request(path))
+        client:shutdown()
+        local text, how = client:receive_all()
+        assert.are.equal("end", how)
+        assert.truthy(text:match(wanted), text)
+      end
+      m:await_idle()
+    end)
+
+    it("refuses what is no request, also behind one that is", function()
+      local m = start(answering)
+      local client = net.connect(m:port "front")
+      client:send(request "/first" .. "nonsense\r\n\r\n")
+      assert.are.equal("GET /first nil 1.1  0", body(client))
+      client:shutdown()
+      local text, how = client:receive_all()
+      assert.are.equal("end", how)
+      assert.truthy(text:match "^HTTP/1.1 400 Bad Request\r\n.*the request line is", text)
     end)
   end)
 end)
