@@ -388,23 +388,6 @@ function Session:answer(request, response)
   return self:send(text) and keep_alive
 end
 
--- The next request, as read_request() has it. Mostly a request on a connection that is kept comes whole, and then this
--- is all that it takes.
-local function next_request(self)
-  local take = self.take
-  if not take or self.answered == 0 or self.options.on_head then
-    return self:read_request()
-  end
-  if self.timeout ~= self.idle_timeout then
-    self:set_timeout(self.idle_timeout)
-  end
-  local event, failure = self.receive_event()
-  if event == COMPLETE then
-    return take_request(take())
-  end
-  return self:read_request(true, self:told(event, failure))
-end
-
 -- Whether the connection may go on after the request. An error in on_request is answered with 500, then raised again.
 local function serve_request(self, request, on_request, context)
   if request.refusal then
@@ -432,17 +415,7 @@ local function serve_request(self, request, on_request, context)
   return self:answer(request, response)
 end
 
---- Answers HTTP requests on a connected socket until the client ends, or something goes wrong; closing the socket is
---- the caller's. `on_request(request)` gets { method, target, path, query, version, headers, body, length,
---- keep_alive }: `headers` is a list of { name =, value = } that also maps names in lower case to values (on a real
---- socket decoded when it is asked for first, from `head`, the head as text), `length` what the head says of the body
---- (nil: it is chunked). It returns
---- { status = 200, headers = { [name] = value or list }, body = string, close = bool }.
---- `options`: see DEFAULTS at the top; `now`: a clock in seconds, for specs; `on_head(request)`: asked before a body
---- is read; a response that it returns is sent at once, and the connection closed; `fills`: it is
---- on_request(request, response, context) with a response to fill, whose body it may return instead of a table, and the
---- option `context`. Returns how many requests were answered.
-function http_server.serve(socket, on_request, options)
+local function new_session(socket, options)
   local settings = {}
   for name, value in pairs(DEFAULTS) do
     settings[name] = value
@@ -458,7 +431,6 @@ function http_server.serve(socket, on_request, options)
     pending = "",
     wants_more = true,
     fills = settings.fills,
-    idle_timeout = settings.idle_timeout,
     send_timeout = settings.send_timeout,
     wait = {},
     answered = 0,
@@ -467,15 +439,46 @@ function http_server.serve(socket, on_request, options)
     session.receive_event, session.take, session.send_answer, session.tell, session.has_ahead =
       http_parser.exchange(session.parser, socket, STATUS_LINES, settings.date, not settings.on_head)
   end
+  return session, settings
+end
+
+--- Answers HTTP requests on a connected socket until the client ends, or something goes wrong; closing the socket is
+--- the caller's. `on_request(request)` gets { method, target, path, query, version, headers, body, length,
+--- keep_alive }: `headers` is a list of { name =, value = } that also maps names in lower case to values (on a real
+--- socket decoded when it is asked for first, from `head`, the head as text), `length` what the head says of the body
+--- (nil: it is chunked). It returns
+--- { status = 200, headers = { [name] = value or list }, body = string, close = bool }.
+--- `options`: see DEFAULTS at the top; `now`: a clock in seconds, for specs; `on_head(request)`: asked before a body
+--- is read; a response that it returns is sent at once, and the connection closed; `fills`: it is
+--- on_request(request, response, context) with a response to fill, whose body it may return instead of a table, and the
+--- option `context`. Returns how many requests were answered.
+function http_server.serve(socket, on_request, options)
+  local session, settings = new_session(socket, options)
+  local idle_timeout, context, kept = settings.idle_timeout, settings.context, false
+  local receive_event, take = session.receive_event, session.take
   while true do
-    local request, status, reason = next_request(session)
+    local request, status, reason
+    if not kept then
+      request, status, reason = session:read_request()
+      kept = take and not settings.on_head
+    else -- mostly it comes whole, and then this is all that it takes
+      if session.timeout ~= idle_timeout then
+        session:set_timeout(idle_timeout)
+      end
+      local event, failure = receive_event()
+      if event == COMPLETE then
+        request = take_request(take())
+      else
+        request, status, reason = session:read_request(true, session:told(event, failure))
+      end
+    end
     if not request then
       if status then
         session:refuse(status, reason)
       end
       return session.answered
     end
-    local goes_on = serve_request(session, request, on_request, settings.context)
+    local goes_on = serve_request(session, request, on_request, context)
     session.answered = session.answered + 1
     if not goes_on then
       if session:has_pending() or request.refusal then

@@ -315,10 +315,26 @@ static enum http_event finish_head(struct http_request *request) {
   return HTTP_EVENT_HEAD;
 }
 
+/* How many bytes of these change nothing within a line. */
+static size_t plain_run(const char *bytes, size_t size) {
+  size_t run = 0;
+  while (run < size && (unsigned char)bytes[run] >= ' ' && bytes[run] != 0x7f)
+    run++;
+  return run;
+}
+
 /* Scans up to the end of the next line, or of what is there. */
 static bool scan_line(struct http_request *request, const char *bytes, size_t size, size_t *taken) {
   size_t most = request->options.max_fields + (request->phase == IN_HEAD ? 1 : 0);
   for (*taken = 0; *taken < size;) {
+    if (request->scan_state == IN_LINE) {
+      size_t room = request->options.max_head - request->scanned, left = size - *taken;
+      size_t run = plain_run(bytes + *taken, left < room ? left : room);
+      request->scanned += run;
+      *taken += run;
+      if (run == left)
+        break;
+    }
     if (request->scanned == request->options.max_head) {
       if (request->phase == IN_HEAD && request->lines == 0)
         fail(request, 414, "the request line is longer than is allowed here");

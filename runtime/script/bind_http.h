@@ -5,11 +5,11 @@
 #pragma once
 
 #include "core/buffer.h"
+#include "core/clock.h"
 #include "http/request.h"
 
 #include <lua.h>
 #include <stdbool.h>
-#include <time.h>
 
 struct http_parser {
   struct http_request request;
@@ -20,7 +20,7 @@ struct http_parser {
   bool dated;         /* answers carry a Date */
   bool has_request;   /* a request was taken, and is not answered yet */
   bool fed_head;      /* the last event was HTTP_EVENT_HEAD */
-  time_t date_second; /* … that `date` is of; 0: of none */
+  clock_ms date_ends; /* when the second that `date` is of is over; 0: there is none */
   size_t date_size;
   char date[48];
 };

@@ -11,6 +11,7 @@
 #include <lauxlib.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 enum {
   UP_PARSER = 1,
@@ -152,12 +153,14 @@ static void put_number(struct head *head, size_t number) {
 
 /* The line of the present second's Date, which is the same for many answers. */
 static void put_date(struct head *head, struct http_parser *parser, const struct script_socket *socket) {
-  time_t now = (time_t)clock_wall(socket->state->place->loop->clock);
-  if (now != parser->date_second) {
+  struct loop *loop = socket->state->place->loop;
+  if (loop_now(loop) >= parser->date_ends) {
+    double now = clock_wall(loop->clock);
+    time_t second = (time_t)now;
     struct tm parts;
-    gmtime_r(&now, &parts);
+    gmtime_r(&second, &parts);
     parser->date_size = strftime(parser->date, sizeof parser->date, "Date: %a, %d %b %Y %H:%M:%S GMT\r\n", &parts);
-    parser->date_second = now;
+    parser->date_ends = loop_now(loop) + (clock_ms)(((double)second + 1 - now) * 1000);
   }
   put(head, parser->date, parser->date_size);
 }
@@ -236,8 +239,7 @@ static bool put_head(lua_State *L, struct head *head) {
   if (type == LUA_TNIL)
     lua_remove(L, 2);
   size_t size = lua_objlen(L, 2);
-  type = push_field(L, UP_CLOSE);
-  if (lua_toboolean(L, -1))
+  if (push_field(L, UP_CLOSE) != LUA_TNIL && lua_toboolean(L, -1))
     return false;
   type = push_field(L, UP_STATUS);
   lua_Number status = type == LUA_TNIL ? 200 : type == LUA_TNUMBER ? lua_tonumber(L, -1) : 0;
