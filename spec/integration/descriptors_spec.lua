@@ -60,7 +60,7 @@ describe("without a descriptor left", function()
     assert.truthy(m:metric 'errors_total{type="no_descriptors"}' >= 70)
     process.wait_for(function()
       return m:fds() <= before
-    end, 10, "descriptors to be closed")
+    end, 30, "descriptors to be closed")
 
     for _ = 1, 20 do
       local client = assert(net.connect(port))

@@ -189,6 +189,6 @@ describe("a handler", function()
     m:await_idle()
     process.wait_for(function()
       return m:fds() <= before + 8
-    end, 10, "descriptors to be closed")
+    end, 30, "descriptors to be closed")
   end)
 end)

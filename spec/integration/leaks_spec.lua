@@ -67,7 +67,7 @@ describe("after thousands of connections", function()
     dose(m, 1)
     process.wait_for(function()
       return m:fds() <= fds
-    end, 10, ("%d descriptors to become %d again"):format(m:fds(), fds))
+    end, 30, ("%d descriptors to become %d again"):format(m:fds(), fds))
     if not moongate.sanitized then
       assert.truthy(m:rss() - rss < 6 * 1024 * 1024, ("%d KiB more than before"):format((m:rss() - rss) / 1024))
     end

@@ -223,7 +223,7 @@ describe("limits", function()
     clients.await_refusals(m, "limit_ip", 400)
     process.wait_for(function()
       return m:fds() <= before
-    end, 10, before .. " descriptors")
+    end, 30, before .. " descriptors")
     local _, lines = m:log():gsub("a client was refused", "")
     assert.is_true(lines < 100, lines .. " lines for 400 refusals")
   end)

@@ -185,7 +185,7 @@ describe("a port with TLS routes only", function()
     end)
     process.wait_for(function()
       return m:fds() <= before
-    end, 10, "the descriptors to be closed")
+    end, 30, "the descriptors to be closed")
     expect_served()
   end)
 

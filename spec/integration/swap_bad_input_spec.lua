@@ -139,7 +139,7 @@ describe("a file that is saved", function()
       assert.truthy(m:files()["a.lua"].faults[1])
       process.wait_for(function()
         return m:fds() <= descriptors
-      end, 10, "descriptors to be closed")
+      end, 30, "descriptors to be closed")
       if case.clean then
         case.clean(m)
       end
@@ -237,7 +237,7 @@ describe("a file that is saved", function()
     end
     process.wait_for(function()
       return m:fds() <= descriptors
-    end, 10, ("%d descriptors to become %d"):format(m:fds(), descriptors))
+    end, 30, ("%d descriptors to become %d"):format(m:fds(), descriptors))
     if not moongate.sanitized then
       assert.truthy(m:rss() - memory < 2 * 1024 * 1024, ("%d KiB more"):format((m:rss() - memory) / 1024))
     end

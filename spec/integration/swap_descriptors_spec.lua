@@ -40,7 +40,7 @@ describe("a swap without a descriptor left", function()
     assert.are.equal("v1: on 1", swapping.say(held, "on"))
     process.wait_for(function()
       return m:fds() <= before
-    end, 10, "the ports that were opened to be closed")
+    end, 30, "the ports that were opened to be closed")
     assert.are.equal("v1", (swapping.ask "a"))
     limit(m, 1024)
     process.wait_for(function()
@@ -55,7 +55,7 @@ describe("a swap without a descriptor left", function()
     held:close()
     process.wait_for(function()
       return m:fds() <= before - 1
-    end, 10, ("%d descriptors to be closed"):format(before))
+    end, 30, ("%d descriptors to be closed"):format(before))
   end)
 
   it("while clients hold all of them, and none for the loader either, leaves the old live", function()
@@ -88,7 +88,7 @@ describe("a swap without a descriptor left", function()
     held:close()
     process.wait_for(function()
       return m:fds() <= before
-    end, 10, ("%d descriptors to become %d"):format(m:fds(), before))
+    end, 30, ("%d descriptors to become %d"):format(m:fds(), before))
   end)
 
   it("goes on where a swap needs none", function()

@@ -33,7 +33,7 @@ describe("the ports of a changed file", function()
     held:close()
     process.wait_for(function()
       return m:fds() <= descriptors
-    end, 10, "descriptors to be closed")
+    end, 30, "descriptors to be closed")
     assert.are.equal("v1", (swapping.ask "b"))
   end)
 
@@ -108,7 +108,7 @@ describe("the ports of a changed file", function()
     assert.are.equal("v1", (swapping.ask "b"))
     process.wait_for(function()
       return m:fds() <= descriptors
-    end, 10, "descriptors to be closed")
+    end, 30, "descriptors to be closed")
     -- The port is free, the file is saved again.
     owner:close()
     m:write("b.lua", on_port("b", "v3", port))

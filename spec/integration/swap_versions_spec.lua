@@ -62,7 +62,7 @@ describe("old versions of files", function()
     end
     process.wait_for(function()
       return m:fds() <= descriptors
-    end, 10, ("%d descriptors to become %d"):format(m:fds(), descriptors))
+    end, 30, ("%d descriptors to become %d"):format(m:fds(), descriptors))
     if not moongate.sanitized then -- 25 versions of 4 MB
       assert.truthy(m:rss() - memory < 20e6, ("%.0f KiB more"):format((m:rss() - memory) / 1024))
     end
