@@ -178,7 +178,7 @@ function explain_text.choice(body, question, width)
     lines[#lines + 1] = tables.paragraph(note:format(table.concat(others, ", "), first, body.port), "", "", width)
   end
   lines[#lines + 1] = "\n"
-  lines[#lines + 1] = ("The routes of port %d, in the order in which they are asked:\n"):format(body.port)
+  lines[#lines + 1] = ("The routes of port %d; those that match first, as they are asked:\n"):format(body.port)
   for _, row in ipairs(body.candidates) do
     lines[#lines + 1] = candidate(row, width)
   end
