@@ -115,7 +115,7 @@ static void ask(const struct words *words, const struct table_port *port, bool i
                                     .tls_versions = versions};
   struct walk walk = {.question = &question};
   route_choice_begin(&walk.choice, port);
-  check(route_explain(NULL, port, &question, on_verdict, &walk) == 0);
+  check(route_explain(NULL, port, &question, 0, on_verdict, &walk) == 0);
   check(route_choice_next(&walk.choice, &question) == NULL);
 }
 

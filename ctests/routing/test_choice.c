@@ -4,6 +4,7 @@
  * every route would choose. */
 #include "routes.h"
 
+#include "routing/cases.h"
 #include "routing/domain.h"
 
 #include <stdio.h>
@@ -32,7 +33,7 @@ static void on_verdict(void *context, const struct route_verdict *verdict) {
 static const char *walk_slowly(const struct table_port *port, const struct route_question *question) {
   static _Thread_local char text[8192];
   text[0] = '\0';
-  assert_int_equal(route_explain(NULL, port, question, on_verdict, text), 0);
+  assert_int_equal(route_explain(NULL, port, question, 0, on_verdict, text), 0);
   return text;
 }
 
@@ -224,6 +225,85 @@ static void the_index_chooses_as_one_who_looks_at_every_route(void **state) {
   }
 }
 
+/* Those that a connection may get: up to the first without `when`. */
+static void walk_to_the_end(const struct table_port *port, const struct route_question *question, char *text) {
+  struct route_choice choice;
+  text[0] = '\0';
+  route_choice_begin(&choice, port);
+  for (const struct route *route; (route = route_choice_next(&choice, question));) {
+    strcat(strcat(text, " "), route->name);
+    if (route->when_function == ROUTE_NO_FUNCTION)
+      return;
+  }
+}
+
+static void on_case_verdict(void *context, const struct route_verdict *verdict) {
+  assert_int_equal(route_cases_add(context, verdict), 0);
+}
+
+static bool fits(const struct route_case *one, const struct route_question *question) {
+  int specificity = one->most < 0 ? -1 : ip_set_specificity(one->route->client_ips, &question->client);
+  return specificity >= one->least && specificity <= one->most &&
+         (!one->tls_versions || one->tls_versions & question->tls_versions);
+}
+
+static void walk_cases(const struct route_cases *cases, const struct route_question *question, char *text) {
+  text[0] = '\0';
+  for (size_t i = 0; i < cases->count; i++) {
+    const struct route *route = cases->list[i].route;
+    if (!fits(&cases->list[i], question))
+      continue;
+    strcat(strcat(text, " "), route->name);
+    if (route->when_function == ROUTE_NO_FUNCTION)
+      return;
+  }
+}
+
+static void check_cases(const struct table_port *port, struct route_question question, unsigned open) {
+  struct route_cases cases = {.count = 0};
+  struct route_question asked = question;
+  char expected[1024], text[1024];
+  if (open & ROUTE_OPEN_CLIENT_IP)
+    asked.client = (struct ip_address){.is_set = false};
+  if (open & ROUTE_OPEN_TLS_VERSION)
+    asked.tls_versions = 0;
+  assert_int_equal(route_explain(NULL, port, &asked, open, on_case_verdict, &cases), 0);
+  route_cases_finish(&cases);
+  for (unsigned i = 0; i < COUNT_OF(some_clients) * 4; i++) {
+    if (open & ROUTE_OPEN_CLIENT_IP)
+      question.client = address_of(some_clients[i / 4]);
+    if (open & ROUTE_OPEN_TLS_VERSION)
+      question.tls_versions = 1U << i % 4;
+    walk_to_the_end(port, &question, expected);
+    walk_cases(&cases, &question, text);
+    assert_string_equal(text, expected);
+  }
+  route_cases_deinit(&cases);
+}
+
+static void what_is_open_gives_cases_of_which_the_first_that_fits_is_the_choice(void **state) {
+  (void)state;
+  uint64_t seed = 11;
+  struct wish wishes[64];
+  char names[64][16];
+  for (int round = 0; round < 300; round++) {
+    make_wishes(&seed, wishes, names, 1 + pick(&seed, round % 2 ? 60 : 6));
+    for (struct wish *wish = wishes; wish->name; wish++)
+      wish->when = pick(&seed, 4) == 0;
+    struct route_table *table = make_table(wishes);
+    for (unsigned i = 0; i < COUNT_OF(some_names); i++) {
+      struct route_question question = {.domain = some_names[i],
+                                        .domain_length = strlen(some_names[i]),
+                                        .client = address_of(some_clients[pick(&seed, COUNT_OF(some_clients))]),
+                                        .is_tls = pick(&seed, 2),
+                                        .tls_versions = 1U << pick(&seed, 4)};
+      for (unsigned open = 0; open <= (ROUTE_OPEN_CLIENT_IP | ROUTE_OPEN_TLS_VERSION); open++)
+        check_cases(&table->ports[0], question, open);
+    }
+    route_table_unref(table);
+  }
+}
+
 static void among_thousands_of_domains_each_is_found_and_no_other(void **state) {
   (void)state;
   enum { COUNT = 6000 };
@@ -301,6 +381,7 @@ int main(void) {
       cmocka_unit_test(an_address_of_its_own_goes_before_the_domain),
       cmocka_unit_test(names_of_any_length_and_bytes_do_no_harm),
       cmocka_unit_test(the_index_chooses_as_one_who_looks_at_every_route),
+      cmocka_unit_test(what_is_open_gives_cases_of_which_the_first_that_fits_is_the_choice),
       cmocka_unit_test(among_thousands_of_domains_each_is_found_and_no_other),
       cmocka_unit_test(a_name_may_match_at_every_one_of_many_labels),
       cmocka_unit_test(asking_again_after_the_last_is_none),

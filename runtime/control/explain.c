@@ -63,7 +63,7 @@ static int read_words(const struct native_explain *words, struct explained *expl
   if (status == 0 && words->tls_version)
     status = read_tls_version(question, words->tls_version, error);
   explained->limit = words->limit;
-  explained->tls_version_said = words->tls_version != NULL;
+  explained->open = (words->client_ip ? 0U : ROUTE_OPEN_CLIENT_IP) | (words->tls_version ? 0U : ROUTE_OPEN_TLS_VERSION);
   return status;
 }
 
@@ -163,6 +163,15 @@ static const char *list_addresses(const struct route_table *table, const uint16_
   return text;
 }
 
+/* Whether it speaks TLS, what of that the port takes, and whether it had to be assumed where that matters. */
+static void write_tls(struct value *root, const struct native_explain *words, const struct explained *explained) {
+  const struct table_port *port = explained->port;
+  value_set_boolean(root, "tls", explained->question.is_tls);
+  value_set_string(root, "takes", !port->has_tls ? "plain" : port->has_plain ? "both" : "tls");
+  if (port->has_tls && port->has_plain && words->tls < 0 && !words->tls_version)
+    value_set_boolean(root, "tls_assumed", true);
+}
+
 static struct value *explain_table(struct value *root, const struct native_explain *question,
                                    const struct route_table *table, const uint16_t *resolved,
                                    struct explained *explained) {
@@ -190,7 +199,7 @@ static struct value *explain_table(struct value *root, const struct native_expla
   if (explained->question.client.is_set)
     value_set_string(root, "client_ip", ip_address_format(&explained->question.client, client));
   value_set_string(root, "tls_version", question->tls_version);
-  value_set_boolean(root, "tls", explained->question.is_tls);
+  write_tls(root, question, explained);
   if (explain_candidates(root, explained) == 0)
     return root;
   error_set(&error, ENOMEM, "no memory for the answer");

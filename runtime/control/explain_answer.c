@@ -17,6 +17,8 @@ struct telling {
   const struct route *chosen, *before; /* `before`: the candidate before this one, when it matches */
   size_t place, told, depends;
   size_t omitted[ROUTE_CLAUSE_COUNT];
+  struct outcome outcome;
+  int status;
 };
 
 static const char *verdict_of(enum route_clause clause) {
@@ -64,14 +66,18 @@ static void write_order(struct value *row, const struct telling *telling, const 
 static const char *domain_at(const struct route *route, size_t index) { return route->domains[index]; }
 static const char *client_at(const struct route *route, size_t index) { return ip_set_text(route->client_ips, index); }
 
-/* `"a", "b" and 3 more`, behind `text`. */
+/* `"a", "b" or 3 more`, behind `text`. */
 static void list_values(const struct route *route, size_t count, const char *(*value)(const struct route *, size_t),
                         char text[REASON_SIZE]) {
   size_t length = strlen(text);
   for (size_t i = 0; i < count && i < SHOWN_VALUES && length < REASON_SIZE; i++)
-    length += (size_t)snprintf(text + length, REASON_SIZE - length, "%s\"%.128s\"", i ? ", " : "", value(route, i));
+    length += (size_t)snprintf(text + length, REASON_SIZE - length, "%s\"%.128s\"",
+                               i == 0           ? ""
+                               : i + 1 == count ? " or "
+                                                : ", ",
+                               value(route, i));
   if (count > SHOWN_VALUES && length < REASON_SIZE)
-    snprintf(text + length, REASON_SIZE - length, " and %zu more", count - SHOWN_VALUES);
+    snprintf(text + length, REASON_SIZE - length, " or %zu more", count - SHOWN_VALUES);
 }
 
 static void describe_domains(const struct explained *explained, const struct route *route, char text[REASON_SIZE]) {
@@ -94,35 +100,52 @@ static void describe_domains(const struct explained *explained, const struct rou
 static void describe_client(const struct explained *explained, const struct route *route, char text[REASON_SIZE]) {
   char client[ADDRESS_TEXT_SIZE];
   size_t count = ip_set_count(route->client_ips);
-  if (!explained->question.client.is_set)
-    snprintf(text, REASON_SIZE, "which client was not said (--client IP); it has to be in ");
-  else
-    snprintf(text, REASON_SIZE, "%s is %s ", ip_address_format(&explained->question.client, client),
-             count > 1 ? "in none of" : "not in");
+  snprintf(text, REASON_SIZE, "%s is %s ", ip_address_format(&explained->question.client, client),
+           count > 1 ? "in none of" : "not in");
   list_values(route, count, client_at, text);
 }
 
-/* Was it turned down only because the question says nothing of it? */
-static bool is_open(const struct explained *explained, enum route_clause clause) {
-  return (clause == ROUTE_CLAUSE_CLIENT_IP && !explained->question.client.is_set) ||
-         (clause == ROUTE_CLAUSE_TLS_VERSION && !explained->tls_version_said);
+/* What it asks for of what is not said: of the first in `text`, of the second with the field that it stands in. */
+static void describe_open(const struct route_verdict *verdict, char text[REASON_SIZE]) {
+  static const char *const names[] = {"1.0", "1.1", "1.2", "1.3"};
+  const struct route *route = verdict->route;
+  const char *before = "";
+  if (verdict->open & ROUTE_OPEN_CLIENT_IP) {
+    snprintf(text, REASON_SIZE, "the client has to be in ");
+    list_values(route, ip_set_count(route->client_ips), client_at, text);
+    snprintf(text + strlen(text), REASON_SIZE - strlen(text), " (not said)%s",
+             verdict->open & ROUTE_OPEN_TLS_VERSION ? "; tls_version: " : "");
+  }
+  if (!(verdict->open & ROUTE_OPEN_TLS_VERSION))
+    return;
+  snprintf(text + strlen(text), REASON_SIZE - strlen(text), "the highest that the client offers has to be ");
+  for (unsigned i = 0; i < sizeof names / sizeof names[0]; i++) {
+    if (!(route->tls_versions & ((unsigned)TLS_1_0 << i)))
+      continue;
+    snprintf(text + strlen(text), REASON_SIZE - strlen(text), "%s%s", before, names[i]);
+    before = " or ";
+  }
+  snprintf(text + strlen(text), REASON_SIZE - strlen(text), " (not said)");
 }
 
-/* What the question leaves open turns a route down too, and then that is what to say. */
 static void write_reason(struct value *row, const struct explained *explained, const struct route_verdict *verdict) {
   const struct route *route = verdict->route;
   char text[REASON_SIZE] = "";
   if (verdict->clause == ROUTE_CLAUSE_DOMAIN)
     describe_domains(explained, route, text);
+  else if (verdict->open)
+    describe_open(verdict, text);
   else if (verdict->clause == ROUTE_CLAUSE_CLIENT_IP)
     describe_client(explained, route, text);
-  else if (verdict->clause == ROUTE_CLAUSE_TLS_VERSION && !explained->tls_version_said)
-    snprintf(text, sizeof text, "which TLS version was not said (--tls-version V), and the route asks for one");
   else if (verdict->clause == ROUTE_CLAUSE_WHEN)
-    snprintf(text, sizeof text, "depends on when = function (%s:%d), which is not run here; the rest matches: %s",
-             route->file, route->line, verdict->detail);
+    snprintf(text, sizeof text,
+             "depends on when = function (%.256s:%d), which is not run here; the rest matches: %.512s", route->file,
+             route->line, verdict->detail);
   else
     snprintf(text, sizeof text, "%s", verdict->detail ? verdict->detail : "");
+  if (verdict->open && verdict->clause != ROUTE_CLAUSE_OUTRANKED && route->when_function != ROUTE_NO_FUNCTION)
+    snprintf(text + strlen(text), sizeof text - strlen(text),
+             "; then its `when` decides (%.256s:%d), which is not run here", route->file, route->line);
   value_set_string(row, "reason", text);
 }
 
@@ -130,7 +153,9 @@ static void on_verdict(void *context, const struct route_verdict *verdict) {
   struct telling *telling = context;
   const struct explained *explained = telling->explained;
   bool decides = verdict->clause == ROUTE_CLAUSE_CHOSEN || verdict->clause == ROUTE_CLAUSE_WHEN;
-  bool matches = decides || verdict->clause == ROUTE_CLAUSE_OUTRANKED;
+  bool matches = decides || verdict->open || verdict->clause == ROUTE_CLAUSE_OUTRANKED;
+  int status = outcome_add(&telling->outcome, explained, verdict);
+  telling->status = telling->status ? telling->status : status;
   telling->place++;
   telling->depends += verdict->clause == ROUTE_CLAUSE_WHEN;
   if (verdict->clause == ROUTE_CLAUSE_CHOSEN)
@@ -143,7 +168,7 @@ static void on_verdict(void *context, const struct route_verdict *verdict) {
     value_set_number(row, "place", (double)telling->place);
     value_set_string(row, "verdict", verdict_of(verdict->clause));
     value_set_string(row, "clause", field_of(verdict->clause));
-    if (is_open(explained, verdict->clause))
+    if (verdict->open)
       value_set_boolean(row, "open", true);
     write_reason(row, explained, verdict);
     if (matches)
@@ -163,12 +188,16 @@ static void write_omitted(struct value *root, const struct telling *telling) {
 
 int explain_candidates(struct value *root, const struct explained *explained) {
   struct telling telling = {.explained = explained, .list = value_set_table(root, "candidates")};
-  int status = route_explain(explained->table, explained->port, &explained->question, on_verdict, &telling);
-  if (status != 0)
-    return status;
-  value_set_number(root, "total", (double)telling.place);
-  value_set_string(root, "chosen", telling.chosen ? telling.chosen->name : NULL);
-  value_set_number(root, "depends", (double)telling.depends);
-  write_omitted(root, &telling);
-  return 0;
+  int status =
+      route_explain(explained->table, explained->port, &explained->question, explained->open, on_verdict, &telling);
+  status = status ? status : telling.status;
+  if (status == 0) {
+    value_set_number(root, "total", (double)telling.place);
+    value_set_string(root, "chosen", telling.chosen ? telling.chosen->name : NULL);
+    value_set_number(root, "depends", (double)telling.depends);
+    write_omitted(root, &telling);
+    outcome_write(root, &telling.outcome, explained);
+  }
+  route_cases_deinit(&telling.outcome.cases);
+  return status;
 }

@@ -101,7 +101,7 @@ static void explain(const struct route_table *table, uint16_t number, const stru
     if (number != 0 && port->port != number)
       continue;
     value_set_boolean(root, "listens", true);
-    route_explain(table, port, question, on_verdict, verdicts);
+    route_explain(table, port, question, 0, on_verdict, verdicts);
     return;
   }
   value_set_boolean(root, "listens", false);

@@ -64,17 +64,24 @@ enum route_tie {
 
 const char *route_tie_label(enum route_tie tie);
 
+/* What a question may leave open, as bits. */
+enum route_open { ROUTE_OPEN_CLIENT_IP = 1, ROUTE_OPEN_TLS_VERSION = 2 };
+
 struct route_verdict {
   const struct route *route;
   enum route_clause clause;
-  enum route_tie tie;    /* of those that match: why it comes after the one before */
+  unsigned open;         /* bits of enum route_open: what is left open and it asks for, while all else matches. The
+                            clause is of the first of them then, or that it is outranked whatever they are */
+  enum route_tie tie;    /* of those that match, or may: why it comes after the one before */
+  size_t place;          /* among the port's routes */
   const char *domain;    /* of its domains, the best that matches; NULL: none, or it has none */
   const char *client_ip; /* of its client_ip, likewise */
   const char *detail;    /* in a sentence's words: what turned it down, or what matched; until the callback returns */
 };
 
-/* Tells of all routes of the port first those that match, in the order of choice, then the others, in the order of
- * priority and file; then, when `table` is given, those of the same port number that are bound to other addresses.
- * 0 or -ENOMEM. Takes time with the number of routes and their domains. */
+/* Tells of all routes of the port first those that match, or may, in the order of choice, then the others, in the
+ * order of priority and file; then, when `table` is given, those of the same port number that are bound to other
+ * addresses. `open` are bits of enum route_open: what is not said, rather than none. 0 or -ENOMEM. Takes time with the
+ * number of routes, their domains and, where those are open, the members of their client_ip. */
 int route_explain(const struct route_table *table, const struct table_port *port, const struct route_question *question,
-                  void (*on_verdict)(void *context, const struct route_verdict *verdict), void *context);
+                  unsigned open, void (*on_verdict)(void *context, const struct route_verdict *verdict), void *context);

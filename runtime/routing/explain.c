@@ -17,16 +17,16 @@ enum { DETAIL_SIZE = 512, SHOWN_DOMAINS = 3 };
 /* A route with what there is to say about it. */
 struct candidate {
   struct route_verdict verdict;
-  size_t place;
   bool is_bound;   /* to this very address */
   unsigned domain; /* how specific; 0: it has none */
-  int client_ip;   /* likewise; -1: it has none */
+  int client_ip;   /* likewise, the most specific member while the client is open; -1: it has none */
   int versions;    /* how many; INT8_MAX: it has none */
 };
 
 struct explanation {
   const struct table_port *port;
   const struct route_question *question;
+  unsigned open;
   size_t length;
   char name[DOMAIN_SIZE];
 };
@@ -73,6 +73,44 @@ static bool match_domain(const struct explanation *about, const struct route *ro
   return route->domain_count == 0 || candidate->verdict.domain;
 }
 
+static int most_specific(const struct ip_set *set) {
+  int most = -1;
+  for (size_t i = 0; i < ip_set_count(set); i++) {
+    struct prefix prefix;
+    ip_set_prefix(set, i, &prefix);
+    most = (int)prefix.bits > most ? (int)prefix.bits : most;
+  }
+  return most;
+}
+
+/* False: the client is said, and not in it. */
+static bool match_client(const struct explanation *about, const struct route *route, struct candidate *candidate) {
+  const struct ip_address *client = &about->question->client;
+  if (!route->client_ips)
+    return true;
+  if (about->open & ROUTE_OPEN_CLIENT_IP) {
+    candidate->verdict.open |= ROUTE_OPEN_CLIENT_IP;
+    candidate->client_ip = most_specific(route->client_ips);
+    return true;
+  }
+  candidate->client_ip = ip_set_specificity(route->client_ips, client);
+  candidate->verdict.client_ip = ip_set_find(route->client_ips, client);
+  return candidate->client_ip >= 0;
+}
+
+static bool match_version(const struct explanation *about, const struct route *route, struct candidate *candidate) {
+  enum { ALL = TLS_1_0 | TLS_1_1 | TLS_1_2 | TLS_1_3 };
+  if (!route->tls_versions || route->tls_versions & about->question->tls_versions)
+    return true;
+  if (!(about->open & ROUTE_OPEN_TLS_VERSION)) {
+    candidate->verdict.open = 0;
+    return false;
+  }
+  if (route->tls_versions != ALL)
+    candidate->verdict.open |= ROUTE_OPEN_TLS_VERSION;
+  return true;
+}
+
 /* The first clause that turns it down; ROUTE_CLAUSE_CHOSEN: none does. */
 static enum route_clause judge(const struct explanation *about, const struct route *route,
                                struct candidate *candidate) {
@@ -83,15 +121,9 @@ static enum route_clause judge(const struct explanation *about, const struct rou
     return ROUTE_CLAUSE_TLS;
   if (!match_domain(about, route, candidate))
     return ROUTE_CLAUSE_DOMAIN;
-  if (route->client_ips) {
-    candidate->client_ip = ip_set_specificity(route->client_ips, &question->client);
-    candidate->verdict.client_ip = ip_set_find(route->client_ips, &question->client);
-    if (candidate->client_ip < 0)
-      return ROUTE_CLAUSE_CLIENT_IP;
-  }
-  if (route->tls_versions && !(route->tls_versions & question->tls_versions))
-    return ROUTE_CLAUSE_TLS_VERSION;
-  return ROUTE_CLAUSE_CHOSEN;
+  if (!match_client(about, route, candidate))
+    return ROUTE_CLAUSE_CLIENT_IP;
+  return match_version(about, route, candidate) ? ROUTE_CLAUSE_CHOSEN : ROUTE_CLAUSE_TLS_VERSION;
 }
 
 /* What decides between two that match, and which way: below 0, `a` comes first. */
@@ -112,9 +144,10 @@ static int compare(const struct candidate *a, const struct candidate *b, enum ro
       return steps[i].a > steps[i].b ? -1 : 1;
   }
   *tie = ROUTE_TIE_FILE_ORDER;
-  return a->place < b->place ? -1 : a->place > b->place;
+  return a->verdict.place < b->verdict.place ? -1 : a->verdict.place > b->verdict.place;
 }
 
+/* Or it may, by what is open. */
 static bool is_matching(const struct candidate *candidate) {
   return candidate->verdict.clause <= ROUTE_CLAUSE_OUTRANKED;
 }
@@ -126,7 +159,7 @@ static int compare_candidates(const void *left, const void *right) {
     return is_matching(a) ? -1 : 1;
   if (is_matching(a))
     return compare(a, b, &tie);
-  return a->place < b->place ? -1 : a->place > b->place;
+  return a->verdict.place < b->verdict.place ? -1 : a->verdict.place > b->verdict.place;
 }
 
 static void describe_domains(const struct explanation *about, const struct route *route, char *text) {
@@ -147,20 +180,31 @@ static const char *version_name(unsigned bit) {
 
 static void describe_versions(const struct explanation *about, const struct route *route, char *text) {
   unsigned offered = about->question->tls_versions;
-  int used = snprintf(text, DETAIL_SIZE, "the client's TLS version is %s, and it takes", version_name(offered));
-  for (unsigned bit = TLS_1_0; bit <= TLS_1_3; bit *= 2)
-    if (route->tls_versions & bit)
-      used += snprintf(text + used, DETAIL_SIZE - (size_t)used, " %s", version_name(bit));
+  const char *before = "only";
+  int used = snprintf(text, DETAIL_SIZE, "the highest TLS version that the client offers is %s, and this route takes",
+                      version_name(offered));
+  for (unsigned bit = TLS_1_0; bit <= TLS_1_3; bit *= 2) {
+    if (!(route->tls_versions & bit))
+      continue;
+    used += snprintf(text + used, DETAIL_SIZE - (size_t)used, " %s %s", before, version_name(bit));
+    before = "or";
+  }
 }
 
-static void describe_match(const struct candidate *candidate, char *text) {
+static void describe_match(const struct explanation *about, const struct candidate *candidate, char *text) {
   const struct route_verdict *verdict = &candidate->verdict;
-  snprintf(text, DETAIL_SIZE, "%s%.200s%s%s%.100s",
-           verdict->domain      ? "matches by "
-           : verdict->client_ip ? "takes any domain"
-                                : "takes any domain and client",
-           verdict->domain ? verdict->domain : "", verdict->client_ip ? ", " : "",
-           verdict->client_ip ? "client_ip " : "", verdict->client_ip ? verdict->client_ip : "");
+  const char *any = !about->port->has_tls                   ? "any client"
+                    : verdict->route->tls == ROUTE_TLS_NONE ? "any plain connection"
+                    : about->length > 0                     ? "any domain"
+                                                            : "any domain, and none";
+  snprintf(text, DETAIL_SIZE, "%s%.200s%s%s", verdict->domain || verdict->client_ip ? "matches by " : "takes ",
+           verdict->domain      ? verdict->domain
+           : verdict->client_ip ? ""
+                                : any,
+           !verdict->client_ip ? ""
+           : verdict->domain   ? ", client_ip "
+                               : "client_ip ",
+           verdict->client_ip ? verdict->client_ip : "");
 }
 
 static void describe_address(const struct route *route, char *text) {
@@ -170,7 +214,7 @@ static void describe_address(const struct route *route, char *text) {
     ip_address_from_sockaddr(&ip, (const struct sockaddr *)&route->address.storage);
     ip_address_format(&ip, address);
   }
-  snprintf(text, DETAIL_SIZE, "it listens on %s, and this is another address", address);
+  snprintf(text, DETAIL_SIZE, "it listens at %s, and this connection comes in elsewhere", address);
 }
 
 static void describe(const struct explanation *about, const struct candidate *candidate, char *text) {
@@ -195,21 +239,32 @@ static void describe(const struct explanation *about, const struct candidate *ca
     describe_address(route, text);
     return;
   default:
-    describe_match(candidate, text);
+    describe_match(about, candidate, text);
   }
 }
 
-/* Those that match, in order: until one has no `when` it is open which it is. */
+/* What becomes of one that matches, or may; `left`: the TLS versions that no route before it has taken for sure. */
+static enum route_clause award_one(const struct route_verdict *verdict, unsigned *left) {
+  const struct route *route = verdict->route;
+  unsigned versions = verdict->open & ROUTE_OPEN_TLS_VERSION ? route->tls_versions : *left;
+  bool has_when = route->when_function != ROUTE_NO_FUNCTION;
+  if (!(versions & *left))
+    return ROUTE_CLAUSE_OUTRANKED;
+  if (verdict->open & ROUTE_OPEN_CLIENT_IP)
+    return ROUTE_CLAUSE_CLIENT_IP;
+  if (!has_when)
+    *left &= ~versions;
+  return verdict->open ? ROUTE_CLAUSE_TLS_VERSION : has_when ? ROUTE_CLAUSE_WHEN : ROUTE_CLAUSE_CHOSEN;
+}
+
+/* Those that match, in order: until one has no `when`, and nothing of it is open, it is open which it is. */
 static void award(struct candidate *candidates, size_t count) {
-  bool is_chosen = false;
+  unsigned left = TLS_1_0 | TLS_1_1 | TLS_1_2 | TLS_1_3;
   for (size_t i = 0; i < count && is_matching(&candidates[i]); i++) {
     struct route_verdict *verdict = &candidates[i].verdict;
     if (i > 0)
       compare(&candidates[i - 1], &candidates[i], &verdict->tie);
-    verdict->clause = is_chosen                                            ? ROUTE_CLAUSE_OUTRANKED
-                      : verdict->route->when_function == ROUTE_NO_FUNCTION ? ROUTE_CLAUSE_CHOSEN
-                                                                           : ROUTE_CLAUSE_WHEN;
-    is_chosen = is_chosen || verdict->clause == ROUTE_CLAUSE_CHOSEN;
+    verdict->clause = award_one(verdict, &left);
   }
 }
 
@@ -232,8 +287,9 @@ static void tell_elsewhere(const struct explanation *about, const struct route_t
 }
 
 int route_explain(const struct route_table *table, const struct table_port *port, const struct route_question *question,
-                  void (*on_verdict)(void *context, const struct route_verdict *verdict), void *context) {
-  struct explanation about = {.port = port, .question = question};
+                  unsigned open, void (*on_verdict)(void *context, const struct route_verdict *verdict),
+                  void *context) {
+  struct explanation about = {.port = port, .question = question, .open = open};
   struct candidate *candidates = calloc(port->route_count + 1, sizeof *candidates);
   if (!candidates)
     return -ENOMEM;
@@ -242,7 +298,7 @@ int route_explain(const struct route_table *table, const struct table_port *port
     const struct route *route = port->routes[i];
     struct candidate *candidate = &candidates[i];
     candidate->verdict.route = route;
-    candidate->place = i;
+    candidate->verdict.place = i;
     candidate->is_bound = places_is_own(&port->endpoint, &route->address);
     candidate->verdict.clause = judge(&about, route, candidate);
   }
