@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 static const char **texts_of(struct native_connections *wanted, size_t index) {
   const char **const texts[] = {&wanted->id, &wanted->route, &wanted->state, &wanted->domain, &wanted->target};
@@ -125,12 +126,21 @@ static void fill_deadline(struct connection_entry *entry, const struct connectio
   entry->overdue = deadline < now ? now - deadline : 0;
 }
 
+/* Not what a PROXY header says: routes go by where it came in. */
+static void fill_local(struct connection_entry *entry, const struct connection *connection) {
+  struct sockaddr_storage local;
+  socklen_t length = sizeof local;
+  if (getsockname(connection->client.fd, (struct sockaddr *)&local, &length) == 0)
+    ip_address_from_sockaddr(&entry->local, (const struct sockaddr *)&local);
+}
+
 int connection_entry_fill(struct connection_entry *entry, const struct connection *connection) {
   const struct exchange *exchange = &connection->exchange;
   clock_ms now = loop_now(&connection->worker->loop);
   entry->number = connection->number;
   entry->worker = connection->worker->number;
   entry->client = connection->client_address;
+  fill_local(entry, connection);
   entry->port = connection->port;
   entry->route = exchange->route ? route_ref(exchange->route) : NULL;
   entry->state = connection->state;

@@ -15,7 +15,7 @@
 struct connection_entry {
   uint64_t number;
   unsigned worker;
-  struct ip_address client;
+  struct ip_address client, local; /* `local`: that it came in on; not set: the kernel can't tell */
   uint16_t port;
   int target_port;
   struct route *route;    /* one reference; NULL: not known yet */

@@ -88,6 +88,8 @@ void connection_entry_write(struct value *list, const struct connection_entry *e
   value_set_string(row, "id", text);
   value_set_string(row, "client_ip", ip_address_format(&entry->client, text));
   value_set_number(row, "client_port", entry->client.port);
+  if (entry->local.is_set)
+    value_set_string(row, "local_address", ip_address_format(&entry->local, text));
   value_set_number(row, "port", entry->port);
   value_set_string(row, "domain", entry->domain);
   value_set_string(row, "tls_version", tls_version_of(entry));

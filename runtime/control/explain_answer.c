@@ -66,16 +66,14 @@ static void write_order(struct value *row, const struct telling *telling, const 
 static const char *domain_at(const struct route *route, size_t index) { return route->domains[index]; }
 static const char *client_at(const struct route *route, size_t index) { return ip_set_text(route->client_ips, index); }
 
-/* `"a", "b" or 3 more`, behind `text`. */
+/* `"a", "b" or 3 more`, behind `text`: of what has to be, and of what all are not. */
 static void list_values(const struct route *route, size_t count, const char *(*value)(const struct route *, size_t),
                         char text[REASON_SIZE]) {
   size_t length = strlen(text);
-  for (size_t i = 0; i < count && i < SHOWN_VALUES && length < REASON_SIZE; i++)
-    length += (size_t)snprintf(text + length, REASON_SIZE - length, "%s\"%.128s\"",
-                               i == 0           ? ""
-                               : i + 1 == count ? " or "
-                                                : ", ",
-                               value(route, i));
+  for (size_t i = 0; i < count && i < SHOWN_VALUES && length < REASON_SIZE; i++) {
+    const char *before = i == 0 ? "" : i + 1 == count ? " or " : ", ";
+    length += (size_t)snprintf(text + length, REASON_SIZE - length, "%s\"%.128s\"", before, value(route, i));
+  }
   if (count > SHOWN_VALUES && length < REASON_SIZE)
     snprintf(text + length, REASON_SIZE - length, " or %zu more", count - SHOWN_VALUES);
 }
@@ -84,8 +82,7 @@ static void describe_domains(const struct explained *explained, const struct rou
   if (explained->question.domain_length == 0)
     snprintf(text, REASON_SIZE, "the connection names no domain, and the route wants ");
   else
-    snprintf(text, REASON_SIZE, "\"%.256s\" is %s ", explained->question.domain,
-             route->domain_count > 1 ? "none of" : "not");
+    snprintf(text, REASON_SIZE, "\"%.256s\" is not ", explained->question.domain);
   list_values(route, route->domain_count, domain_at, text);
   size_t length = strlen(text);
   for (size_t i = 0; explained->question.domain_length > 0 && i < route->domain_count && length < REASON_SIZE; i++) {
@@ -99,10 +96,8 @@ static void describe_domains(const struct explained *explained, const struct rou
 
 static void describe_client(const struct explained *explained, const struct route *route, char text[REASON_SIZE]) {
   char client[ADDRESS_TEXT_SIZE];
-  size_t count = ip_set_count(route->client_ips);
-  snprintf(text, REASON_SIZE, "%s is %s ", ip_address_format(&explained->question.client, client),
-           count > 1 ? "in none of" : "not in");
-  list_values(route, count, client_at, text);
+  snprintf(text, REASON_SIZE, "%s is not in ", ip_address_format(&explained->question.client, client));
+  list_values(route, ip_set_count(route->client_ips), client_at, text);
 }
 
 /* What it asks for of what is not said: of the first in `text`, of the second with the field that it stands in. */

@@ -4,6 +4,7 @@
 -- the code.
 
 local cjson = require "cjson"
+local hellos = require "spec.support.hellos"
 local moongate = require "spec.support.moongate"
 local net = require "spec.support.net"
 local process = require "spec.support.process"
@@ -69,8 +70,9 @@ return {
 
   it("an exact name before a wildcard before any", function()
     space = moongate.workspace(files())
-    local text = offline(("https://B.Example.com:%d/x"):format(port))
-    has(text, 'for "b.example.com" gets route "exact" (a.lua:', "it is forwarded to 127.0.0.1:1, TLS passed through",
+    local text = offline(("https://B.Example.com:%d/x"):format(port), "--client", "203.0.113.5")
+    has(text, 'for "b.example.com" from 203.0.113.5 gets route "exact" (a.lua:',
+      "it is forwarded to 127.0.0.1:1, TLS passed through",
       'after "exact", whose domain is more specific', "the path /x plays no part")
   end)
 
@@ -83,24 +85,91 @@ return {
   it("the clause that turns a route down, with its value and the one that was asked for", function()
     space = moongate.workspace(files())
     local text = offline("--domain", "b.example.com", "--client", "172.16.0.1", "--port", tostring(port))
-    has(text, 'client_ip: 172.16.0.1 is in none of "10.0.0.0/8", "192.168.1.*"',
+    has(text, 'client_ip: 172.16.0.1 is not in "10.0.0.0/8" or "192.168.1.*"',
       'domains: "b.example.com" is not "d.example.com"', 'domains: "b.example.com" is not "*.example.net"')
     text = offline("--domain", "b.example.com", "--client", "192.168.1.9", "--port", tostring(port))
     has(text, 'gets route "inside"')
     text = offline("--domain", "d.example.com", "--tls-version", "1.2", "--port", tostring(port))
-    has(text, 'gets route "wild"', "tls_version:")
+    has(text, 'gets route "wild"',
+      "tls_version: the highest TLS version that the client offers is 1.2, and this route takes only 1.3")
   end)
 
-  it("what was not said, where it matters", function()
+  it("what was not said, where it matters, and what each case gives", function()
     space = moongate.workspace(files())
     local text = offline("--domain", "b.example.com", "--port", tostring(port))
-    has(text, "client_ip: which client was not said (--client IP)", "Not said: the client (--client IP).",
-      "? inside")
+    has(text, ('Which route a TLS connection to port %d for "b.example.com" gets depends on the client\'s address, '
+      .. "which was not said (--client IP): "
+      .. '- from "10.0.0.0/8" or "192.168.1.*": route "inside" (a.lua:10), forwarded to 127.0.0.1:1, TLS passed '
+      .. 'through - from anywhere else: route "exact" (a.lua:9), forwarded to'):format(port),
+      '? inside (a.lua:10) client_ip: the client has to be in "10.0.0.0/8" or "192.168.1.*" (not said)',
+      'YES exact (a.lua:9) matches by b.example.com; asked after "inside", whose client_ip is more specific')
     text = offline("--domain", "d.example.com", "--port", tostring(port))
-    has(text, "which TLS version was not said (--tls-version V)")
+    has(text, "which was not said (--tls-version V)", '- with TLS 1.3: route "modern"',
+      '- with TLS 1.0, 1.1 or 1.2: route "wild"',
+      "tls_version: the highest that the client offers has to be 1.3 (not said)")
     has(offline("--domain", "w.example.com", "--port", tostring(port)),
       'gets route "maybe", if its `when` says so; else it gets route "wild"',
       "depends on when = function (a.lua:")
+  end)
+
+  -- What explain says becomes of a connection that no route takes is what becomes of it.
+  it("how a connection is refused, as it is", function()
+    local ports = net.free_ports(3, "127.0.0.1")
+    local m = moongate.start {
+      routes = ([[
+local tls = { mode = "passthrough" }
+local function route(name, port, match, tls)
+  match.ports = port
+  return { name = name, match = match, action = { target = "127.0.0.1:1", tls = tls } }
+end
+return {
+  route("plain", %d, { client_ip = "192.0.2.0/24" }),
+  route("plain beside TLS", %d, { when = function() return false end }),
+  route("name", %d, { domains = "a.example.com", client_ip = "192.0.2.0/24" }, tls),
+  route("when", %d, { domains = "when.example.com", when = function() return false end }, tls),
+  route("new", %d, { domains = "new.example.com", tls_version = "1.3" }, tls),
+  route("mixed", %d, { domains = "a.example.com" }, tls),
+}]]):format(ports, ports + 1, ports + 2, ports + 2, ports + 2, ports + 1),
+    }
+    local function alert(level, description)
+      return "\21\3\3\0\2" .. string.char(level, description)
+    end
+    local function refusal(answer, name, reason)
+      return { answer = answer, alert = name, reason = reason }
+    end
+    local unknown = refusal("fatal alert", "unrecognized_name", "unknown_server_name")
+    local cases = {
+      { ports, {}, "hello", refusal("reset", nil, "no_route"), "", "reset" },
+      { ports + 1, { tls = 0 }, "hello", refusal("reset", nil, "no_route"), "", "reset" },
+      { ports + 1, { tls = 1 }, hellos.make(), refusal("warning alert", "unrecognized_name", "no_server_name"),
+        alert(1, 112), "end" },
+      { ports + 2, { domain = "b.example.com" }, hellos.make "b.example.com", unknown, alert(2, 112), "end" },
+      { ports + 2, { domain = "a.example.com" }, hellos.make "a.example.com", unknown, alert(2, 112), "end" },
+      { ports + 2, { domain = "when.example.com" }, hellos.make "when.example.com",
+        refusal("fatal alert", "access_denied", "no_route"), alert(2, 49), "end" },
+      { ports + 2, { domain = "new.example.com" }, hellos.make "new.example.com",
+        refusal("fatal alert", "protocol_version", "no_route"), alert(2, 70), "end" },
+      { ports + 2, { tls = 0 }, "GET / HTTP/1.1\r\n\r\n", refusal("400", nil, "plain_http"), "HTTP/1.1 400 ", "end" },
+    }
+    local counts = {}
+    for i, case in ipairs(cases) do
+      local asked = { port = case[1], client_ip = "127.0.0.1", tls_version = case[2].domain and "1.2" }
+      for key, value in pairs(case[2]) do
+        asked[key] = value
+      end
+      local body = m:ask("/api/v1/explain", asked)
+      local said = body.refusals[1]
+      said.because = nil
+      assert.are.same(case[4], said, "case " .. i)
+      local client = net.connect(case[1])
+      client:send(case[3])
+      local bytes, how = client:receive_all()
+      client:close()
+      assert.are.same({ case[5], case[6] }, { bytes:sub(1, case[4].answer == "400" and 13 or nil), how }, "case " .. i)
+      counts[said.reason] = (counts[said.reason] or 0) + 1
+      m:await_metric(('connection_terminations_total{side="client",reason="%s"}'):format(said.reason),
+        counts[said.reason])
+    end
   end)
 
   it("what runs, by the API too, and each port where none is named", function()
@@ -118,6 +187,14 @@ return {
     end
     assert.are.same({ "turned_down", "domains" }, { by_name.late.verdict, by_name.late.clause })
     assert.are.equal("outranked", by_name.any.verdict)
+    assert.is_nil(body.open)
+    assert.is_nil(body.refusals)
+    body = m:ask("/api/v1/explain", { port = port, domain = "b.example.com" })
+    assert.are.same({ "client_ip" }, body.open)
+    assert.are.same({ { client_ip = { "10.0.0.0/8", "192.168.1.*" }, route = "inside" }, { route = "exact" } },
+      body.cases)
+    assert.are.same({ "exact", "tls" }, { body.chosen, body.takes })
+    assert.is_true(body.candidates[1].open)
     local refused = { [""] = 400, ["port=1"] = 404, ["port=x"] = 400, ["client_ip=me&port=" .. port] = 400 }
     for query, wanted in pairs(refused) do
       assert.are.equal(wanted, (m:get("/api/v1/explain?" .. query)), query)
@@ -139,8 +216,36 @@ return {
     end)
     local answer, text = explain("--control", m.control, id)
     assert.are.equal(0, answer.status, answer.err)
-    has(text, "route plain (b.lua:1)", "handling: its handler runs", "ends by moongate in", 'gets route "plain"')
+    has(text, "route plain (b.lua:1)", "handling: its handler runs", "ends by moongate in",
+      ("to port %d of 127.0.0.1"):format(plain),
+      ('One like it, if it came now: A connection to port %d of 127.0.0.1 from 127.0.0.1 gets route "plain"'):format(
+        plain))
     assert.are.equal(1, explain("--control", m.control, "1-999999").status)
+  end)
+
+  it("a connection by the address that it came in on", function()
+    local at = net.free_ports(1, "127.0.0.1")
+    local m = moongate.start {
+      routes = ([[
+local action = { handler = function(socket) socket:receive("*a") end }
+return {
+  { name = "all", match = { ports = %d }, action = action },
+  { name = "two", match = { ports = %d, address = "127.0.0.2" }, action = action },
+}]]):format(at, at),
+    }
+    for route, address in pairs { two = "127.0.0.2", all = "127.0.0.1" } do
+      local client = net.connect(at, { host = address })
+      local row
+      process.wait_for(function()
+        row = m:live_connections({ state = "handling", route = route }).connections[1]
+        return row
+      end)
+      assert.are.equal(address, row.local_address)
+      local _, text = explain("--control", m.control, row.id)
+      has(text, ("One like it, if it came now: A connection to port %d of %s from "):format(at, address),
+        ('gets route "%s"'):format(route))
+      client:close()
+    end
   end)
 
   it("the faults of files that it could not load, and the rest all the same", function()

@@ -24,6 +24,10 @@ return {
     { priority = 5 }),
   route("old clients", { ports = 443, domains = "shop.example.com", tls_version = "1.2" }, "10.0.0.4:443"),
   route("office", { ports = 8443, domains = "shop.example.com", client_ip = "10.0.0.0/8" }, "10.0.0.5:443"),
+  { name = "urgent", priority = 1, match = { ports = 7000 }, action = { target = "10.0.0.6:80" } },
+  { name = "lazy", match = { ports = 7000, client_ip = "10.0.0.0/8" }, action = { target = "10.0.0.6:80" } },
+  { name = "any", match = { ports = 8081 }, action = { target = "10.0.0.6:80" } },
+  route("named", { ports = 8081, domains = "named.example.com" }, "10.0.0.6:443"),
   { name = "plain", match = { ports = 8080 }, action = { target = "10.0.0.6:80" } },
   { name = "inside", match = { ports = 9000, address = "127.0.0.1" }, action = { target = "10.0.0.7:80" } },
   { name = "outside", match = { ports = 9000, address = "127.0.0.2" }, action = { target = "10.0.0.8:80" } },
@@ -57,52 +61,115 @@ describe("explain solves the puzzle", function()
       'later shop (shop.lua:12)', 'after "maintenance": its priority is 0, not 10')
   end)
 
-  it("why a route of high priority is passed by: the client is not said", function()
-    solves({ "https://shop.example.com" }, 'gets route "shop"', "? maintenance (shop.lua:10, priority 10)",
-      'which client was not said (--client IP); it has to be in "192.0.2.0/24"',
-      "Not said: the client (--client IP) and the TLS version (--tls-version V).")
+  it("why a route of high priority may be passed by: the client is not said", function()
+    solves({ "https://shop.example.com", "--tls-version", "1.3" },
+      'Which route a TLS connection to port 443 for "shop.example.com" that offers TLS 1.3 at most gets depends on '
+      .. "the client's address, which was not said (--client IP): "
+      .. '- from "192.0.2.0/24": route "maintenance" (shop.lua:10), forwarded to 10.0.0.9:443, TLS passed through '
+      .. '- from anywhere else: route "shop" (shop.lua:12), forwarded to 10.0.0.1:443, TLS passed through '
+      .. "The routes of port 443: first those that match or may match, in the order in which they are asked, then the "
+      .. "others: ? maintenance (shop.lua:10, priority 10) "
+      .. 'client_ip: the client has to be in "192.0.2.0/24" (not said) '
+      .. "YES shop (shop.lua:12) matches by shop.example.com; asked after ")
+  end)
+
+  it("what two things come to that are not said", function()
+    solves({ "https://shop.example.com" },
+      "depends on the client's address and the highest TLS version that the client offers, which were not said "
+      .. "(--client IP, --tls-version V). The first of these that fits: "
+      .. '- from "192.0.2.0/24": route "maintenance" (shop.lua:10), forwarded to 10.0.0.9:443, TLS passed through '
+      .. '- with TLS 1.2: route "old clients" (shop.lua:16), forwarded to 10.0.0.4:443, TLS passed through '
+      .. '- otherwise: route "shop" (shop.lua:12)')
   end)
 
   it("which of a name and a wildcard is asked first", function()
-    solves({ "https://shop.example.com" }, 'after "shop", whose domain is more specific')
-    solves({ "https://www.example.com" }, 'gets route "everything"')
+    solves({ "https://shop.example.com", "--client", "203.0.113.5", "--tls-version", "1.3" },
+      'gets route "shop" (shop.lua:12): it is forwarded to 10.0.0.1:443, TLS passed through.',
+      'asked after "shop", whose domain is more specific')
+    solves({ "https://www.example.com", "--client", "203.0.113.5" }, 'gets route "everything"')
   end)
 
   it("why a wildcard does not take the name that it ends with", function()
-    solves({ "https://example.com" }, "gets no route",
+    solves({ "https://example.com" }, "gets no route: it is answered with the TLS alert unrecognized_name (fatal) and "
+      .. "closed, reason unknown_server_name.",
       '"example.com" is not "*.example.com": "*." takes the names below it, not itself')
   end)
 
   it("whether upper case, a dot or a port at the end of a name matter", function()
-    solves({ "SHOP.Example.com.:443" }, 'for "shop.example.com" gets route "shop"')
+    solves({ "SHOP.Example.com.:443", "--client", "203.0.113.5", "--tls-version", "1.3" },
+      'for "shop.example.com" from 203.0.113.5 that offers TLS 1.3 at most gets route "shop"')
   end)
 
   it("what a route with a when gets", function()
-    solves({ "https://beta.example.com" }, 'gets route "beta", if its `when` says so; else it gets route "everything"',
+    solves({ "https://beta.example.com", "--client", "203.0.113.5" },
+      'gets route "beta", if its `when` says so; else it gets route "everything"',
       "which is not run here")
   end)
 
+  it("what a route gets that comes behind a `when` and a client who is not said", function()
+    solves({ "https://beta.example.com" }, "The first of these that fits: "
+      .. '- from "192.0.2.0/24": route "maintenance" (shop.lua:10), forwarded to 10.0.0.9:443, TLS passed through '
+      .. '- whatever it is: route "beta" (shop.lua:14) if its `when` says so, forwarded to 10.0.0.3:443, TLS passed '
+      .. "through - otherwise: route \"everything\"")
+  end)
+
   it("why one TLS version goes elsewhere", function()
-    solves({ "https://shop.example.com", "--tls-version", "1.2" }, 'gets route "old clients"',
+    solves({ "https://shop.example.com", "--client", "203.0.113.5", "--tls-version", "1.2" },
+      'gets route "old clients"',
       'after "old clients", whose tls_version is more specific')
+    solves({ "https://shop.example.com", "--client", "203.0.113.5" },
+      "depends on the highest TLS version that the client offers, which was not said (--tls-version V): "
+      .. '- with TLS 1.2: route "old clients" (shop.lua:16), forwarded to 10.0.0.4:443, TLS passed through '
+      .. '- with TLS 1.0, 1.1 or 1.3: route "shop" (shop.lua:12)')
   end)
 
   it("why a client gets nothing", function()
     solves({ "8443", "--domain", "shop.example.com", "--client", "203.0.113.5" },
-      "gets no route: it is refused with the alert unrecognized_name, reason unknown_server_name",
+      "gets no route: it is answered with the TLS alert unrecognized_name (fatal) and closed, reason "
+      .. "unknown_server_name.", "The routes of port 8443, none of which matches:",
       'client_ip: 203.0.113.5 is not in "10.0.0.0/8"')
+    solves({ "8443", "--domain", "shop.example.com" },
+      'Which route a TLS connection to port 8443 for "shop.example.com" gets, if any, depends on',
+      '- from "10.0.0.0/8": route "office"', "- from anywhere else: no route; it is answered with the TLS alert")
   end)
 
   it("what a connection without a name, or without TLS, meets on a port of TLS", function()
-    solves({ "443" }, "gets no route: it is refused with the alert unrecognized_name, reason no_server_name",
+    solves({ "443" }, "A TLS connection to port 443 that names no domain gets no route: it is answered with the TLS "
+      .. "alert unrecognized_name (warning) and closed, reason no_server_name.",
       'the connection names no domain, and the route wants "shop.example.com"')
-    solves({ "http://shop.example.com:443" }, "without TLS gets no route: an HTTP request is answered with 400",
+    solves({ "https://192.0.2.1/" },
+      "that names no domain (192.0.2.1 is an address: it counts as no name) gets no route")
+    solves({ "http://shop.example.com:443" }, 'A plain connection to port 443 for "shop.example.com" gets no route: '
+      .. "an HTTP request is answered with 400 (reason plain_http), anything else with a fatal TLS alert",
       "it takes TLS, and this connection is plain")
   end)
 
+  it("whether a connection is TLS or plain, where a port takes both", function()
+    solves({ "8081" }, "A plain connection to port 8081 gets route \"any\"",
+      "Not said: whether it speaks TLS; taken as plain (ask https://NAME:8081 for TLS).")
+    solves({ "named.example.com:8081" }, 'A TLS connection to port 8081 for "named.example.com" gets route "named"',
+      "taken as TLS, as it names a domain (ask http://named.example.com:8081 for plain).")
+    local text = ask "http://named.example.com:8081"
+    assert.is_nil(text:find("Not said", 1, true), text)
+  end)
+
+  it("which ports there are, of those who ask for another", function()
+    local text, status = ask "4444"
+    assert.are.equal(1, status)
+    assert.are.equal("moongate: nothing listens on port 4444 (there are 443, 7000, 8080, 8081, 8443, 9000) ", text)
+  end)
+
+  it("the outcome for sure where a route that is left open comes after the one that takes it", function()
+    solves({ "7000" }, 'A connection to port 7000 gets route "urgent" (shop.lua:',
+      'later lazy (shop.lua:',
+      'it may match too: the client has to be in "10.0.0.0/8" (not said); asked after "urgent"')
+  end)
+
   it("which of two addresses with the same port", function()
-    solves({ "9000" }, "port 9000 of 127.0.0.1", 'gets route "inside"', "at 127.0.0.2 too", "explain 127.0.0.2:9000")
-    solves({ "127.0.0.2:9000" }, 'gets route "outside"', "it listens on 127.0.0.1, and this is another address")
+    solves({ "9000" }, "port 9000 of 127.0.0.1", 'gets route "inside"', "Not said: the address that it comes in on; "
+      .. "taken as 127.0.0.1; 127.0.0.2 has routes of its own (ask 127.0.0.2:9000).")
+    solves({ "127.0.0.2:9000" }, 'gets route "outside"',
+      "it listens at 127.0.0.1, and this connection comes in elsewhere")
     local text, status = ask "127.0.0.3:9000"
     assert.are.equal(1, status)
     assert.truthy(text:find("nothing listens on port 9000 of 127.0.0.3; it is listened on at 127.0.0.1, 127.0.0.2", 1,

@@ -1,13 +1,16 @@
 -- SPDX-License-Identifier: MIT
 --
 -- `moongate explain`: which route a connection would get, and what turned each of the others down; and of a connection
--- that is there, why it has its route, and why it is still there. How it is said is explain_text.lua's.
+-- that is there, why it has its route, and why it is still there. How it is said is for explain_text.lua and
+-- explain_connection.lua.
 
 local address = require("moongate.cli.address")
 local asking = require("moongate.cli.asking")
 local check = require("moongate.cli.check")
+local connection_text = require("moongate.cli.explain_connection")
 local explain_text = require("moongate.cli.explain_text")
 local json = require("moongate.json")
+local tables = require("moongate.cli.table")
 
 local explain = { summary = "Say which route a connection gets, and why not another." }
 
@@ -94,7 +97,9 @@ local function explain_one(options, question)
     end
     return status
   elseif not body then
-    return asking.fail(raw .. (raw:find("listened on at", 1, true) and "" or explain_text.ports(ports)))
+    local listed = raw:find("listened on at", 1, true) and "" or explain_text.ports(ports, question.port ~= nil)
+    io.stderr:write(tables.paragraph("moongate: " .. raw .. listed))
+    return 1
   elseif options.json then
     return asking.print_raw(raw)
   end
@@ -116,17 +121,20 @@ local function explain_connection(options, id)
     return asking.fail(("there is no connection %s (any more); the log says how it ended"):format(id))
   end
   local question = {
+    is_there = true,
     port = row.port,
+    address = row.local_address,
     domain = row.domain,
     client_ip = row.client_ip,
     tls_version = row.tls_version,
     limit = LIMIT,
   }
-  local choice = ask(options, question)
-  io.stdout:write(explain_text.connection(row))
-  if choice then
-    io.stdout:write("\n", explain_text.choice(choice, question))
+  if row.route then
+    question.tls = row.tls_version ~= nil
   end
+  local choice, why = ask(options, question)
+  io.stdout:write(connection_text(row), "\n", "One like it, if it came now:\n")
+  io.stdout:write(choice and explain_text.choice(choice, question) or tables.paragraph(why .. "."))
   return 0
 end
 

@@ -1,0 +1,65 @@
+-- SPDX-License-Identifier: MIT
+--
+-- What `moongate explain` says of a connection that is there: who, where to, in what trouble, and what will end it.
+
+local outcomes = require("moongate.cli.explain_outcome")
+local tables = require("moongate.cli.table")
+local text = require("moongate.text")
+
+local STATES = {
+  routing = "its route is not known yet: what the choice needs has not arrived",
+  connecting = "its target is being connected to",
+  forwarding = "bytes go both ways between the client and the target",
+  handling = "its handler runs",
+  closing = "all is sent, and the client has not ended yet",
+}
+
+local CLASSES = {
+  connecting = "no target has answered for %s",
+  half_dead = "half dead: one side has ended, and no byte has moved for %s",
+  stuck = "the target has never answered, and no byte has moved for %s",
+}
+
+local function trouble(row)
+  local class = row.class
+  local form = class and CLASSES[class.name]
+  if not form then
+    return nil
+  end
+  local limit = class.limit and (" (ended at %s)"):format(text.format_duration(class.limit)) or ""
+  return form:format(text.format_duration(math.floor(class.seconds))) .. limit
+end
+
+local function ending(row)
+  local deadline = row.deadline
+  if not deadline then
+    return "never by moongate: no timeout applies"
+  end
+  local unless = (deadline.reason == "idle" or deadline.reason:find("^half")) and ", unless a byte moves before" or ""
+  return ("by moongate in %s, reason %s%s"):format(
+    text.format_duration(math.floor(deadline.seconds)), deadline.reason, unless)
+end
+
+---@param row table of the API's answer about connections
+---@param width? integer
+---@return string
+local function explain_connection(row, width)
+  local address = row.local_address and " of " .. row.local_address or ""
+  local old = row.version == "old" and "; the route has changed since, and the connection keeps what it has" or ""
+  return tables.labelled({
+    { "connection", row.id },
+    { "client", ("%s port %d, to port %d%s"):format(row.client_ip, row.client_port, row.port, address) },
+    { "domain", row.domain },
+    { "route", row.route and ("%s (%s)%s"):format(row.route, outcomes.where(row), old) or "none yet" },
+    { "target", row.target },
+    { "state", ("%s: %s"):format(row.state, STATES[row.state] or "") },
+    { "trouble", trouble(row) },
+    { "ended", row.ended and ("the %s's side has ended"):format(row.ended) or nil },
+    { "age", text.format_duration(math.floor(row.age)) },
+    { "quiet for", text.format_duration(math.floor(row.idle)) },
+    { "bytes", ("%s in, %s out"):format(text.format_bytes(row.bytes_in), text.format_bytes(row.bytes_out)) },
+    { "ends", ending(row) },
+  }, width)
+end
+
+return explain_connection

@@ -1,0 +1,217 @@
+-- SPDX-License-Identifier: MIT
+--
+-- What `moongate explain` says becomes of a connection: the route that it gets, or how it is refused; and, where that
+-- hangs on what was not said, what each case gives.
+
+local routes = require("moongate.cli.routes")
+local tables = require("moongate.cli.table")
+
+local explain_outcome = {}
+
+local SHOWN_VALUES, SHOWN_CASES = 4, 12
+local VERSIONS = { "1.0", "1.1", "1.2", "1.3" }
+
+---"site.lua:3": where a route stands.
+function explain_outcome.where(row)
+  return row.line > 0 and ("%s:%d"):format(row.file, row.line) or row.file
+end
+
+-- "A TLS connection to port 443 for "b.example.com" from 192.0.2.7".
+local function subject(body, question)
+  local looks_at_tls = body.takes ~= "plain"
+  local address = body.address or question.address
+  local kind = not looks_at_tls and "" or body.tls and "TLS " or "plain "
+  local parts = { ("%sconnection to port %d%s"):format(kind, body.port, address and " of " .. address or "") }
+  if body.domain then
+    parts[#parts + 1] = ('for "%s"'):format(body.domain)
+  elseif looks_at_tls and body.tls then
+    parts[#parts + 1] = "that names no domain"
+    if question.address and not question.is_there then
+      parts[#parts + 1] = ("(%s is an address: it counts as no name)"):format(question.address)
+    end
+  end
+  if body.client_ip then
+    parts[#parts + 1] = "from " .. body.client_ip
+  end
+  if body.tls_version then
+    local joint = parts[2] == "that names no domain" and "and" or "that"
+    parts[#parts + 1] = ("%s offers TLS %s at most"):format(joint, body.tls_version)
+  end
+  return table.concat(parts, " ")
+end
+
+local function action_of(row)
+  local action = row.action
+  if action.type == "handler" then
+    return "its handler answers"
+  elseif action.target_function then
+    return "forwarded to where its target function says"
+  end
+  local tls = action.tls == "passthrough" and ", TLS passed through" or ""
+  return "forwarded to " .. routes.action(action):gsub(",", " or ") .. tls
+end
+
+local function by_name(body)
+  local found = {}
+  for _, row in ipairs(body.candidates) do
+    found[row.name] = row
+  end
+  return found
+end
+
+-- "route "a" (a.lua:1), forwarded to …"; of one that --limit leaves out, its name.
+local function case_text(row, one)
+  local when = one.when and " if its `when` says so" or ""
+  if not row then
+    return ('route "%s"%s'):format(one.route, when)
+  end
+  return ('route "%s" (%s)%s, %s'):format(one.route, explain_outcome.where(row), when, action_of(row))
+end
+
+local BECAUSE = {
+  when = "where a `when` says no",
+  tls_version = "where only the TLS version does not fit",
+}
+
+-- What becomes of a connection that no route takes.
+local function refusal(body)
+  local parts, list = {}, body.refusals or {}
+  if #list == 0 then
+    return "it is refused"
+  elseif list[1].answer == "reset" then
+    return "it is reset, reason " .. list[1].reason
+  elseif list[1].because == "http" then
+    local form = "an HTTP request is answered with 400 (reason %s), anything else with a fatal TLS alert (reason %s)"
+    return form:format(list[1].reason, list[2].reason)
+  elseif #list == 1 then
+    local level = list[1].answer:match("^%a+")
+    return ("it is answered with the TLS alert %s (%s) and closed, reason %s"):format(list[1].alert, level,
+      list[1].reason)
+  end
+  for i, one in ipairs(list) do
+    parts[i] = ("%s (reason %s) %s"):format(one.alert, one.reason, BECAUSE[one.because] or "else")
+  end
+  return "it is answered with a TLS alert and closed: " .. table.concat(parts, ", ")
+end
+
+-- "a, b or 3 more"
+local function alternatives(list, form)
+  local shown = {}
+  for i = 1, math.min(#list, SHOWN_VALUES) do
+    shown[i] = form:format(list[i])
+  end
+  if #list > #shown then
+    shown[#shown + 1] = ("%d more"):format(#list - #shown)
+  end
+  local last = table.remove(shown)
+  return #shown > 0 and table.concat(shown, ", ") .. " or " .. last or last
+end
+
+-- Which clients and versions each case is for. While nothing but versions decides, those that are taken are left out
+-- of the cases behind, and the last one has the rest.
+local function conditions(body)
+  local texts, left, versions_only, any_when = {}, {}, true, false
+  for _, one in ipairs(body.cases) do
+    versions_only = versions_only and not (one.client_ip or one.when)
+    any_when = any_when or one.when
+  end
+  for _, version in ipairs(VERSIONS) do
+    left[version] = true
+  end
+  local function take(versions)
+    local free = {}
+    for _, version in ipairs(versions) do
+      free[#free + 1] = left[version] and version or nil
+      left[version] = not versions_only and left[version] or nil
+    end
+    return alternatives(free, "%s")
+  end
+  for i, one in ipairs(body.cases) do
+    local parts = {}
+    parts[1] = one.client_ip and "from " .. alternatives(one.client_ip, '"%s"') or nil
+    parts[#parts + 1] = one.tls_version and "with TLS " .. take(one.tls_version) or nil
+    if #parts == 0 and one.when then
+      parts[1] = "whatever it is"
+    elseif #parts == 0 then
+      local only = #body.open == 1 and not any_when and body.open[1]
+      parts[1] = versions_only and "with TLS " .. take(VERSIONS)
+        or only == "client_ip" and "from anywhere else"
+        or "otherwise"
+    end
+    texts[i] = table.concat(parts, " ")
+  end
+  return texts
+end
+
+local OPEN = {
+  client_ip = { "the client's address", "--client IP" },
+  tls_version = { "the highest TLS version that the client offers", "--tls-version V" },
+}
+
+-- "Which route a connection gets depends on …:"
+local function headline(body, question)
+  local what, how, overlap = {}, {}, #body.open > 1
+  for i, field in ipairs(body.open) do
+    what[i], how[i] = OPEN[field][1], OPEN[field][2]
+  end
+  for i, one in ipairs(body.cases) do
+    overlap = overlap or one.when or (one.client_ip and i > 1)
+  end
+  return ("Which route a %s gets%s depends on %s, which %s not said (%s)%s:"):format(
+    subject(body, question),
+    body.cases[#body.cases].refused and ", if any," or "",
+    table.concat(what, " and "),
+    #what > 1 and "were" or "was",
+    table.concat(how, ", "),
+    overlap and ". The first of these that fits" or ""
+  )
+end
+
+local function cases(body, question, width)
+  local lines = { tables.paragraph(headline(body, question), "", "", width) }
+  local rows, texts = by_name(body), conditions(body)
+  local hidden = (body.omitted_cases or 0) + math.max(0, #body.cases - SHOWN_CASES)
+  for i, one in ipairs(body.cases) do
+    local gets = one.refused and "no route; " .. refusal(body) or case_text(rows[one.route], one)
+    if i == #body.cases and hidden > 0 then
+      local more = ("- and %d more, by the routes marked ? below"):format(hidden)
+      lines[#lines + 1] = tables.paragraph(more, "  ", "    ", width)
+    end
+    if i < SHOWN_CASES or i == #body.cases then
+      lines[#lines + 1] = tables.paragraph(("%s: %s"):format(texts[i], gets), "  - ", "    ", width)
+    end
+  end
+  return table.concat(lines)
+end
+
+---What becomes of the connection.
+---@param body table of the API's answer
+---@param question table what was asked
+---@param width? integer
+---@return string lines
+function explain_outcome.text(body, question, width)
+  if body.open then
+    return cases(body, question, width)
+  end
+  local chosen, whens = nil, {}
+  for _, row in ipairs(body.candidates) do
+    if row.verdict == "chosen" then
+      chosen = row
+    elseif row.verdict == "depends" then
+      whens[#whens + 1] = ('"%s"'):format(row.name)
+    end
+  end
+  local otherwise = "gets no route: " .. refusal(body)
+  if chosen then
+    local does = chosen.action.type == "handler" and action_of(chosen) or "it is " .. action_of(chosen)
+    otherwise = ('gets route "%s" (%s): %s'):format(chosen.name, explain_outcome.where(chosen), does)
+  end
+  local whom = subject(body, question)
+  if #whens == 0 then
+    return tables.paragraph(("A %s %s."):format(whom, otherwise), "", "", width)
+  end
+  return tables.paragraph(("A %s gets route %s, if its `when` says so; else it %s."):format(
+    whom, table.concat(whens, " or, failing that, "), otherwise), "", "", width)
+end
+
+return explain_outcome
