@@ -16,7 +16,7 @@ struct telling {
   struct value *list;
   const struct route *chosen, *before; /* `before`: the candidate before this one, when it matches */
   size_t place, told, depends;
-  size_t omitted[ROUTE_CLAUSE_COUNT];
+  size_t omitted[ROUTE_CLAUSE_COUNT], omitted_open;
   struct outcome outcome;
   int status;
 };
@@ -134,7 +134,7 @@ static void write_reason(struct value *row, const struct explained *explained, c
     describe_client(explained, route, text);
   else if (verdict->clause == ROUTE_CLAUSE_WHEN)
     snprintf(text, sizeof text,
-             "depends on when = function (%.256s:%d), which is not run here; the rest matches: %.512s", route->file,
+             "depends on when = function (%.256s:%d), which is not run here; apart from that it %.512s", route->file,
              route->line, verdict->detail);
   else
     snprintf(text, sizeof text, "%s", verdict->detail ? verdict->detail : "");
@@ -156,7 +156,8 @@ static void on_verdict(void *context, const struct route_verdict *verdict) {
   if (verdict->clause == ROUTE_CLAUSE_CHOSEN)
     telling->chosen = verdict->route;
   if (telling->told >= explained->limit && !decides) {
-    telling->omitted[verdict->clause]++;
+    bool is_open = verdict->open && verdict->clause != ROUTE_CLAUSE_OUTRANKED;
+    ++*(is_open ? &telling->omitted_open : &telling->omitted[verdict->clause]);
   } else {
     struct value *row = route_report_write(telling->list, explained->instance, verdict->route);
     telling->told++;
@@ -179,6 +180,8 @@ static void write_omitted(struct value *root, const struct telling *telling) {
     if (telling->omitted[clause] > 0)
       value_set_number(list, field ? field : verdict_of((enum route_clause)clause), (double)telling->omitted[clause]);
   }
+  if (telling->omitted_open > 0)
+    value_set_number(list, "open", (double)telling->omitted_open);
 }
 
 int explain_candidates(struct value *root, const struct explained *explained) {

@@ -57,7 +57,7 @@ static void write_cases(struct value *root, const struct outcome *outcome, size_
   size_t omitted = 0;
   for (size_t i = 0; i < cases->count; i++) {
     const struct route_case *one = &cases->list[i];
-    if (i >= limit && i + 1 < cases->count) {
+    if (i >= limit && (may_be_refused || i + 1 < cases->count)) {
       omitted++;
       continue;
     }

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT
  *
  * Which of two routes with client_ip comes first depends on the client, by the most specific members that have it. So
- * the members of each specificity are a case of their own, and those that come to stand side by side are one again. */
+ * the members of each specificity are a case of their own, and those that come to stand side by side are one again: all
+ * of a route's, where no client is in those of another. */
 #include "routing/cases.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { SPECIFICITIES = UINT8_MAX + 1 };
+enum { SPECIFICITIES = UINT8_MAX + 1, MAX_COMPARED = 512 };
 
 static int append(struct route_cases *cases, struct route_case one) {
   if (cases->count == cases->capacity) {
@@ -61,18 +62,63 @@ static void sort(struct route_case *list, size_t count) {
     qsort(list, count, sizeof *list, compare);
 }
 
-void route_cases_finish(struct route_cases *cases) {
-  size_t kept = cases->group;
-  if (cases->count == cases->group)
-    return;
-  sort(cases->list + cases->group, cases->count - cases->group);
-  for (size_t i = cases->group + 1; i < cases->count; i++) {
-    if (cases->list[i].route == cases->list[kept].route)
-      cases->list[kept].least = cases->list[i].least;
-    else
-      cases->list[++kept] = cases->list[i];
+static bool meet(const struct prefix *a, const struct prefix *b) {
+  unsigned bits = a->bits < b->bits ? a->bits : b->bits, rest = bits % 8;
+  return memcmp(a->bytes, b->bytes, bits / 8) == 0 &&
+         (rest == 0 || (a->bytes[bits / 8] ^ b->bytes[bits / 8]) >> (8 - rest) == 0);
+}
+
+/* The members of all, with whose they are. */
+struct claim {
+  struct prefix prefix;
+  size_t owner;
+};
+
+/* May a client be in members of two of these routes? Of many, and of globs, it is taken that one may. */
+static bool clients_meet(const struct route_case *list, size_t count) {
+  struct claim claims[MAX_COMPARED];
+  size_t claimed = 0;
+  for (size_t i = 0; i < count; i++) {
+    const struct ip_set *set = list[i].most >= 0 ? list[i].route->client_ips : NULL;
+    for (size_t k = 0; set && k < ip_set_count(set); k++) {
+      struct claim *claim = &claims[claimed];
+      if (claimed == MAX_COMPARED || !ip_set_prefix(set, k, &claim->prefix))
+        return true;
+      if (claim->prefix.bits > list[i].most || claim->prefix.bits < list[i].least)
+        continue;
+      claim->owner = list[i].place;
+      for (size_t other = 0; other < claimed; other++)
+        if (claims[other].owner != claim->owner && meet(&claims[other].prefix, &claim->prefix))
+          return true;
+      claimed++;
+    }
   }
-  cases->count = cases->group = kept + 1;
+  return false;
+}
+
+/* The one before to join; `count`: none. */
+static size_t find_route(const struct route_case *list, size_t count, const struct route *route, bool anywhere) {
+  for (size_t i = count; i > 0 && (anywhere || i == count); i--)
+    if (list[i - 1].route == route)
+      return i - 1;
+  return count;
+}
+
+void route_cases_finish(struct route_cases *cases) {
+  struct route_case *list = cases->list + cases->group;
+  size_t count = cases->count - cases->group, kept = 0;
+  if (count == 0)
+    return;
+  sort(list, count);
+  bool anywhere = !clients_meet(list, count);
+  for (size_t i = 0; i < count; i++) {
+    size_t same = find_route(list, kept, list[i].route, anywhere);
+    if (same < kept)
+      list[same].least = list[i].least;
+    else
+      list[kept++] = list[i];
+  }
+  cases->count = cases->group = cases->group + kept;
 }
 
 int route_cases_add(struct route_cases *cases, const struct route_verdict *verdict) {

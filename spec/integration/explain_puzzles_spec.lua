@@ -26,6 +26,14 @@ return {
   route("office", { ports = 8443, domains = "shop.example.com", client_ip = "10.0.0.0/8" }, "10.0.0.5:443"),
   { name = "urgent", priority = 1, match = { ports = 7000 }, action = { target = "10.0.0.6:80" } },
   { name = "lazy", match = { ports = 7000, client_ip = "10.0.0.0/8" }, action = { target = "10.0.0.6:80" } },
+  { name = "house", match = { ports = 7001, client_ip = { "10.0.0.0/8", "192.168.2.7" } },
+    action = { target = "10.0.0.7:80" } },
+  { name = "floor", match = { ports = 7001, client_ip = { "192.168.1.9", "10.1.0.0/16" } },
+    action = { target = "10.0.0.8:80" } },
+  { name = "one", match = { ports = 7002, client_ip = { "10.0.0.0/8", "192.168.2.7" } },
+    action = { target = "10.0.0.7:80" } },
+  { name = "other", match = { ports = 7002, client_ip = { "192.168.1.9", "172.16.0.0/12" } },
+    action = { target = "10.0.0.8:80" } },
   { name = "any", match = { ports = 8081 }, action = { target = "10.0.0.6:80" } },
   route("named", { ports = 8081, domains = "named.example.com" }, "10.0.0.6:443"),
   { name = "plain", match = { ports = 8080 }, action = { target = "10.0.0.6:80" } },
@@ -80,6 +88,18 @@ describe("explain solves the puzzle", function()
       .. '- from "192.0.2.0/24": route "maintenance" (shop.lua:10), forwarded to 10.0.0.9:443, TLS passed through '
       .. '- with TLS 1.2: route "old clients" (shop.lua:16), forwarded to 10.0.0.4:443, TLS passed through '
       .. '- otherwise: route "shop" (shop.lua:12)')
+  end)
+
+  it("which of several sets of clients decides", function()
+    solves({ "7001" }, "(--client IP). The first of these that fits: "
+      .. '- from "192.168.2.7": route "house" (shop.lua:20), forwarded to 10.0.0.7:80 '
+      .. '- from "192.168.1.9" or "10.1.0.0/16": route "floor" (shop.lua:22), forwarded to 10.0.0.8:80 '
+      .. '- from "10.0.0.0/8": route "house" (shop.lua:20), forwarded to 10.0.0.7:80 '
+      .. "- from anywhere else: no route; it is reset, reason no_route")
+    solves({ "7002" },
+      '- from "10.0.0.0/8" or "192.168.2.7": route "one" (shop.lua:24), forwarded to 10.0.0.7:80 '
+      .. '- from "192.168.1.9" or "172.16.0.0/12": route "other" (shop.lua:26), forwarded to 10.0.0.8:80 '
+      .. "- from anywhere else: no route")
   end)
 
   it("which of a name and a wildcard is asked first", function()
@@ -156,7 +176,7 @@ describe("explain solves the puzzle", function()
   it("which ports there are, of those who ask for another", function()
     local text, status = ask "4444"
     assert.are.equal(1, status)
-    assert.are.equal("moongate: nothing listens on port 4444 (there are 443, 7000, 8080, 8081, 8443, 9000) ", text)
+    assert.are.equal("moongate: nothing listens on port 4444 (there are 443, 7000-7002, 8080, 8081, 8443, 9000) ", text)
   end)
 
   it("the outcome for sure where a route that is left open comes after the one that takes it", function()

@@ -33,7 +33,8 @@ local function reason_of(row)
   if row.verdict == "turned_down" and row.clause then
     reason = row.clause .. ": " .. reason
   elseif row.verdict == "outranked" then
-    reason = ("it %s match too: %s"):format(row.open and "may" or "would", reason)
+    local by = reason:match("^matches (by .*)$")
+    reason = ("it %s match too%s"):format(row.open and "may" or "would", by and ", " .. by or ": " .. reason)
   end
   return row.after and ("%s; asked %s"):format(reason, row.after.reason) or reason
 end
@@ -53,7 +54,7 @@ end
 local function heading(body)
   local asked, open, others = false, false, false
   for clause in pairs(body.omitted or {}) do
-    asked, others = asked or clause == "outranked", others or clause ~= "outranked"
+    asked, others = asked or clause == "outranked", others or (clause ~= "outranked" and clause ~= "open")
   end
   for _, row in ipairs(body.candidates) do
     open = open or is_open(row)
@@ -78,7 +79,9 @@ local function omitted(body, width)
   end
   table.sort(names)
   for _, name in ipairs(names) do
-    local how = name == "outranked" and "would match too, later" or "turned down by " .. name
+    local how = name == "outranked" and "would match too, later"
+      or name == "open" and "may match"
+      or "turned down by " .. name
     parts[#parts + 1] = ("%d %s"):format(body.omitted[name], how)
   end
   if #parts == 0 then
