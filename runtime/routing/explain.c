@@ -191,20 +191,28 @@ static void describe_versions(const struct explanation *about, const struct rout
   }
 }
 
+/* "matches by a.com, client_ip 10.0.0.0/8, tls_version 1.3", or what it takes any of. */
 static void describe_match(const struct explanation *about, const struct candidate *candidate, char *text) {
   const struct route_verdict *verdict = &candidate->verdict;
-  const char *any = !about->port->has_tls                   ? "any client"
-                    : verdict->route->tls == ROUTE_TLS_NONE ? "any plain connection"
-                    : about->length > 0                     ? "any domain"
-                                                            : "any domain, and none";
-  snprintf(text, DETAIL_SIZE, "%s%.200s%s%s", verdict->domain || verdict->client_ip ? "matches by " : "takes ",
-           verdict->domain      ? verdict->domain
-           : verdict->client_ip ? ""
-                                : any,
-           !verdict->client_ip ? ""
-           : verdict->domain   ? ", client_ip "
-                               : "client_ip ",
-           verdict->client_ip ? verdict->client_ip : "");
+  const char *before = "matches by ";
+  int used = 0;
+  if (verdict->domain) {
+    used = snprintf(text, DETAIL_SIZE, "%s%.200s", before, verdict->domain);
+    before = ", ";
+  }
+  if (verdict->client_ip) {
+    used += snprintf(text + used, DETAIL_SIZE - (size_t)used, "%sclient_ip %.100s", before, verdict->client_ip);
+    before = ", ";
+  }
+  if (verdict->route->tls_versions & about->question->tls_versions)
+    used += snprintf(text + used, DETAIL_SIZE - (size_t)used, "%stls_version %s", before,
+                     version_name(about->question->tls_versions));
+  if (used == 0)
+    snprintf(text, DETAIL_SIZE, "takes %s",
+             !about->port->has_tls                   ? "any client"
+             : verdict->route->tls == ROUTE_TLS_NONE ? "any plain connection"
+             : about->length > 0                     ? "any domain"
+                                                     : "any domain, and none");
 }
 
 static void describe_address(const struct route *route, char *text) {

@@ -135,7 +135,7 @@ describe("explain solves the puzzle", function()
 
   it("why one TLS version goes elsewhere", function()
     solves({ "https://shop.example.com", "--client", "203.0.113.5", "--tls-version", "1.2" },
-      'gets route "old clients"',
+      'gets route "old clients"', "matches by shop.example.com, tls_version 1.2",
       'after "old clients", whose tls_version is more specific')
     solves({ "https://shop.example.com", "--client", "203.0.113.5" },
       "depends on the highest TLS version that the client offers, which was not said (--tls-version V): "
