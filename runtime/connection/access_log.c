@@ -66,7 +66,7 @@ void access_log_write(const struct connection *connection, const struct access_e
   fields[count++] = LOG_INTEGER("attempts", exchange->attempts);
   fields[count++] = LOG_NUMBER("seconds", seconds(now - what->began));
   fields[count++] = LOG_NUMBER("route_seconds", seconds(spent[CONNECTION_ROUTING]));
-  if (exchange->attempts > 0)
+  if (exchange->attempts > 0 || spent[CONNECTION_CONNECTING] > 0)
     fields[count++] = LOG_NUMBER("connect_seconds", seconds(spent[CONNECTION_CONNECTING]));
   if (spent[CONNECTION_CLOSING] > 0)
     fields[count++] = LOG_NUMBER("close_seconds", seconds(spent[CONNECTION_CLOSING]));

@@ -362,8 +362,10 @@ static enum step_result userspace_run(struct connection *connection) {
 static void userspace_cancel(struct connection *connection, bool reset) {
   struct exchange *exchange = &connection->exchange;
   let_go(exchange);
-  if (exchange->dial)
+  if (exchange->dial) {
+    exchange->attempts++; /* nothing came of it, but the log has to say where the client waited */
     dial_cancel(exchange->dial);
+  }
   exchange->dial = NULL;
   pipe_stop(&exchange->pipe);
   stream_close(&exchange->target_stream, reset);

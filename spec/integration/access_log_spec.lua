@@ -142,6 +142,18 @@ describe("the access log", function()
     assert.are.same({ "2", "refused", "both" }, { line.attempts, line.target_side, line.route })
   end)
 
+  it("has the target that a client has waited for in vain, and how long", function()
+    local hole = net.blackhole()
+    local m = moongate.start { config = "log = { access = true }", routes = moongate.front(hole) }
+    local client = net.connect(m:port "front")
+    m:await_metric('connections{state="connecting"}', 1)
+    client:reset()
+    local line = await_lines(m, 1)[1]
+    assert.are.same({ "127.0.0.1:" .. hole, "1" }, { line.target, line.attempts })
+    assert.are.same({ "reset", "none" }, { line.client_side, line.target_side })
+    assert.truthy(tonumber(line.connect_seconds))
+  end)
+
   it("does not hold up a worker whose log nobody reads, and counts what is lost", function()
     local server = net.listen()
     local space = moongate.workspace { config = "log = { access = true }", routes = moongate.front(server:port()) }
