@@ -13,26 +13,66 @@
 #include <string.h>
 #include <sys/socket.h>
 
-static void count_refusal(struct connection *connection, const char *why, const char *option) {
+/* Why a peer is refused. */
+enum refusal {
+  REFUSAL_UNTRUSTED,
+  REFUSAL_ABSENT,
+  REFUSAL_SILENT,
+  REFUSAL_LATE,
+  REFUSAL_CUT_SHORT,
+  REFUSAL_MALFORMED,
+  REFUSAL_TOO_LONG,
+  REFUSAL_CHECKSUM,
+};
+
+static const struct {
+  const char *why, *option;
+} refusals[] = {
+    [REFUSAL_UNTRUSTED] = {"a PROXY header from a peer that is not trusted", "proxy_protocol.trusted"},
+    [REFUSAL_ABSENT] = {"something else where a PROXY header must be", "proxy_protocol.accept"},
+    [REFUSAL_SILENT] = {"no PROXY header, where one must be", "proxy_protocol.accept"},
+    [REFUSAL_LATE] = {"a PROXY header that was not whole in time", "proxy_protocol.timeout"},
+    [REFUSAL_CUT_SHORT] = {"a PROXY header that was cut short: the peer has ended", NULL},
+    [REFUSAL_MALFORMED] = {"a malformed PROXY header", NULL},
+    [REFUSAL_TOO_LONG] = {"a PROXY header that is too long", NULL},
+    [REFUSAL_CHECKSUM] = {"a PROXY header whose checksum is wrong", NULL},
+};
+
+/* Each kind has log lines of its own, so that one does not hide another. */
+static void count_refusal(struct connection *connection, enum refusal refusal) {
   struct worker *worker = connection->worker;
   uint64_t suppressed;
-  char client[ADDRESS_TEXT_SIZE];
+  char id[CONNECTION_ID_SIZE], peer[ADDRESS_TEXT_SIZE];
   worker->metrics->worker.errors[ERROR_PROXY_HEADER]++;
-  if (log_enabled(worker->log, LOG_WARN) &&
-      log_limits_pass(&worker->refusal_logs, CLOSE_PROXY_HEADER, loop_now(&worker->loop), &suppressed))
-    LOG(worker->log, LOG_WARN, "a peer was refused", LOG_STRING("error", why), LOG_STRING("option", option),
-        LOG_STRING("peer", ip_address_format(&connection->client_address, client)),
-        LOG_INTEGER("port", connection->port), LOG_INTEGER("not_logged_before", suppressed));
+  if (log_enabled(worker->log, LOG_WARN) && log_limits_pass(&worker->refusal_logs, CLOSE_REASON_COUNT + refusal,
+                                                            loop_now(&worker->loop), &suppressed))
+    LOG(worker->log, LOG_WARN, "a peer was refused", LOG_STRING("error", refusals[refusal].why),
+        LOG_STRING("option", refusals[refusal].option),
+        LOG_STRING("peer", ip_address_format(&connection->client_address, peer)),
+        LOG_INTEGER("port", connection->port), LOG_STRING("connection", connection_id(connection, id)),
+        LOG_INTEGER("not_logged_before", suppressed));
 }
 
-void proxy_header_unwanted(struct connection *connection) {
-  count_refusal(connection, "a PROXY header from a peer that is not trusted", "proxy_protocol.trusted");
-}
+void proxy_header_unwanted(struct connection *connection) { count_refusal(connection, REFUSAL_UNTRUSTED); }
 
-static enum step_result refuse(struct connection *connection, ssize_t status) {
-  count_refusal(connection, proxy_fault_text(status), "proxy_protocol.accept");
+static enum step_result refuse(struct connection *connection, enum refusal refusal) {
+  count_refusal(connection, refusal);
   connection_close(connection, PIPE_CLIENT, CLOSE_PROXY_HEADER);
   return STEP_REFUSED;
+}
+
+/* Of bytes that are no header, and will be none. */
+static enum refusal refusal_of(ssize_t status) {
+  switch (status) {
+  case PROXY_ABSENT:
+    return REFUSAL_ABSENT;
+  case PROXY_TOO_LONG:
+    return REFUSAL_TOO_LONG;
+  case PROXY_BAD_CRC32C:
+    return REFUSAL_CHECKSUM;
+  default:
+    return REFUSAL_MALFORMED;
+  }
 }
 
 static enum step_result take(struct connection *connection, const struct proxy_header *header, size_t size) {
@@ -74,8 +114,12 @@ static enum step_result look_at(struct connection *connection, const uint8_t *by
   if (size > 0)
     return take(connection, &header, (size_t)size);
   if (size == PROXY_ABSENT || (size == PROXY_MORE && over && got == 0))
-    return must ? refuse(connection, PROXY_ABSENT) : go_without(connection);
-  return size == PROXY_MORE && !over ? STEP_WAIT : refuse(connection, size == PROXY_MORE ? PROXY_MALFORMED : size);
+    return must ? refuse(connection, got == 0 ? REFUSAL_SILENT : REFUSAL_ABSENT) : go_without(connection);
+  if (size != PROXY_MORE)
+    return refuse(connection, refusal_of(size));
+  if (!over)
+    return STEP_WAIT;
+  return refuse(connection, connection->proxy_over ? REFUSAL_LATE : REFUSAL_CUT_SHORT);
 }
 
 static void on_client_ready(struct stream *stream, void *context) {

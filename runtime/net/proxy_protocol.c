@@ -231,19 +231,6 @@ ssize_t proxy_header_parse(const uint8_t *bytes, size_t size, struct proxy_heade
   return bytes[0] == v2_signature[0] ? parse_v2(bytes, size, header) : parse_v1(bytes, size, header);
 }
 
-const char *proxy_fault_text(ssize_t status) {
-  switch (status) {
-  case PROXY_ABSENT:
-    return "no PROXY header";
-  case PROXY_TOO_LONG:
-    return "a PROXY header that is too long";
-  case PROXY_BAD_CRC32C:
-    return "a PROXY header whose checksum is wrong";
-  default:
-    return "a malformed PROXY header";
-  }
-}
-
 /* --- writing --- */
 
 static bool is_ipv4(const struct ip_address *address) { return ip_address_is_ipv4(address); }

@@ -58,9 +58,6 @@ enum {
  * and asks for more only as long as what is there can still become one. */
 ssize_t proxy_header_parse(const uint8_t *bytes, size_t size, struct proxy_header *header);
 
-/* The name of one of the above for logs: "malformed", …. */
-const char *proxy_fault_text(ssize_t status);
-
 struct proxy_tlv {
   uint8_t type;
   uint16_t size;

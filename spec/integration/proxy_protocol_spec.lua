@@ -128,6 +128,28 @@ describe("the PROXY protocol", function()
     m:await_metric('connection_terminations_total{side="client",reason="proxy_header"}', 2)
   end)
 
+  it("says of each kind of refusal what was wrong, and of which connection", function()
+    local m = start("true", nil, nil, "300ms")
+    local client
+    for _, case in ipairs {
+      { "PROXY TCP4 192.0.2.7 198.51.100.1 1\r\n", "a malformed PROXY header" },
+      { "PROXY UNKNOWN " .. ("x"):rep(94), "a PROXY header that is too long" },
+      { v2(0x21, 0x11, ADDRESSES .. "\3\0\4\0\0\0\0"), "a PROXY header whose checksum is wrong" },
+      { "GET / HTTP/1.1\r\n", "something else where a PROXY header must be" },
+      { "", "no PROXY header, where one must be" },
+      { "PROXY TCP4 192", "a PROXY header that was not whole in time" },
+      { "PROXY TCP4 192", "a PROXY header that was cut short: the peer has ended", true },
+    } do
+      client = say(m, case[1])
+      if case[3] then
+        client:shutdown()
+      end
+      client:receive_all()
+      client:close()
+      m:await_log(('peer was refused" error="%s"[^\n]* connection=%%d+%%-%%d+'):format(case[2]))
+    end
+  end)
+
   it("is refused from a stranger as soon as it is seen, who is served at once otherwise", function()
     local m = start(nil, '"192.0.2.0/24"')
     for _, header in ipairs { "PROXY TCP4 192.0.2.7 198.51.100.1 1 2\r\n", v2(0x21, 0x11, ADDRESSES) } do
