@@ -73,7 +73,7 @@ function diagnose.take(trigger)
   snapshot.format, snapshot.trigger = FORMAT, trigger
   snapshot.version, snapshot.pid = status.version, status.pid
   snapshot.started, snapshot.uptime = status.started, status.uptime
-  snapshot.draining, snapshot.generation = status.draining, status.generation
+  snapshot.draining, snapshot.drain, snapshot.generation = status.draining, status.drain, status.generation
   snapshot.memory = { rss = status.rss }
   snapshot.descriptors = status.descriptors
   snapshot.pipes = pipes_of(snapshot.workers)

@@ -37,9 +37,29 @@ static void free_round(struct connections_round *round) {
   free(round);
 }
 
+/* Workers know when a connection has been there for too long; how long it still has when moongate stops is known here.
+ */
+static void bound_by_drain(struct connections_round *round) {
+  const struct instance *instance = round->owner->instance;
+  if (instance->phase < INSTANCE_DRAINING)
+    return;
+  clock_ms now = clock_now(&instance->runtime->clock), end = instance->drain_until;
+  uint64_t left = end > now ? end - now : 0;
+  for (size_t i = 0; i < round->part_count; i++)
+    for (struct entry_block *block = round->parts[i].asked ? NULL : round->parts[i].first; block; block = block->next)
+      for (size_t k = 0; k < block->count; k++) {
+        struct connection_entry *entry = &block->entries[k];
+        if (entry->deadline <= left)
+          continue;
+        entry->deadline = left;
+        entry->deadline_reason = CLOSE_SHUTDOWN;
+      }
+}
+
 /* Answering runs Lua, so it comes last. */
 static void answer(struct connections_round *round) {
   struct native_call *call = round->call;
+  bound_by_drain(round);
   struct value *value = round->report(round);
   round->call = NULL;
   loop_cancel_timer(&round->owner->instance->runtime->loop, &round->timer);

@@ -62,6 +62,23 @@ describe("draining", function()
     assert.matches("draining: 1 connection left %(1 handling%); what is still there is ended in", err)
   end)
 
+  it("is what ends a connection that would have had longer", function()
+    local m = start("handler = function(s) moongate.sleep(300) end", { shutdown = "30s" })
+    local client = assert(net.connect(m:port "front"))
+    m:await_metric('connections{state="handling"}', 1)
+    assert.are.equal("idle", m:live_connections().connections[1].deadline.reason)
+    local child = drain(m)
+    await_draining(m)
+    local deadline = m:live_connections().connections[1].deadline
+    assert.are.equal("shutdown", deadline.reason)
+    assert.is_true(deadline.seconds <= 30)
+    local snapshot = moongate.command { "diagnose", "--control", m.control }
+    assert.truthy(snapshot.out:find("stopping: what is still open is ended in ", 1, true), snapshot.out)
+    client:close()
+    m.process:signal "SIGTERM"
+    finished(m, child)
+  end)
+
   it("cuts what is left at the time that the command gives, and ends with 1", function()
     local m = start "handler = function(s) moongate.sleep(600) end"
     assert(net.connect(m:port "front"))
