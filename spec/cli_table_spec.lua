@@ -51,6 +51,19 @@ describe("moongate.cli.table", function()
     assert.are.equal(2, unicode.width("e\204\129e\204\129"))
   end)
 
+  it("keeps the end of a column whose values differ there", function()
+    local targets = { { title = "TARGET", least = 8, tail = true, value = function(row) return row end } }
+    local lines = lines_of(tables.render(targets, { ("h"):rep(50) .. ":8080", "127.0.0.1:80" }, 12))
+    assert.are.same({ "…hhhhhh:8080", "127.0.0.1:80" }, { lines[2], lines[3] })
+    assert.are.same({ "…語😀x", 6 }, { unicode.cut_front("aé日本語😀x", 6) })
+    assert.are.same({ "abc", 3 }, { unicode.cut_front("abc", 3) })
+  end)
+
+  it("says what is left of a time in two units", function()
+    assert.are.same({ "3h59m", "59s", "0s", "1d" },
+      { tables.left(14399.9), tables.left(59.9), tables.left(0.4), tables.left(86400) })
+  end)
+
   it("cuts between characters, never within one", function()
     for width = 1, 12 do
       local cut, used = unicode.cut("aé日本語😀xyz", width)

@@ -119,4 +119,21 @@ function unicode.cut(text, width)
   return table.concat(parts) .. "…", used + 1
 end
 
+--- The same, with its end kept and "…" before it: for what differs at the end, such as addresses with ports.
+function unicode.cut_front(text, width)
+  local whole = unicode.width(text)
+  if whole <= width then
+    return text, whole
+  end
+  local used, at = whole, 1
+  for sequence in text:gmatch(SEQUENCE) do
+    if used <= width - 1 then
+      break
+    end
+    used = used - width_of(sequence)
+    at = at + #sequence
+  end
+  return "…" .. text:sub(at), used + 1
+end
+
 return unicode

@@ -109,7 +109,7 @@ describe("the connections", function()
     m:await_generation(2)
     assert.are.equal("old", m:live_connections().connections[1].version)
     assert.truthy(command(m).out:find("front (old)", 1, true))
-    assert.truthy(command(m).out:find "ENDS" and command(m).out:find "idle %d+h", command(m).out)
+    assert.truthy(command(m).out:find "ENDS IN" and command(m).out:find "%d+h%d*m? idle", command(m).out)
   end)
 
   it("come and go while they are told, a thousand at a time", function()

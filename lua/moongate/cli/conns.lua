@@ -51,22 +51,22 @@ local function route(row)
   return (row.route or "-") .. (row.version == "old" and " (old)" or "")
 end
 
----"idle 3h", what will end it if nothing moves, and when.
+---"3h59m idle": when it will be ended if nothing moves, and why.
 local function ends(row)
-  return row.deadline and ("%s %s"):format(row.deadline.reason, tables.age(row.deadline.seconds))
+  return row.deadline and ("%s %s"):format(tables.left(row.deadline.seconds), row.deadline.reason)
 end
 
 local ID = { title = "ID", value = function(row) return row.id end }
 local CLIENT = { title = "CLIENT", least = 9, value = function(row) return row.client_ip end }
 local ROUTE = { title = "ROUTE", least = 6, value = route }
 local STATE = { title = "STATE", value = function(row) return row.state end }
-local TARGET = { title = "TARGET", least = 9, value = function(row) return row.target end }
+local TARGET = { title = "TARGET", least = 12, tail = true, value = function(row) return row.target end }
 local AGE = { title = "AGE", right = true, value = function(row) return tables.age(row.age) end }
 local IDLE = { title = "IDLE", right = true, value = function(row) return tables.age(row.idle) end }
 local IN = { title = "IN", right = true, value = function(row) return tables.size(row.bytes_in) end }
 local OUT = { title = "OUT", right = true, value = function(row) return tables.size(row.bytes_out) end }
 local WHY = { title = "WHY", value = class }
-local ENDS = { title = "ENDS", least = 6, value = ends }
+local ENDS = { title = "ENDS IN", least = 8, value = ends }
 
 local ALL = { ID, CLIENT, ROUTE, STATE, TARGET, AGE, IDLE, IN, OUT, ENDS }
 local STUCK = { ID, CLIENT, ROUTE, TARGET, AGE, IN, OUT, WHY, ENDS }

@@ -26,6 +26,7 @@ end
 ---@field value fun(row: table): string|number|nil
 ---@field right? boolean aligned to the right
 ---@field least? integer a column that may be cut, down to so many columns
+---@field tail? boolean its end is what tells values apart, and is kept when it is cut
 
 -- The cells as printable texts, and how wide each column would be.
 local function measure(columns, rows)
@@ -73,7 +74,7 @@ end
 local function line(columns, widths, cells, gap)
   local parts = {}
   for i, column in ipairs(columns) do
-    local cell, width = unicode.cut(cells[i], widths[i])
+    local cell, width = (column.tail and unicode.cut_front or unicode.cut)(cells[i], widths[i])
     local space = (" "):rep(widths[i] - width)
     parts[i] = column.right and space .. cell or cell .. space
   end
@@ -167,6 +168,13 @@ function tables.age(seconds)
     end
   end
   return ("%ds"):format(math.floor(seconds))
+end
+
+---"59s", "3h59m", "41d3h": what is left of a time, in two units.
+---@param seconds number
+---@return string
+function tables.left(seconds)
+  return (text.format_duration(math.floor(seconds)):gsub(" ", ""))
 end
 
 ---"0", "512", "1.5K", "30M": at most four characters up to a petabyte.
