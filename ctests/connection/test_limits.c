@@ -100,6 +100,27 @@ static void who_was_over_is_refused_for_block_for(void **state) {
   limits_free(limits);
 }
 
+static void a_shorter_block_for_holds_for_who_is_blocked_already(void **state) {
+  (void)state;
+  struct limits *limits = new_limits(1024);
+  struct limit_rule rule = {.rate = 1, .window_ms = 100, .block_ms = 5000};
+  struct ip_address one = ipv4(1), two = ipv4(2);
+  struct limit_report report;
+  assert_int_equal(open_and_close(limits, &rule, START), LIMIT_ADMITTED);
+  assert_int_equal(open_and_close(limits, &rule, START), LIMIT_RATE);
+  assert_true(limits_find(limits, &one, 0, START + 1000, &report));
+  assert_int_equal(report.blocked_ms, 4000);
+  assert_false(limits_find(limits, &one, 1, START, &report));
+  assert_false(limits_find(limits, &two, 0, START, &report));
+  rule.block_ms = 1000;
+  assert_int_equal(open_and_close(limits, &rule, START + 2000), LIMIT_BLOCKED);
+  assert_int_equal(open_and_close(limits, &rule, START + 3000), LIMIT_ADMITTED);
+  assert_int_equal(open_and_close(limits, &rule, START + 3000), LIMIT_RATE);
+  rule.block_ms = 0;
+  assert_int_equal(open_and_close(limits, &rule, START + 3300), LIMIT_ADMITTED);
+  limits_free(limits);
+}
+
 static void a_rule_without_a_rate_forgets_none(void **state) {
   (void)state;
   struct limits *limits = new_limits(1024);
@@ -272,6 +293,7 @@ int main(void) {
       cmocka_unit_test(scopes_are_counted_apart),
       cmocka_unit_test(a_rate_is_held_in_every_window),
       cmocka_unit_test(who_was_over_is_refused_for_block_for),
+      cmocka_unit_test(a_shorter_block_for_holds_for_who_is_blocked_already),
       cmocka_unit_test(a_rule_without_a_rate_forgets_none),
       cmocka_unit_test(an_ipv6_address_stands_for_its_prefix),
       cmocka_unit_test(memory_is_bounded_whatever_the_number_of_addresses),

@@ -220,6 +220,8 @@ static double rate_of(const struct limit_entry *entry, clock_ms now) {
 static enum limit_answer judge(struct limit_entry *entry, const struct limit_rule *rule, clock_ms now) {
   if (rule->rate)
     turn_window(entry, rule->window_ms, now);
+  if (entry->blocked_until > now + rule->block_ms) /* block_for has become shorter since, or is off */
+    entry->blocked_until = now + rule->block_ms;
   if (entry->blocked_until > now)
     return LIMIT_BLOCKED;
   enum limit_answer answer = LIMIT_ADMITTED;
@@ -276,7 +278,7 @@ void limits_release(struct limits *limits, struct limit_entry *held) {
   pthread_mutex_unlock(&shard->lock);
 }
 
-static void tell(const struct limit_entry *entry, clock_ms now, limits_report_fn *report, void *context) {
+static struct limit_report report_of(const struct limit_entry *entry, clock_ms now) {
   struct limit_report told = {
       .address = {.is_set = true},
       .prefix = entry->prefix,
@@ -287,6 +289,25 @@ static void tell(const struct limit_entry *entry, clock_ms now, limits_report_fn
       .blocked_ms = entry->blocked_until > now ? entry->blocked_until - now : 0,
   };
   memcpy(told.address.bytes, entry->key.bytes, sizeof told.address.bytes);
+  return told;
+}
+
+bool limits_find(struct limits *limits, const struct ip_address *address, uint32_t scope, clock_ms now,
+                 struct limit_report *report) {
+  struct limit_key key;
+  make_key(limits, address, scope, &key);
+  uint64_t hash = hash_key(limits, &key);
+  struct shard *shard = &limits->shards[hash % LIMITS_SHARDS];
+  pthread_mutex_lock(&shard->lock);
+  const struct limit_entry *entry = find(shard, &key, hash);
+  if (entry)
+    *report = report_of(entry, now);
+  pthread_mutex_unlock(&shard->lock);
+  return entry != NULL;
+}
+
+static void tell(const struct limit_entry *entry, clock_ms now, limits_report_fn *report, void *context) {
+  struct limit_report told = report_of(entry, now);
   report(context, &told);
 }
 

@@ -29,7 +29,7 @@ struct limit_rule {
   uint32_t connections; /* at once */
   uint32_t rate;        /* new ones in any `window`, refused ones not counted */
   uint64_t window_ms;
-  uint64_t block_ms; /* for how long an address is refused once it was over one of them */
+  uint64_t block_ms; /* for how long an address is refused once it was over one of them; no block lasts longer */
 };
 
 enum limit_answer {
@@ -73,8 +73,12 @@ struct limit_report {
   uint32_t connections;
   double rate;         /* new ones in the last window */
   uint64_t refused;    /* since it is remembered */
-  uint64_t blocked_ms; /* how long it will still be refused; 0: it is not */
+  uint64_t blocked_ms; /* how long it will still be refused, unless block_ms is shorter by now; 0: it is not */
 };
+
+/* Of one address in one scope. False: it is not remembered. Any thread. `address` is set. */
+bool limits_find(struct limits *limits, const struct ip_address *address, uint32_t scope, clock_ms now,
+                 struct limit_report *report);
 
 typedef void limits_report_fn(void *context, const struct limit_report *report);
 

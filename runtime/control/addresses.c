@@ -20,6 +20,7 @@ struct selection {
   const struct native_addresses *wanted;
   const struct names *names;
   struct ip_set *clients; /* NULL: any */
+  uint64_t block_ms;      /* limits.block_for, which no block outlasts */
   struct limit_report *reports;
   size_t count, room;
   size_t remembered, blocked; /* of all that there are */
@@ -36,11 +37,29 @@ static const char *route_of(const struct selection *selection, const struct limi
   return known ? names_text(selection->names, (unsigned)number) : NULL;
 }
 
+/* Does one of them lie in the other? */
+static bool prefixes_meet(const struct prefix *a, const struct prefix *b) {
+  unsigned bits = a->bits < b->bits ? a->bits : b->bits;
+  for (unsigned i = 0; i < bits; i++)
+    if ((a->bytes[i / 8] ^ b->bytes[i / 8]) & (0x80 >> (i % 8)))
+      return false;
+  return true;
+}
+
+/* Of IPv6 a prefix is told: it is meant too when it is an address of it that was asked for. */
+static bool is_client(const struct selection *selection, const struct limit_report *report) {
+  struct prefix asked;
+  if (!ip_set_prefix(selection->clients, 0, &asked))
+    return ip_set_contains(selection->clients, &report->address);
+  struct prefix told = prefix_make(report->address.bytes, ip_address_is_ipv4(&report->address), report->prefix);
+  return prefixes_meet(&asked, &told);
+}
+
 static bool is_wanted(const struct selection *selection, const struct limit_report *report) {
   const struct native_addresses *wanted = selection->wanted;
   if (wanted->blocked && report->blocked_ms == 0)
     return false;
-  if (selection->clients && !ip_set_contains(selection->clients, &report->address))
+  if (selection->clients && !is_client(selection, report))
     return false;
   if (wanted->scope && strcmp(wanted->scope, scope_of(report)) != 0)
     return false;
@@ -48,8 +67,12 @@ static bool is_wanted(const struct selection *selection, const struct limit_repo
   return !wanted->route || (route && strcmp(wanted->route, route) == 0);
 }
 
-static void on_report(void *context, const struct limit_report *report) {
+static void on_report(void *context, const struct limit_report *told) {
   struct selection *selection = context;
+  struct limit_report bounded = *told;
+  const struct limit_report *report = &bounded;
+  if (bounded.blocked_ms > selection->block_ms)
+    bounded.blocked_ms = selection->block_ms;
   selection->remembered++;
   selection->blocked += report->blocked_ms > 0;
   if (!selection->complete || !is_wanted(selection, report))
@@ -158,6 +181,7 @@ struct value *addresses_report(void *context, const struct native_addresses *wan
     }
   }
   selection.names = &instance->names;
+  selection.block_ms = instance->config.policy->block_ms;
   limits_each(instance->threads.admission.limits, loop_now(&runtime->loop), on_report, &selection);
   struct value *root = write_answer(&selection);
   free(selection.reports);
