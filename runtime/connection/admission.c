@@ -135,9 +135,8 @@ static bool is_listed(const struct ip_set *set, const struct ip_address *address
   return set && ip_set_contains(set, address);
 }
 
-/* NULL: it may; else the option that says no. A peer without an IP address (a unix socket) is on no list. */
-static const char *find_refusal(const struct ip_set *allow, const struct ip_set *block,
-                                const struct ip_address *address) {
+const char *admission_find_refusal(const struct ip_set *allow, const struct ip_set *block,
+                                   const struct ip_address *address) {
   if (!address->is_set)
     return NULL;
   if (is_listed(block, address))
@@ -149,7 +148,7 @@ enum step_result step_enter(struct connection *connection) {
   const struct policy *policy = policy_of(connection);
   if (!policy)
     return STEP_DONE;
-  const char *option = find_refusal(policy->allow, policy->block, &connection->client_address);
+  const char *option = admission_find_refusal(policy->allow, policy->block, &connection->client_address);
   if (option)
     return admission_refuse(connection, CLOSE_NOT_ALLOWED, option, -1);
   if (!connection->worker->admission || !connection->table_port->has_tls || is_exempt(connection))
@@ -267,7 +266,7 @@ static enum step_result admit_phase(struct connection *connection) {
   switch ((enum admit_phase)connection->admit_phase) {
   case ADMIT_COUNT:
     connection->keep_alive = route->keep_alive;
-    option = find_refusal(route->security.allow, route->security.block, &connection->client_address);
+    option = admission_find_refusal(route->security.allow, route->security.block, &connection->client_address);
     if (option)
       return admission_refuse(connection, CLOSE_NOT_ALLOWED, option, -1);
     result = count_route(connection);

@@ -227,7 +227,7 @@ static struct value *explain_files(struct runtime *runtime, const struct native_
     config.state = NULL;
     loader_load_routes(loader, &config, 1, NULL, NULL, &loaded);
     report_faults(found, &loaded.faults, NULL);
-    struct route_table *table = instance_make_table(&loaded, NULL, &error);
+    struct route_table *table = instance_make_table(&loaded, config.policy, &error);
     if (table)
       explain_table(root, question, table, NULL, &explained);
     else

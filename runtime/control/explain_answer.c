@@ -195,6 +195,7 @@ int explain_candidates(struct value *root, const struct explained *explained) {
     value_set_number(root, "depends", (double)telling.depends);
     write_omitted(root, &telling);
     outcome_write(root, &telling.outcome, explained);
+    explain_admission(root, explained, telling.depends == 0 ? telling.chosen : NULL);
   }
   route_cases_deinit(&telling.outcome.cases);
   return status;

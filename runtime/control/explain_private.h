@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * What the files about explaining share: explain.c has the question and the table, explain_answer.c the
- * routes one by one, explain_outcome.c what becomes of the connection. */
+ * routes one by one, explain_outcome.c what becomes of the connection, explain_admission.c who is kept out all the
+ * same. */
 #pragma once
 
 #include "control/explain.h"
@@ -38,5 +39,8 @@ int outcome_add(struct outcome *outcome, const struct explained *explained, cons
 /* Writes what it hangs on, the cases, and what becomes of who gets no route. */
 void outcome_write(struct value *root, struct outcome *outcome, const struct explained *explained);
 
-/* Writes the candidates and the outcome. 0 or -ENOMEM. */
+/* Writes what keeps the client out of `chosen` (NULL: no route is sure), if anything does. */
+void explain_admission(struct value *root, const struct explained *explained, const struct route *chosen);
+
+/* Writes the candidates, the outcome, and what keeps the client out. 0 or -ENOMEM. */
 int explain_candidates(struct value *root, const struct explained *explained);

@@ -4,6 +4,7 @@
 -- the code.
 
 local cjson = require "cjson"
+local clients = require "spec.support.clients"
 local hellos = require "spec.support.hellos"
 local moongate = require "spec.support.moongate"
 local net = require "spec.support.net"
@@ -204,6 +205,29 @@ return {
     assert.are.equal("any", cjson.decode(answer.out).chosen)
     assert.are.equal(1, explain("--control", m.control, "1").status)
     assert.are.equal(2, explain("--control", m.control, "a:b").status)
+  end)
+
+  it("who is kept out by a list or a block, though there is a route", function()
+    local m = clients.start([[limits = { connections_per_ip = 1, block_for = "1h" },
+      security = { ip_block = "203.0.113.0/24" },]], nil, {
+      routes = ([[return {
+        { name = "front", match = { ports = 0 }, action = { GREET } },
+        { name = "own", match = { ports = 0 }, action = { GREET }, security = { ip_allow = "192.0.2.0/24" } },
+      }]]):gsub("GREET", (clients.GREET:gsub("%%", "%%%%"))),
+    })
+    local function told(route, client)
+      return select(2, explain("--control", m.control, "--port", tostring(m:port(route)), "--client", client))
+    end
+    has(told("front", "203.0.113.9"), 'gets route "front"',
+      "But security.ip_block of the config keeps 203.0.113.9 out, reason not_allowed.")
+    has(told("own", "198.51.100.1"), 'But security.ip_allow of route "own" (routes.lua:6) keeps 198.51.100.1 out')
+    assert.is_nil(told("own", "192.0.2.7"):find("But", 1, true))
+    clients.enter(m, "192.0.2.7")
+    assert.is_false(clients.enter(m, "192.0.2.7"))
+    has(told("own", "192.0.2.7"), "But 192.0.2.7 is refused for another ", "(limits.block_for), reason limit_blocked.")
+    local body = m:ask("/api/v1/explain", { port = m:port "own", client_ip = "192.0.2.7" })
+    assert.are.same({ "limit_blocked", "limits.block_for" }, { body.kept_out.reason, body.kept_out.option })
+    assert.is_true(body.kept_out.seconds > 3500 and body.kept_out.seconds <= 3600)
   end)
 
   it("why a connection has its route, and when it ends", function()

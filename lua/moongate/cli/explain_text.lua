@@ -7,6 +7,7 @@
 local outcomes = require("moongate.cli.explain_outcome")
 local routes = require("moongate.cli.routes")
 local tables = require("moongate.cli.table")
+local text = require("moongate.text")
 
 local explain_text = {}
 
@@ -116,6 +117,17 @@ local function assumed_address(body, question)
   )
 end
 
+-- What keeps the client out, whatever route it would get.
+local function kept_out(body)
+  local why = body.kept_out
+  if why.seconds then
+    return ("But %s is refused for another %s: it was over a limit (%s), reason %s."):format(
+      body.client_ip, text.format_duration(math.ceil(why.seconds)), why.option, why.reason)
+  end
+  local whose = why.route and ('route "%s" (%s)'):format(why.route, outcomes.where(why)) or "the config"
+  return ("But %s of %s keeps %s out, reason %s."):format(why.option, whose, body.client_ip, why.reason)
+end
+
 ---@param body table of the API's answer
 ---@param question table what was asked
 ---@param width? integer
@@ -124,6 +136,9 @@ function explain_text.choice(body, question, width)
   local lines = { outcomes.text(body, question, width) }
   local function say(words, before)
     lines[#lines + 1] = tables.paragraph(words, before, "", width)
+  end
+  if body.kept_out then
+    say(kept_out(body))
   end
   if body.tls_assumed then
     say(assumed_tls(body, question))
