@@ -84,14 +84,44 @@ describe("the findings of a snapshot", function()
     local found = findings.of(snapshot {
       descriptors = { used = 900, limit = 1024 },
       config = {
-        limits = { connections = 100 }, timeouts = { initial_data = 60 }, diagnose = { old = 3600 },
+        limits = { connections = 100, idle_near_cap = 30 }, timeouts = { initial_data = 60 }, diagnose = { old = 3600 },
       },
       connections = { open = 95, by_route = {}, by_client = {}, by_target = {} },
       trend = { { ago = 5, open = 94 } },
     })
     assert.are.equal(2, #found)
     assert.truthy(found[1].text:find("900 of 1024 descriptors", 1, true), found[1].text)
-    assert.truthy(found[2].text:find("limits.connections is 100", 1, true), found[2].text)
+    assert.truthy(found[2].text:find("limits.connections is 100: those that are quiet for 30s are closed early", 1,
+      true), found[2].text)
+    local config = { limits = { connections = 100, idle_near_cap = 0 }, timeouts = {}, diagnose = { old = 3600 } }
+    for open, says in pairs { [95] = "beyond that new ones are refused", [100] = "100: new ones are refused" } do
+      local connections = { open = open, by_route = {}, by_client = {}, by_target = {} }
+      found = findings.of(snapshot { config = config, connections = connections, trend = {} })
+      assert.truthy(found[1].text:find(says, 1, true), found[1].text)
+    end
+  end)
+
+  it("tell a target that is silent from one whose clients are silent too", function()
+    local function told(bytes)
+      local patterns = pattern("stuck", 2, 20, {
+        by_target = { { name = "a:80", count = 2, oldest = 20, limit = 60 } },
+        examples = { { target = "b:80", bytes_in = 5 }, { target = "a:80", bytes_in = 0 },
+          { target = "a:80", bytes_in = bytes } },
+      })
+      return findings.of(snapshot { patterns = patterns })[1].text
+    end
+    assert.truthy(told(5):find("taken by a:80, which has never answered: it accepts, and hangs", 1, true), told(5))
+    assert.truthy(told(0):find("taken by a:80, and neither side has said a word", 1, true), told(0))
+  end)
+
+  it("tell refusals, and that moongate is stopping", function()
+    local found = findings.of(snapshot {
+      drain = { seconds = 6.3 },
+      since_last = { seconds = 60, terminations = { client = { proxy_header = 2, not_allowed = 1 } }, errors = {} },
+    })
+    assert.truthy(found[1].text:find("1 connection has ended as not_allowed in the last 1m", 1, true), found[1].text)
+    assert.truthy(found[2].text:find("2 connections have ended as proxy_header", 1, true), found[2].text)
+    assert.are.equal("moongate is stopping: what is still open is ended in 7s", found[3].text)
   end)
 
   it("tell growth against the history, and whose it is", function()

@@ -156,7 +156,7 @@ describe("a snapshot", function()
     assert.truthy(text:find("timeouts.connect is 1m", 1, true), text)
     assert.truthy(finding(body, "stuck").command:find("--target 127.0.0.1:" .. silent:port(), 1, true))
     assert.truthy(finding(body, "half_zombie").text:find("route half", 1, true))
-    assert.truthy(finding(body, "no_outgoing").text:find("on port " .. m:port "sni", 1, true))
+    assert.truthy(finding(body, "no_outgoing").text:find("to port " .. m:port "sni", 1, true))
     assert.are.same({ 6, 0 }, { body.patterns.old.count, body.patterns.zombie.count })
     local out = command(m).out
     assert.truthy(out:find("What to look at:", 1, true) and out:find("3 stuck connecting", 1, true), out)

@@ -78,10 +78,28 @@ PATTERNS[#PATTERNS + 1] = { "stuck_connecting", function(pattern, add)
   end
 end }
 
+-- Whether no client of the target's connections has said anything, as far as the examples tell.
+local function clients_are_silent(pattern, target)
+  local silent = false
+  for _, example in ipairs(pattern.examples or {}) do
+    if example.target == target then
+      silent = example.bytes_in == 0
+      if not silent then
+        break
+      end
+    end
+  end
+  return silent
+end
+
 PATTERNS[#PATTERNS + 1] = { "stuck", function(pattern, add)
   each_group(pattern, "by_target", function(group)
-    add(PROBLEM, ("%s taken by %s, which has never answered: it accepts, and hangs or is overloaded; quiet for up to "
-      .. "%s%s"):format(several(group.count, "connection was", "connections were"), group.name,
+    local why = "which has never answered: it accepts, and hangs or is overloaded"
+    if clients_are_silent(pattern, group.name) then
+      why = "and neither side has said a word: it should speak first and hangs, or clients connect ahead of need"
+    end
+    add(PROBLEM, ("%s taken by %s, %s; quiet for up to %s%s"):format(
+      several(group.count, "connection was", "connections were"), group.name, why,
       duration(group.oldest), bound(group.limit, "timeouts.stuck")),
       "moongate conns --stuck --target " .. word(group.name))
   end)
@@ -98,9 +116,9 @@ end }
 
 PATTERNS[#PATTERNS + 1] = { "no_outgoing", function(pattern, add, snapshot)
   each_group(pattern, "by_port", function(group)
-    add(PROBLEM, ("%s on port %s no route yet, the oldest after %s: their clients have not sent what the route is "
-      .. "chosen by, or a `when` function waits%s%s"):format(several(group.count, "connection has", "connections have"),
-      group.name, duration(group.oldest), mostly_from(pattern),
+    add(PROBLEM, ("%s to port %s %s no route yet, the oldest for %s: their clients have not sent what the route is "
+      .. "chosen by, or a function of a route (when, authorize) waits%s%s"):format(connections(group.count),
+      group.name, group.count == 1 and "has" or "have", duration(group.oldest), mostly_from(pattern),
       bound(snapshot.config.timeouts.initial_data, "timeouts.initial_data")),
       "moongate conns --state routing --port " .. group.name)
   end)
@@ -108,9 +126,9 @@ end }
 
 PATTERNS[#PATTERNS + 1] = { "keep_alive_stuck", function(pattern, add)
   each_group(pattern, "by_route", function(group)
-    add(NOTE, ("%s of route %s quiet for up to %s, and kept by keep_alive: if their clients are gone, only TCP's "
-      .. "keep-alive probes or the route's lifetime will tell"):format(
-      several(group.count, "connection is", "connections are"), group.name, duration(group.oldest)),
+    add(NOTE, ("%s of route %s %s been quiet for up to %s, kept by keep_alive: if their clients are gone, only TCP's "
+      .. "keep-alive probes or the route's lifetime will tell"):format(connections(group.count), group.name,
+      group.count == 1 and "has" or "have", duration(group.oldest)),
       "moongate conns --sort idle --route " .. word(group.name))
   end)
 end }
@@ -155,8 +173,11 @@ local function room(snapshot, add)
   end
   local cap, open = snapshot.config.limits.connections, snapshot.connections.open
   if cap > 0 and open >= CAP * cap then
-    add(PROBLEM, ("%d connections are open, and limits.connections is %d: quiet ones are closed early, then new ones "
-      .. "are refused"):format(open, cap), "moongate conns --sort idle")
+    local early = snapshot.config.limits.idle_near_cap
+    add(PROBLEM, ("%d connections are open, and limits.connections is %d: %s"):format(open, cap,
+      open >= cap and "new ones are refused" or (early or 0) > 0
+      and ("those that are quiet for %s are closed early, then new ones are refused"):format(duration(early))
+      or "beyond that new ones are refused"), "moongate conns --sort idle")
   end
 end
 
@@ -177,19 +198,23 @@ local function growth(snapshot, add)
   end
 end
 
+local WHO = "; /api/v1/addresses says who"
 local REFUSALS = {
   limit_connections = "limits.connections was reached",
   limit_route = "a route's max_connections was reached",
-  limit_ip = "addresses had as many open as connections_per_ip allows",
-  limit_rate = "addresses opened more than connection_rate allows",
-  limit_blocked = "they came from blocked addresses (limits.block_for)",
+  limit_ip = "addresses had as many open as connections_per_ip allows" .. WHO,
+  limit_rate = "addresses opened more than connection_rate allows" .. WHO,
+  limit_blocked = "they came from blocked addresses (limits.block_for)" .. WHO,
   limit_addresses = "limits.addresses was reached",
+  not_allowed = "ip_allow or ip_block keeps their addresses out; the log says whom",
+  not_authorized = "authorize said no; the log says to whom",
+  proxy_header = "their PROXY headers were not taken; the log says why",
   no_descriptors = "there was no descriptor left",
   no_memory = "there was no memory left",
 }
 local FAILURES = {
-  refused = "every target refused them: the back end is down or does not listen",
-  unreachable = "there is no way to the target: routing, firewall or network",
+  refused = "every target refused them: the back end is down or does not listen; the log names it",
+  unreachable = "there is no way to the target: routing, firewall or network; the log names it",
   connect_timeout = "no target answered within timeouts.connect",
   resolve = "the target's name could not be resolved: look at DNS",
   handler_error = "a function of the route raised an error; the log has it",
@@ -211,6 +236,13 @@ local function ended(snapshot, add)
   end
   tell("client", REFUSALS)
   tell("target", FAILURES)
+end
+
+local function stopping(snapshot, add)
+  if snapshot.drain then
+    add(NOTE, ("moongate is stopping: what is still open is ended in %s"):format(
+      duration(math.ceil(snapshot.drain.seconds))), "moongate status")
+  end
 end
 
 local function files(snapshot, add)
@@ -251,6 +283,7 @@ function findings.of(snapshot)
   growth(snapshot, adder("growth"))
   ended(snapshot, adder("terminations"))
   files(snapshot, adder("files"))
+  stopping(snapshot, adder("draining"))
   for _, note in ipairs(notes) do
     problems[#problems + 1] = note
   end
