@@ -168,7 +168,7 @@ describe("moongate.cli", function()
     end
     local _, printed = run("status")
     assert.truthy(printed:gsub("%s+", " "):find(
-      "draining: 3 connections left (1 handling, 2 forwarding); what is still there is ended in 12s", 1, true), printed)
+      "draining: 3 connections left (2 forwarding, 1 handling); what is still there is ended in 12s", 1, true), printed)
   end)
 
   it("says what is wrong with a number below 0", function()
@@ -261,7 +261,7 @@ describe("moongate.cli", function()
           uptime = 125,
           workers = 2,
           generation = 1,
-          connections = { active = 3, total = 40 },
+          connections = { active = 3, total = 40, states = { closing = 1, forwarding = 2, handling = 0 } },
           bytes = { ["in"] = 1536, out = 10 },
           routes = { {}, {} },
           files = { { file = "a.lua", faults = { { file = "routes/a.lua", line = 2, message = "bad" } } } },
@@ -277,7 +277,7 @@ version      1.2.3
 uptime       2m 5s
 workers      2
 generation   1
-connections  3 open, 40 in all
+connections  3 open (2 forwarding, 1 closing), 40 in all
 bytes        1.5 KiB in, 10 B out
 routes       2
 files        1, 1 with faults

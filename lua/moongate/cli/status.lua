@@ -28,23 +28,27 @@ local function files(body)
   return faulty > 0 and ("%d, %d with faults"):format(#body.files, faulty) or #body.files
 end
 
----"draining: 3 connections left (1 handling, 2 forwarding); what is still there is ended in 12s"
+local STATES = { "routing", "connecting", "forwarding", "handling", "closing" }
+
+-- " (1 connecting, 2 forwarding)", in the order in which a connection goes through them; "" when there is none.
+local function states_of(connections)
+  local parts = {}
+  for _, name in ipairs(STATES) do
+    local count = (connections.states or {})[name] or 0
+    if count > 0 then
+      parts[#parts + 1] = ("%d %s"):format(count, name)
+    end
+  end
+  return #parts > 0 and (" (%s)"):format(table.concat(parts, ", ")) or ""
+end
+
+---"draining: 3 connections left (2 forwarding, 1 handling); what is still there is ended in 12s"
 ---@param body table of the API's answer
 ---@return string
 function status.draining(body)
   local connections = body.connections or {}
-  local states = {}
-  for name, count in pairs(connections.states or {}) do
-    if count > 0 then
-      states[#states + 1] = ("%d %s"):format(count, name)
-    end
-  end
-  table.sort(states)
   local left = connections.active or 0
-  local parts = { ("draining: %s left"):format(text.plural(left, "connection")) }
-  if #states > 0 then
-    parts[1] = ("%s (%s)"):format(parts[1], table.concat(states, ", "))
-  end
+  local parts = { ("draining: %s left%s"):format(text.plural(left, "connection"), states_of(connections)) }
   if body.drain and left > 0 then
     parts[2] = ("what is still there is ended in %s"):format(text.format_duration(math.ceil(body.drain.seconds)))
   end
@@ -66,7 +70,8 @@ local function overview(body)
   add("workers", body.workers)
   add("generation", body.generation)
   if connections.active then
-    add("connections", ("%d open, %d in all"):format(connections.active, connections.total or connections.active))
+    add("connections", ("%d open%s, %d in all"):format(connections.active,
+      body.draining and "" or states_of(connections), connections.total or connections.active))
   end
   if bytes["in"] and bytes.out then
     add("bytes", ("%s in, %s out"):format(text.format_bytes(bytes["in"]), text.format_bytes(bytes.out)))
