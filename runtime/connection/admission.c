@@ -52,7 +52,8 @@ static bool is_idle(const struct connection *connection, clock_ms now, uint64_t 
 }
 
 void admission_reclaim(struct worker *worker) {
-  uint64_t bound = worker->settings->idle_near_cap_ms;
+  const struct policy *policy = worker->pin ? worker->pin->table->policy : NULL;
+  uint64_t bound = policy ? policy->idle_near_cap_ms : 0;
   clock_ms now = loop_now(&worker->loop);
   for (int looks = 0; bound > 0 && looks < RECLAIM_LOOKS; looks++) {
     if (!worker->reclaiming)

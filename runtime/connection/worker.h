@@ -52,10 +52,9 @@ struct worker_settings {
   struct resolver_options dns;
   uint64_t script_time_ms;
   uint64_t script_memory;
-  unsigned splice_pipes;     /* a worker's share of limits.splice_pipes */
-  uint64_t idle_near_cap_ms; /* limits.idle_near_cap; 0: off */
-  struct loop *within;       /* NULL, but for specs: the worker has no thread, and its loop is part of this one */
-  bool any_ports; /* specs: the kernel gives every port; connections come in on the one that their route names */
+  unsigned splice_pipes; /* a worker's share of limits.splice_pipes */
+  struct loop *within;   /* NULL, but for specs: the worker has no thread, and its loop is part of this one */
+  bool any_ports;        /* specs: the kernel gives every port; connections come in on the one that their route names */
 };
 
 /* Lines of the log that are limited for each route. */

@@ -207,7 +207,7 @@ static void write_config(struct value *root, const struct instance *instance) {
   struct value *limits = value_set_table(table, "limits");
   value_set_number(limits, "connections", config->policy->connections);
   value_set_number(limits, "connections_per_ip", config->policy->limits.connections);
-  value_set_number(limits, "idle_near_cap", seconds(config->settings.idle_near_cap_ms));
+  value_set_number(limits, "idle_near_cap", seconds(config->policy->idle_near_cap_ms));
   value_set_number(limits, "old_versions", config->old_versions);
   struct value *times = value_set_table(table, "timeouts");
   value_set_number(times, "connect", seconds(timeouts->connect));

@@ -32,6 +32,6 @@ void policy_unref(struct policy *policy) {
 bool policy_equal(const struct policy *a, const struct policy *b) {
   return ip_set_same(a->allow, b->allow) && ip_set_same(a->block, b->block) && ip_set_same(a->trusted, b->trusted) &&
          a->connections == b->connections && address_limits_equal(&a->limits, &b->limits) &&
-         a->block_ms == b->block_ms && a->ipv6_prefix == b->ipv6_prefix && a->accept == b->accept &&
-         a->proxy_timeout_ms == b->proxy_timeout_ms && a->access_log == b->access_log;
+         a->block_ms == b->block_ms && a->idle_near_cap_ms == b->idle_near_cap_ms && a->ipv6_prefix == b->ipv6_prefix &&
+         a->accept == b->accept && a->proxy_timeout_ms == b->proxy_timeout_ms && a->access_log == b->access_log;
 }

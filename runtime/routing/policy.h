@@ -24,6 +24,7 @@ struct policy {
   uint32_t connections;         /* limits.connections, over all workers; 0: no limit */
   struct address_limits limits; /* limits.connections_per_ip, connection_rate; both are said */
   uint64_t block_ms;            /* limits.block_for */
+  uint64_t idle_near_cap_ms;    /* limits.idle_near_cap; 0: off */
   unsigned ipv6_prefix;         /* limits.ipv6_prefix */
   struct ip_set *trusted;       /* proxy_protocol.trusted; NULL: nobody */
   enum proxy_accept accept;

@@ -106,6 +106,7 @@ int compile_policy(lua_State *L, int t, struct policy *policy, struct error *err
   policy->connections = (uint32_t)field_number(L, fields, "connections");
   compile_limits(L, fields, "connections_per_ip", &policy->limits);
   policy->block_ms = (uint64_t)field_number(L, fields, "block_for");
+  policy->idle_near_cap_ms = (uint64_t)field_number(L, fields, "idle_near_cap");
   policy->ipv6_prefix = (unsigned)field_number(L, fields, "ipv6_prefix");
   fields = field_table(L, t, "proxy_protocol");
   policy->accept = (enum proxy_accept)field_word(L, fields, "accept", accepts);

@@ -103,7 +103,6 @@ static void read_settings(lua_State *L, int t, struct config *config) {
   };
   fields = field_table(L, t, "limits");
   settings->script_time_ms = (uint64_t)field_number(L, fields, "script_time");
-  settings->idle_near_cap_ms = (uint64_t)field_number(L, fields, "idle_near_cap");
   settings->script_memory = (uint64_t)field_number(L, fields, "script_memory");
   config->old_versions = (unsigned)field_number(L, fields, "old_versions");
   config->log_lines = (unsigned)field_number(L, fields, "log_lines");

@@ -252,7 +252,11 @@ describe("near limits.connections", function()
     }
     local opened = {}
     function m.open()
-      local client = assert(net.connect(m:port "front"))
+      local client, failed = net.connect(m:port "front")
+      if not client then
+        assert.are.equal("reset", failed) -- refused before connect(2) had returned
+        return nil
+      end
       client:send "x"
       local accepted = target:accept(1)
       opened[#opened + 1] = client
@@ -280,6 +284,23 @@ describe("near limits.connections", function()
     assert.is_true(closed > 0)
     local _, how = opened[1]:receive_all()
     assert.are.equal("end", how) -- told, not cut
+  end)
+
+  it("as long as a reload leaves limits.idle_near_cap on", function()
+    local m = start()
+    clients.reconfigure(m, 'idle_near_cap = "500ms"', 'idle_near_cap = "1h"')
+    for _ = 1, 10 do
+      assert(m.open())
+    end
+    m:await_metric('connections{state="forwarding"}', 10)
+    local started = os.time()
+    repeat
+      assert.is_falsy(m.open())
+    until os.time() > started + 1
+    assert.are.equal(0, clients.refusals(m, "near_cap"))
+    clients.reconfigure(m, 'idle_near_cap = "1h"', 'idle_near_cap = "500ms"')
+    process.wait_for(m.open)
+    assert.is_true(clients.refusals(m, "near_cap") > 0)
   end)
 
   it("immortal ones stay, and new ones are refused and counted", function()
