@@ -114,6 +114,16 @@ describe("the findings of a snapshot", function()
     assert.truthy(told(0):find("taken by a:80, and neither side has said a word", 1, true), told(0))
   end)
 
+  it("name the route whose peers do not read", function()
+    local patterns = pattern("unread", 2, 44, {
+      by_route = { { name = "feed", count = 2, oldest = 44 } }, by_client = { { name = "192.0.2.7", count = 2 } },
+    })
+    local config = { limits = { connections = 0 }, timeouts = { idle = 14400 }, diagnose = { old = 3600 } }
+    local text = findings.of(snapshot { patterns = patterns, config = config })[1].text
+    assert.are.equal("2 connections of route feed have been sent what is not taken, for up to 44s: a peer does not "
+      .. "read, or is gone without a word, all of them from 192.0.2.7; timeouts.idle is 4h", text)
+  end)
+
   it("tell refusals, and that moongate is stopping", function()
     local found = findings.of(snapshot {
       drain = { seconds = 6.3 },

@@ -84,6 +84,20 @@ static void test_no_byte_either_way_shows_after_a_while(void **state) {
   assert_int_equal(shown(&entry), 0);
 }
 
+static void test_what_a_peer_does_not_take_shows_after_a_while(void **state) {
+  (void)state;
+  struct connection_entry entry = {
+      .state = CONNECTION_FORWARDING, .age = HOUR - 1, .idle = PATTERN_QUIET_MS, .bytes = {.in = 1, .out = 1}};
+  assert_int_equal(shown(&entry), 0);
+  entry.unsent[PIPE_CLIENT] = 1;
+  assert_int_equal(shown(&entry), 1 << PATTERN_UNREAD);
+  entry.unsent[PIPE_CLIENT] = 0;
+  entry.unsent[PIPE_TARGET] = 1;
+  assert_int_equal(shown(&entry), 1 << PATTERN_UNREAD);
+  entry.idle--;
+  assert_int_equal(shown(&entry), 0);
+}
+
 static void test_what_keep_alive_keeps_is_quiet_for_long(void **state) {
   (void)state;
   struct route route = {.name = NULL};
@@ -115,6 +129,7 @@ int main(void) {
       cmocka_unit_test(test_one_that_lingers_is_a_zombie_only_past_its_time),
       cmocka_unit_test(test_one_without_a_route_has_no_outgoing_side),
       cmocka_unit_test(test_no_byte_either_way_shows_after_a_while),
+      cmocka_unit_test(test_what_a_peer_does_not_take_shows_after_a_while),
       cmocka_unit_test(test_what_keep_alive_keeps_is_quiet_for_long),
       cmocka_unit_test(test_nothing_is_old_when_old_is_off),
   };

@@ -134,6 +134,16 @@ static void fill_local(struct connection_entry *entry, const struct connection *
     ip_address_from_sockaddr(&entry->local, (const struct sockaddr *)&local);
 }
 
+/* What waits in our buffers, and in the kernel's. */
+static void fill_unsent(struct connection_entry *entry, const struct connection *connection) {
+  const struct exchange *exchange = &connection->exchange;
+  entry->unsent[PIPE_CLIENT] = stream_unsent(&connection->client);
+  if (connection->state != CONNECTION_FORWARDING)
+    return;
+  entry->unsent[PIPE_CLIENT] += pipe_pending(&exchange->pipe, PIPE_TARGET);
+  entry->unsent[PIPE_TARGET] = stream_unsent(&exchange->target_stream) + pipe_pending(&exchange->pipe, PIPE_CLIENT);
+}
+
 int connection_entry_fill(struct connection_entry *entry, const struct connection *connection) {
   const struct exchange *exchange = &connection->exchange;
   clock_ms now = loop_now(&connection->worker->loop);
@@ -156,6 +166,7 @@ int connection_entry_fill(struct connection_entry *entry, const struct connectio
   entry->target_port = exchange->port;
   entry->route_host = exchange->host || !exchange->target ? NULL : exchange->target->host;
   fill_deadline(entry, connection, now);
+  fill_unsent(entry, connection);
   if (exchange->host && !(entry->host = strdup(exchange->host)))
     return -ENOMEM;
   if (domain_of(connection) && !(entry->domain = strdup(domain_of(connection))))

@@ -72,6 +72,17 @@ static void write_class(struct value *row, const struct connection_entry *entry)
     write_seconds(class, "limit", finding->limit);
 }
 
+static void write_unsent(struct value *row, const struct connection_entry *entry) {
+  static const char *const sides[] = {[PIPE_CLIENT] = "client", [PIPE_TARGET] = "target"};
+  struct value *unsent = NULL;
+  for (unsigned side = 0; side < 2; side++) {
+    if (entry->unsent[side] == 0)
+      continue;
+    unsent = unsent ? unsent : value_set_table(row, "unsent");
+    value_set_number(unsent, sides[side], (double)entry->unsent[side]);
+  }
+}
+
 static const char *tls_version_of(const struct connection_entry *entry) {
   static const char *const versions[] = {"1.0", "1.1", "1.2", "1.3"};
   for (unsigned i = 0; i < sizeof versions / sizeof versions[0]; i++)
@@ -101,6 +112,7 @@ void connection_entry_write(struct value *list, const struct connection_entry *e
   write_seconds(row, "idle", entry->idle);
   value_set_number(row, "bytes_in", (double)entry->bytes.in);
   value_set_number(row, "bytes_out", (double)entry->bytes.out);
+  write_unsent(row, entry);
   value_set_string(row, "ended", ends[entry->ended & 3]);
   write_class(row, entry);
   if (entry->deadline == UINT64_MAX)

@@ -13,6 +13,7 @@ const char *diagnose_pattern_label(enum diagnose_pattern pattern) {
       [PATTERN_KEEP_ALIVE_STUCK] = "keep_alive_stuck",
       [PATTERN_OLD] = "old",
       [PATTERN_NO_DATA] = "no_data",
+      [PATTERN_UNREAD] = "unread",
   };
   return labels[pattern];
 }
@@ -41,6 +42,12 @@ static bool has_no_data(const struct connection_entry *entry, uint64_t *since) {
   return joined && entry->bytes.in + entry->bytes.out == 0 && entry->age >= PATTERN_QUIET_MS;
 }
 
+static bool is_unread(const struct connection_entry *entry, uint64_t *since) {
+  bool joined = entry->state == CONNECTION_FORWARDING || entry->state == CONNECTION_HANDLING;
+  *since = entry->idle;
+  return joined && entry->unsent[PIPE_CLIENT] + entry->unsent[PIPE_TARGET] > 0 && entry->idle >= PATTERN_QUIET_MS;
+}
+
 bool diagnose_pattern_shows(enum diagnose_pattern pattern, const struct connection_entry *entry, uint64_t old_ms,
                             uint64_t *since) {
   *since = entry->age;
@@ -61,6 +68,8 @@ bool diagnose_pattern_shows(enum diagnose_pattern pattern, const struct connecti
     return old_ms > 0 && entry->age >= old_ms;
   case PATTERN_NO_DATA:
     return has_no_data(entry, since);
+  case PATTERN_UNREAD:
+    return is_unread(entry, since);
   case PATTERN_COUNT:
     break;
   }

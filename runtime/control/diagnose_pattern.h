@@ -15,12 +15,13 @@ enum diagnose_pattern {
   PATTERN_KEEP_ALIVE_STUCK, /* "keep_alive_stuck": quiet for diagnose.old, and kept by its keep_alive treatment */
   PATTERN_OLD,              /* "old": older than diagnose.old */
   PATTERN_NO_DATA,          /* "no_data": forwarded or handled for a while, and no byte has come either way */
+  PATTERN_UNREAD,           /* "unread": a peer has been sent something and has not taken it, and no byte moves */
   PATTERN_COUNT
 };
 
 enum {
   PATTERN_ZOMBIE_MS = 5 * 1000, /* over for so long: nothing takes that long to be cleaned up */
-  PATTERN_QUIET_MS = 10 * 1000, /* from when on no_outgoing and no_data are worth a look */
+  PATTERN_QUIET_MS = 10 * 1000, /* from when on no_outgoing, no_data and unread are worth a look */
 };
 
 const char *diagnose_pattern_label(enum diagnose_pattern pattern);

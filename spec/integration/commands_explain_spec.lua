@@ -273,6 +273,21 @@ return {
     end
   end)
 
+  it("how much a client has not taken", function()
+    local m = moongate.start { routes = moongate.front [[handler = function(s)
+      while s:send(("x"):rep(65536)) do end
+    end]] }
+    local client = net.connect(m:port "front", { receive_buffer = 4096 })
+    local row
+    process.wait_for(function()
+      row = m:live_connections().connections[1]
+      return row and row.unsent and row.unsent.client > 100000
+    end)
+    assert.is_nil(row.unsent.target)
+    has(select(2, explain("--control", m.control, row.id)), " wait for the client to take them")
+    client:close()
+  end)
+
   it("the faults of files that it could not load, and the rest all the same", function()
     space = moongate.workspace(files())
     process.write(space.directory .. "/routes/c.lua", "return {")

@@ -14,9 +14,11 @@ local PATH, PATIENCE = "/api/v1/diagnose", 60
 local NAMES = {
   zombie = "zombies", half_zombie = "half zombies", stuck_connecting = "stuck connecting", no_outgoing = "no outgoing",
   stuck = "stuck", keep_alive_stuck = "keep-alive stuck", old = "old", no_data = "no data",
+  unread = "unread",
 }
 local ORDER = {
-  "zombie", "half_zombie", "stuck_connecting", "no_outgoing", "stuck", "keep_alive_stuck", "old", "no_data",
+  "zombie", "half_zombie", "stuck_connecting", "no_outgoing", "stuck", "unread", "keep_alive_stuck", "old",
+  "no_data",
 }
 
 function diagnose.define(command)

@@ -30,6 +30,16 @@ local function trouble(row)
   return form:format(text.format_duration(math.floor(class.seconds))) .. limit
 end
 
+-- "3.7 MiB wait for the client to take them"
+local function unsent(row)
+  local parts = {}
+  for _, side in ipairs({ "client", "target" }) do
+    local bytes = (row.unsent or {})[side]
+    parts[#parts + 1] = bytes and ("%s wait for the %s to take them"):format(text.format_bytes(bytes), side) or nil
+  end
+  return #parts > 0 and table.concat(parts, ", ") or nil
+end
+
 local function ending(row)
   local deadline = row.deadline
   if not deadline then
@@ -58,6 +68,7 @@ local function explain_connection(row, width)
     { "age", text.format_duration(math.floor(row.age)) },
     { "quiet for", text.format_duration(math.floor(row.idle)) },
     { "bytes", ("%s in, %s out"):format(text.format_bytes(row.bytes_in), text.format_bytes(row.bytes_out)) },
+    { "unsent", unsent(row) },
     { "ends", ending(row) },
   }, width)
 end

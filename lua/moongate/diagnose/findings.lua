@@ -124,6 +124,15 @@ PATTERNS[#PATTERNS + 1] = { "no_outgoing", function(pattern, add, snapshot)
   end)
 end }
 
+PATTERNS[#PATTERNS + 1] = { "unread", function(pattern, add, snapshot)
+  each_group(pattern, "by_route", function(group)
+    add(PROBLEM, ("%s of route %s %s been sent what is not taken, for up to %s: a peer does not read, or is gone "
+      .. "without a word%s%s"):format(connections(group.count), group.name, group.count == 1 and "has" or "have",
+      duration(group.oldest), mostly_from(pattern), bound(snapshot.config.timeouts.idle, "timeouts.idle")),
+      "moongate conns --sort idle --route " .. word(group.name))
+  end)
+end }
+
 PATTERNS[#PATTERNS + 1] = { "keep_alive_stuck", function(pattern, add)
   each_group(pattern, "by_route", function(group)
     add(NOTE, ("%s of route %s %s been quiet for up to %s, kept by keep_alive: if their clients are gone, only TCP's "
