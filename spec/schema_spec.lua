@@ -136,6 +136,10 @@ describe("the config", function()
     for _, case in ipairs({
       { { security = { ip_allow = { 10 } } }, "security.ip_allow[1]: expected an address, a network or a glob" },
       { { security = { ip_block = "lb.example.com" } }, "security.ip_block: expected an address, got" },
+      { { security = { ip_allow = { "10.0.0.0/8", "::/x" } } }, "security.ip_allow[2]: expected an address, a" },
+      { { security = { ip_block = "::1/129" } }, "the prefix of an IPv6 address is 0 to 128" },
+      { { security = { ip_block = "10.0.0" } }, "an IPv4 address has four numbers" },
+      { { security = { ip_block = "10.0.0.256" } }, "the numbers of an IPv4 address are 0 to 255" },
       { { proxy_protocol = { trusted = { "10.0.0.1", "lb" } } }, "proxy_protocol.trusted[2]: expected an address" },
       { { proxy_protocol = { accept = "yes" } }, 'proxy_protocol.accept: expected "auto", true or false' },
       { { proxy_protocol = { send = 3 } }, "proxy_protocol.send: expected false, true, 1 or 2" },
@@ -148,6 +152,8 @@ describe("the config", function()
       assert.truthy(lines[1]:find(case[2], 1, true), lines[1])
     end
     assert.are.equal(1, #read({ proxy_protocol = { trusted = "0.0.0.0/0" } }).warnings)
+    assert.truthy(read({ proxy_protocol = { accept = true } }).warnings[1].message:find("nobody is trusted", 1, true))
+    assert.are.equal(0, #read({ proxy_protocol = { accept = true, trusted = "10.0.0.1" } }).warnings)
   end)
 
   it("names the field that was meant", function()
@@ -177,6 +183,7 @@ describe("the config", function()
       { { tcp = { probe_after = "10ms" } }, "tcp.probe_after: 10ms is too small: at least 1s" },
       { { limits = { script_memory = 5 } }, "limits.script_memory: 5 B is too small: at least 1.0 MiB, or 0 for none" },
       { { limits = { connection_rate = { 1 } } }, "limits.connection_rate: expected { count, duration }" },
+      { { limits = { connection_rate = { 0, "1s" } } }, "limits.connection_rate[1]: 0 is too small: at least 1" },
       { { dns = { servers = { "one.one" } } }, "dns.servers[1]: expected an address" },
       { { script = { jit = { a = 1 } } }, "script.jit: expected a list" },
       { { routes = "" }, "routes: is empty" },

@@ -12,6 +12,25 @@ local function is_plain_table(value)
   return type(value) == "table" and not mark.kind(value)
 end
 
+-- What is wrong with an address or a network that has the form of one; nil: nothing that can be told here.
+local function address_problem(value)
+  local host, bits = value:match("^([^/]*)/(.*)$")
+  local is_ipv4 = not (host or value):find(":", 1, true)
+  local most = is_ipv4 and 32 or 128
+  if bits and not (bits:find("^%d+$") and tonumber(bits) <= most) then
+    return ("the prefix of an IPv%d address is 0 to %d"):format(is_ipv4 and 4 or 6, most)
+  elseif not is_ipv4 or not (host or value):find("^[%d.]+$") then
+    return nil
+  elseif not (host or value):find("^%d+%.%d+%.%d+%.%d+$") then
+    return 'an IPv4 address has four numbers; a network is "10.0.0.0/24" or "10.0.0.*"'
+  end
+  for number in (host or value):gmatch("%d+") do
+    if tonumber(number) > 255 then
+      return "the numbers of an IPv4 address are 0 to 255"
+    end
+  end
+end
+
 -- One of a list of addresses. Descriptors: trusted (said of peers that are believed).
 function access.ip_pattern(check, value, descriptor)
   if type(value) ~= "string" or value == "" then
@@ -19,6 +38,11 @@ function access.ip_pattern(check, value, descriptor)
     return nil
   elseif value:match("^[%w_%-]+%.?[%w_.%-]*$") and not value:match("^[%d.]+$") and not value:match("^[%x:]+$") then
     check:expected("an address", value, "names are not looked up here: write the address or the network")
+    return nil
+  end
+  local problem = address_problem(value)
+  if problem then
+    check:expected("an address, a network or a glob", value, problem)
     return nil
   end
   if descriptor.trusted and (value:match("/0+$") or value:match("^[*.]+$")) then

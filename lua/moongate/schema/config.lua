@@ -102,6 +102,16 @@ local function stand_in(value, check, environment)
   return normal
 end
 
+-- A header that must be there is asked of trusted peers alone.
+local function warn_of_nobody(check, normal)
+  local proxy = normal and normal.proxy_protocol
+  if proxy and proxy.accept == "must" and #(proxy.trusted or {}) == 0 then
+    check.path = { "proxy_protocol", "accept" }
+    check:warn("has no effect: nobody is trusted, so nobody's header is read; set proxy_protocol.trusted")
+    check.path = {}
+  end
+end
+
 ---@param value any what the file returned; nil: there is no file, or it could not be run
 ---@param environment moongate.schema.Environment
 ---@return table normal { config = nil with a fault, stand_in = with one, faults =, warnings = }
@@ -112,6 +122,7 @@ function config.check(value, environment)
     check:expected("the file to return a table", value, "it ends with: return { … }")
   else
     normal = check:value(schema.config, value)
+    warn_of_nobody(check, normal)
   end
   if #check.faults == 0 then
     resolve(normal, environment)

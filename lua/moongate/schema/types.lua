@@ -201,7 +201,7 @@ function types.count_in_window(check, value)
     check:expected('{ count, duration } such as { 300, "60s" }, or false', value)
     return nil
   end
-  local count = check:at(1, { type = "integer", min = 0 }, value[1])
+  local count = check:at(1, { type = "integer", min = 1 }, value[1])
   local window = check:at(2, { type = "duration", min = 1 }, value[2])
   return count and window and { count = count, window = window }
 end
