@@ -20,14 +20,15 @@ static void on_drain_over(struct wheel_timer *timer) {
   instance_stop((struct instance *)(void *)((char *)timer - offsetof(struct instance, patience)));
 }
 
-void instance_drain(struct instance *instance, uint64_t ms) {
+void instance_drain(struct instance *instance, uint64_t ms, const char *by) {
   clock_ms now = clock_now(&instance->runtime->clock);
   instance->phase = INSTANCE_DRAINING;
   instance->drain_began = now;
   instance->drain_until = now + ms;
   instance->patience.on_expired = on_drain_over;
   loop_set_timer(&instance->runtime->loop, &instance->patience, ms + INSTANCE_DRAIN_GRACE_MS);
-  LOG(instance->log, LOG_INFO, "stopping: connections may finish", LOG_NUMBER("seconds", (double)ms / 1000));
+  LOG(instance->log, LOG_INFO, "stopping: connections may finish", LOG_NUMBER("seconds", (double)ms / 1000),
+      LOG_STRING("by", by));
   threads_drain(&instance->threads, ms);
 }
 
@@ -59,7 +60,7 @@ void instance_drain_for(struct instance *instance, int64_t ms, struct native_cal
   waiter->call = call;
   list_add_tail(&instance->drain_waiters, &waiter->node);
   if (instance->phase == INSTANCE_READY)
-    instance_drain(instance, ms < 0 ? instance->config.timeouts.shutdown : (uint64_t)ms);
+    instance_drain(instance, ms < 0 ? instance->config.timeouts.shutdown : (uint64_t)ms, "drain");
   else if (instance->phase == INSTANCE_DRAINING && ms >= 0)
     hurry(instance, (uint64_t)ms);
 }

@@ -125,7 +125,7 @@ static void on_end(void *context) {
     instance_stop(instance);
     return;
   }
-  instance_drain(instance, instance->config.timeouts.shutdown);
+  instance_drain(instance, instance->config.timeouts.shutdown, "signal");
 }
 
 static void on_other_signal(void *context, int signal) {

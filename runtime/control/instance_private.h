@@ -16,8 +16,8 @@ void instance_init(struct instance *instance, struct runtime *runtime, const str
 int instance_make_workers(struct instance *instance, struct error *error);
 
 /* drain.c: nothing new; ends the connections after `ms` (0: at once), then all, as instance_stop() does. Of one that is
- * ready. */
-void instance_drain(struct instance *instance, uint64_t ms);
+ * ready. `by`: what has asked for it, for the log. */
+void instance_drain(struct instance *instance, uint64_t ms, const char *by);
 
 /* instance.c: ends all at once; in the end instance->call is answered. */
 void instance_stop(struct instance *instance);

@@ -190,7 +190,7 @@ static void stop(void *context, unsigned id, uint64_t drain_ms, struct native_ca
   struct instance *instance = &testing->instance;
   instance->call = call;
   if (drain_ms > 0 && instance->phase == INSTANCE_READY)
-    instance_drain(instance, drain_ms);
+    instance_drain(instance, drain_ms, "spec");
   else
     instance_stop(instance);
 }
