@@ -312,7 +312,7 @@ fault: routes/a.lua:2: bad
     assert.are.equal("live: generation 12, 1 file removed (c.lua), 34 ms\n", printed)
     assert.are.equal("warning: moongate.lua: hm\na restart is needed: workers: 2 until the next start\n", said)
     body.removed = {}
-    assert.are.equal("live: generation 12, nothing changed, 34 ms\n", (select(2, run("reload"))))
+    assert.are.equal("live: generation 12, no route file has changed, 34 ms\n", (select(2, run("reload"))))
     for i = 1, 100 do
       body.changed[i] = "f.lua"
     end
@@ -338,7 +338,9 @@ fault: routes/a.lua:2: bad
   end)
 
   it("reload says why it could not be done, and exits 1", function()
+    local stopping = { file = "", line = 0, route = "", field = "", message = "moongate is stopping" }
     for _, case in ipairs({
+      { 422, { ok = false, generation = 0, faults = { stopping } }, "{}", "moongate is stopping" },
       { nil, "no moongate answers", nil, "no moongate answers" },
       { 503, { error = { status = 503, message = "it is stopping" } }, "{}", "it is stopping" },
       { 404, "nothing", "nothing", "/api/v1/reload answered with status 404" },

@@ -13,6 +13,8 @@ local COMMANDS = {
   "run", "check", "test", "reload", "drain", "status", "routes", "conns", "explain", "diagnose", "version",
 }
 
+local WIDTH = 80 -- of help, at most
+
 -- argparse would end the process for help and for a wrong command line; both unwind to `main` instead.
 local function stop(status, text)
   error({ status = status, text = text }, 0)
@@ -82,6 +84,7 @@ local function build()
     local command = require("moongate.cli." .. name)
     local defined = parser:command(name, command.summary)
     add_help(defined)
+    defined:help_max_width(WIDTH)
     command.define(defined)
     defined.error = parser.error
     commands[name] = command

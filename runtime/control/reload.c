@@ -296,11 +296,13 @@ static void begin_round(struct reload *reload) {
 static void request(struct instance *instance, bool with_config, const struct reload_waiter *waiter) {
   struct reload *reload = &instance->reload;
   if (instance->phase != INSTANCE_READY || reload->next_count == RELOAD_WAITING_MAX) {
-    bool is_ready = instance->phase == INSTANCE_READY;
+    bool is_ready = instance->phase == INSTANCE_READY, is_starting = instance->phase == INSTANCE_STARTING;
     reload->again_with_config |= with_config && is_ready; /* SIGHUP; a round follows already */
     if (waiter->call)
-      native_call_answer(waiter->call, reload_refusal(waiter, is_ready ? "too many reloads are waited for"
-                                                                       : "moongate is starting or stopping"));
+      native_call_answer(waiter->call,
+                         reload_refusal(waiter, is_ready      ? "too many reloads are waited for"
+                                                : is_starting ? "moongate is starting"
+                                                              : "moongate is stopping: nothing changes any more"));
     return;
   }
   if (waiter->call)

@@ -118,7 +118,7 @@ local function explain_connection(options, id)
   end
   local row = body.connections[1]
   if not row then
-    return asking.fail(("there is no connection %s (any more); the log says how it ended"):format(id))
+    return asking.fail(("there is no connection %s (any more); with log.access the log says how it ended"):format(id))
   end
   local question = {
     is_there = true,

@@ -36,7 +36,7 @@ function reload.format(body)
     parts[#parts + 1] = named(removed, "removed")
   end
   if #parts == 1 then
-    parts[2] = "nothing changed"
+    parts[2] = "no route file has changed" -- what the config says has been taken all the same
   end
   if body.ms then
     parts[#parts + 1] = ("%.0f ms"):format(body.ms)
@@ -70,6 +70,11 @@ function reload.run(options)
   if options.json then
     io.stdout:write((raw:gsub("\n*$", "\n", 1)))
     return fine and 0 or 1
+  end
+  local first = (body.faults or {})[1]
+  if first and first.file == "" and not body.faults[2] then -- of no file: nothing was looked at
+    io.stderr:write("moongate: ", first.message, "\n")
+    return 1
   end
   if fine or #(body.changed or {}) + #(body.removed or {}) > 0 then
     io.stdout:write(reload.format(body), "\n")
