@@ -31,8 +31,8 @@ enum step_result step_enter(struct connection *connection);
 /* The route's lists and limits, its `authorize`, and its keep_alive function. */
 enum step_result step_admit(struct connection *connection);
 
-/* The option that keeps an address out by one pair of lists, "security.ip_block" or "security.ip_allow" (either list may
- * be NULL); NULL: it may come. A peer without an IP address is on no list. */
+/* The option that keeps an address out by one pair of lists, "security.ip_block" or "security.ip_allow" (either list
+ * may be NULL); NULL: it may come. A peer without an IP address is on no list. */
 const char *admission_find_refusal(const struct ip_set *allow, const struct ip_set *block,
                                    const struct ip_address *address);
 

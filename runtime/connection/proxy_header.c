@@ -44,13 +44,12 @@ static void count_refusal(struct connection *connection, enum refusal refusal) {
   uint64_t suppressed;
   char id[CONNECTION_ID_SIZE], peer[ADDRESS_TEXT_SIZE];
   worker->metrics->worker.errors[ERROR_PROXY_HEADER]++;
-  if (log_enabled(worker->log, LOG_WARN) && log_limits_pass(&worker->refusal_logs, CLOSE_REASON_COUNT + refusal,
-                                                            loop_now(&worker->loop), &suppressed))
+  if (log_enabled(worker->log, LOG_WARN) &&
+      log_limits_pass(&worker->refusal_logs, CLOSE_REASON_COUNT + refusal, loop_now(&worker->loop), &suppressed))
     LOG(worker->log, LOG_WARN, "a peer was refused", LOG_STRING("error", refusals[refusal].why),
         LOG_STRING("option", refusals[refusal].option),
-        LOG_STRING("peer", ip_address_format(&connection->client_address, peer)),
-        LOG_INTEGER("port", connection->port), LOG_STRING("connection", connection_id(connection, id)),
-        LOG_INTEGER("not_logged_before", suppressed));
+        LOG_STRING("peer", ip_address_format(&connection->client_address, peer)), LOG_INTEGER("port", connection->port),
+        LOG_STRING("connection", connection_id(connection, id)), LOG_INTEGER("not_logged_before", suppressed));
 }
 
 void proxy_header_unwanted(struct connection *connection) { count_refusal(connection, REFUSAL_UNTRUSTED); }
