@@ -16,10 +16,11 @@ struct bound {
   enum pipe_side side;
 };
 
-/* 0 bounds nothing. */
+/* 0 bounds nothing. Of two at the same moment the one that is taken later says more: they are taken from the most
+ * general to the most special. */
 static void take_sooner(struct bound *bound, clock_ms since, uint64_t wait, enum close_reason reason,
                         enum pipe_side side) {
-  if (wait > 0 && since + wait < bound->at)
+  if (wait > 0 && since + wait <= bound->at)
     *bound = (struct bound){since + wait, reason, side};
 }
 

@@ -118,6 +118,14 @@ describe("a connection that gets nowhere", function()
     assert.same({ nil, "closed", "" }, { c:receive(1) })
   end)
 
+  it("is stuck, and not idle, where both times are the same", function()
+    local c = start({ timeouts = { idle = "60s" } })
+    c:send "question"
+    await_state "forwarding"
+    await_server()
+    expect_end(58, 10, "target", "stuck")
+  end)
+
   it("is stuck after five minutes with TLS", function()
     local c = start({ tls = { mode = "passthrough" } })
     c:send(hellos.make("a.example.com"))
