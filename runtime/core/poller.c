@@ -9,12 +9,15 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
-static void on_readable(evutil_socket_t fd, short what, void *argument) {
-  struct poller *poller = argument;
-  (void)what;
+enum {
+  CROWD = 4,   /* events at once: while they are served, more arrive */
+  BATCHES = 4, /* before others have their turn */
+};
+
+static int deliver(struct poller *poller) {
   struct epoll_event events[POLLER_BATCH];
   struct poll_source *sources[POLLER_BATCH];
-  int count = epoll_wait(fd, events, POLLER_BATCH, 0);
+  int count = epoll_wait(poller->fd, events, POLLER_BATCH, 0);
   for (int i = 0; i < count; i++)
     sources[i] = events[i].data.ptr;
   poller->batch = sources;
@@ -26,6 +29,14 @@ static void on_readable(evutil_socket_t fd, short what, void *argument) {
       source->on_event(source, events[i].events);
   }
   poller->batch = NULL;
+  return count;
+}
+
+static void on_readable(evutil_socket_t fd, short what, void *argument) {
+  (void)fd;
+  (void)what;
+  for (int i = 0; i < BATCHES && deliver(argument) >= CROWD; i++)
+    ;
 }
 
 int poller_init(struct poller *poller, struct event_base *base) {
