@@ -3,15 +3,10 @@
  * Bulk transfers: parallel connections that download (or, with --upload, send) a number of bytes in all, each byte
  * compared with the pattern. Prints one line of JSON: rate, errors, and the processor time that the process --watch
  * used meanwhile. --pause-us waits after each read, for a slow reader; --half-closes ends the sending side first. */
-#include "support.h"
-
-#include <getopt.h>
+#include "options.h"
 
 struct options {
-  uint16_t port;
-  int watched;
-  size_t connections;
-  uint64_t bytes, limit_ms, pause_us;
+  uint64_t port, watched, connections, bytes, limit_ms, pause_us;
   bool uploads, half_closes;
 };
 
@@ -39,9 +34,9 @@ static void transfer_end(struct bulk *bulk, struct transfer *transfer) {
 }
 
 static void transfer_connect(struct bulk *bulk, struct transfer *transfer) {
-  transfer->fd = connect_start(bulk->options.port);
+  transfer->fd = connect_start((uint16_t)bulk->options.port);
   if (transfer->fd < 0 || epoll_put(bulk->epoll, EPOLL_CTL_ADD, transfer->fd, EPOLLOUT, transfer))
-    die("connecting to 127.0.0.1:%u: %s", bulk->options.port, strerror(errno));
+    die("connecting to 127.0.0.1:%" PRIu64 ": %s", bulk->options.port, strerror(errno));
 }
 
 static void transfer_start(struct bulk *bulk, struct transfer *transfer) {
@@ -137,51 +132,22 @@ static void on_event(struct bulk *bulk, struct transfer *transfer, uint32_t even
 }
 
 static void options_parse(struct options *options, int argc, char **argv) {
-  static const struct option known[] = {{"port", required_argument, NULL, 'p'},
-                                        {"connections", required_argument, NULL, 'c'},
-                                        {"bytes", required_argument, NULL, 'b'},
-                                        {"limit-ms", required_argument, NULL, 'l'},
-                                        {"pause-us", required_argument, NULL, 's'},
-                                        {"watch", required_argument, NULL, 'P'},
-                                        {"upload", no_argument, NULL, 'u'},
-                                        {"half-closes", no_argument, NULL, 'h'},
-                                        {NULL, 0, NULL, 0}};
+  static const char usage[] = "bulk --port PORT [--connections 4] [--bytes 1073741824, at least one a connection] "
+                              "[--limit-ms 60000] [--watch PID] [--upload] [--half-closes] [--pause-us 0]";
   *options = (struct options){.connections = 4, .bytes = 1 << 30, .limit_ms = 60000};
-  for (int option; (option = getopt_long(argc, argv, "", known, NULL)) != -1;) {
-    switch (option) {
-    case 'p':
-      options->port = (uint16_t)number_parse("--port", optarg, 1, 65535);
-      break;
-    case 'c':
-      options->connections = number_parse("--connections", optarg, 1, DESCRIPTOR_LIMIT - 100);
-      break;
-    case 'b':
-      options->bytes = number_parse("--bytes", optarg, 1, UINT64_C(1) << 44);
-      break;
-    case 'l':
-      options->limit_ms = number_parse("--limit-ms", optarg, 1, 600000);
-      break;
-    case 's':
-      options->pause_us = number_parse("--pause-us", optarg, 0, 100000);
-      break;
-    case 'P':
-      options->watched = (int)number_parse("--watch", optarg, 1, INT32_MAX);
-      break;
-    case 'u':
-      options->uploads = true;
-      break;
-    case 'h':
-      options->half_closes = true;
-      break;
-    default:
-      exit(2);
-    }
-  }
-  if (!options->port || optind != argc || options->bytes < options->connections) {
-    fprintf(stderr, "usage: bulk --port PORT [--connections 4] [--bytes 1073741824, at least one a connection] "
-                    "[--limit-ms 60000] [--watch PID] [--upload] [--half-closes] [--pause-us 0]\n");
-    exit(2);
-  }
+  const struct option_spec specs[] = {
+      OPTION_PORT(&options->port),
+      OPTION_CONNECTIONS(&options->connections),
+      {.name = "bytes", .number = &options->bytes, .least = 1, .most = UINT64_C(1) << 44},
+      OPTION_MS("limit-ms", &options->limit_ms, 1),
+      {.name = "pause-us", .number = &options->pause_us, .most = 100000},
+      OPTION_WATCH(&options->watched),
+      {.name = "upload", .flag = &options->uploads},
+      {.name = "half-closes", .flag = &options->half_closes},
+  };
+  options_read(specs, sizeof specs / sizeof specs[0], usage, argc, argv);
+  if (!options->port || options->bytes < options->connections)
+    usage_print(usage);
 }
 
 int main(int argc, char **argv) {
@@ -193,7 +159,7 @@ int main(int argc, char **argv) {
   bulk.transfers = calloc(bulk.running, sizeof *bulk.transfers);
   if (!bulk.transfers || !bulk.buffer)
     die("no memory");
-  uint64_t cpu = process_run_ns(options->watched), start = now_ns(), end = start + options->limit_ms * 1000000U;
+  uint64_t cpu = process_run_ns((int)options->watched), start = now_ns(), end = start + options->limit_ms * 1000000U;
   for (size_t i = 0; i < options->connections; i++) {
     bulk.transfers[i].size = options->bytes / options->connections;
     if (!i)
@@ -206,11 +172,11 @@ int main(int argc, char **argv) {
     for (int i = 0; i < count; i++)
       on_event(&bulk, events[i].data.ptr, events[i].events);
     if (now_ns() > end)
-      die("%zu of %zu transfers were not done after %.1f s", bulk.running, options->connections,
+      die("%zu of %" PRIu64 " transfers were not done after %.1f s", bulk.running, options->connections,
           (double)options->limit_ms / 1000);
   }
   double took = (double)(now_ns() - start) / 1e9, gib = (double)options->bytes / (1 << 30);
-  cpu = process_run_ns(options->watched) - cpu;
+  cpu = process_run_ns((int)options->watched) - cpu;
   printf("{\"units\": %.6f, \"seconds\": %.4f, \"rate\": %.3f, \"cpu_seconds\": %.6f, \"errors\": %" PRIu64 "}\n", gib,
          took, gib / took, (double)cpu / 1e9, bulk.wrong);
   free(bulk.transfers);

@@ -4,17 +4,12 @@
  * in random order, and waits for the target's answer and end. The target is here too, on --target: it answers with one
  * byte, and closes. Prints one line of JSON, with the processor time that the process --watch used for the connections
  * that were counted. `hello --names COUNT` prints the names. */
-#include "support.h"
-
-#include <getopt.h>
+#include "options.h"
 
 enum { HELLO_SIZE = 512 };
 
 struct options {
-  uint16_t port, target;
-  int watched;
-  size_t domains, connections, names;
-  double warm, seconds;
+  uint64_t port, target, domains, connections, names, warm_ms, milliseconds, watched;
 };
 
 /* One end of a connection; which is said by where it is. */
@@ -78,9 +73,9 @@ static void fail(struct load *load, const char *what) {
 }
 
 static void client_connect(struct load *load, struct end *client) {
-  *client = (struct end){.fd = connect_start(load->options.port)};
+  *client = (struct end){.fd = connect_start((uint16_t)load->options.port)};
   if (client->fd < 0 || epoll_put(load->epoll, EPOLL_CTL_ADD, client->fd, EPOLLOUT, client))
-    die("connecting to 127.0.0.1:%u: %s", load->options.port, strerror(errno));
+    die("connecting to 127.0.0.1:%" PRIu64 ": %s", load->options.port, strerror(errno));
 }
 
 static void hello_send(struct load *load, struct end *client) {
@@ -158,32 +153,22 @@ static void load_run(struct load *load, uint64_t end) {
 }
 
 static void options_parse(struct options *options, int argc, char **argv) {
-  static const struct {
-    const char *name;
-    uint64_t least, most;
-  } known[] = {{"--port", 1, 65535},       {"--target", 1, 65535},  {"--domains", 1, 1000000},
-               {"--connections", 1, 1000}, {"--warm-ms", 0, 60000}, {"--milliseconds", 1, 60000},
-               {"--watch", 1, INT32_MAX},  {"--names", 1, 1000000}};
-  uint64_t values[] = {0, 0, 100, 16, 200, 1000, 0, 0};
-  for (int i = 1; i < argc; i += 2) {
-    size_t at = 0;
-    while (at < sizeof values / sizeof values[0] && strcmp(argv[i], known[at].name) != 0)
-      at++;
-    if (at == sizeof values / sizeof values[0])
-      die("usage: hello --names COUNT | --port PORT --target PORT [--domains 100] [--connections 16] [--warm-ms 200] "
-          "[--milliseconds 1000] [--watch PID]");
-    values[at] = number_parse(known[at].name, argv[i + 1], known[at].least, known[at].most);
-  }
-  *options = (struct options){.port = (uint16_t)values[0],
-                              .target = (uint16_t)values[1],
-                              .domains = values[2],
-                              .connections = values[3],
-                              .warm = (double)values[4] / 1000,
-                              .seconds = (double)values[5] / 1000,
-                              .watched = (int)values[6],
-                              .names = values[7]};
+  static const char usage[] = "hello --names COUNT | --port PORT --target PORT [--domains 100] [--connections 16] "
+                              "[--warm-ms 200] [--milliseconds 1000] [--watch PID]";
+  *options = (struct options){.domains = 100, .connections = 16, .warm_ms = 200, .milliseconds = 1000};
+  const struct option_spec specs[] = {
+      OPTION_PORT(&options->port),
+      {.name = "target", .number = &options->target, .least = 1, .most = 65535},
+      {.name = "domains", .number = &options->domains, .least = 1, .most = 1000000},
+      OPTION_CONNECTIONS(&options->connections),
+      OPTION_MS("warm-ms", &options->warm_ms, 0),
+      OPTION_MS("milliseconds", &options->milliseconds, 1),
+      OPTION_WATCH(&options->watched),
+      {.name = "names", .number = &options->names, .least = 1, .most = 1000000},
+  };
+  options_read(specs, sizeof specs / sizeof specs[0], usage, argc, argv);
   if (!options->names && (!options->port || !options->target))
-    die("hello: --port and --target are needed");
+    usage_print(usage);
 }
 
 /* Until the process has done what it does after its start: nothing is asked of it yet. At most ten seconds. */
@@ -213,20 +198,20 @@ int main(int argc, char **argv) {
     return 0;
   }
   descriptors_raise();
-  await_quiet(load.options.watched);
-  load.listener = listener_open(load.options.target);
+  await_quiet((int)load.options.watched);
+  load.listener = listener_open((uint16_t)load.options.target);
   load.clients = calloc(load.options.connections, sizeof *load.clients);
   load.targets = calloc(TARGETS_MOST, sizeof *load.targets);
   if (!load.clients || !load.targets || epoll_put(load.epoll, EPOLL_CTL_ADD, load.listener, EPOLLIN, &load.accepting))
     die("starting: %s", strerror(errno));
   for (size_t i = 0; i < load.options.connections; i++)
     client_connect(&load, &load.clients[i]);
-  load_run(&load, now_ns() + (uint64_t)(load.options.warm * 1e9));
+  load_run(&load, now_ns() + load.options.warm_ms * 1000000U);
   load.units = 0;
-  uint64_t cpu = process_run_ns(load.options.watched), start = now_ns();
-  load_run(&load, start + (uint64_t)(load.options.seconds * 1e9));
+  uint64_t cpu = process_run_ns((int)load.options.watched), start = now_ns();
+  load_run(&load, start + load.options.milliseconds * 1000000U);
   double took = (double)(now_ns() - start) / 1e9;
-  cpu = process_run_ns(load.options.watched) - cpu;
+  cpu = process_run_ns((int)load.options.watched) - cpu;
   printf("{\"units\": %" PRIu64 ", \"seconds\": %.4f, \"rate\": %.1f, \"cpu_seconds\": %.6f, \"errors\": %" PRIu64
          "}\n",
          load.units, took, (double)load.units / took, (double)cpu / 1e9, load.errors);

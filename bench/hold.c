@@ -3,9 +3,8 @@
  * Idle connections: opens a number of them, sends one small request on each (unless --silent) so that the connection
  * behind the proxy stands too, prints one line of JSON once all are there, and keeps them until standard input ends or
  * the time is up. Exits 1 when one was refused or lost. */
-#include "support.h"
+#include "options.h"
 
-#include <getopt.h>
 #include <poll.h>
 
 enum { OPENING_AT_ONCE = 128, ANSWER_LIMIT = 4096 };
@@ -13,9 +12,7 @@ enum { OPENING_AT_ONCE = 128, ANSWER_LIMIT = 4096 };
 static const char request[] = "GET /small HTTP/1.1\r\nHost: bench.test\r\n\r\n";
 
 struct options {
-  uint16_t port;
-  size_t connections;
-  uint64_t limit_ms;
+  uint64_t port, connections, limit_ms;
   bool silent;
 };
 
@@ -26,7 +23,7 @@ struct hold {
 };
 
 static void next_open(struct hold *hold) {
-  int fd = connect_start(hold->options.port);
+  int fd = connect_start((uint16_t)hold->options.port);
   if (fd < 0 || epoll_put(hold->epoll, EPOLL_CTL_ADD, fd, EPOLLOUT, (void *)(intptr_t)fd))
     die("connection %zu: %s", hold->opened + 1, strerror(errno));
   hold->opened++;
@@ -61,7 +58,7 @@ static void all_open(struct hold *hold, uint64_t end) {
       on_opening(hold, (int)(intptr_t)events[i].data.ptr, events[i].events);
     }
     if (now_ns() > end)
-      die("%zu of %zu connections stood when the time was up", hold->ready, hold->options.connections);
+      die("%zu of %" PRIu64 " connections stood when the time was up", hold->ready, hold->options.connections);
   }
 }
 
@@ -72,34 +69,17 @@ static bool input_ended(void) {
 }
 
 static void options_parse(struct options *options, int argc, char **argv) {
-  static const struct option known[] = {{"port", required_argument, NULL, 'p'},
-                                        {"connections", required_argument, NULL, 'c'},
-                                        {"limit-ms", required_argument, NULL, 'l'},
-                                        {"silent", no_argument, NULL, 's'},
-                                        {NULL, 0, NULL, 0}};
+  static const char usage[] = "hold --port PORT [--connections 1000] [--limit-ms 60000] [--silent]";
   *options = (struct options){.connections = 1000, .limit_ms = 60000};
-  for (int option; (option = getopt_long(argc, argv, "", known, NULL)) != -1;) {
-    switch (option) {
-    case 'p':
-      options->port = (uint16_t)number_parse("--port", optarg, 1, 65535);
-      break;
-    case 'c':
-      options->connections = number_parse("--connections", optarg, 1, DESCRIPTOR_LIMIT - 100);
-      break;
-    case 'l':
-      options->limit_ms = number_parse("--limit-ms", optarg, 1, 600000);
-      break;
-    case 's':
-      options->silent = true;
-      break;
-    default:
-      exit(2);
-    }
-  }
-  if (!options->port || optind != argc) {
-    fprintf(stderr, "usage: hold --port PORT [--connections 1000] [--limit-ms 60000] [--silent]\n");
-    exit(2);
-  }
+  const struct option_spec specs[] = {
+      OPTION_PORT(&options->port),
+      OPTION_CONNECTIONS(&options->connections),
+      OPTION_MS("limit-ms", &options->limit_ms, 1),
+      {.name = "silent", .flag = &options->silent},
+  };
+  options_read(specs, sizeof specs / sizeof specs[0], usage, argc, argv);
+  if (!options->port)
+    usage_print(usage);
 }
 
 int main(int argc, char **argv) {

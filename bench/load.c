@@ -4,17 +4,12 @@
  * (--new) on a new connection each time, which ends with the back end's FIN; with --proxy each of these begins with a
  * PROXY header. Prints one line of JSON: rate, latency, and the processor time that the process --watch used for
  * exactly the requests that were counted. */
-#include "support.h"
-
-#include <getopt.h>
+#include "options.h"
 
 enum { ANSWER_LIMIT = 4096, SAMPLE_LIMIT = 4 * 1024 * 1024 };
 
 struct options {
-  uint16_t port;
-  int watched;
-  size_t connections;
-  double warm, seconds;
+  uint64_t port, watched, connections, warm_ms, milliseconds;
   bool renews, introduces;
 };
 
@@ -54,9 +49,9 @@ static void request_send(struct load *load, struct client *client) {
 static void client_connect(struct load *load, struct client *client) {
   client->started = now_ns();
   client->size = 0;
-  client->fd = connect_start(load->options.port);
+  client->fd = connect_start((uint16_t)load->options.port);
   if (client->fd < 0)
-    die("connecting to 127.0.0.1:%u: %s", load->options.port, strerror(errno));
+    die("connecting to 127.0.0.1:%" PRIu64 ": %s", load->options.port, strerror(errno));
   if (epoll_put(load->epoll, EPOLL_CTL_ADD, client->fd, EPOLLOUT, client))
     die("epoll_ctl: %s", strerror(errno));
 }
@@ -145,44 +140,21 @@ static double percentile_us(const struct load *load, double share) {
 }
 
 static void options_parse(struct options *options, int argc, char **argv) {
-  static const struct option known[] = {
-      {"port", required_argument, NULL, 'p'},    {"connections", required_argument, NULL, 'c'},
-      {"warm-ms", required_argument, NULL, 'w'}, {"milliseconds", required_argument, NULL, 'm'},
-      {"watch", required_argument, NULL, 'P'},   {"new", no_argument, NULL, 'n'},
-      {"proxy", no_argument, NULL, 'x'},         {NULL, 0, NULL, 0}};
-  *options = (struct options){.connections = 64, .warm = 0.2, .seconds = 1};
-  for (int option; (option = getopt_long(argc, argv, "", known, NULL)) != -1;) {
-    switch (option) {
-    case 'p':
-      options->port = (uint16_t)number_parse("--port", optarg, 1, 65535);
-      break;
-    case 'c':
-      options->connections = number_parse("--connections", optarg, 1, DESCRIPTOR_LIMIT - 100);
-      break;
-    case 'w':
-      options->warm = (double)number_parse("--warm-ms", optarg, 0, 60000) / 1000;
-      break;
-    case 'm':
-      options->seconds = (double)number_parse("--milliseconds", optarg, 1, 60000) / 1000;
-      break;
-    case 'P':
-      options->watched = (int)number_parse("--watch", optarg, 1, INT32_MAX);
-      break;
-    case 'n':
-      options->renews = true;
-      break;
-    case 'x':
-      options->introduces = true;
-      break;
-    default:
-      exit(2);
-    }
-  }
-  if (!options->port || optind != argc || (options->introduces && !options->renews)) {
-    fprintf(stderr, "usage: load --port PORT [--connections 64] [--warm-ms 200] [--milliseconds 1000] [--watch PID] "
-                    "[--new [--proxy]]\n");
-    exit(2);
-  }
+  static const char usage[] = "load --port PORT [--connections 64] [--warm-ms 200] [--milliseconds 1000] "
+                              "[--watch PID] [--new [--proxy]]";
+  *options = (struct options){.connections = 64, .warm_ms = 200, .milliseconds = 1000};
+  const struct option_spec specs[] = {
+      OPTION_PORT(&options->port),
+      OPTION_CONNECTIONS(&options->connections),
+      OPTION_MS("warm-ms", &options->warm_ms, 0),
+      OPTION_MS("milliseconds", &options->milliseconds, 1),
+      OPTION_WATCH(&options->watched),
+      {.name = "new", .flag = &options->renews},
+      {.name = "proxy", .flag = &options->introduces},
+  };
+  options_read(specs, sizeof specs / sizeof specs[0], usage, argc, argv);
+  if (!options->port || (options->introduces && !options->renews))
+    usage_print(usage);
 }
 
 static const char *request_of(const struct options *options) {
@@ -203,12 +175,12 @@ int main(int argc, char **argv) {
     die("no memory");
   for (size_t i = 0; i < load.options.connections; i++)
     client_connect(&load, &load.clients[i]);
-  load_run(&load, now_ns() + (uint64_t)(load.options.warm * 1e9));
+  load_run(&load, now_ns() + load.options.warm_ms * 1000000U);
   load.requests = load.sample_count = 0;
-  uint64_t cpu = process_run_ns(load.options.watched), start = now_ns();
-  load_run(&load, start + (uint64_t)(load.options.seconds * 1e9));
+  uint64_t cpu = process_run_ns((int)load.options.watched), start = now_ns();
+  load_run(&load, start + load.options.milliseconds * 1000000U);
   double took = (double)(now_ns() - start) / 1e9;
-  cpu = process_run_ns(load.options.watched) - cpu;
+  cpu = process_run_ns((int)load.options.watched) - cpu;
   if (!load.requests)
     die("no request was answered in %.1f s; %s", took, load.first_error);
   qsort(load.samples, load.sample_count, sizeof *load.samples, samples_compare);
