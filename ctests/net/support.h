@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * For the tests of runtime/net: a loop that is run until something has happened, and the descriptors that are open. */
+ * For the tests of runtime/net: a loop that is run until something has happened, and servers on loopback. */
 #pragma once
+
+#include "../support/scratch.h"
 
 #include "core/loop.h"
 
-#include <dirent.h>
 #include <netinet/in.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -65,16 +66,6 @@ static inline uint64_t real_ms(void) {
 static inline void bench_settle(struct bench *bench) {
   for (int i = 0; i < 5; i++)
     loop_round(&bench->loop, false);
-}
-
-static inline int count_open_files(void) {
-  int count = 0;
-  DIR *directory = opendir("/proc/self/fd");
-  assert_non_null(directory);
-  while (readdir(directory))
-    count++;
-  closedir(directory);
-  return count;
 }
 
 /* A blocking IPv4 socket that listens on loopback; `*port` is which. */

@@ -3,31 +3,18 @@
  * For tests that load again and again: a directory with routes/ and state/, a loader, and what it loaded last. */
 #pragma once
 
+#include "../support/scratch.h"
+
 #include "script/load.h"
 #include "script/load_private.h"
 #include "script/version.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
-#include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 enum { WORKERS = 2 };
 
 struct fixture {
-  char directory[64];
-  char path[256];
+  struct scratch scratch;
   struct clock clock;
   struct log log;
   struct loader *loader;
@@ -38,19 +25,11 @@ struct fixture {
 };
 
 static inline const char *in(struct fixture *fixture, const char *name) {
-  snprintf(fixture->path, sizeof fixture->path, "%s/%s", fixture->directory, name);
-  return fixture->path;
-}
-
-static inline void write_bytes(struct fixture *fixture, const char *name, const char *bytes, size_t size) {
-  int fd = open(in(fixture, name), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-  assert_true(fd >= 0);
-  assert_int_equal(write(fd, bytes, size), (ssize_t)size);
-  close(fd);
+  return scratch_path(&fixture->scratch, name);
 }
 
 static inline void write_file(struct fixture *fixture, const char *name, const char *text) {
-  write_bytes(fixture, name, text, strlen(text));
+  scratch_write(&fixture->scratch, name, text);
 }
 
 static inline void delete_file(struct fixture *fixture, const char *name) {
@@ -64,7 +43,7 @@ static inline void read_config(struct fixture *fixture, const char *fields) {
   struct fault_list faults = {0};
   snprintf(text, sizeof text, "return { state = 'state', %s }", fields);
   write_file(fixture, "moongate.lua", text);
-  snprintf(path, sizeof path, "%s/moongate.lua", fixture->directory);
+  snprintf(path, sizeof path, "%s/moongate.lua", fixture->scratch.directory);
   struct config_overrides overrides = {.config = path};
   config_clear(&fixture->config);
   assert_int_equal(loader_read_config(fixture->loader, &overrides, &fixture->config, &faults), 0);
@@ -81,9 +60,7 @@ static inline int set_up(void **state) {
   struct fixture *fixture = calloc(1, sizeof *fixture);
   assert_non_null(fixture);
   *state = fixture;
-  snprintf(fixture->directory, sizeof fixture->directory, "/tmp/test_load.XXXXXX");
-  assert_non_null(mkdtemp(fixture->directory));
-  assert_int_equal(mkdir(in(fixture, "routes"), 0700), 0);
+  scratch_init(&fixture->scratch);
   log_init(&fixture->log, &fixture->clock, STDERR_FILENO);
   fixture->log.level = LOG_OFF;
   open_loader(fixture);
@@ -91,26 +68,12 @@ static inline int set_up(void **state) {
   return 0;
 }
 
-static inline void remove_tree(const char *path) {
-  DIR *directory = opendir(path);
-  for (struct dirent *entry; directory && (entry = readdir(directory));) {
-    char *inside = NULL;
-    assert_true(asprintf(&inside, "%s/%s", path, entry->d_name) >= 0);
-    if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
-      remove_tree(inside);
-    free(inside);
-  }
-  if (directory)
-    closedir(directory);
-  remove(path);
-}
-
 static inline int tear_down(void **state) {
   struct fixture *fixture = *state;
   loaded_routes_clear(&fixture->loaded);
   config_clear(&fixture->config);
   loader_free(fixture->loader);
-  remove_tree(fixture->directory);
+  scratch_deinit(&fixture->scratch);
   free(fixture);
   return 0;
 }
@@ -194,16 +157,6 @@ static inline int call(const struct route *route) {
   int result = (int)lua_tointeger(script->L, -1);
   lua_pop(script->L, 1);
   return result;
-}
-
-static inline size_t count_descriptors(void) {
-  size_t count = 0;
-  DIR *directory = opendir("/proc/self/fd");
-  assert_non_null(directory);
-  while (readdir(directory))
-    count++;
-  closedir(directory);
-  return count;
 }
 
 #define PLAIN(name, port) "{ name = '" name "', match = { ports = " port " }, action = { target = 'a:1' } }"

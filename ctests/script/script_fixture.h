@@ -68,6 +68,20 @@ static inline void fixture_end(struct fixture *fixture) {
   loop_deinit(&fixture->loop);
 }
 
+/* For cmocka: a fixture of its own for each test. */
+static inline int fixture_new(void **context, uint64_t time_ms, uint64_t memory) {
+  *context = malloc(sizeof(struct fixture));
+  assert_non_null(*context);
+  fixture_begin(*context, time_ms, memory);
+  return 0;
+}
+
+static inline int fixture_free(void **context) {
+  fixture_end(*context);
+  free(*context);
+  return 0;
+}
+
 static inline void on_task_ended(void *context, enum task_end end, lua_State *coroutine) {
   struct outcome *outcome = context;
   assert_false(outcome->over);

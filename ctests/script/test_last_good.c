@@ -49,7 +49,8 @@ static void a_copy_has_the_modules_that_were_required(void **state) {
 static void a_copy_that_fails_as_well_is_told_with_it(void **state) {
   struct fixture *fixture = *state;
   char text[512];
-  snprintf(text, sizeof text, "assert(io.open('%s/needed')):close() return " PLAIN("a", "1"), fixture->directory);
+  snprintf(text, sizeof text, "assert(io.open('%s/needed')):close() return " PLAIN("a", "1"),
+           fixture->scratch.directory);
   write_file(fixture, "routes/a.lua", text);
   write_file(fixture, "needed", "");
   assert_int_equal(load_and_commit(fixture), 0);

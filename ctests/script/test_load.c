@@ -1,29 +1,16 @@
 /* SPDX-License-Identifier: MIT
  *
  * Loading real files from a directory: what a good one becomes, and what is said of each kind of bad one. */
+#include "../support/scratch.h"
+
 #include "script/load.h"
 #include "script/version.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
-#include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 struct fixture {
-  char directory[64];
+  struct scratch scratch;
   char routes[96];
-  char path[256];
   struct clock clock;
   struct log log;
   struct loader *loader;
@@ -32,30 +19,18 @@ struct fixture {
   struct fault_list faults; /* of the config */
 };
 
-static const char *in(struct fixture *fixture, const char *name) {
-  snprintf(fixture->path, sizeof fixture->path, "%s/%s", fixture->directory, name);
-  return fixture->path;
-}
-
-static void write_bytes(struct fixture *fixture, const char *name, const char *bytes, size_t size) {
-  int fd = open(in(fixture, name), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-  assert_true(fd >= 0);
-  assert_int_equal(write(fd, bytes, size), (ssize_t)size);
-  close(fd);
-}
+static const char *in(struct fixture *fixture, const char *name) { return scratch_path(&fixture->scratch, name); }
 
 static void write_file(struct fixture *fixture, const char *name, const char *text) {
-  write_bytes(fixture, name, text, strlen(text));
+  scratch_write(&fixture->scratch, name, text);
 }
 
 static int set_up(void **state) {
   struct fixture *fixture = calloc(1, sizeof *fixture);
   assert_non_null(fixture);
   *state = fixture;
-  snprintf(fixture->directory, sizeof fixture->directory, "/tmp/test_load.XXXXXX");
-  assert_non_null(mkdtemp(fixture->directory));
-  snprintf(fixture->routes, sizeof fixture->routes, "%s/routes", fixture->directory);
-  assert_int_equal(mkdir(fixture->routes, 0700), 0);
+  scratch_init(&fixture->scratch);
+  snprintf(fixture->routes, sizeof fixture->routes, "%s/routes", fixture->scratch.directory);
   log_init(&fixture->log, &fixture->clock, STDERR_FILENO);
   fixture->log.level = LOG_OFF;
   struct error error;
@@ -65,26 +40,13 @@ static int set_up(void **state) {
   return 0;
 }
 
-static void remove_tree(const char *path) {
-  DIR *directory = opendir(path);
-  for (struct dirent *entry; directory && (entry = readdir(directory));) {
-    char inside[512];
-    snprintf(inside, sizeof inside, "%s/%s", path, entry->d_name);
-    if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
-      remove_tree(inside);
-  }
-  if (directory)
-    closedir(directory);
-  remove(path);
-}
-
 static int tear_down(void **state) {
   struct fixture *fixture = *state;
   loaded_routes_clear(&fixture->loaded);
   config_clear(&fixture->config);
   fault_list_clear(&fixture->faults);
   loader_free(fixture->loader);
-  remove_tree(fixture->directory);
+  scratch_deinit(&fixture->scratch);
   free(fixture);
   return 0;
 }
@@ -93,7 +55,7 @@ static int tear_down(void **state) {
 static int read_config(struct fixture *fixture, const char *text) {
   write_file(fixture, "moongate.lua", text ? text : "return {}");
   char path[128];
-  snprintf(path, sizeof path, "%s/moongate.lua", fixture->directory);
+  snprintf(path, sizeof path, "%s/moongate.lua", fixture->scratch.directory);
   struct config_overrides overrides = {.config = path};
   config_clear(&fixture->config);
   fault_list_clear(&fixture->faults);
@@ -322,7 +284,7 @@ static void each_worker_has_its_own_state_and_functions_found_by_key(void **stat
       "io.open(MARKER, 'w'):close()\n"
       "return { route('one', 1), { match = { ports = 3 }, action = { target = 'a:1' } }, route('two', 2) }\n");
   char text[2048], marker[96];
-  snprintf(marker, sizeof marker, "%s/marker", fixture->directory);
+  snprintf(marker, sizeof marker, "%s/marker", fixture->scratch.directory);
   FILE *file = fopen(in(fixture, "routes/a.lua"), "r+");
   assert_non_null(file);
   int length = snprintf(text, sizeof text, "local MARKER = '%s'\n", marker);
@@ -351,7 +313,7 @@ static void a_file_that_differs_each_time_is_a_fault(void **state) {
            "local name = io.open('%s/marker', 'r') and 'b' or 'a'\n"
            "io.open('%s/marker', 'w'):close()\n"
            "return { name = name, match = { ports = 1 }, action = { handler = function() end } }",
-           fixture->directory, fixture->directory);
+           fixture->scratch.directory, fixture->scratch.directory);
   write_file(fixture, "routes/bad.lua", text);
   assert_int_equal(load(fixture, 2), -EINVAL);
   const struct fault *fault = only_fault(&fixture->loaded.faults);
@@ -539,7 +501,7 @@ static void files_that_cant_be_read_are_faults(void **state) {
   assert_int_equal(truncate(in(fixture, "routes/bad.lua"), 8 * 1024 * 1024 + 1), 0);
   assert_int_equal(load(fixture, 1), -EINVAL);
   assert_contains(only_fault(&fixture->loaded.faults)->message, "larger than 8 MiB");
-  write_bytes(fixture, "routes/bad.lua", "\x1bLJ\x02", 4);
+  scratch_write_bytes(&fixture->scratch, "routes/bad.lua", "\x1bLJ\x02", 4);
   assert_int_equal(load(fixture, 1), -EINVAL);
   assert_contains(only_fault(&fixture->loaded.faults)->message, "bytecode");
 }
@@ -563,7 +525,7 @@ static void the_config_has_every_default_and_resolves_places(void **state) {
   assert_string_equal(config->admin_listen, "127.0.0.1:9090");
   assert_null(config->admin_token);
   char state_directory[96];
-  snprintf(state_directory, sizeof state_directory, "%s/state", fixture->directory);
+  snprintf(state_directory, sizeof state_directory, "%s/state", fixture->scratch.directory);
   assert_string_equal(config->state, state_directory);
   assert_int_equal(config->log_level, LOG_INFO);
   assert_int_equal(config->log_format, LOG_LOGFMT);

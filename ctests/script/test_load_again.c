@@ -116,7 +116,7 @@ static void what_failed_is_not_run_again_until_something_changes(void **state) {
   struct fixture *fixture = *state;
   char text[512];
   snprintf(text, sizeof text, "local f = io.open('%s/ran', 'a') f:write('x') f:close() error('no')",
-           fixture->directory);
+           fixture->scratch.directory);
   write_file(fixture, "routes/a.lua", text);
   assert_int_equal(load_and_commit(fixture), -EINVAL);
   assert_false(file_of(fixture, "a.lua")->fault_known);
@@ -143,7 +143,7 @@ static void a_module_that_changes_loads_those_that_require_it(void **state) {
   struct script_version *b = file_of(fixture, "b.lua")->version;
   assert_int_equal(fixture->loaded.module_directory_count, 2);
   assert_string_equal(fixture->loaded.module_directories[0], in(fixture, "lib"));
-  assert_string_equal(fixture->loaded.module_directories[1], fixture->directory);
+  assert_string_equal(fixture->loaded.module_directories[1], fixture->scratch.directory);
   write_file(fixture, "helper.lua", "return 2");
   assert_int_equal(load_and_commit(fixture), 0);
   assert_false(file_of(fixture, "a.lua")->same);
@@ -175,7 +175,7 @@ static void every_worker_sees_the_same_module(void **state) {
   /* Each time it is read it changes what will be read next. */
   snprintf(text, sizeof text,
            "local f = io.open('%s/helper.lua', 'w') f:write('return { b = true }') f:close() return { a = true }",
-           fixture->directory);
+           fixture->scratch.directory);
   write_file(fixture, "helper.lua", text);
   write_file(
       fixture, "routes/a.lua",
@@ -341,7 +341,7 @@ static void without_descriptors_all_stays_and_the_next_load_works(void **state) 
   write_file(fixture, "routes/b.lua", "return " PLAIN("b", "2"));
   assert_int_equal(load_and_commit(fixture), 0);
   struct route *live = route_of(fixture, "a.lua", "a");
-  size_t before = count_descriptors();
+  int before = count_open_files();
   write_file(fixture, "routes/b.lua", "return " PLAIN("b", "3"));
   struct rlimit old, none;
   assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
@@ -360,7 +360,7 @@ static void without_descriptors_all_stays_and_the_next_load_works(void **state) 
     assert_ptr_equal(route_of(fixture, "a.lua", "a"), live);
     assert_int_equal(route_of(fixture, "b.lua", "b")->ports[0].from, room ? 3 : 2);
   }
-  assert_int_equal(count_descriptors(), before);
+  assert_int_equal(count_open_files(), before);
 }
 
 static void a_file_that_takes_time_or_memory_keeps_what_is_live(void **state) {
@@ -428,7 +428,8 @@ static size_t c_memory(void) { return mallinfo2().uordblks; }
 
 static void a_thousand_loads_leave_memory_and_descriptors_flat(void **state) {
   struct fixture *fixture = *state;
-  size_t memory = 0, blocks = 0, descriptors = 0;
+  size_t memory = 0, blocks = 0;
+  int descriptors = 0;
   write_file(fixture, "routes/b.lua", "return " HANDLER("b", "9", ""));
   for (int i = 0; i < 1000; i++) {
     char text[256];
@@ -440,10 +441,10 @@ static void a_thousand_loads_leave_memory_and_descriptors_flat(void **state) {
     if (i == 399) { /* what is compiled for speed has been by now */
       memory = lua_memory(fixture);
       blocks = c_memory();
-      descriptors = count_descriptors();
+      descriptors = count_open_files();
     }
   }
-  assert_int_equal(count_descriptors(), descriptors);
+  assert_int_equal(count_open_files(), descriptors);
   assert_in_range(lua_memory(fixture), 0, memory + 320 * 1024); /* garbage is collected now and then */
   assert_in_range(c_memory(), 0, blocks + 16384);
   assert_int_equal(file_of(fixture, "a.lua")->version_number, 800);

@@ -2,134 +2,43 @@
  *
  * moongate.on_reload in states of real route files on a real worker: who is told what, and what becomes of the calls.
  */
-#include "connection/connection.h"
-#include "script/load.h"
-#include "script/worker_script.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "serving_fixture.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <lua.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 struct fixture {
-  char directory[64];
-  struct clock clock;
-  struct log log;
+  struct serving serving;
   int log_pipe[2];
-  struct loader *loader;
-  struct config config;
-  struct loaded_routes loaded;
-  struct route_table *table;
-  struct worker worker;
-  struct route_shared shared;
-  unsigned names;
 };
-
-static const char *const names[] = {"routes/a.lua", "moongate.lua"};
-
-static void write_file(const struct fixture *fixture, const char *name, const char *text) {
-  char path[128];
-  snprintf(path, sizeof path, "%s/%s", fixture->directory, name);
-  FILE *file = fopen(path, "w");
-  assert_non_null(file);
-  assert_true(fputs(text, file) >= 0);
-  assert_int_equal(0, fclose(file));
-}
-
-static void number_of(void *context, const char *name, unsigned *number, struct route_shared **shared) {
-  struct fixture *fixture = context;
-  (void)name;
-  *number = ++fixture->names;
-  *shared = &fixture->shared;
-}
 
 static int set_up(void **state) {
   struct fixture *fixture = calloc(1, sizeof *fixture);
-  snprintf(fixture->directory, sizeof fixture->directory, "/tmp/test_reload_news.XXXXXX");
-  assert_non_null(mkdtemp(fixture->directory));
-  char routes[96];
-  snprintf(routes, sizeof routes, "%s/routes", fixture->directory);
-  assert_int_equal(0, mkdir(routes, 0700));
+  assert_non_null(fixture);
   assert_int_equal(0, pipe2(fixture->log_pipe, O_CLOEXEC | O_NONBLOCK));
-  log_init(&fixture->log, &fixture->clock, fixture->log_pipe[1]);
+  serving_init(&fixture->serving, fixture->log_pipe[1]);
   *state = fixture;
   return 0;
 }
 
-/* Loads a file that begins with `code` and has one route with a function. 0, or what loading it comes to. */
-static int load(struct fixture *fixture, const char *code) {
-  struct error error = {0};
-  struct fault_list faults = {0};
-  char text[4096], path[128];
-  snprintf(text, sizeof text, "%s\nreturn { match = { ports = 0 }, action = { handler = function() end } }", code);
-  write_file(fixture, "routes/a.lua", text);
-  write_file(fixture, "moongate.lua", "return { workers = 1, limits = { script_time = '50ms' } }");
-  snprintf(path, sizeof path, "%s/moongate.lua", fixture->directory);
-  fixture->loader = loader_new(&fixture->log, NULL, &error);
-  assert_non_null(fixture->loader);
-  struct config_overrides overrides = {.config = path};
-  assert_int_equal(0, loader_read_config(fixture->loader, &overrides, &fixture->config, &faults));
-  return loader_load_routes(fixture->loader, &fixture->config, 1, number_of, fixture, &fixture->loaded);
-}
-
-/* Loads it, and has a worker serve it: that worker's state. */
-static struct script_state *serve(struct fixture *fixture, const char *code) {
-  struct error error = {0};
-  if (load(fixture, code) != 0)
-    fail_msg("%s", fixture->loaded.faults.faults[0].message);
-  const struct loaded_file *file = &fixture->loaded.files[0];
-  struct script_version *scripts[] = {script_version_ref(file->version)};
-  fixture->table = route_table_new(file->routes, file->route_count, scripts, 1, script_version_unref, &error);
-  assert_non_null(fixture->table);
-  assert_int_equal(0, worker_init(&fixture->worker, 1, 1, &fixture->clock, &fixture->log, &fixture->config.settings,
-                                  &script_worker_hooks, &error));
-  assert_int_equal(0, script_worker_new(&fixture->worker, &error));
-  assert_int_equal(0, worker_set_table(&fixture->worker, fixture->table, NULL, &error));
-  return script_version_state(file->version, 1);
-}
-
 static int tear_down(void **state) {
   struct fixture *fixture = *state;
-  if (fixture->table != NULL) {
-    worker_release(&fixture->worker);
-    route_table_unref(fixture->table);
-    script_worker_free(fixture->worker.script);
-    worker_deinit(&fixture->worker);
-  }
-  loaded_routes_clear(&fixture->loaded);
-  config_clear(&fixture->config);
-  loader_free(fixture->loader);
-  char path[128];
-  for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-    snprintf(path, sizeof path, "%s/%s", fixture->directory, names[i]);
-    unlink(path);
-  }
-  snprintf(path, sizeof path, "%s/routes", fixture->directory);
-  rmdir(path);
-  rmdir(fixture->directory);
+  serving_deinit(&fixture->serving);
   close(fixture->log_pipe[0]);
   close(fixture->log_pipe[1]);
   free(fixture);
   return 0;
 }
 
+/* A file that begins with `code`, and has one route with a function. */
+#define FILE_OF(code) code "\nreturn { match = { ports = 0 }, action = { handler = function() end } }"
+
 static void announce(struct fixture *fixture, uint64_t generation) {
   static const char *const changed[] = {"a.lua", "b.lua"}, *const removed[] = {"c.lua"};
   const struct reload_news news = {
       .generation = generation, .changed = changed, .changed_count = 2, .removed = removed, .removed_count = 1};
-  script_worker_announce(&fixture->worker, &news);
-  loop_round(&fixture->worker.loop, false);
+  script_worker_announce(&fixture->serving.worker, &news);
+  loop_round(&fixture->serving.worker.loop, false);
 }
 
 /* The global `seen` of the file. */
@@ -149,10 +58,10 @@ static const char *read_log(const struct fixture *fixture, char text[8192]) {
 
 static void each_function_is_told_what_has_changed(void **state) {
   struct fixture *fixture = *state;
-  struct script_state *script =
-      serve(fixture, "local function tell(news) seen = (seen or '') .. news.generation .. ' ' .. "
-                     "table.concat(news.changed, ',') .. ' ' .. table.concat(news.removed, ',') .. ';' "
-                     "news.generation = 0 end moongate.on_reload(tell) moongate.on_reload(tell)");
+  struct script_state *script = serving_start(
+      &fixture->serving, FILE_OF("local function tell(news) seen = (seen or '') .. news.generation .. ' ' .. "
+                                 "table.concat(news.changed, ',') .. ' ' .. table.concat(news.removed, ',') .. ';' "
+                                 "news.generation = 0 end moongate.on_reload(tell) moongate.on_reload(tell)"));
   expect_seen(script, "nothing");
   announce(fixture, 7);
   expect_seen(script, "7 a.lua,b.lua c.lua;7 a.lua,b.lua c.lua;");
@@ -161,9 +70,10 @@ static void each_function_is_told_what_has_changed(void **state) {
 static void one_that_fails_is_logged_and_keeps_no_other_from_being_called(void **state) {
   struct fixture *fixture = *state;
   char text[8192];
-  struct script_state *script = serve(fixture, "moongate.on_reload(function() error('no good') end)\n"
+  struct script_state *script =
+      serving_start(&fixture->serving, FILE_OF("moongate.on_reload(function() error('no good') end)\n"
                                                "moongate.on_reload(function() while true do end end)\n"
-                                               "moongate.on_reload(function() seen = 'told' end)");
+                                               "moongate.on_reload(function() seen = 'told' end)"));
   announce(fixture, 2);
   expect_seen(script, "told");
   read_log(fixture, text);
@@ -175,13 +85,13 @@ static void one_that_fails_is_logged_and_keeps_no_other_from_being_called(void *
 
 static void it_may_be_registered_later_and_may_wait_and_spawn(void **state) {
   struct fixture *fixture = *state;
-  struct script_state *script =
-      serve(fixture, "moongate.on_reload(function() moongate.on_reload(function() seen = 'late' end)\n"
-                     "moongate.spawn(function() moongate.sleep(0.001) spawned = true end)\n"
-                     "moongate.sleep(0.001) seen = 'waited' end)");
+  struct script_state *script = serving_start(
+      &fixture->serving, FILE_OF("moongate.on_reload(function() moongate.on_reload(function() seen = 'late' end)\n"
+                                 "moongate.spawn(function() moongate.sleep(0.001) spawned = true end)\n"
+                                 "moongate.sleep(0.001) seen = 'waited' end)"));
   announce(fixture, 2);
   for (bool over = false; !over;) {
-    loop_round(&fixture->worker.loop, true);
+    loop_round(&fixture->serving.worker.loop, true);
     lua_getglobal(script->L, "seen");
     lua_getglobal(script->L, "spawned");
     over = lua_toboolean(script->L, -1) && lua_toboolean(script->L, -2);
@@ -195,14 +105,16 @@ static void it_may_be_registered_later_and_may_wait_and_spawn(void **state) {
 static void what_waits_ends_when_the_version_is_replaced(void **state) {
   struct fixture *fixture = *state;
   struct error error = {0};
-  serve(fixture, "moongate.on_reload(function() moongate.spawn(moongate.sleep, 3600) moongate.sleep(3600) end)");
+  serving_start(
+      &fixture->serving,
+      FILE_OF("moongate.on_reload(function() moongate.spawn(moongate.sleep, 3600) moongate.sleep(3600) end)"));
   announce(fixture, 2);
-  struct script_version *version = script_version_ref(fixture->loaded.files[0].version);
+  struct script_version *version = script_version_ref(fixture->serving.loaded.files[0].version);
   struct route_table *empty = route_table_new(NULL, 0, NULL, 0, NULL, &error);
   assert_non_null(empty);
-  assert_int_equal(0, worker_set_table(&fixture->worker, empty, NULL, &error));
+  assert_int_equal(0, worker_set_table(&fixture->serving.worker, empty, NULL, &error));
   route_table_unref(empty);
-  loop_round(&fixture->worker.loop, false);
+  loop_round(&fixture->serving.worker.loop, false);
   assert_int_equal(0, atomic_load(&version->living));
   announce(fixture, 3); /* to nobody */
   script_version_unref(version);
@@ -211,8 +123,8 @@ static void what_waits_ends_when_the_version_is_replaced(void **state) {
 static void calls_that_never_return_do_not_pile_up_without_end(void **state) {
   struct fixture *fixture = *state;
   char text[8192];
-  struct script_state *script =
-      serve(fixture, "for i = 1, 100 do moongate.on_reload(function() moongate.sleep(3600) end) end");
+  struct script_state *script = serving_start(
+      &fixture->serving, FILE_OF("for i = 1, 100 do moongate.on_reload(function() moongate.sleep(3600) end) end"));
   for (uint64_t i = 1; i <= 10; i++)
     announce(fixture, i);
   assert_string_equal("", read_log(fixture, text));
@@ -226,14 +138,15 @@ static void calls_that_never_return_do_not_pile_up_without_end(void **state) {
 
 static void more_than_a_hundred_are_refused(void **state) {
   struct fixture *fixture = *state;
-  assert_int_equal(-EINVAL, load(fixture, "for i = 1, 101 do moongate.on_reload(print) end"));
-  assert_non_null(strstr(fixture->loaded.faults.faults[0].message, "100 functions already"));
+  assert_int_equal(-EINVAL,
+                   serving_load(&fixture->serving, FILE_OF("for i = 1, 101 do moongate.on_reload(print) end")));
+  assert_non_null(strstr(fixture->serving.loaded.faults.faults[0].message, "100 functions already"));
 }
 
 static void only_a_function_is_taken(void **state) {
   struct fixture *fixture = *state;
-  assert_int_equal(-EINVAL, load(fixture, "moongate.on_reload('tell me')"));
-  assert_non_null(strstr(fixture->loaded.faults.faults[0].message, "function expected"));
+  assert_int_equal(-EINVAL, serving_load(&fixture->serving, FILE_OF("moongate.on_reload('tell me')")));
+  assert_non_null(strstr(fixture->serving.loaded.faults.faults[0].message, "function expected"));
 }
 
 int main(void) {

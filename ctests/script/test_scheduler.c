@@ -5,18 +5,7 @@
 
 static const uint64_t SECOND = 1000000000;
 
-static int set_up(void **context) {
-  struct fixture *fixture = malloc(sizeof *fixture);
-  fixture_begin(fixture, 1000, 64 * 1024 * 1024);
-  *context = fixture;
-  return 0;
-}
-
-static int tear_down(void **context) {
-  fixture_end(*context);
-  free(*context);
-  return 0;
-}
+static int set_up(void **context) { return fixture_new(context, 1000, 64 * 1024 * 1024); }
 
 static void a_task_that_need_not_wait_ends_at_once(void **context) {
   struct outcome outcome;
@@ -222,23 +211,23 @@ static void an_interrupted_task_raises_where_it_waits(void **context) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test_setup_teardown(a_task_that_need_not_wait_ends_at_once, set_up, tear_down),
-      cmocka_unit_test_setup_teardown(an_error_comes_with_its_traceback, set_up, tear_down),
-      cmocka_unit_test_setup_teardown(errors_that_are_no_strings_are_told, set_up, tear_down),
-      cmocka_unit_test_setup_teardown(sleeping_waits_on_the_clock_that_a_spec_moves, set_up, tear_down),
-      cmocka_unit_test_setup_teardown(a_cancelled_task_never_runs_again, set_up, tear_down),
-      cmocka_unit_test_setup_teardown(a_quiet_cancel_tells_nobody, set_up, tear_down),
-      cmocka_unit_test_setup_teardown(a_state_goes_with_its_last_task, set_up, tear_down),
-      cmocka_unit_test_setup_teardown(a_place_that_goes_takes_waiting_tasks_along, set_up, tear_down),
-      cmocka_unit_test_setup_teardown(coroutines_of_a_task_may_wait, set_up, tear_down),
-      cmocka_unit_test_setup_teardown(coroutines_keep_luas_own_results, set_up, tear_down),
-      cmocka_unit_test_setup_teardown(waiting_within_pcall_works_and_errors_pass, set_up, tear_down),
-      cmocka_unit_test_setup_teardown(waiting_where_lua_cannot_yield_says_so, set_up, tear_down),
-      cmocka_unit_test_setup_teardown(a_yield_to_nobody_is_an_error, set_up, tear_down),
-      cmocka_unit_test_setup_teardown(what_is_spawned_runs_beside, set_up, tear_down),
-      cmocka_unit_test_setup_teardown(durations_are_numbers_or_texts, set_up, tear_down),
-      cmocka_unit_test_setup_teardown(an_interrupted_task_raises_where_it_waits, set_up, tear_down),
-      cmocka_unit_test_setup_teardown(ten_thousand_tasks_leave_nothing_behind, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(a_task_that_need_not_wait_ends_at_once, set_up, fixture_free),
+      cmocka_unit_test_setup_teardown(an_error_comes_with_its_traceback, set_up, fixture_free),
+      cmocka_unit_test_setup_teardown(errors_that_are_no_strings_are_told, set_up, fixture_free),
+      cmocka_unit_test_setup_teardown(sleeping_waits_on_the_clock_that_a_spec_moves, set_up, fixture_free),
+      cmocka_unit_test_setup_teardown(a_cancelled_task_never_runs_again, set_up, fixture_free),
+      cmocka_unit_test_setup_teardown(a_quiet_cancel_tells_nobody, set_up, fixture_free),
+      cmocka_unit_test_setup_teardown(a_state_goes_with_its_last_task, set_up, fixture_free),
+      cmocka_unit_test_setup_teardown(a_place_that_goes_takes_waiting_tasks_along, set_up, fixture_free),
+      cmocka_unit_test_setup_teardown(coroutines_of_a_task_may_wait, set_up, fixture_free),
+      cmocka_unit_test_setup_teardown(coroutines_keep_luas_own_results, set_up, fixture_free),
+      cmocka_unit_test_setup_teardown(waiting_within_pcall_works_and_errors_pass, set_up, fixture_free),
+      cmocka_unit_test_setup_teardown(waiting_where_lua_cannot_yield_says_so, set_up, fixture_free),
+      cmocka_unit_test_setup_teardown(a_yield_to_nobody_is_an_error, set_up, fixture_free),
+      cmocka_unit_test_setup_teardown(what_is_spawned_runs_beside, set_up, fixture_free),
+      cmocka_unit_test_setup_teardown(durations_are_numbers_or_texts, set_up, fixture_free),
+      cmocka_unit_test_setup_teardown(an_interrupted_task_raises_where_it_waits, set_up, fixture_free),
+      cmocka_unit_test_setup_teardown(ten_thousand_tasks_leave_nothing_behind, set_up, fixture_free),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -3,18 +3,7 @@
  * script/state.h and the sandbox: what user code finds, what is out of its reach, and its memory. */
 #include "script_fixture.h"
 
-static int set_up(void **context) {
-  struct fixture *fixture = malloc(sizeof *fixture);
-  fixture_begin(fixture, 1000, 64 * 1024 * 1024);
-  *context = fixture;
-  return 0;
-}
-
-static int tear_down(void **context) {
-  fixture_end(*context);
-  free(*context);
-  return 0;
-}
+static int set_up(void **context) { return fixture_new(context, 1000, 64 * 1024 * 1024); }
 
 static void a_bare_state_stays_small(void **context) {
   struct fixture *fixture = *context;
@@ -163,19 +152,19 @@ static void what_waits_raises_while_a_file_is_being_loaded(void **context) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test_setup_teardown(a_bare_state_stays_small, set_up, tear_down),
-      cmocka_unit_test_setup_teardown(what_reaches_past_the_sandbox_is_not_there, set_up, tear_down),
-      cmocka_unit_test_setup_teardown(what_would_end_or_block_the_process_says_why_not, set_up, tear_down),
-      cmocka_unit_test_setup_teardown(bytecode_is_refused_by_every_loader, set_up, tear_down),
-      cmocka_unit_test_setup_teardown(load_takes_an_environment, set_up, tear_down),
-      cmocka_unit_test_setup_teardown(a_syntax_error_names_its_place, set_up, tear_down),
-      cmocka_unit_test_setup_teardown(the_guarded_door_returns_results_and_errors, set_up, tear_down),
-      cmocka_unit_test_setup_teardown(memory_beyond_the_limit_is_an_error_of_that_task_only, set_up, tear_down),
-      cmocka_unit_test_setup_teardown(garbage_does_not_count_against_the_limit, set_up, tear_down),
-      cmocka_unit_test_setup_teardown(globals_of_one_state_are_not_anothers, set_up, tear_down),
-      cmocka_unit_test_setup_teardown(the_library_is_there_without_require, set_up, tear_down),
-      cmocka_unit_test_setup_teardown(a_missing_module_says_where_it_was_looked_for, set_up, tear_down),
-      cmocka_unit_test_setup_teardown(what_waits_raises_while_a_file_is_being_loaded, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(a_bare_state_stays_small, set_up, fixture_free),
+      cmocka_unit_test_setup_teardown(what_reaches_past_the_sandbox_is_not_there, set_up, fixture_free),
+      cmocka_unit_test_setup_teardown(what_would_end_or_block_the_process_says_why_not, set_up, fixture_free),
+      cmocka_unit_test_setup_teardown(bytecode_is_refused_by_every_loader, set_up, fixture_free),
+      cmocka_unit_test_setup_teardown(load_takes_an_environment, set_up, fixture_free),
+      cmocka_unit_test_setup_teardown(a_syntax_error_names_its_place, set_up, fixture_free),
+      cmocka_unit_test_setup_teardown(the_guarded_door_returns_results_and_errors, set_up, fixture_free),
+      cmocka_unit_test_setup_teardown(memory_beyond_the_limit_is_an_error_of_that_task_only, set_up, fixture_free),
+      cmocka_unit_test_setup_teardown(garbage_does_not_count_against_the_limit, set_up, fixture_free),
+      cmocka_unit_test_setup_teardown(globals_of_one_state_are_not_anothers, set_up, fixture_free),
+      cmocka_unit_test_setup_teardown(the_library_is_there_without_require, set_up, fixture_free),
+      cmocka_unit_test_setup_teardown(a_missing_module_says_where_it_was_looked_for, set_up, fixture_free),
+      cmocka_unit_test_setup_teardown(what_waits_raises_while_a_file_is_being_loaded, set_up, fixture_free),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

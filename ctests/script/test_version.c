@@ -4,18 +4,7 @@
 #include "script/version.h"
 #include "script_fixture.h"
 
-static int set_up(void **context) {
-  struct fixture *fixture = malloc(sizeof *fixture);
-  fixture_begin(fixture, 1000, 0);
-  *context = fixture;
-  return 0;
-}
-
-static int tear_down(void **context) {
-  fixture_end(*context);
-  free(*context);
-  return 0;
-}
+static int set_up(void **context) { return fixture_new(context, 1000, 0); }
 
 /* A version for two workers; the second has the state, with one function that `code` returns. */
 static struct script_version *make(struct fixture *fixture, const char *code) {
@@ -78,9 +67,9 @@ static void retiring_waits_for_the_last_task(void **context) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test_setup_teardown(functions_are_found_by_worker_and_slot, set_up, tear_down),
-      cmocka_unit_test_setup_teardown(a_version_that_never_went_live_closes_its_states, set_up, tear_down),
-      cmocka_unit_test_setup_teardown(retiring_waits_for_the_last_task, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(functions_are_found_by_worker_and_slot, set_up, fixture_free),
+      cmocka_unit_test_setup_teardown(a_version_that_never_went_live_closes_its_states, set_up, fixture_free),
+      cmocka_unit_test_setup_teardown(retiring_waits_for_the_last_task, set_up, fixture_free),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

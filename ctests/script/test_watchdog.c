@@ -3,18 +3,7 @@
  * script/watchdog.c: every shape of a loop is stopped, whatever catches what stops it, and the state runs on. */
 #include "script_fixture.h"
 
-static int set_up(void **context) {
-  struct fixture *fixture = malloc(sizeof *fixture);
-  fixture_begin(fixture, 50, 64 * 1024 * 1024);
-  *context = fixture;
-  return 0;
-}
-
-static int tear_down(void **context) {
-  fixture_end(*context);
-  free(*context);
-  return 0;
-}
+static int set_up(void **context) { return fixture_new(context, 50, 64 * 1024 * 1024); }
 
 static const char *const loops[] = {
     "while true do end",
@@ -108,12 +97,12 @@ static void user_code_has_no_finalizers_to_loop_in(void **context) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test_setup_teardown(every_loop_is_stopped_and_the_state_runs_on, set_up, tear_down),
-      cmocka_unit_test_setup_teardown(the_traceback_names_the_line, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(every_loop_is_stopped_and_the_state_runs_on, set_up, fixture_free),
+      cmocka_unit_test_setup_teardown(the_traceback_names_the_line, set_up, fixture_free),
       cmocka_unit_test(whole_seconds_are_printed_as_such),
-      cmocka_unit_test_setup_teardown(waiting_begins_a_new_stretch, set_up, tear_down),
-      cmocka_unit_test_setup_teardown(a_guarded_call_is_stopped_too, set_up, tear_down),
-      cmocka_unit_test_setup_teardown(user_code_has_no_finalizers_to_loop_in, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(waiting_begins_a_new_stretch, set_up, fixture_free),
+      cmocka_unit_test_setup_teardown(a_guarded_call_is_stopped_too, set_up, fixture_free),
+      cmocka_unit_test_setup_teardown(user_code_has_no_finalizers_to_loop_in, set_up, fixture_free),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,121 +2,43 @@
  *
  * Handlers and functions of real route files on a real worker, whose clients are socket pairs: what they see, how they
  * end, and that nothing is left of them. */
-#include "connection/connection.h"
-#include "script/load.h"
-#include "script/worker_script.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "serving_fixture.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/un.h>
-#include <unistd.h>
 
 static const uint64_t SECOND = 1000000000;
 
 struct fixture {
-  char directory[64];
-  struct clock clock;
-  struct log log;
-  struct loader *loader;
-  struct config config;
-  struct loaded_routes loaded;
-  struct route_table *table;
-  struct worker worker;
-  struct route_shared shared;
-  unsigned names;
+  struct serving serving;
   int client;
 };
 
-static void write_file(struct fixture *fixture, const char *name, const char *text) {
-  char path[128];
-  snprintf(path, sizeof path, "%s/%s", fixture->directory, name);
-  FILE *file = fopen(path, "w");
-  assert_non_null(file);
-  assert_true(fputs(text, file) >= 0);
-  assert_int_equal(0, fclose(file));
-}
-
-static void number_of(void *context, const char *name, unsigned *number, struct route_shared **shared) {
-  struct fixture *fixture = context;
-  (void)name;
-  *number = ++fixture->names;
-  *shared = &fixture->shared;
-}
-
 static int set_up(void **state) {
   struct fixture *fixture = calloc(1, sizeof *fixture);
-  snprintf(fixture->directory, sizeof fixture->directory, "/tmp/test_worker_script.XXXXXX");
-  assert_non_null(mkdtemp(fixture->directory));
-  char routes[96];
-  snprintf(routes, sizeof routes, "%s/routes", fixture->directory);
-  assert_int_equal(0, mkdir(routes, 0700));
-  log_init(&fixture->log, &fixture->clock, STDERR_FILENO);
-  fixture->log.level = LOG_OFF;
+  assert_non_null(fixture);
+  serving_init(&fixture->serving, STDERR_FILENO);
+  fixture->serving.log.level = LOG_OFF;
   fixture->client = -1;
   *state = fixture;
   return 0;
-}
-
-/* A worker that serves one route: `route` is its table's content, without name and match. */
-static void serve(struct fixture *fixture, const char *route) {
-  struct error error = {0};
-  struct fault_list faults = {0};
-  char text[4096], path[128];
-  snprintf(text, sizeof text, "return { name = 'tested', match = { ports = 0 }, %s }", route);
-  write_file(fixture, "routes/a.lua", text);
-  write_file(fixture, "moongate.lua", "return { workers = 1, limits = { script_time = '50ms' } }");
-  snprintf(path, sizeof path, "%s/moongate.lua", fixture->directory);
-  fixture->loader = loader_new(&fixture->log, NULL, &error);
-  assert_non_null(fixture->loader);
-  struct config_overrides overrides = {.config = path};
-  assert_int_equal(0, loader_read_config(fixture->loader, &overrides, &fixture->config, &faults));
-  int status = loader_load_routes(fixture->loader, &fixture->config, 1, number_of, fixture, &fixture->loaded);
-  if (status != 0)
-    fail_msg("%s", fixture->loaded.faults.faults[0].message);
-  struct loaded_file *file = &fixture->loaded.files[0];
-  struct script_version *scripts[] = {script_version_ref(file->version)};
-  fixture->table = route_table_new(file->routes, file->route_count, scripts, 1, script_version_unref, &error);
-  assert_non_null(fixture->table);
-  assert_int_equal(0, worker_init(&fixture->worker, 1, 1, &fixture->clock, &fixture->log, &fixture->config.settings,
-                                  &script_worker_hooks, &error));
-  assert_int_equal(0, script_worker_new(&fixture->worker, &error));
-  assert_int_equal(0, worker_set_table(&fixture->worker, fixture->table, NULL, &error));
 }
 
 static int tear_down(void **state) {
   struct fixture *fixture = *state;
   if (fixture->client >= 0)
     close(fixture->client);
-  worker_release(&fixture->worker);
-  route_table_unref(fixture->table);
-  script_worker_free(fixture->worker.script);
-  worker_deinit(&fixture->worker);
-  loaded_routes_clear(&fixture->loaded);
-  config_clear(&fixture->config);
-  loader_free(fixture->loader);
-  char command[128];
-  static const char *const names[] = {"routes/a.lua", "routes", "moongate.lua", "."};
-  for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-    snprintf(command, sizeof command, "%s/%s", fixture->directory, names[i]);
-    if (i == 1 || i == 3)
-      rmdir(i == 3 ? fixture->directory : command);
-    else
-      unlink(command);
-  }
+  serving_deinit(&fixture->serving);
   free(fixture);
   return 0;
+}
+
+/* A worker that serves one route: `route` is its table's content, without name and match. */
+static void serve(struct fixture *fixture, const char *route) {
+  char text[4096];
+  snprintf(text, sizeof text, "return { name = 'tested', match = { ports = 0 }, %s }", route);
+  serving_start(&fixture->serving, text);
 }
 
 static void client_connects(struct fixture *fixture) {
@@ -126,7 +48,7 @@ static void client_connects(struct fixture *fixture) {
   if (fixture->client >= 0)
     close(fixture->client);
   fixture->client = fds[0];
-  connection_accept(&fixture->worker, &fixture->table->ports[0], 1234, fds[1], &peer);
+  connection_accept(&fixture->serving.worker, &fixture->serving.table->ports[0], 1234, fds[1], &peer);
 }
 
 static void client_sends(struct fixture *fixture, const char *text) {
@@ -145,23 +67,23 @@ static void expect_answer(struct fixture *fixture, const char *expected) {
       break;
     size += got > 0 ? (size_t)got : 0;
     if (got < 0)
-      loop_round(&fixture->worker.loop, false);
+      loop_round(&fixture->serving.worker.loop, false);
   }
   text[size] = '\0';
   assert_string_equal(expected, text);
   close(fixture->client);
   fixture->client = -1;
-  while (fixture->worker.connection_count > 0)
-    loop_round(&fixture->worker.loop, false);
-  loop_round(&fixture->worker.loop, false);
+  while (fixture->serving.worker.connection_count > 0)
+    loop_round(&fixture->serving.worker.loop, false);
+  loop_round(&fixture->serving.worker.loop, false);
 }
 
 static const uint64_t *terminations(const struct fixture *fixture) {
-  return fixture->worker.metrics->worker.terminations[PIPE_CLIENT];
+  return fixture->serving.worker.metrics->worker.terminations[PIPE_CLIENT];
 }
 
 static uint64_t handler_errors(const struct fixture *fixture) {
-  return fixture->worker.metrics->worker.errors[ERROR_HANDLER];
+  return fixture->serving.worker.metrics->worker.errors[ERROR_HANDLER];
 }
 
 static void a_handler_speaks_first_and_returning_closes(void **state) {
@@ -178,8 +100,8 @@ static void early_bytes_are_there_however_late_they_are_read(void **state) {
   client_connects(fixture);
   client_sends(fixture, "early");
   shutdown(fixture->client, SHUT_WR);
-  loop_round(&fixture->worker.loop, false);
-  clock_advance(&fixture->clock, 6 * SECOND);
+  loop_round(&fixture->serving.worker.loop, false);
+  clock_advance(&fixture->serving.clock, 6 * SECOND);
   expect_answer(fixture, "early");
   assert_int_equal(1, terminations(fixture)[CLOSE_ENDED]);
 }
@@ -235,8 +157,8 @@ static void a_connection_that_closes_takes_its_handler_along(void **state) {
   struct fixture *fixture = *state;
   serve(fixture, "action = { handler = function(s) kept = s pcall(function() s:receive(1) end) error('ran on') end }");
   client_connects(fixture);
-  loop_round(&fixture->worker.loop, false);
-  struct connection *connection = LIST_OWNER(fixture->worker.connections.next, struct connection, node);
+  loop_round(&fixture->serving.worker.loop, false);
+  struct connection *connection = LIST_OWNER(fixture->serving.worker.connections.next, struct connection, node);
   connection_close(connection, PIPE_CLIENT, CLOSE_IDLE);
   expect_answer(fixture, "");
   assert_int_equal(0, handler_errors(fixture));
@@ -269,14 +191,14 @@ static void forward_gives_back_what_was_read_ahead(void **state) {
   client_sends(fixture, "line\nrest");
   expect_answer(fixture, "");
   assert_int_equal(0, handler_errors(fixture));
-  assert_int_equal(9, fixture->worker.metrics->routes[1]->bytes.in);
+  assert_int_equal(9, fixture->serving.worker.metrics->routes[1]->bytes.in);
 }
 
 static void what_a_handler_has_connected_is_closed_with_it(void **state) {
   struct fixture *fixture = *state;
   int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
   struct sockaddr_un address = {.sun_family = AF_UNIX};
-  snprintf(address.sun_path, sizeof address.sun_path, "%s/target", fixture->directory);
+  snprintf(address.sun_path, sizeof address.sun_path, "%s/target", fixture->serving.scratch.directory);
   assert_int_equal(0, bind(listener, (struct sockaddr *)&address, sizeof address));
   assert_int_equal(0, listen(listener, 4));
   char route[256];
@@ -318,13 +240,13 @@ static void handlers_in_waiting_are_freed_with_the_worker(void **state) {
         "action = { handler = function(s) moongate.spawn(function() moongate.sleep(60) end) s:receive('*a') end }");
   for (int i = 0; i < 20; i++)
     client_connects(fixture);
-  loop_round(&fixture->worker.loop, false);
+  loop_round(&fixture->serving.worker.loop, false);
 }
 
 static void memory_stays_flat_over_many_connections(void **state) {
   struct fixture *fixture = *state;
   serve(fixture, "action = { handler = moongate.handlers.echo() }");
-  struct script_state *script = fixture->loaded.files[0].version->states[0];
+  struct script_state *script = fixture->serving.loaded.files[0].version->states[0];
   size_t before = 0;
   for (int i = 0; i < 2000; i++) {
     if (i == 100) {
@@ -336,17 +258,17 @@ static void memory_stays_flat_over_many_connections(void **state) {
     if (i % 3 == 0) { /* gone before it is answered */
       close(fixture->client);
       fixture->client = -1;
-      while (fixture->worker.connection_count > 0)
-        loop_round(&fixture->worker.loop, false);
+      while (fixture->serving.worker.connection_count > 0)
+        loop_round(&fixture->serving.worker.loop, false);
       continue;
     }
     shutdown(fixture->client, SHUT_WR);
     expect_answer(fixture, "ping");
   }
-  loop_round(&fixture->worker.loop, false);
+  loop_round(&fixture->serving.worker.loop, false);
   lua_gc(script->L, LUA_GCCOLLECT, 0);
   assert_in_range(script->memory_used, 0, before + 4096);
-  assert_int_equal(0, fixture->worker.metrics->worker.active);
+  assert_int_equal(0, fixture->serving.worker.metrics->worker.active);
 }
 
 int main(void) {
