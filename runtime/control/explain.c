@@ -147,7 +147,7 @@ static void write_addresses(struct value *root, const struct explained *explaine
   }
 }
 
-/* "; it is listened on at 127.0.0.1, 127.0.0.2", of the port that is asked about; "" for none. */
+/* ", only on 127.0.0.1, 127.0.0.2", of the port that is asked about; "" for none. */
 static const char *list_addresses(const struct route_table *table, const uint16_t *resolved, int wanted,
                                   char text[ADDRESSES_SIZE]) {
   size_t length = 0;
@@ -157,8 +157,8 @@ static const char *list_addresses(const struct route_table *table, const uint16_
     if ((resolved ? resolved[i] : table->ports[i].port) != wanted)
       continue;
     struct ip_address at = address_at(&table->ports[i]);
-    length += (size_t)snprintf(text + length, ADDRESSES_SIZE - length, "%s%s",
-                               length ? ", " : "; it is listened on at ", ip_address_format(&at, address));
+    length += (size_t)snprintf(text + length, ADDRESSES_SIZE - length, "%s%s", length ? ", " : ", only on ",
+                               ip_address_format(&at, address));
   }
   return text;
 }
@@ -187,8 +187,10 @@ static struct value *explain_table(struct value *root, const struct native_expla
   else if (question->port < 0 && ports > 1)
     error_set(&error, EINVAL, "which port? There are %zu", ports);
   else if (!(explained->port = find_port(explained, table, resolved, question->port, &number)))
-    error_set(&error, ENOENT, "nothing listens on port %d%s%.64s%s", question->port, question->address ? " of " : "",
-              question->address ? question->address : "", list_addresses(table, resolved, question->port, addresses));
+    error_set(&error, ENOENT, "%s port %d%s%.64s%s",
+              resolved ? "nothing listens on" : "no route of these files listens on", question->port,
+              question->address ? " of " : "", question->address ? question->address : "",
+              list_addresses(table, resolved, question->port, addresses));
   if (!explained->port)
     return refuse(root, ports > 1 && question->port < 0 ? 400 : 404, &error);
   explained->table = table;

@@ -5,6 +5,7 @@
 #include "control/explain_private.h"
 #include "control/routes_report.h"
 #include "net/ip_set.h"
+#include "routing/domain.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -39,24 +40,34 @@ static const char *field_of(enum route_clause clause) {
   return clause == ROUTE_CLAUSE_CHOSEN || clause == ROUTE_CLAUSE_OUTRANKED ? NULL : route_clause_label(clause);
 }
 
-/* Why it is asked after the one before. */
+/* Why `before` is checked before `route`. */
+static const char *order_of(enum route_tie tie, const struct route *before, const struct route *route) {
+  switch (tie) {
+  case ROUTE_TIE_ADDRESS:
+    return "is bound to this very address";
+  case ROUTE_TIE_DOMAIN:
+    return route->domain_count ? "has the more specific domain" : "is for certain domains";
+  case ROUTE_TIE_CLIENT_IP:
+    return route->client_ips ? "has the more specific client_ip" : "is for certain clients";
+  case ROUTE_TIE_TLS_VERSION:
+    return route->tls_versions ? "has fewer TLS versions" : "is for certain TLS versions";
+  default:
+    return strcmp(before->file, route->file) == 0 ? "stands before it in the file" : "is in a file that comes first";
+  }
+}
+
+/* Why it is checked after the one before. */
 static void write_order(struct value *row, const struct telling *telling, const struct route_verdict *verdict) {
-  static const char *const texts[ROUTE_TIE_COUNT] = {
-      [ROUTE_TIE_ADDRESS] = "which is bound to this very address",
-      [ROUTE_TIE_DOMAIN] = "whose domain is more specific",
-      [ROUTE_TIE_CLIENT_IP] = "whose client_ip is more specific",
-      [ROUTE_TIE_TLS_VERSION] = "whose tls_version is more specific",
-      [ROUTE_TIE_FILE_ORDER] = "which stands before it in the order of files",
-  };
   const struct route *before = telling->before;
   char text[REASON_SIZE];
   if (!before || verdict->tie == ROUTE_TIE_NONE)
     return;
   if (verdict->tie == ROUTE_TIE_PRIORITY)
-    snprintf(text, sizeof text, "after \"%.256s\": its priority is %d, not %d", before->name, verdict->route->priority,
-             before->priority);
+    snprintf(text, sizeof text, "\"%.256s\" is checked first: its priority is %d, above %d", before->name,
+             before->priority, verdict->route->priority);
   else
-    snprintf(text, sizeof text, "after \"%.256s\", %s", before->name, texts[verdict->tie]);
+    snprintf(text, sizeof text, "\"%.256s\" is checked first: it %s", before->name,
+             order_of(verdict->tie, before, verdict->route));
   struct value *after = value_set_table(row, "after");
   value_set_string(after, "route", before->name);
   value_set_string(after, "by", route_tie_label(verdict->tie));
@@ -78,17 +89,26 @@ static void list_values(const struct route *route, size_t count, const char *(*v
     snprintf(text + length, REASON_SIZE - length, " or %zu more", count - SHOWN_VALUES);
 }
 
+static bool has_pattern(const struct route *route) {
+  for (size_t i = 0; i < route->domain_count; i++)
+    if (domain_specificity(route->domains[i]) != DOMAIN_EXACT)
+      return true;
+  return false;
+}
+
 static void describe_domains(const struct explained *explained, const struct route *route, char text[REASON_SIZE]) {
   if (explained->question.domain_length == 0)
     snprintf(text, REASON_SIZE, "the connection names no domain, and the route wants ");
   else
-    snprintf(text, REASON_SIZE, "\"%.256s\" is not ", explained->question.domain);
+    snprintf(text, REASON_SIZE, "\"%.256s\" %s ", explained->question.domain,
+             has_pattern(route) ? "does not match" : "is not");
   list_values(route, route->domain_count, domain_at, text);
   size_t length = strlen(text);
   for (size_t i = 0; explained->question.domain_length > 0 && i < route->domain_count && length < REASON_SIZE; i++) {
     const char *domain = route->domains[i];
     if (strncmp(domain, "*.", 2) == 0 && strcmp(domain + 2, explained->question.domain) == 0) {
-      snprintf(text + length, REASON_SIZE - length, ": \"*.\" takes the names below it, not itself");
+      snprintf(text + length, REASON_SIZE - length, ": that takes the names below %.128s, not %.128s itself",
+               domain + 2, domain + 2);
       return;
     }
   }
@@ -106,21 +126,21 @@ static void describe_open(const struct route_verdict *verdict, char text[REASON_
   const struct route *route = verdict->route;
   const char *before = "";
   if (verdict->open & ROUTE_OPEN_CLIENT_IP) {
-    snprintf(text, REASON_SIZE, "the client has to be in ");
+    snprintf(text, REASON_SIZE, "takes only clients in ");
     list_values(route, ip_set_count(route->client_ips), client_at, text);
     snprintf(text + strlen(text), REASON_SIZE - strlen(text), " (not said)%s",
              verdict->open & ROUTE_OPEN_TLS_VERSION ? "; tls_version: " : "");
   }
   if (!(verdict->open & ROUTE_OPEN_TLS_VERSION))
     return;
-  snprintf(text + strlen(text), REASON_SIZE - strlen(text), "the highest that the client offers has to be ");
+  snprintf(text + strlen(text), REASON_SIZE - strlen(text), "takes only ");
   for (unsigned i = 0; i < sizeof names / sizeof names[0]; i++) {
     if (!(route->tls_versions & ((unsigned)TLS_1_0 << i)))
       continue;
     snprintf(text + strlen(text), REASON_SIZE - strlen(text), "%s%s", before, names[i]);
     before = " or ";
   }
-  snprintf(text + strlen(text), REASON_SIZE - strlen(text), " (not said)");
+  snprintf(text + strlen(text), REASON_SIZE - strlen(text), " as the highest that the client offers (not said)");
 }
 
 static void write_reason(struct value *row, const struct explained *explained, const struct route_verdict *verdict) {
@@ -133,9 +153,8 @@ static void write_reason(struct value *row, const struct explained *explained, c
   else if (verdict->clause == ROUTE_CLAUSE_CLIENT_IP)
     describe_client(explained, route, text);
   else if (verdict->clause == ROUTE_CLAUSE_WHEN)
-    snprintf(text, sizeof text,
-             "depends on when = function (%.256s:%d), which is not run here; apart from that it %.512s", route->file,
-             route->line, verdict->detail);
+    snprintf(text, sizeof text, "its `when` decides (%.256s:%d), which is not run here; the rest fits (%.512s)",
+             route->file, route->line, verdict->detail);
   else
     snprintf(text, sizeof text, "%s", verdict->detail ? verdict->detail : "");
   if (verdict->open && verdict->clause != ROUTE_CLAUSE_OUTRANKED && route->when_function != ROUTE_NO_FUNCTION)

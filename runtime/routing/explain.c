@@ -167,7 +167,8 @@ static void describe_domains(const struct explanation *about, const struct route
     snprintf(text, DETAIL_SIZE, "it has domains, and the client named none");
     return;
   }
-  int used = snprintf(text, DETAIL_SIZE, "%.*s is not", (int)(about->length < 100 ? about->length : 100), about->name);
+  int used =
+      snprintf(text, DETAIL_SIZE, "%.*s does not match", (int)(about->length < 100 ? about->length : 100), about->name);
   for (size_t i = 0; i < route->domain_count && i < SHOWN_DOMAINS; i++)
     used += snprintf(text + used, DETAIL_SIZE - (size_t)used, "%s %.100s", i > 0 ? " or" : "", route->domains[i]);
   if (route->domain_count > SHOWN_DOMAINS)
@@ -191,6 +192,16 @@ static void describe_versions(const struct explanation *about, const struct rout
   }
 }
 
+/* Nothing of one that is bound to all addresses. */
+static void describe_address(const struct route *route, const char *before, char *text, size_t size) {
+  char address[ADDRESS_TEXT_SIZE];
+  struct ip_address ip;
+  if (!route->address.length)
+    return;
+  ip_address_from_sockaddr(&ip, (const struct sockaddr *)&route->address.storage);
+  snprintf(text, size, "%s%s", before, ip_address_format(&ip, address));
+}
+
 /* "matches by a.com, client_ip 10.0.0.0/8, tls_version 1.3", or what it takes any of. */
 static void describe_match(const struct explanation *about, const struct candidate *candidate, char *text) {
   const struct route_verdict *verdict = &candidate->verdict;
@@ -208,21 +219,13 @@ static void describe_match(const struct explanation *about, const struct candida
     used += snprintf(text + used, DETAIL_SIZE - (size_t)used, "%stls_version %s", before,
                      version_name(about->question->tls_versions));
   if (used == 0)
-    snprintf(text, DETAIL_SIZE, "takes %s",
-             !about->port->has_tls                   ? "any client"
-             : verdict->route->tls == ROUTE_TLS_NONE ? "any plain connection"
-             : about->length > 0                     ? "any domain"
-                                                     : "any domain, and none");
-}
-
-static void describe_address(const struct route *route, char *text) {
-  char address[ADDRESS_TEXT_SIZE] = "all addresses";
-  struct ip_address ip;
-  if (route->address.length) {
-    ip_address_from_sockaddr(&ip, (const struct sockaddr *)&route->address.storage);
-    ip_address_format(&ip, address);
-  }
-  snprintf(text, DETAIL_SIZE, "it listens at %s, and this connection comes in elsewhere", address);
+    used = snprintf(text, DETAIL_SIZE, "takes %s",
+                    !about->port->has_tls                   ? "any client"
+                    : verdict->route->tls == ROUTE_TLS_NONE ? "any plain connection, whatever host it asks for"
+                    : about->length > 0                     ? "any domain"
+                                                            : "any domain, and none");
+  if (candidate->is_bound)
+    describe_address(verdict->route, ", bound to ", text + used, DETAIL_SIZE - (size_t)used);
 }
 
 static void describe(const struct explanation *about, const struct candidate *candidate, char *text) {
@@ -244,7 +247,8 @@ static void describe(const struct explanation *about, const struct candidate *ca
     describe_versions(about, route, text);
     return;
   case ROUTE_CLAUSE_ADDRESS:
-    describe_address(route, text);
+    snprintf(text, DETAIL_SIZE, "takes only what comes in elsewhere");
+    describe_address(route, "takes only what comes in at ", text, DETAIL_SIZE);
     return;
   default:
     describe_match(about, candidate, text);

@@ -74,20 +74,20 @@ return {
     local text = offline(("https://B.Example.com:%d/x"):format(port), "--client", "203.0.113.5")
     has(text, 'for "b.example.com" from 203.0.113.5 gets route "exact" (a.lua:',
       "it is forwarded to 127.0.0.1:1, TLS passed through",
-      'after "exact", whose domain is more specific', "the path /x plays no part")
+      '"exact" is checked first: it has the more specific domain', "the path /x plays no part")
   end)
 
   it("a priority before what is more specific", function()
     space = moongate.workspace(files())
     local text = offline("--domain", "a.example.net", "--port", tostring(port))
-    has(text, 'gets route "first"', 'after "first": its priority is 0, not 10')
+    has(text, 'gets route "first"', '"first" is checked first: its priority is 10, above 0')
   end)
 
   it("the clause that turns a route down, with its value and the one that was asked for", function()
     space = moongate.workspace(files())
     local text = offline("--domain", "b.example.com", "--client", "172.16.0.1", "--port", tostring(port))
     has(text, 'client_ip: 172.16.0.1 is not in "10.0.0.0/8" or "192.168.1.*"',
-      'domains: "b.example.com" is not "d.example.com"', 'domains: "b.example.com" is not "*.example.net"')
+      'domains: "b.example.com" is not "d.example.com"', 'domains: "b.example.com" does not match "*.example.net"')
     text = offline("--domain", "b.example.com", "--client", "192.168.1.9", "--port", tostring(port))
     has(text, 'gets route "inside"')
     text = offline("--domain", "d.example.com", "--tls-version", "1.2", "--port", tostring(port))
@@ -102,15 +102,15 @@ return {
       .. "which was not said (--client IP): "
       .. '- from "10.0.0.0/8" or "192.168.1.*": route "inside" (a.lua:10), forwarded to 127.0.0.1:1, TLS passed '
       .. 'through - from anywhere else: route "exact" (a.lua:9), forwarded to'):format(port),
-      '? inside (a.lua:10) client_ip: the client has to be in "10.0.0.0/8" or "192.168.1.*" (not said)',
-      'YES exact (a.lua:9) matches by b.example.com; asked after "inside", whose client_ip is more specific')
+      '? inside (a.lua:10) client_ip: takes only clients in "10.0.0.0/8" or "192.168.1.*" (not said)',
+      'else exact (a.lua:9) matches by b.example.com; wins over "wild" by its domain; '
+      .. '"inside" is checked first: it is for certain clients')
     text = offline("--domain", "d.example.com", "--port", tostring(port))
-    has(text, "which was not said (--tls-version V)", '- with TLS 1.3: route "modern"',
-      '- with TLS 1.0, 1.1 or 1.2: route "wild"',
-      "tls_version: the highest that the client offers has to be 1.3 (not said)")
+    has(text, "which was not said (--tls-version V)", '- offering TLS 1.3 at most: route "modern"',
+      '- offering TLS 1.0, 1.1 or 1.2 at most: route "wild"',
+      "tls_version: takes only 1.3 as the highest that the client offers (not said)")
     has(offline("--domain", "w.example.com", "--port", tostring(port)),
-      'gets route "maybe", if its `when` says so; else it gets route "wild"',
-      "depends on when = function (a.lua:")
+      'says yes: route "maybe", forwarded to', '- else: route "wild"', "its `when` decides (a.lua:")
   end)
 
   -- What explain says becomes of a connection that no route takes is what becomes of it.

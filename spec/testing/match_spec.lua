@@ -38,7 +38,7 @@ describe("testing.match", function()
       verdicts[candidate.route] = candidate.verdict
     end
     assert.same({ wild = "chosen", any = "outranked", exact = "domains", inside = "domains" }, verdicts)
-    assert.matches("exact: domains (b.example.com is not a.example.com)", tostring(result), 1, true)
+    assert.matches("exact: domains (b.example.com does not match a.example.com)", tostring(result), 1, true)
   end)
 
   it("asks each `when` with what is asked about", function()

@@ -97,7 +97,7 @@ local function explain_one(options, question)
     end
     return status
   elseif not body then
-    local listed = raw:find("listened on at", 1, true) and "" or explain_text.ports(ports, question.port ~= nil)
+    local listed = raw:find(", only on ", 1, true) and "" or explain_text.ports(ports, question.port ~= nil)
     io.stderr:write(tables.paragraph("moongate: " .. raw .. listed))
     return 1
   elseif options.json then

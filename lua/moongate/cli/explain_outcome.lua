@@ -20,8 +20,9 @@ end
 local function subject(body, question)
   local looks_at_tls = body.takes ~= "plain"
   local address = body.address or question.address
+  local only = body.address and not (question.address or body.other_addresses) and ", its only address," or ""
   local kind = not looks_at_tls and "" or body.tls and "TLS " or "plain "
-  local parts = { ("%sconnection to port %d%s"):format(kind, body.port, address and " of " .. address or "") }
+  local parts = { ("%sconnection to port %d%s"):format(kind, body.port, address and " of " .. address .. only or "") }
   if body.domain then
     parts[#parts + 1] = ('for "%s"'):format(body.domain)
   elseif looks_at_tls and body.tls then
@@ -61,7 +62,7 @@ end
 
 -- "route "a" (a.lua:1), forwarded to …"; of one that --limit leaves out, its name.
 local function case_text(row, one)
-  local when = one.when and " if its `when` says so" or ""
+  local when = one.when and " if its `when` says yes" or ""
   if not row then
     return ('route "%s"%s'):format(one.route, when)
   end
@@ -74,24 +75,24 @@ local BECAUSE = {
 }
 
 -- What becomes of a connection that no route takes.
-local function refusal(body)
+local function refusal(body, question)
   local parts, list = {}, body.refusals or {}
   if #list == 0 then
     return "it is refused"
   elseif list[1].answer == "reset" then
-    return "it is reset, reason " .. list[1].reason
+    return "it is reset (counted as " .. list[1].reason .. ")"
   elseif list[1].because == "http" then
-    local form = "an HTTP request is answered with 400 (reason %s), anything else with a fatal TLS alert (reason %s)"
-    return form:format(list[1].reason, list[2].reason)
+    local http = ("answered with HTTP status 400 (counted as %s)"):format(list[1].reason)
+    return question.is_http and "the request is " .. http
+      or ("an HTTP request is %s, anything else with a TLS alert (%s)"):format(http, list[2].reason)
   elseif #list == 1 then
-    local level = list[1].answer:match("^%a+")
-    return ("it is answered with the TLS alert %s (%s) and closed, reason %s"):format(list[1].alert, level,
-      list[1].reason)
+    local warning = list[1].answer:find("^warning") and ", a warning," or ""
+    return ("it gets the TLS alert %s%s and is closed (counted as %s)"):format(list[1].alert, warning, list[1].reason)
   end
   for i, one in ipairs(list) do
-    parts[i] = ("%s (reason %s) %s"):format(one.alert, one.reason, BECAUSE[one.because] or "else")
+    parts[i] = ("%s (counted as %s) %s"):format(one.alert, one.reason, BECAUSE[one.because] or "else")
   end
-  return "it is answered with a TLS alert and closed: " .. table.concat(parts, ", ")
+  return "it gets a TLS alert and is closed: " .. table.concat(parts, ", ")
 end
 
 -- "a, b or 3 more"
@@ -129,12 +130,12 @@ local function conditions(body)
   for i, one in ipairs(body.cases) do
     local parts = {}
     parts[1] = one.client_ip and "from " .. alternatives(one.client_ip, '"%s"') or nil
-    parts[#parts + 1] = one.tls_version and "with TLS " .. take(one.tls_version) or nil
+    parts[#parts + 1] = one.tls_version and ("offering TLS %s at most"):format(take(one.tls_version)) or nil
     if #parts == 0 and one.when then
       parts[1] = "whatever it is"
     elseif #parts == 0 then
       local only = #body.open == 1 and not any_when and body.open[1]
-      parts[1] = versions_only and "with TLS " .. take(VERSIONS)
+      parts[1] = versions_only and ("offering TLS %s at most"):format(take(VERSIONS))
         or only == "client_ip" and "from anywhere else"
         or "otherwise"
     end
@@ -172,7 +173,7 @@ local function cases(body, question, width)
   local rows, texts = by_name(body), conditions(body)
   local hidden = (body.omitted_cases or 0) + math.max(0, #body.cases - SHOWN_CASES)
   for i, one in ipairs(body.cases) do
-    local gets = one.refused and "no route; " .. refusal(body) or case_text(rows[one.route], one)
+    local gets = one.refused and "no route; " .. refusal(body, question) or case_text(rows[one.route], one)
     if i == #body.cases and hidden > 0 then
       local more = ("- and %d more, by the routes marked ? below"):format(hidden)
       lines[#lines + 1] = tables.paragraph(more, "  ", "    ", width)
@@ -181,6 +182,22 @@ local function cases(body, question, width)
       lines[#lines + 1] = tables.paragraph(("%s: %s"):format(texts[i], gets), "  - ", "    ", width)
     end
   end
+  return table.concat(lines)
+end
+
+-- Where a `when` has the last word: what each yes gives, and what is left.
+local function by_whens(body, question, whens, chosen, width)
+  local lines = {}
+  local form = "Which route a %s gets%s is decided by `when`, %s explain does not run:"
+  lines[1] = tables.paragraph(form:format(subject(body, question), chosen and "" or ", if any,",
+    #whens > 1 and "functions that" or "a function that"), "", "", width)
+  for i, row in ipairs(whens) do
+    local text = ('%s its `when` (%s) says yes: route "%s", %s'):format(i > 1 and "else, if" or "if",
+      explain_outcome.where(row), row.name, action_of(row))
+    lines[#lines + 1] = tables.paragraph(text, "  - ", "    ", width)
+  end
+  local rest = chosen and case_text(chosen, { route = chosen.name }) or "no route; " .. refusal(body, question)
+  lines[#lines + 1] = tables.paragraph("else: " .. rest, "  - ", "    ", width)
   return table.concat(lines)
 end
 
@@ -198,20 +215,18 @@ function explain_outcome.text(body, question, width)
     if row.verdict == "chosen" then
       chosen = row
     elseif row.verdict == "depends" then
-      whens[#whens + 1] = ('"%s"'):format(row.name)
+      whens[#whens + 1] = row
     end
   end
-  local otherwise = "gets no route: " .. refusal(body)
+  if #whens > 0 then
+    return by_whens(body, question, whens, chosen, width)
+  end
+  local otherwise = "gets no route: " .. refusal(body, question)
   if chosen then
     local does = chosen.action.type == "handler" and action_of(chosen) or "it is " .. action_of(chosen)
     otherwise = ('gets route "%s" (%s): %s'):format(chosen.name, explain_outcome.where(chosen), does)
   end
-  local whom = subject(body, question)
-  if #whens == 0 then
-    return tables.paragraph(("A %s %s."):format(whom, otherwise), "", "", width)
-  end
-  return tables.paragraph(("A %s gets route %s, if its `when` says so; else it %s."):format(
-    whom, table.concat(whens, " or, failing that, "), otherwise), "", "", width)
+  return tables.paragraph(("A %s %s."):format(subject(body, question), otherwise), "", "", width)
 end
 
 return explain_outcome

@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
 --
 -- The words in which `moongate explain` answers about a choice: the outcome first, or what each case gives where it
--- hangs on what was not said; then the routes, those that match in the order in which they are asked, each of the
+-- hangs on what was not said; then the routes, those that match in the order in which they are checked, each of the
 -- others with the clause that turned it down.
 
 local outcomes = require("moongate.cli.explain_outcome")
@@ -24,31 +24,51 @@ function explain_text.ports(ports, is_said)
   local shown = { unpack(ports, 1, math.min(#ports, SHOWN_PORTS)) }
   local more = #ports > #shown and (" and %d more"):format(#ports - #shown) or ""
   local listed = routes.ports(shown):gsub(",", ", ") .. more
-  return is_said and (" (there are %s)"):format(listed) or (": %s (--port N says which)"):format(listed)
+  return is_said and (" (the ports are %s)"):format(listed) or (": %s (--port N says which)"):format(listed)
 end
 
-local MARKS = { chosen = "YES", depends = "when", outranked = "later", turned_down = "no" }
-
-local function reason_of(row)
-  local reason = row.reason or ""
-  if row.verdict == "turned_down" and row.clause then
-    reason = row.clause .. ": " .. reason
-  elseif row.verdict == "outranked" then
-    local by = reason:match("^matches (by .*)$")
-    reason = ("it %s match too%s"):format(row.open and "may" or "would", by and ", " .. by or ": " .. reason)
-  end
-  return row.after and ("%s; asked %s"):format(reason, row.after.reason) or reason
-end
+local MARKS = { chosen = "YES", depends = "when", outranked = "-", turned_down = "no" }
 
 local function is_open(row)
   return row.open and row.verdict ~= "outranked"
 end
 
-local function candidate(row, width)
+-- What the one that is checked next has less of.
+local BY = {
+  priority = "its priority",
+  address = "the address that it is bound to",
+  domains = "its domain",
+  client_ip = "its client_ip",
+  tls_version = "its tls_version",
+  ["file order"] = "its place in the files",
+}
+
+-- `next`: the row behind this one.
+local function reason_of(row, next)
+  local reason = row.reason or ""
+  if row.verdict == "turned_down" and row.clause then
+    reason = row.clause .. ": " .. reason
+  elseif row.verdict == "outranked" then
+    local by = reason:match("^matches (by .*)$")
+    reason = ("%s match too%s, but is not reached"):format(row.open and "may" or "would", by and " " .. by or
+      " (" .. reason .. ")")
+  elseif row.verdict == "chosen" and next and next.after then
+    reason = ('%s; wins over "%s" by %s'):format(reason, next.name, BY[next.after.by])
+  end
+  -- Where only the version is open, one fits at most: which is checked first makes no difference.
+  if row.after and not (is_open(row) and row.after.by == "file order") then
+    reason = reason .. "; " .. row.after.reason
+  end
+  return reason
+end
+
+-- `doubted`: one before it may get the connection.
+local function candidate(row, next, doubted, width)
   local priority = row.priority ~= 0 and (", priority %d"):format(row.priority) or ""
-  local mark = ("  %-5s "):format(is_open(row) and "?" or MARKS[row.verdict] or row.verdict)
+  local verdict = is_open(row) and "?" or row.verdict == "chosen" and doubted and "else" or MARKS[row.verdict]
+  local mark = ("  %-4s  "):format(verdict or row.verdict)
   return tables.paragraph(("%s (%s%s)"):format(row.name, outcomes.where(row), priority), mark, "        ", width)
-    .. tables.paragraph(reason_of(row), "        ", "        ", width)
+    .. tables.paragraph(reason_of(row, next), "        ", "        ", width)
 end
 
 -- What the list of routes is headed by: its order, as far as there is one.
@@ -65,11 +85,11 @@ local function heading(body)
   if not (asked or open) then
     return "The routes of port %d, none of which matches:"
   elseif not others then
-    return "The routes of port %d, in the order in which they are asked:"
+    return "The routes of port %d, in the order in which they are checked:"
   end
   return "The routes of port %d: first those that "
     .. (open and (asked and "match or may match" or "may match") or "match")
-    .. ", in the order in which they are asked, then the others:"
+    .. ", in the order in which they are checked, then the others:"
 end
 
 -- "4,812 more were turned down by domains".
@@ -80,7 +100,7 @@ local function omitted(body, width)
   end
   table.sort(names)
   for _, name in ipairs(names) do
-    local how = name == "outranked" and "would match too, later"
+    local how = name == "outranked" and "would match too"
       or name == "open" and "may match"
       or "turned down by " .. name
     parts[#parts + 1] = ("%d %s"):format(body.omitted[name], how)
@@ -100,6 +120,17 @@ local function assumed_tls(body, question)
       host, body.port)
   end
   return ("Not said: whether it speaks TLS; taken as plain (ask https://%s:%d for TLS)."):format(host, body.port)
+end
+
+-- That it was left open which domain it asks for, where that matters.
+local function assumed_none(body)
+  local note = "Not said: the domain; taken as none, as of a client that sends no server name (ask https://NAME:%d)."
+  return note:format(body.port)
+end
+
+-- What was not written as it is compared.
+local function written_otherwise(body)
+  return ('Compared as "%s": case and a final dot make no difference.'):format(body.domain)
 end
 
 -- That it was left open which address it comes in on, where some have routes of their own.
@@ -142,6 +173,14 @@ function explain_text.choice(body, question, width)
   end
   if body.tls_assumed then
     say(assumed_tls(body, question))
+  elseif body.tls and body.takes == "both" and question.tls == nil then
+    say("Taken as TLS, for it has a TLS version.")
+  end
+  if body.tls and body.takes ~= "plain" and not (body.domain or question.address or question.is_there) then
+    say(assumed_none(body))
+  end
+  if question.domain and body.domain ~= question.domain and not question.domain:find("[\128-\255]") then
+    say(written_otherwise(body))
   end
   if body.other_addresses and not question.address then
     say(assumed_address(body, question))
@@ -150,8 +189,10 @@ function explain_text.choice(body, question, width)
     return table.concat(lines)
   end
   say(heading(body):format(body.port), "\n")
-  for _, row in ipairs(body.candidates) do
-    lines[#lines + 1] = candidate(row, width)
+  local doubted = false
+  for i, row in ipairs(body.candidates) do
+    lines[#lines + 1] = candidate(row, body.candidates[i + 1], doubted, width)
+    doubted = doubted or is_open(row) or row.verdict == "depends"
   end
   lines[#lines + 1] = omitted(body, width)
   if question.path then
