@@ -192,23 +192,24 @@ static void describe_versions(const struct explanation *about, const struct rout
   }
 }
 
-/* Nothing of one that is bound to all addresses. */
-static void describe_address(const struct route *route, const char *before, char *text, size_t size) {
-  char address[ADDRESS_TEXT_SIZE];
+static const char *format_address(const struct route *route, char text[ADDRESS_TEXT_SIZE]) {
   struct ip_address ip;
-  if (!route->address.length)
-    return;
   ip_address_from_sockaddr(&ip, (const struct sockaddr *)&route->address.storage);
-  snprintf(text, size, "%s%s", before, ip_address_format(&ip, address));
+  return ip_address_format(&ip, text);
 }
 
-/* "matches by a.com, client_ip 10.0.0.0/8, tls_version 1.3", or what it takes any of. */
+/* "matches by address 127.0.0.2, a.com, client_ip 10.0.0.0/8, tls_version 1.3", or what it takes any of. */
 static void describe_match(const struct explanation *about, const struct candidate *candidate, char *text) {
   const struct route_verdict *verdict = &candidate->verdict;
   const char *before = "matches by ";
   int used = 0;
+  if (candidate->is_bound && verdict->route->address.length) {
+    char address[ADDRESS_TEXT_SIZE];
+    used = snprintf(text, DETAIL_SIZE, "%saddress %s", before, format_address(verdict->route, address));
+    before = ", ";
+  }
   if (verdict->domain) {
-    used = snprintf(text, DETAIL_SIZE, "%s%.200s", before, verdict->domain);
+    used += snprintf(text + used, DETAIL_SIZE - (size_t)used, "%s%.200s", before, verdict->domain);
     before = ", ";
   }
   if (verdict->client_ip) {
@@ -219,18 +220,16 @@ static void describe_match(const struct explanation *about, const struct candida
     used += snprintf(text + used, DETAIL_SIZE - (size_t)used, "%stls_version %s", before,
                      version_name(about->question->tls_versions));
   if (used == 0)
-    used = snprintf(text, DETAIL_SIZE, "takes %s",
-                    !about->port->has_tls                   ? "any client"
-                    : verdict->route->tls == ROUTE_TLS_NONE ? "any plain connection, whatever host it asks for"
-                    : about->length > 0                     ? "any domain"
-                                                            : "any domain, and none");
-  if (candidate->is_bound)
-    describe_address(verdict->route, ", bound to ", text + used, DETAIL_SIZE - (size_t)used);
+    snprintf(text, DETAIL_SIZE, "takes %s",
+             !about->port->has_tls                   ? "any client"
+             : verdict->route->tls == ROUTE_TLS_NONE ? "any plain connection, whatever host it asks for"
+             : about->length > 0                     ? "any domain"
+                                                     : "any domain, and none");
 }
 
 static void describe(const struct explanation *about, const struct candidate *candidate, char *text) {
   const struct route *route = candidate->verdict.route;
-  char client[ADDRESS_TEXT_SIZE];
+  char client[ADDRESS_TEXT_SIZE]; /* or address */
   switch (candidate->verdict.clause) {
   case ROUTE_CLAUSE_TLS:
     snprintf(text, DETAIL_SIZE, "%s",
@@ -247,8 +246,8 @@ static void describe(const struct explanation *about, const struct candidate *ca
     describe_versions(about, route, text);
     return;
   case ROUTE_CLAUSE_ADDRESS:
-    snprintf(text, DETAIL_SIZE, "takes only what comes in elsewhere");
-    describe_address(route, "takes only what comes in at ", text, DETAIL_SIZE);
+    snprintf(text, DETAIL_SIZE, "takes only what comes in at %s",
+             route->address.length ? format_address(route, client) : "other addresses");
     return;
   default:
     describe_match(about, candidate, text);

@@ -110,7 +110,7 @@ return {
       '- offering TLS 1.0, 1.1 or 1.2 at most: route "wild"',
       "tls_version: takes only 1.3 as the highest that the client offers (not said)")
     has(offline("--domain", "w.example.com", "--port", tostring(port)),
-      'says yes: route "maybe", forwarded to', '- else: route "wild"', "its `when` decides (a.lua:")
+      'if the `when` of route "maybe" (a.lua:', '- else: route "wild"', "its `when` decides (a.lua:")
   end)
 
   -- What explain says becomes of a connection that no route takes is what becomes of it.

@@ -113,7 +113,7 @@ describe("explain solves the puzzle", function()
   end)
 
   it("why a wildcard does not take the name that it ends with", function()
-    solves({ "https://example.com" }, "gets no route: it gets the TLS alert unrecognized_name and is closed "
+    solves({ "https://example.com" }, "gets no route: it gets the fatal TLS alert unrecognized_name and is closed "
       .. "(counted as unknown_server_name).",
       '"example.com" does not match "*.example.com": that takes the names below example.com, not example.com itself')
   end)
@@ -127,7 +127,7 @@ describe("explain solves the puzzle", function()
   it("what a route with a when gets", function()
     solves({ "https://beta.example.com", "--client", "203.0.113.5" },
       'gets is decided by `when`, a function that explain does not run: '
-      .. '- if its `when` (shop.lua:14) says yes: route "beta", forwarded to 10.0.0.3:443, TLS passed through '
+      .. '- if the `when` of route "beta" (shop.lua:14) says yes: forwarded to 10.0.0.3:443, TLS passed through '
       .. '- else: route "everything" (shop.lua:13), forwarded to 10.0.0.2:443',
       "when beta (shop.lua:14, priority 5) its `when` decides (shop.lua:14), which is not run here; the rest fits",
       "else everything (shop.lua:13)")
@@ -152,18 +152,18 @@ describe("explain solves the puzzle", function()
 
   it("why a client gets nothing", function()
     solves({ "8443", "--domain", "shop.example.com", "--client", "203.0.113.5" },
-      "gets no route: it gets the TLS alert unrecognized_name and is closed (counted as unknown_server_name).",
+      "gets no route: it gets the fatal TLS alert unrecognized_name and is closed (counted as unknown_server_name).",
       "The routes of port 8443, none of which matches:",
       'client_ip: 203.0.113.5 is not in "10.0.0.0/8"')
     solves({ "8443", "--domain", "shop.example.com" },
       'Which route a TLS connection to port 8443 for "shop.example.com" gets, if any, depends on',
-      '- from "10.0.0.0/8": route "office"', "- from anywhere else: no route; it gets the TLS alert")
+      '- from "10.0.0.0/8": route "office"', "- from anywhere else: no route; it gets the fatal TLS alert")
   end)
 
   it("what a connection without a name, or without TLS, meets on a port of TLS", function()
-    solves({ "443" }, "A TLS connection to port 443 that names no domain gets no route: it gets the TLS "
-      .. "alert unrecognized_name, a warning, and is closed (counted as no_server_name). Not said: the domain; "
-      .. "taken as none, as of a client that sends no server name (ask https://NAME:443).",
+    solves({ "443" }, "Not said: the domain; taken as none, like a client that sends no server name "
+      .. "(ask https://www.example.com:443). A TLS connection to port 443 that names no domain gets no route: "
+      .. "it gets the warning-level TLS alert unrecognized_name and is closed (counted as no_server_name).",
       'the connection names no domain, and the route wants "shop.example.com"')
     solves({ "https://192.0.2.1/" },
       "that names no domain (192.0.2.1 is an address: it counts as no name) gets no route")

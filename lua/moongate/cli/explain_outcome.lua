@@ -86,8 +86,8 @@ local function refusal(body, question)
     return question.is_http and "the request is " .. http
       or ("an HTTP request is %s, anything else with a TLS alert (%s)"):format(http, list[2].reason)
   elseif #list == 1 then
-    local warning = list[1].answer:find("^warning") and ", a warning," or ""
-    return ("it gets the TLS alert %s%s and is closed (counted as %s)"):format(list[1].alert, warning, list[1].reason)
+    local level = list[1].answer:find("^warning") and "warning-level" or "fatal"
+    return ("it gets the %s TLS alert %s and is closed (counted as %s)"):format(level, list[1].alert, list[1].reason)
   end
   for i, one in ipairs(list) do
     parts[i] = ("%s (counted as %s) %s"):format(one.alert, one.reason, BECAUSE[one.because] or "else")
@@ -192,8 +192,8 @@ local function by_whens(body, question, whens, chosen, width)
   lines[1] = tables.paragraph(form:format(subject(body, question), chosen and "" or ", if any,",
     #whens > 1 and "functions that" or "a function that"), "", "", width)
   for i, row in ipairs(whens) do
-    local text = ('%s its `when` (%s) says yes: route "%s", %s'):format(i > 1 and "else, if" or "if",
-      explain_outcome.where(row), row.name, action_of(row))
+    local text = ('%s the `when` of route "%s" (%s) says yes: %s'):format(i > 1 and "else, if" or "if", row.name,
+      explain_outcome.where(row), action_of(row))
     lines[#lines + 1] = tables.paragraph(text, "  - ", "    ", width)
   end
   local rest = chosen and case_text(chosen, { route = chosen.name }) or "no route; " .. refusal(body, question)

@@ -1,9 +1,10 @@
 -- SPDX-License-Identifier: MIT
 --
--- The words in which `moongate explain` answers about a choice: the outcome first, or what each case gives where it
--- hangs on what was not said; then the routes, those that match in the order in which they are checked, each of the
--- others with the clause that turned it down.
+-- The words in which `moongate explain` answers about a choice: what it took for granted; the outcome, or what each
+-- case gives where it hangs on what was not said; then the routes, those that match in the order in which they are
+-- checked, each of the others with the clause that turned it down.
 
+local assumed = require("moongate.cli.explain_assumed")
 local outcomes = require("moongate.cli.explain_outcome")
 local routes = require("moongate.cli.routes")
 local tables = require("moongate.cli.table")
@@ -111,41 +112,9 @@ local function omitted(body, width)
   return tables.paragraph(("and more: %s (--limit N shows them)"):format(table.concat(parts, ", ")), "  ", "  ", width)
 end
 
--- That it was left open whether it speaks TLS, where the port takes either.
-local function assumed_tls(body, question)
-  local host = body.domain or question.address or "NAME"
-  host = host:find(":", 1, true) and "[" .. host .. "]" or host
-  if body.tls then
-    return ("Not said: whether it speaks TLS; taken as TLS, as it names a domain (ask http://%s:%d for plain)."):format(
-      host, body.port)
-  end
-  return ("Not said: whether it speaks TLS; taken as plain (ask https://%s:%d for TLS)."):format(host, body.port)
-end
-
--- That it was left open which domain it asks for, where that matters.
-local function assumed_none(body)
-  local note = "Not said: the domain; taken as none, as of a client that sends no server name (ask https://NAME:%d)."
-  return note:format(body.port)
-end
-
 -- What was not written as it is compared.
 local function written_otherwise(body)
   return ('Compared as "%s": case and a final dot make no difference.'):format(body.domain)
-end
-
--- That it was left open which address it comes in on, where some have routes of their own.
-local function assumed_address(body, question)
-  local others = body.other_addresses
-  local first = others[1]:find(":", 1, true) and "[" .. others[1] .. "]" or others[1]
-  return ("Not said: the address that it comes in on%s; %s %s of %s own (ask %s:%d%s)."):format(
-    body.address and "; taken as " .. body.address or "",
-    table.concat(others, ", "),
-    #others > 1 and "have routes" or "has routes",
-    #others > 1 and "their" or "its",
-    first,
-    body.port,
-    question.domain and " --domain " .. question.domain or ""
-  )
 end
 
 -- What keeps the client out, whatever route it would get.
@@ -164,26 +133,19 @@ end
 ---@param width? integer
 ---@return string
 function explain_text.choice(body, question, width)
-  local lines = { outcomes.text(body, question, width) }
+  local lines = {}
   local function say(words, before)
     lines[#lines + 1] = tables.paragraph(words, before, "", width)
   end
+  for _, sentence in ipairs(assumed(body, question)) do
+    say(sentence)
+  end
+  lines[#lines + 1] = outcomes.text(body, question, width)
   if body.kept_out then
     say(kept_out(body))
   end
-  if body.tls_assumed then
-    say(assumed_tls(body, question))
-  elseif body.tls and body.takes == "both" and question.tls == nil then
-    say("Taken as TLS, for it has a TLS version.")
-  end
-  if body.tls and body.takes ~= "plain" and not (body.domain or question.address or question.is_there) then
-    say(assumed_none(body))
-  end
   if question.domain and body.domain ~= question.domain and not question.domain:find("[\128-\255]") then
     say(written_otherwise(body))
-  end
-  if body.other_addresses and not question.address then
-    say(assumed_address(body, question))
   end
   if #body.candidates == 0 then
     return table.concat(lines)
