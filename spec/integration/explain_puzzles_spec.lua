@@ -113,7 +113,7 @@ describe("explain solves the puzzle", function()
   end)
 
   it("why a wildcard does not take the name that it ends with", function()
-    solves({ "https://example.com" }, "gets no route: it gets the fatal TLS alert unrecognized_name and is closed "
+    solves({ "https://example.com" }, "gets no route: it gets the TLS alert unrecognized_name and is closed "
       .. "(counted as unknown_server_name).",
       '"example.com" does not match "*.example.com": that takes the names below example.com, not example.com itself')
   end)
@@ -152,18 +152,18 @@ describe("explain solves the puzzle", function()
 
   it("why a client gets nothing", function()
     solves({ "8443", "--domain", "shop.example.com", "--client", "203.0.113.5" },
-      "gets no route: it gets the fatal TLS alert unrecognized_name and is closed (counted as unknown_server_name).",
+      "gets no route: it gets the TLS alert unrecognized_name and is closed (counted as unknown_server_name).",
       "The routes of port 8443, none of which matches:",
       'client_ip: 203.0.113.5 is not in "10.0.0.0/8"')
     solves({ "8443", "--domain", "shop.example.com" },
       'Which route a TLS connection to port 8443 for "shop.example.com" gets, if any, depends on',
-      '- from "10.0.0.0/8": route "office"', "- from anywhere else: no route; it gets the fatal TLS alert")
+      '- from "10.0.0.0/8": route "office"', "- from anywhere else: no route; it gets the TLS alert")
   end)
 
   it("what a connection without a name, or without TLS, meets on a port of TLS", function()
     solves({ "443" }, "Not said: the domain; taken as none, like a client that sends no server name "
-      .. "(ask https://www.example.com:443). A TLS connection to port 443 that names no domain gets no route: "
-      .. "it gets the warning-level TLS alert unrecognized_name and is closed (counted as no_server_name).",
+      .. "(ask https://www.example.com:443). A TLS connection to port 443 that names no domain would get no route: "
+      .. "it gets the TLS alert unrecognized_name and is closed (counted as no_server_name).",
       'the connection names no domain, and the route wants "shop.example.com"')
     solves({ "https://192.0.2.1/" },
       "that names no domain (192.0.2.1 is an address: it counts as no name) gets no route")
@@ -173,9 +173,9 @@ describe("explain solves the puzzle", function()
   end)
 
   it("whether a connection is TLS or plain, where a port takes both", function()
-    solves({ "8081" }, "A plain connection to port 8081 gets route \"any\"",
+    solves({ "8081" }, "A plain connection to port 8081 would get route \"any\"",
       "Not said: whether it speaks TLS; taken as plain (ask https://NAME:8081 for TLS).")
-    solves({ "named.example.com:8081" }, 'A TLS connection to port 8081 for "named.example.com" gets route "named"',
+    solves({ "named.example.com:8081" }, 'A TLS connection to port 8081 for "named.example.com" would get route "named"',
       "taken as TLS, as it names a domain (ask http://named.example.com:8081 for plain).")
     local text = ask "http://named.example.com:8081"
     assert.is_nil(text:find("Not said", 1, true), text)
@@ -195,7 +195,7 @@ describe("explain solves the puzzle", function()
   end)
 
   it("which of two addresses with the same port", function()
-    solves({ "9000" }, "port 9000 of 127.0.0.1", 'gets route "inside"', "Not said: the address that it comes in on; "
+    solves({ "9000" }, "port 9000 of 127.0.0.1", 'would get route "inside"', "Not said: the address that it comes in on; "
       .. "taken as 127.0.0.1; 127.0.0.2 has routes of its own (ask 127.0.0.2:9000).")
     solves({ "127.0.0.2:9000" }, 'gets route "outside"',
       "takes only what comes in at 127.0.0.1")

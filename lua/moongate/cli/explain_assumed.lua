@@ -38,7 +38,7 @@ local function address(body, question)
   local others = body.other_addresses
   local list = table.concat(others, ", ")
   local taken = body.address and ("%s; %s %s"):format(body.address, list, #others > 1 and "have" or "has")
-    or ("another than %s, which %s"):format(list, #others > 1 and "have" or "has")
+    or ("any but %s, which %s"):format(list, #others > 1 and "have" or "has")
   return ("Not said: the address that it comes in on; taken as %s routes of %s own (ask %s:%d%s)."):format(
     taken,
     #others > 1 and "their" or "its",

@@ -86,8 +86,7 @@ local function refusal(body, question)
     return question.is_http and "the request is " .. http
       or ("an HTTP request is %s, anything else with a TLS alert (%s)"):format(http, list[2].reason)
   elseif #list == 1 then
-    local level = list[1].answer:find("^warning") and "warning-level" or "fatal"
-    return ("it gets the %s TLS alert %s and is closed (counted as %s)"):format(level, list[1].alert, list[1].reason)
+    return ("it gets the TLS alert %s and is closed (counted as %s)"):format(list[1].alert, list[1].reason)
   end
   for i, one in ipairs(list) do
     parts[i] = ("%s (counted as %s) %s"):format(one.alert, one.reason, BECAUSE[one.because] or "else")
@@ -204,9 +203,10 @@ end
 ---What becomes of the connection.
 ---@param body table of the API's answer
 ---@param question table what was asked
+---@param is_assumed boolean something was taken for granted
 ---@param width? integer
 ---@return string lines
-function explain_outcome.text(body, question, width)
+function explain_outcome.text(body, question, is_assumed, width)
   if body.open then
     return cases(body, question, width)
   end
@@ -221,10 +221,11 @@ function explain_outcome.text(body, question, width)
   if #whens > 0 then
     return by_whens(body, question, whens, chosen, width)
   end
-  local otherwise = "gets no route: " .. refusal(body, question)
+  local gets = is_assumed and "would get" or "gets"
+  local otherwise = ("%s no route: %s"):format(gets, refusal(body, question))
   if chosen then
     local does = chosen.action.type == "handler" and action_of(chosen) or "it is " .. action_of(chosen)
-    otherwise = ('gets route "%s" (%s): %s'):format(chosen.name, explain_outcome.where(chosen), does)
+    otherwise = ('%s route "%s" (%s): %s'):format(gets, chosen.name, explain_outcome.where(chosen), does)
   end
   return tables.paragraph(("A %s %s."):format(subject(body, question), otherwise), "", "", width)
 end

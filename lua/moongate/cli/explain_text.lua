@@ -137,10 +137,11 @@ function explain_text.choice(body, question, width)
   local function say(words, before)
     lines[#lines + 1] = tables.paragraph(words, before, "", width)
   end
-  for _, sentence in ipairs(assumed(body, question)) do
+  local taken = assumed(body, question)
+  for _, sentence in ipairs(taken) do
     say(sentence)
   end
-  lines[#lines + 1] = outcomes.text(body, question, width)
+  lines[#lines + 1] = outcomes.text(body, question, #taken > 0, width)
   if body.kept_out then
     say(kept_out(body))
   end
