@@ -175,7 +175,8 @@ describe("explain solves the puzzle", function()
   it("whether a connection is TLS or plain, where a port takes both", function()
     solves({ "8081" }, "A plain connection to port 8081 would get route \"any\"",
       "Not said: whether it speaks TLS; taken as plain (ask https://NAME:8081 for TLS).")
-    solves({ "named.example.com:8081" }, 'A TLS connection to port 8081 for "named.example.com" would get route "named"',
+    solves({ "named.example.com:8081" },
+      'A TLS connection to port 8081 for "named.example.com" would get route "named"',
       "taken as TLS, as it names a domain (ask http://named.example.com:8081 for plain).")
     local text = ask "http://named.example.com:8081"
     assert.is_nil(text:find("Not said", 1, true), text)
@@ -195,7 +196,8 @@ describe("explain solves the puzzle", function()
   end)
 
   it("which of two addresses with the same port", function()
-    solves({ "9000" }, "port 9000 of 127.0.0.1", 'would get route "inside"', "Not said: the address that it comes in on; "
+    solves({ "9000" }, "port 9000 of 127.0.0.1", 'would get route "inside"',
+      "Not said: the address that it comes in on; "
       .. "taken as 127.0.0.1; 127.0.0.2 has routes of its own (ask 127.0.0.2:9000).")
     solves({ "127.0.0.2:9000" }, 'gets route "outside"',
       "takes only what comes in at 127.0.0.1")
