@@ -187,15 +187,19 @@ static void rounds_until(struct fixture *f, const int *value) {
   assert_true(*value != 0);
 }
 
+static void close_with_reset(struct fixture *f, enum pipe_side side) {
+  struct linger linger = {.l_onoff = 1};
+  setsockopt(f->ends[side], SOL_SOCKET, SO_LINGER, &linger, sizeof linger);
+  close(f->ends[side]);
+  f->ends[side] = -1;
+}
+
 static void a_reset_is_told_after_what_came_before_it(void **state) {
   (void)state;
   struct fixture *f = setup_with(4096, false);
-  struct linger linger = {.l_onoff = 1};
   uint8_t bytes[16];
   assert_int_equal(send(f->ends[PIPE_TARGET], "last words", 10, 0), 10);
-  setsockopt(f->ends[PIPE_TARGET], SOL_SOCKET, SO_LINGER, &linger, sizeof linger);
-  close(f->ends[PIPE_TARGET]);
-  f->ends[PIPE_TARGET] = -1;
+  close_with_reset(f, PIPE_TARGET);
   rounds_until(f, &f->failed[PIPE_TARGET]);
   assert_int_equal(f->failed[PIPE_TARGET], -ECONNRESET);
   assert_int_equal(recv(f->ends[PIPE_CLIENT], bytes, sizeof bytes, 0), 10);
@@ -227,6 +231,34 @@ static void an_answer_survives_a_failed_write(void **state) {
   assert_int_equal(received, answered);
   assert_true(f->failed[PIPE_TARGET] != 0);
   teardown(f);
+}
+
+/* The target breaks while the client takes nothing of what it sent; then the client breaks too. */
+static void two_sides_that_break_one_after_the_other_are_told(void **state) {
+  (void)state;
+  for (int first = 0; first < 2; first++) {
+    struct fixture *f = setup_with(4096, false);
+    enum pipe_side second = pipe_other((enum pipe_side)first);
+    static uint8_t bytes[65536];
+    for (int i = 0; i < 1000; i++) {
+      while (send(f->ends[first], bytes, sizeof bytes, 0) > 0)
+        ;
+      loop_round(&f->loop, false);
+    }
+    close_with_reset(f, (enum pipe_side)first);
+    for (int i = 0; i < 1000 && !f->pipe.flows[second].broken; i++) {
+      send(f->ends[second], "x", 1, MSG_NOSIGNAL);
+      loop_round(&f->loop, false);
+    }
+    assert_true(f->pipe.flows[second].broken);
+    assert_int_equal(f->failed[first], 0); /* what it sent may still be taken */
+    close_with_reset(f, second);
+    for (int i = 0; i < 1000 && !f->failed[first]; i++)
+      loop_round(&f->loop, false);
+    assert_true(f->failed[first] != 0);
+    assert_int_equal(f->failed[second], 0);
+    teardown(f);
+  }
 }
 
 static void stopping_in_a_callback_is_allowed(void **state) {
@@ -294,6 +326,7 @@ int main(void) {
       cmocka_unit_test(small_messages_go_back_from_splicing_to_copying),
       cmocka_unit_test(a_reset_is_told_after_what_came_before_it),
       cmocka_unit_test(an_answer_survives_a_failed_write),
+      cmocka_unit_test(two_sides_that_break_one_after_the_other_are_told),
       cmocka_unit_test(stopping_in_a_callback_is_allowed),
       cmocka_unit_test(bytes_given_back_come_first),
       cmocka_unit_test(bytes_given_back_in_bulk_cost_no_pipe),

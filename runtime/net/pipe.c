@@ -192,13 +192,15 @@ static void flow_finish(struct pipe *pipe, enum pipe_side from) {
     destination_failed(pipe, from, status);
 }
 
-/* A side that had ended already has failed since: no flow is left that would come to tell it. */
+/* A failure that no flow is left to come and tell: of a side that had ended already, or of both sides, one after the
+ * other (what the first had sent has nowhere to go any more). */
 static void tell_late_failure(struct pipe *pipe, enum pipe_side from) {
-  struct pipe_flow *back = &pipe->flows[pipe_other(from)];
-  if (!pipe->flows[from].broken || !back->finished || back->broken)
+  struct pipe_flow *flow = &pipe->flows[from], *back = &pipe->flows[pipe_other(from)];
+  if (!flow->broken || back->finished == back->broken)
     return;
-  back->broken = true;
-  pipe->callbacks->on_failed(pipe->context, pipe_other(from), pipe->failure[pipe_other(from)]);
+  enum pipe_side failed = back->finished ? pipe_other(from) : from;
+  flow->finished = back->finished = back->broken = true;
+  pipe->callbacks->on_failed(pipe->context, failed, pipe->failure[failed]);
 }
 
 /* Pumps both flows. After a callback nothing is touched of a pipe that was stopped. */
