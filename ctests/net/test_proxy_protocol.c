@@ -153,6 +153,8 @@ static void local_is_taken_and_its_contents_ignored(void **state) {
   assert_int_equal(parse_bytes(bytes, 19, &header), 19);
   assert_false(header.has_addresses);
   assert_int_equal(header.tlvs_size, 0);
+  bytes[13] = 0xff; /* no family, and none is asked for */
+  assert_int_equal(parse_bytes(bytes, 19, &header), 19);
   size_t size = write_v2(bytes, sizeof bytes, false);
   assert_int_equal(parse_bytes(bytes, size, &header), size);
   assert_false(header.has_addresses);

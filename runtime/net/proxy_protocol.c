@@ -197,7 +197,8 @@ static ssize_t parse_v2(const uint8_t *bytes, size_t size, struct proxy_header *
   if (size > SIGNATURE && bytes[SIGNATURE] != V2_LOCAL && bytes[SIGNATURE] != V2_PROXY)
     return PROXY_MALFORMED;
   bool is_local = size > SIGNATURE && bytes[SIGNATURE] == V2_LOCAL;
-  int addresses = size > SIGNATURE + 1 ? addresses_size(bytes[SIGNATURE + 1]) : 0;
+  /* Behind LOCAL everything is to be ignored, the family too (section 2.2). */
+  int addresses = size > SIGNATURE + 1 && !is_local ? addresses_size(bytes[SIGNATURE + 1]) : 0;
   if (addresses < 0)
     return PROXY_MALFORMED;
   if (size < PROXY_V2_FIXED)
@@ -205,7 +206,7 @@ static ssize_t parse_v2(const uint8_t *bytes, size_t size, struct proxy_header *
   size_t length = read_16(bytes + SIGNATURE + 2);
   if (length > PROXY_TLVS_MOST)
     return PROXY_TOO_LONG;
-  if (!is_local && length < (size_t)addresses)
+  if (length < (size_t)addresses)
     return PROXY_MALFORMED;
   if (size < PROXY_V2_FIXED + length)
     return PROXY_MORE;
@@ -213,7 +214,6 @@ static ssize_t parse_v2(const uint8_t *bytes, size_t size, struct proxy_header *
   header->version = 2;
   if (!is_local && (family == V2_TCP4 || family == V2_TCP6))
     take_addresses(family, bytes + PROXY_V2_FIXED, header);
-  /* Behind LOCAL everything is to be ignored (section 2.2), whatever the family says of its length. */
   if (!is_local && length > (size_t)addresses) {
     header->tlvs = bytes + PROXY_V2_FIXED + addresses;
     header->tlvs_size = length - (size_t)addresses;
