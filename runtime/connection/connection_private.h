@@ -54,7 +54,7 @@ void worker_take_ports(struct worker *worker, struct table_change *change);
 /* Lets go of the current table, and of one that is prepared. */
 void worker_release_table(struct worker *worker);
 
-/* Stops listening; what waits in the queues is accepted first. */
+/* Stops listening, and gives up a table that is prepared; what waits in the queues is accepted first. */
 void worker_close_ports(struct worker *worker);
 
 /* Where a worker listens. */

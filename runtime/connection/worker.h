@@ -140,6 +140,6 @@ int worker_set_table(struct worker *worker, struct route_table *table, uint16_t 
  * caller's. */
 int worker_accept(struct worker *worker, uint16_t port, int fd, const struct sockaddr *peer);
 
-/* Stops accepting, closes idle connections at once and the rest after `ms`; then on_drained. Said again it is the last
- * one that holds. On the worker's thread. */
+/* Stops accepting (a table that is prepared is given up), closes idle connections at once and the rest after `ms`; then
+ * on_drained. Said again it is the last one that holds. On the worker's thread. */
 void worker_drain(struct worker *worker, uint64_t ms, void (*on_drained)(struct worker *, void *), void *context);

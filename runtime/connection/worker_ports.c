@@ -131,6 +131,7 @@ void worker_take_ports(struct worker *worker, struct table_change *change) {
 }
 
 void worker_close_ports(struct worker *worker) {
+  worker_abort_table(worker); /* a table that is prepared goes on with ports that are open */
   for (size_t i = 0; i < worker->port_count; i++)
     port_close(worker->ports[i]);
   free(worker->ports);

@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A worker's table and its ports, when it is told to stop in between the two steps of changing them. */
+#include "connection/worker.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct fixture {
+  struct clock clock;
+  struct log log;
+  struct worker_settings settings;
+  struct worker worker;
+  struct route_table *tables[2];
+  int adopted; /* tables that the room above has been told of, and not that they are released */
+  int drained;
+};
+
+static int table_adopted(struct worker *worker, const struct route_table *table) {
+  (void)table;
+  ((struct fixture *)(void *)((char *)worker - offsetof(struct fixture, worker)))->adopted++;
+  return 0;
+}
+
+static void table_released(struct worker *worker, const struct route_table *table) {
+  (void)table;
+  ((struct fixture *)(void *)((char *)worker - offsetof(struct fixture, worker)))->adopted--;
+}
+
+static const struct script_hooks hooks = {.table_adopted = table_adopted, .table_released = table_released};
+
+static void on_drained(struct worker *worker, void *context) {
+  (void)worker;
+  ((struct fixture *)context)->drained++;
+}
+
+/* Of `count` routes, each on a port that the kernel gives. */
+static struct route_table *make_table(size_t count) {
+  static const char *const names[] = {"a", "b"};
+  struct error error = {0};
+  struct route *routes[2];
+  for (size_t i = 0; i < count; i++) {
+    routes[i] = route_new();
+    assert_non_null(routes[i]);
+    routes[i]->name = strdup(names[i]);
+    routes[i]->file = strdup("test.lua");
+    routes[i]->ports = calloc(1, sizeof *routes[i]->ports);
+    routes[i]->port_count = 1;
+    assert_int_equal(endpoint_from_literal(&routes[i]->address, "127.0.0.1", 0), 0);
+  }
+  struct route_table *table = route_table_new(routes, count, NULL, 0, NULL, &error);
+  assert_non_null(table);
+  for (size_t i = 0; i < count; i++)
+    route_unref(routes[i]);
+  return table;
+}
+
+static int set_up(void **state) {
+  struct fixture *fixture = calloc(1, sizeof *fixture);
+  struct error error = {0};
+  log_init(&fixture->log, &fixture->clock, STDERR_FILENO);
+  fixture->log.level = LOG_OFF;
+  assert_int_equal(
+      0, worker_init(&fixture->worker, 1, 1, &fixture->clock, &fixture->log, &fixture->settings, &hooks, &error));
+  for (size_t i = 0; i < 2; i++)
+    fixture->tables[i] = make_table(i + 1);
+  assert_int_equal(0, worker_set_table(&fixture->worker, fixture->tables[0], NULL, &error));
+  assert_int_equal(0, worker_prepare_table(&fixture->worker, fixture->tables[1], NULL, &error));
+  assert_int_equal(2, fixture->adopted);
+  *state = fixture;
+  return 0;
+}
+
+static int tear_down(void **state) {
+  struct fixture *fixture = *state;
+  worker_deinit(&fixture->worker);
+  assert_int_equal(0, fixture->adopted);
+  for (size_t i = 0; i < 2; i++)
+    route_table_unref(fixture->tables[i]);
+  free(fixture);
+  return 0;
+}
+
+static void a_prepared_table_is_taken(void **state) {
+  struct fixture *fixture = *state;
+  worker_commit_table(&fixture->worker, NULL);
+  assert_int_equal(2, fixture->worker.port_count);
+  assert_int_equal(1, fixture->adopted);
+}
+
+static void a_worker_that_drains_gives_a_prepared_table_up(void **state) {
+  struct fixture *fixture = *state;
+  worker_drain(&fixture->worker, 0, on_drained, fixture);
+  assert_int_equal(1, fixture->drained);
+  assert_null(fixture->worker.change);
+  assert_int_equal(0, fixture->worker.port_count);
+  assert_int_equal(1, fixture->adopted);
+  worker_abort_table(&fixture->worker); /* what the others are told then is nothing to it */
+}
+
+static void a_worker_that_ends_gives_a_prepared_table_up(void **state) {
+  struct fixture *fixture = *state;
+  worker_release(&fixture->worker);
+  assert_null(fixture->worker.change);
+  assert_int_equal(0, fixture->adopted);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test_setup_teardown(a_prepared_table_is_taken, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(a_worker_that_drains_gives_a_prepared_table_up, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(a_worker_that_ends_gives_a_prepared_table_up, set_up, tear_down),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
