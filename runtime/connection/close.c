@@ -17,6 +17,8 @@ enum {
   DISCARD_ROUNDS = 16,
   UNSENT_POLL_MS = 10, /* how often it is looked whether a client has taken all before it is reset */
   LINGER_LOOKS = 8,    /* … and, within `linger`, whether it takes anything */
+  MOVING_MS = 500, /* bytes that have moved so lately were in the middle of something; what a drain takes for idle has
+                      been quiet for longer */
 };
 
 static struct connection *connection_of(struct deferred *deferred) {
@@ -145,6 +147,17 @@ static void linger(struct connection *connection) {
   discard(connection);
 }
 
+/* Whether we end what would have gone on by itself: bytes that were moving, an answer that was awaited, a handler at
+ * work. What either side has had so far is not all of it then. */
+static bool cuts_short(const struct connection *connection, enum close_reason reason) {
+  if (reason != CLOSE_LIFETIME && reason != CLOSE_SHUTDOWN && reason != CLOSE_CHANGED && reason != CLOSE_SUPERSEDED)
+    return false;
+  if (connection->state == CONNECTION_HANDLING)
+    return !connection->worker->hooks->handler_is_idle(connection);
+  return connection->state == CONNECTION_FORWARDING &&
+         (connection->ended || loop_now(&connection->worker->loop) < connection->last_active + MOVING_MS);
+}
+
 /* Whether the client must not take this for an end of what it was being sent. */
 static bool resets_client(const struct connection *connection, enum close_reason reason, bool cut) {
   switch (reason) {
@@ -172,10 +185,12 @@ static bool resets_client(const struct connection *connection, enum close_reason
   }
 }
 
-static void close_client(struct connection *connection, enum pipe_side side, enum close_reason reason, bool cut) {
+/* `cut`: bytes for it were dropped; `resets`: what was sent before goes out first. */
+static void close_client(struct connection *connection, enum pipe_side side, enum close_reason reason, bool cut,
+                         bool resets) {
   bool told_end = connection->ended & (1 << PIPE_TARGET); /* the pipe has shut our side down */
   bool heard_end = connection->ended & (1 << PIPE_CLIENT);
-  connection->reset_client = resets_client(connection, reason, cut);
+  connection->reset_client = resets || resets_client(connection, reason, cut);
   if (side == PIPE_CLIENT && reason == CLOSE_RESET) {
     connection_finish(connection, false);
     return;
@@ -216,6 +231,7 @@ void connection_close(struct connection *connection, enum pipe_side side, enum c
     connection->reasons[other] = connection->ended & (1 << other) ? CLOSE_ENDED : CLOSE_CLOSED;
   loop_cancel_timer(&connection->worker->loop, &connection->timer);
 
+  bool cuts = cuts_short(connection, reason);
   if (connection->script)
     connection->worker->hooks->cancel(connection);
   bool running = pipe_is_running(&exchange->pipe);
@@ -223,12 +239,12 @@ void connection_close(struct connection *connection, enum pipe_side side, enum c
   bool cut_target = running && pipe_pending(&exchange->pipe, PIPE_CLIENT) > 0;
   bool broken = side == PIPE_CLIENT && reason == CLOSE_RESET;
   sniff_cancel(connection);
-  userspace_engine.cancel(connection, cut_target || broken);
+  userspace_engine.cancel(connection, cut_target || broken || cuts);
   if (connection->answer)
     free(connection->answer->string);
   free(connection->answer);
   connection->answer = NULL;
-  close_client(connection, side, reason, cut_client);
+  close_client(connection, side, reason, cut_client, cuts);
 }
 
 void connection_end(struct connection *connection) {

@@ -90,6 +90,14 @@ describe("draining", function()
     assert.matches("msg=\"stopped\"[^\n]* cut=2", m:log())
   end)
 
+  it("resets the clients of the handlers that it cuts, for what they got is not all", function()
+    local m = start "handler = function(s) s:send('half of it') moongate.sleep(600) end"
+    local client = assert(net.connect(m:port "front"))
+    assert.are.equal("half of it", (client:receive(10)))
+    assert.are.equal(1, (finished(m, drain(m, "--timeout", "1s"))))
+    assert.are.same({ "", "reset" }, { client:receive_all() })
+  end)
+
   it("can be cut short by a second one, which the first is told as well", function()
     local m = start "handler = function(s) moongate.sleep(600) end"
     assert(net.connect(m:port "front"))

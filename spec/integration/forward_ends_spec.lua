@@ -101,6 +101,49 @@ describe("the end of a forwarded connection", function()
     assert.are.same({ "", "end" }, { served:receive_all() })
   end)
 
+  -- Sends from one side to the other until that reads something else than bytes: what.
+  local function trickle(from, to)
+    local how
+    process.wait_for(function()
+      from:send("some more\n", 0)
+      repeat
+        how = select(2, to:receive(65536, 0.01))
+      until how ~= "whole"
+      return how ~= "timeout"
+    end, 20, "an end")
+    return how
+  end
+
+  it("is a reset where moongate ends it while bytes move, in either direction", function()
+    for _, direction in ipairs { "to the client", "to the target" } do
+      local client, served, m = through { config = "timeouts = { lifetime = '1s', shutdown = '2s' }," }
+      local from, to = served, client
+      if direction == "to the target" then
+        from, to = client, served
+      end
+      assert.are.equal("reset", trickle(from, to), direction)
+      m:await_metric('connection_terminations_total{side="client",reason="lifetime"}', 1)
+      m:await_idle()
+    end
+  end)
+
+  it("is an end for both where moongate ends what is quiet", function()
+    local client, served = through { config = "timeouts = { lifetime = '1s', shutdown = '2s' }," }
+    client:send "ping"
+    assert.are.equal("ping", (served:receive(4)))
+    assert.are.same({ "", "end" }, { client:receive_all() })
+    assert.are.same({ "", "end" }, { served:receive_all() })
+  end)
+
+  it("is a reset for a client that waits for its answer when its moongate stops", function()
+    local client, served, m = through { config = "timeouts = { shutdown = '1s' }," }
+    client:send "question"
+    client:shutdown()
+    assert.are.same({ "question", "end" }, { served:receive_all() })
+    m:stop()
+    assert.are.same({ "", "reset" }, { client:receive_all() })
+  end)
+
   it("closes the client when the target ends, once everything has gone out", function()
     local client, served, m = through()
     local bytes = text(megabyte)
