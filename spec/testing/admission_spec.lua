@@ -80,6 +80,16 @@ describe("testing.start with limits", function()
     assert.equal(1, m:metrics()['moongate_connection_terminations_total{side="client",reason="not_authorized"}'])
   end)
 
+  it("takes a PROXY header from a client with the address of a trusted peer", function()
+    start({ config = { proxy_protocol = { trusted = { "192.0.2.7" } } } })
+    for _, ip in ipairs { "198.51.100.1", "198.51.100.2" } do
+      local client = m:connect("front", { client_ip = "192.0.2.7" })
+      client:send(("PROXY TCP4 %s 198.51.100.9 4711 80\r\n"):format(ip))
+      assert.equal(ip, (client:receive "*l"))
+      client:close()
+    end
+  end)
+
   it("tells targets in a PROXY header whom the spec says, of routes and of handlers that forward", function()
     local target = testing.start({
       routes = {
