@@ -181,6 +181,63 @@ static void small_messages_go_back_from_splicing_to_copying(void **state) {
   teardown(f);
 }
 
+/* Sends until nothing more is taken, then reads all of it at the other end, unless it is to stay on the way. */
+static size_t send_bulk(struct fixture *f, bool read_it) {
+  static uint8_t bytes[65536];
+  size_t size = 0;
+  for (int i = 0; i < 200; i++) {
+    for (ssize_t put; size < 8000000 && (put = send(f->ends[PIPE_CLIENT], bytes, sizeof bytes, 0)) > 0;)
+      size += (size_t)put;
+    loop_round(&f->loop, false);
+    while (read_it && recv(f->ends[PIPE_TARGET], bytes, sizeof bytes, 0) > 0)
+      ;
+  }
+  return size;
+}
+
+static void pass_time(struct fixture *f) {
+  for (int i = 0; i < 4; i++) {
+    clock_advance(&f->clock, (uint64_t)SPLICE_POOL_KEEP_MS * 1000000);
+    loop_round(&f->loop, false);
+  }
+}
+
+static void a_quiet_flow_gives_its_kernel_pipe_back(void **state) {
+  (void)state;
+  struct fixture *f = setup_with(4096, true);
+  send_bulk(f, true);
+  assert_non_null(f->pipe.flows[PIPE_CLIENT].splice);
+  pass_time(f);
+  assert_null(f->pipe.flows[PIPE_CLIENT].splice);
+  assert_int_equal(splice_pool_count(f->shared.pool), 0);
+  transfer(f, PIPE_CLIENT, 5000000, 65536);
+  assert_true(splice_pool_count(f->shared.pool) > 0);
+  teardown(f);
+}
+
+static void a_kernel_pipe_with_bytes_in_it_is_kept(void **state) {
+  (void)state;
+  struct fixture *f = setup_with(4096, true);
+  send_bulk(f, true);
+  size_t before = (size_t)f->tally.own.in, received = 0;
+  send_bulk(f, false);
+  assert_true(f->pipe.flows[PIPE_CLIENT].spliced > 0);
+  pass_time(f);
+  assert_true(f->pipe.flows[PIPE_CLIENT].spliced > 0);
+  static uint8_t bytes[65536];
+  shutdown(f->ends[PIPE_CLIENT], SHUT_WR);
+  for (int i = 0; i < 10000 && !f->ended[PIPE_CLIENT]; i++) {
+    loop_round(&f->loop, false);
+    for (ssize_t got; (got = recv(f->ends[PIPE_TARGET], bytes, sizeof bytes, 0)) > 0;)
+      received += (size_t)got;
+  }
+  assert_int_equal(f->ended[PIPE_CLIENT], 1);
+  for (ssize_t got; (got = recv(f->ends[PIPE_TARGET], bytes, sizeof bytes, 0)) > 0;)
+    received += (size_t)got;
+  assert_int_equal(received, f->tally.own.in - before);
+  teardown(f);
+}
+
 static void rounds_until(struct fixture *f, const int *value) {
   for (int i = 0; i < 1000 && !*value; i++)
     loop_round(&f->loop, true);
@@ -324,6 +381,8 @@ int main(void) {
       cmocka_unit_test(bulk_is_spliced_and_arrives_whole),
       cmocka_unit_test(a_slow_reader_loses_nothing),
       cmocka_unit_test(small_messages_go_back_from_splicing_to_copying),
+      cmocka_unit_test(a_quiet_flow_gives_its_kernel_pipe_back),
+      cmocka_unit_test(a_kernel_pipe_with_bytes_in_it_is_kept),
       cmocka_unit_test(a_reset_is_told_after_what_came_before_it),
       cmocka_unit_test(an_answer_survives_a_failed_write),
       cmocka_unit_test(two_sides_that_break_one_after_the_other_are_told),

@@ -98,7 +98,7 @@ static void consider_splice(struct pipe *pipe, enum pipe_side from, size_t got) 
     return;
   flow->evidence = 0;
   if (pipe->shared->pool && pipe->streams[PIPE_CLIENT]->ops->splice_fd && pipe->streams[PIPE_TARGET]->ops->splice_fd)
-    flow->splice = splice_pool_get(pipe->shared->pool);
+    splice_pool_get(pipe->shared->pool, &flow->splice);
 }
 
 static void consider_copy(struct pipe *pipe, struct pipe_flow *flow, size_t got) {
@@ -143,6 +143,7 @@ static ssize_t flow_splice(struct pipe *pipe, enum pipe_side from) {
   if (got <= 0)
     return got;
   flow->spliced = (uint32_t)got;
+  flow->splice->last_used = loop_now(pipe->shared->loop);
   flow_flush(pipe, from);
   if (flow->splice)
     consider_copy(pipe, flow, (size_t)got);
