@@ -152,7 +152,8 @@ enum step_result step_enter(struct connection *connection) {
   const char *option = admission_find_refusal(policy->allow, policy->block, &connection->client_address);
   if (option)
     return admission_refuse(connection, CLOSE_NOT_ALLOWED, option, -1);
-  if (!connection->worker->admission || !connection->table_port->has_tls || is_exempt(connection))
+  bool is_routed_at_once = !connection->table_port->has_tls && !connection->table_port->has_when;
+  if (!connection->worker->admission || is_routed_at_once || is_exempt(connection))
     return STEP_DONE;
   const struct limit_rule rule = {
       .scope = LIMIT_SCOPE_UNROUTED, .connections = policy->limits.connections, .block_ms = policy->block_ms};

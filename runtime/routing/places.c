@@ -327,6 +327,7 @@ static void finish_ports(struct route_table *table) {
     port->has_tls = list->has_tls;
     port->has_plain = list->has_plain;
     port->has_domains = list->has_domains;
+    port->has_when = list->has_when;
     port->initial_data = list->initial_data;
     port->linger = list->linger;
   }
@@ -345,6 +346,7 @@ static void note_needs(struct route_table *table) {
       list->has_tls |= list->routes[r]->tls != ROUTE_TLS_NONE;
       list->has_plain |= list->routes[r]->tls == ROUTE_TLS_NONE;
       list->has_domains |= list->routes[r]->domain_count > 0;
+      list->has_when |= list->routes[r]->when_function != ROUTE_NO_FUNCTION;
       lengthen(&list->initial_data, list->routes[r]->timeouts.initial_data, r == 0);
       if (list->routes[r]->timeouts.linger > list->linger)
         list->linger = list->routes[r]->timeouts.linger;

@@ -18,7 +18,7 @@ struct route_list {
   struct route **routes;
   size_t count;
   struct route_index *index;
-  bool has_tls, has_plain, has_domains; /* as below */
+  bool has_tls, has_plain, has_domains, has_when; /* as below */
   uint64_t initial_data, linger;
 };
 
@@ -34,6 +34,7 @@ struct table_port {
   bool has_tls;     /* a route with TLS: then whether it is TLS, and its server name */
   bool has_plain;   /* a route without */
   bool has_domains; /* a route with domains */
+  bool has_when;    /* a route with a function that is asked, and may wait */
   /* The longest of its routes', for connections that have none yet; 0: no bound, and none. */
   uint64_t initial_data, linger;
 };

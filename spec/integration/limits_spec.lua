@@ -55,6 +55,20 @@ describe("limits", function()
     m:await_log "reason=limit_route[^\n]*option=security%.max_connections[^\n]*limit=20"
   end)
 
+  it("hold for an address whose connections have no route yet, because a `when` takes its time", function()
+    local config = "limits = { connections_per_ip = 5 }, timeouts = { shutdown = '1s' },"
+    local m = clients.start(config, nil, {
+      routes = moongate.front(clients.GREET, "when = function() moongate.sleep(600) end"),
+    })
+    for _ = 1, 8 do
+      clients.connect(m, CLIENT)
+    end
+    clients.await_refusals(m, "limit_ip", 3)
+    m:await_metric('connections{state="routing"}', 5)
+    clients.connect(m, OTHER)
+    m:await_metric('connections{state="routing"}', 6)
+  end)
+
   it("let in exactly as many in a window as connection_rate says, of 50 that race", function()
     local m = clients.start('limits = { connection_rate = { 20, "1h" } },', nil, { workers = 2 })
     local count, admitted = clients.race(m, CLIENT, 50)
