@@ -7,11 +7,8 @@
 #include "connection/proxied.h"
 #include "net/proxy_protocol.h"
 
-#include <errno.h>
-#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 
 /* Why a peer is refused. */
 enum refusal {
@@ -166,84 +163,4 @@ enum step_result step_proxy_header(struct connection *connection) {
 void proxy_header_over(struct connection *connection) {
   connection->proxy_over = true;
   connection_resume(connection);
-}
-
-/* What the client had connected to, as the header that it came with says, or its socket. A spec's client has an
- * address, but no socket that knows of one: it has connected to loopback. */
-static void find_destination(const struct connection *connection, struct ip_address *destination) {
-  struct sockaddr_storage local;
-  socklen_t length = sizeof local;
-  *destination = (struct ip_address){.is_set = false};
-  if (connection->proxied && connection->proxied->destination.is_set)
-    *destination = connection->proxied->destination;
-  else if (getsockname(connection->client.fd, (struct sockaddr *)&local, &length) == 0)
-    ip_address_from_sockaddr(destination, (const struct sockaddr *)&local);
-  if (destination->is_set || !connection->client_address.is_set)
-    return;
-  const struct sockaddr_in ipv4 = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-  const struct sockaddr_in6 ipv6 = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
-  bool is_ipv4 = ip_address_is_ipv4(&connection->client_address);
-  ip_address_from_sockaddr(destination, is_ipv4 ? (const struct sockaddr *)(const void *)&ipv4 : (const void *)&ipv6);
-  destination->port = connection->port;
-}
-
-static bool has_tlv(const struct route_proxy_send *send_as, uint8_t type) {
-  size_t at = 0;
-  struct proxy_tlv tlv;
-  while (proxy_tlv_next(send_as->tlvs, send_as->tlvs_size, &at, &tlv))
-    if (tlv.type == type)
-      return true;
-  return false;
-}
-
-/* What the hop before us has ended of TLS is said on: nobody behind it can know it otherwise. */
-static void pass_tlvs(struct proxy_writer *writer, const struct proxied *proxied,
-                      const struct route_proxy_send *send_as) {
-  size_t at = 0;
-  struct proxy_tlv tlv;
-  while (proxy_tlv_next(proxied->tlvs, proxied->tlvs_size, &at, &tlv)) {
-    bool is_known = tlv.type == PROXY_TLV_ALPN || tlv.type == PROXY_TLV_AUTHORITY || tlv.type == PROXY_TLV_SSL;
-    if (is_known && !has_tlv(send_as, tlv.type) && writer->room - writer->size >= PROXY_TLV_HEAD + (size_t)tlv.size)
-      proxy_v2_add(writer, tlv.type, tlv.value, tlv.size);
-  }
-}
-
-/* Of TLS that passes through us we know the name that the client asked for; which protocol and cipher the two agree on
- * they say under encryption. */
-static size_t write_v2(const struct connection *connection, uint8_t *bytes, size_t room,
-                       const struct ip_address *destination) {
-  const struct route_proxy_send *send_as = &connection->exchange.route->proxy_send;
-  const struct sniffed *sniffed = connection->sniffed;
-  struct proxy_writer writer;
-  proxy_v2_begin(&writer, bytes, room, &connection->client_address, destination);
-  proxy_v2_put(&writer, send_as->tlvs, send_as->tlvs_size);
-  if (sniffed && sniffed->domain_size > 0 && !has_tlv(send_as, PROXY_TLV_AUTHORITY))
-    proxy_v2_add(&writer, PROXY_TLV_AUTHORITY, sniffed->text, sniffed->domain_size);
-  if (!sniffed && connection->proxied)
-    pass_tlvs(&writer, connection->proxied, send_as);
-  return proxy_v2_end(&writer);
-}
-
-/* The client's first bytes are there, and are going to be written as soon as the two sides are joined: the header goes
- * with them, in one segment. */
-static bool has_first_bytes(struct connection *connection) {
-  struct stream *client = &connection->client;
-  uint8_t byte;
-  return client->unread || ((client->readiness & STREAM_READABLE) && stream_peek(client, &byte, sizeof byte) > 0);
-}
-
-/* A socket that has just connected takes it whole, or it is broken. */
-int proxy_header_send(struct connection *connection, int fd) {
-  const struct route_proxy_send *send_as = &connection->exchange.route->proxy_send;
-  struct ip_address destination;
-  uint8_t bytes[PROXY_MOST];
-  find_destination(connection, &destination);
-  size_t size = send_as->version == 1 ? proxy_v1_write((char *)bytes, &connection->client_address, &destination)
-                                      : write_v2(connection, bytes, sizeof bytes, &destination);
-  if (size == 0)
-    return -EMSGSIZE; /* the schema bounds a route's TLVs, so that it can't be */
-  ssize_t sent = send(fd, bytes, size, MSG_NOSIGNAL | (has_first_bytes(connection) ? MSG_MORE : 0));
-  if (sent > 0)
-    connection->worker->metrics->worker.proxy_bytes_out += (size_t)sent;
-  return sent == (ssize_t)size ? 0 : sent < 0 ? -errno : -EIO;
 }

@@ -395,27 +395,4 @@ const char *tls_stream_detail(const struct stream *stream) {
   return tls_stream_is(stream) ? layer_of(stream)->detail : NULL;
 }
 
-void tls_stream_agreement(const struct stream *stream, struct tls_agreement *agreement) {
-  const struct tls_layer *layer = layer_of(stream);
-  unsigned alpn_size;
-  *agreement = (struct tls_agreement){.server_name = SSL_get_servername(layer->ssl, TLSEXT_NAMETYPE_host_name)};
-  if (!layer->established)
-    return;
-  agreement->version = SSL_get_version(layer->ssl);
-  agreement->cipher = SSL_get_cipher_name(layer->ssl);
-  SSL_get0_alpn_selected(layer->ssl, &agreement->alpn, &alpn_size);
-  agreement->alpn_size = alpn_size;
-}
-
-bool tls_stream_peer_subject(const struct stream *stream, char *text, size_t size) {
-  X509 *certificate = SSL_get0_peer_certificate(layer_of(stream)->ssl);
-  BIO *writer = certificate != NULL ? BIO_new(BIO_s_mem()) : NULL;
-  if (writer == NULL)
-    return false;
-  X509_NAME_print_ex(writer, X509_get_subject_name(certificate), 0, XN_FLAG_RFC2253);
-  int length = BIO_read(writer, text, size < INT_MAX ? (int)size - 1 : INT_MAX);
-  text[length > 0 ? length : 0] = '\0';
-  BIO_free(writer);
-  ERR_clear_error();
-  return true;
-}
+SSL *tls_stream_ssl(const struct stream *stream) { return layer_of(stream)->ssl; }

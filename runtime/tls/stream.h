@@ -40,11 +40,16 @@ struct tls_agreement {
   const char *server_name; /* as the client asked for it; NULL: it did not */
   const uint8_t *alpn;     /* the protocol; NULL: none */
   size_t alpn_size;
+  bool peer_verified; /* the peer has shown a certificate, and it was found good */
 };
 void tls_stream_agreement(const struct stream *stream, struct tls_agreement *agreement);
 
 /* Writes the subject of the peer's certificate as RFC 2253 has it ("CN=client,O=x"), cut to `size`; false when it has
  * shown none. */
 bool tls_stream_peer_subject(const struct stream *stream, char *text, size_t size);
+
+/* Copies the common name of the peer's certificate (RFC 5280 section 4.1.2.4), in UTF-8 and without a NUL. Its size; 0
+ * when it has none, or one of more than `size` bytes: half a name is another's. */
+size_t tls_stream_peer_name(const struct stream *stream, char *text, size_t size);
 
 extern const struct stream_ops tls_stream_ops;

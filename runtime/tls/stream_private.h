@@ -1,9 +1,14 @@
 /* SPDX-License-Identifier: MIT
  *
- * What context.c and stream.c share. */
+ * What context.c, stream.c and agreement.c share. */
 #pragma once
 
 #include <openssl/bio.h>
+#include <openssl/ssl.h>
 
 /* How OpenSSL reaches the socket under a TLS stream. NULL without memory. */
 BIO_METHOD *tls_socket_method_new(void);
+
+/* Of a TLS stream; its own. */
+struct stream;
+SSL *tls_stream_ssl(const struct stream *stream);

@@ -272,6 +272,47 @@ describe("TLS in handlers", function()
     m:await_idle()
   end)
 
+  it("tells the target of a forwarded client what was agreed upon, and who it is, in a PROXY header", function()
+    local target, port = net.listen(), net.free_ports(1, "127.0.0.1")
+    local routes = [[return {
+      { name = "back", match = { ports = BACK }, action = {
+        send_proxy_protocol = 2,
+        handler = function(socket, context)
+          local ca = context.client_ip == "127.0.0.1" and socket:receive() == "ask" and "KEYS/ca.pem" or nil
+          if socket:starttls { certificate = { cert = "KEYS/site.pem", key = "KEYS/site.key" }, client_ca = ca,
+            alpn = { "h2" } } then context:forward("127.0.0.1", TARGET) end
+        end } },
+      { name = "front", match = { ports = 0 }, action = { handler = function(socket)
+        local back = assert(moongate.connect("127.0.0.1", BACK))
+        back:send(socket:receive() .. "\n")
+        assert(back:starttls { ca = "KEYS/ca.pem", server_name = "site.test", alpn = { "h2" },
+          certificate = { cert = "KEYS/client.pem", key = "KEYS/client.key" } })
+        back:send "hello"
+        socket:receive()
+      end } },
+    }]]
+    routes = routes:gsub("KEYS", keys):gsub("BACK", port):gsub("TARGET", (target:port()))
+    local m = moongate.start { routes = routes }
+    for how, flags in pairs { ask = "\7\0\0\0\0", plain = "\1\0\0\0\1" } do
+      local client = assert(net.connect(m:port "front"))
+      client:send(how .. "\n")
+      local served = assert(target:accept())
+      local head = served:receive(16)
+      assert.are.equal("\r\n\r\n\0\r\nQUIT\n\33\17", head:sub(1, 14))
+      local body = served:receive(head:byte(15) * 256 + head:byte(16))
+      assert.are.equal("hello", (served:receive(5)))
+      local tls = body:sub(13):match("^\1%z\2h2\2%z\9site%.test %z(.+)$")
+      assert.truthy(tls, body)
+      assert.are.equal(#tls - 1, tls:byte(1))
+      assert.are.equal(flags, tls:sub(2, 6))
+      assert.truthy(tls:find("\33\0\7TLSv1.3\35\0\22TLS_AES_256_GCM_SHA384", 1, true), tls)
+      assert.are.equal(how == "ask", tls:find("\34\0\11client.test", 1, true) ~= nil)
+      served:close()
+      client:close()
+    end
+    m:await_idle()
+  end)
+
   it("says what is wrong with the options", function()
     local m = start {
       front = [[
