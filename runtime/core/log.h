@@ -13,9 +13,9 @@ enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR, LOG_OFF };
 enum log_format { LOG_LOGFMT, LOG_JSON };
 
 struct log {
-  _Atomic enum log_level level; /* may change while threads log */
-  enum log_format format;
-  int fd; /* the one given, or, of a pipe, a description of our own */
+  _Atomic enum log_level level;   /* may change while threads log */
+  _Atomic enum log_format format; /* likewise */
+  int fd;                         /* the one given, or, of a pipe, a description of our own */
   bool is_socket;
   const struct clock *clock;
 };
