@@ -26,7 +26,7 @@ int worker_init(struct worker *worker, unsigned number, unsigned count, struct c
   worker->pipes =
       (struct pipe_shared){.loop = &worker->loop, .bytes = malloc(COPY_BUFFER_SIZE), .size = COPY_BUFFER_SIZE};
   unsigned pipes = settings->splice_pipes;
-  worker->pipes.pool = pipes ? splice_pool_new(&worker->loop, pipes) : NULL;
+  worker->pipes.pool = pipes ? splice_pool_new(&worker->loop, pipes, settings->descriptors) : NULL;
   worker->resolver = resolver_new(&worker->loop, &settings->dns, error);
   if (!worker->resolver) {
     worker_deinit(worker);
@@ -37,6 +37,7 @@ int worker_init(struct worker *worker, unsigned number, unsigned count, struct c
     return error_set(error, ENOMEM, "worker %u: no memory", number);
   }
   dialer_init(&worker->dialer, &worker->loop, worker->resolver, &settings->tcp);
+  worker->dialer.descriptors = settings->descriptors;
   worker->dialer.tcp.keep_alive = false; /* connection.c, begin_probes() */
   return 0;
 }

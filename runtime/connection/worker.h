@@ -53,6 +53,7 @@ struct worker_settings {
   uint64_t script_time_ms;
   uint64_t script_memory;
   unsigned splice_pipes; /* a worker's share of limits.splice_pipes */
+  int descriptors;       /* traffic takes none from this number on: they are for who looks. 0: takes any */
   struct loop *within;   /* NULL, but for specs: the worker has no thread, and its loop is part of this one */
   bool any_ports;        /* specs: the kernel gives every port; connections come in on the one that their route names */
 };

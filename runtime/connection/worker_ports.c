@@ -15,15 +15,6 @@ uint16_t worker_port_number(const struct worker_port *port) {
   return is_other ? port->table_port->port : port->port;
 }
 
-static void on_accept(void *context, int fd, const struct sockaddr *peer, socklen_t length) {
-  struct worker_port *port = context;
-  (void)length;
-  if (port->table_port)
-    connection_accept(port->worker, port->table_port, worker_port_number(port), fd, peer);
-  else
-    close(fd); /* it waited for a table that was given up */
-}
-
 static void on_refused(void *context, int status) {
   const struct worker_port *port = context;
   struct worker *worker = port->worker;
@@ -38,6 +29,19 @@ static void on_refused(void *context, int status) {
       LOG_STRING("error",
                  memory ? "no memory left" : "no file descriptor left; raise the limit (ulimit -n, LimitNOFILE=)"),
       LOG_INTEGER("not_logged_before", suppressed));
+}
+
+static void on_accept(void *context, int fd, const struct sockaddr *peer, socklen_t length) {
+  struct worker_port *port = context;
+  int descriptors = port->worker->settings->descriptors;
+  (void)length;
+  if (descriptors && fd >= descriptors) {
+    listener_refuse(fd);
+    on_refused(port, -EMFILE);
+  } else if (port->table_port)
+    connection_accept(port->worker, port->table_port, worker_port_number(port), fd, peer);
+  else
+    close(fd); /* it waited for a table that was given up */
 }
 
 static const struct listener_callbacks callbacks = {.on_accept = on_accept, .on_refused = on_refused};

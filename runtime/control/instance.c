@@ -9,6 +9,7 @@
 #include "control/runtime.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,6 +31,17 @@ static void raise_descriptor_limit(void) {
     limit.rlim_cur = limit.rlim_max;
     setrlimit(RLIMIT_NOFILE, &limit);
   }
+}
+
+/* How many of them traffic may have: when it has used them up, somebody is going to ask why, and to change a route. The
+ * kernel gives the lowest that is free, so its number tells how many there are. */
+static int descriptors_for_traffic(void) {
+  enum { KEPT_MOST = 64, KEPT_SHARE = 8 };
+  struct rlimit limit;
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur > INT_MAX)
+    return 0;
+  rlim_t kept = limit.rlim_cur / KEPT_SHARE;
+  return (int)(limit.rlim_cur - (kept < KEPT_MOST ? kept : KEPT_MOST));
 }
 
 /* All threads that ran have ended. */
@@ -143,6 +155,7 @@ int instance_make_workers(struct instance *instance, struct error *error) {
   instance->threads.on_drained = on_drained;
   instance->threads.on_ended = on_ended;
   instance->threads.context = instance;
+  instance->config.settings.descriptors = descriptors_for_traffic();
   int status = threads_init(&instance->threads, instance->config.workers, &runtime->loop, instance->log,
                             &instance->config.settings, instance->config.limit_addresses, error);
   if (status)

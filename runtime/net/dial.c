@@ -171,6 +171,8 @@ static int open_socket(struct dial *dial) {
   dial->fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (dial->fd < 0)
     return -errno;
+  if (dial->dialer->descriptors && dial->fd >= dial->dialer->descriptors)
+    return -EMFILE;
   return family == AF_UNIX ? 0 : tcp_options_apply(dial->fd, &dial->dialer->tcp);
 }
 

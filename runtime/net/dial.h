@@ -16,6 +16,7 @@ struct dialer {
   struct loop *loop;
   struct resolver *resolver;
   struct tcp_options tcp;
+  int descriptors; /* a socket from this number on is one too many: -EMFILE. 0: any will do */
   uint16_t
       first_local_port; /* the kernel chooses ports for us from here on (ip_local_port_range, ip(7)); 0: not known */
 };

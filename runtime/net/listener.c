@@ -55,17 +55,19 @@ static void on_pause_over(struct wheel_timer *timer) {
   listener_start(listener);
 }
 
+void listener_refuse(int fd) {
+  setsockopt(fd, SOL_SOCKET, SO_LINGER, &(struct linger){.l_onoff = 1}, sizeof(struct linger));
+  close(fd);
+}
+
 /* Without a descriptor the client would wait in the queue for as long as we have none. */
 static void refuse_one(struct listener *listener) {
   if (listener->spare_fd < 0)
     return;
   close(listener->spare_fd);
   int fd = accept4(listener->socket.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-  if (fd >= 0) {
-    /* A reset: an end would look like an answer. */
-    setsockopt(fd, SOL_SOCKET, SO_LINGER, &(struct linger){.l_onoff = 1}, sizeof(struct linger));
-    close(fd);
-  }
+  if (fd >= 0)
+    listener_refuse(fd);
   listener->spare_fd = open_spare();
 }
 

@@ -43,6 +43,9 @@ void listener_start(struct listener *listener);
 
 const struct endpoint *listener_endpoint(const struct listener *listener);
 
+/* Closes what was accepted by a reset: an end would look like an answer. */
+void listener_refuse(int fd);
+
 /* No more is accepted; what waits in the queue is accepted first (a close would reset it). Must not be called from the
  * listener's own callbacks. NULL is nothing. */
 void listener_close(struct listener *listener);

@@ -19,6 +19,7 @@ struct splice_pool {
   struct list_node used;
   struct wheel_timer timer; /* set while there are pipes */
   unsigned count, limit;
+  int descriptors;
 };
 
 static void pipe_destroy(struct splice_pool *pool, struct splice_pipe *pipe) {
@@ -69,12 +70,13 @@ static void on_timer(struct wheel_timer *timer) {
     loop_set_timer(pool->loop, timer, SPLICE_POOL_KEEP_MS);
 }
 
-struct splice_pool *splice_pool_new(struct loop *loop, unsigned limit) {
+struct splice_pool *splice_pool_new(struct loop *loop, unsigned limit, int descriptors) {
   struct splice_pool *pool = calloc(1, sizeof *pool);
   if (!pool)
     return NULL;
   pool->loop = loop;
   pool->limit = limit;
+  pool->descriptors = descriptors;
   list_init(&pool->used);
   pool->timer.on_expired = on_timer;
   return pool;
@@ -111,6 +113,10 @@ static struct splice_pipe *take_pipe(struct splice_pool *pool) {
   }
   *pipe = (struct splice_pipe){.read_fd = ends[0], .write_fd = ends[1]};
   pool->count++;
+  if (pool->descriptors && (ends[0] >= pool->descriptors || ends[1] >= pool->descriptors)) {
+    pipe_destroy(pool, pipe);
+    return NULL;
+  }
   int size = pool->count <= 1 + pool->limit / LARGE_SHARE ? LARGE_PIPE_SIZE : PIPE_SIZE;
   if (fcntl(pipe->write_fd, F_SETPIPE_SZ, size) < 0 && fcntl(pipe->write_fd, F_GETPIPE_SZ) < PIPE_SIZE_LEAST) {
     pipe_destroy(pool, pipe);

@@ -21,9 +21,10 @@ struct splice_pipe {
 
 enum { SPLICE_POOL_KEEP_MS = 5000 };
 
-/* At most `limit` pipes exist at a time; one that nobody has used for SPLICE_POOL_KEEP_MS is closed, also where it is
- * held, if it is empty: what is quiet keeps none from what is not. NULL without memory. */
-struct splice_pool *splice_pool_new(struct loop *loop, unsigned limit);
+/* At most `limit` pipes exist at a time, of descriptors below `descriptors` (0: any); one that nobody has used for
+ * SPLICE_POOL_KEEP_MS is closed, also where it is held, if it is empty: what is quiet keeps none from what is not. NULL
+ * without memory. */
+struct splice_pool *splice_pool_new(struct loop *loop, unsigned limit, int descriptors);
 void splice_pool_free(struct splice_pool *pool); /* after all pipes were put back; NULL is nothing */
 
 /* Fills `*owner`, which stays where it is until the pipe is put back; NULL when there is none to be had: then copy.

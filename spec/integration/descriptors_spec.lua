@@ -41,6 +41,16 @@ describe("without a descriptor left", function()
       end
       return refused >= 70
     end, 20, "most clients to be refused")
+    -- Who looks, and who changes something, has some left.
+    for _ = 1, 20 do
+      assert.are.equal(80, m:status().descriptors.limit)
+    end
+    local generation = m:generation()
+    m:write("more.lua", "return { name = 'more', match = { ports = 0 }, action = { target = 'localhost:1' } }")
+    m:await_generation(generation + 1)
+    assert.is_true(m:fds() < 80)
+    m:delete "more.lua"
+    m:await_generation(generation + 2)
     first:send "y"
     assert.are.equal("y", (first_served:receive(1)))
     assert.truthy(m.process:alive())
