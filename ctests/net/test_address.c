@@ -145,6 +145,29 @@ static void ports_are_set(void **state) {
   assert_string_equal(endpoint_format(&endpoint, text), "[::1]:8080");
 }
 
+static void targets_are_printed_by_host_and_port(void **state) {
+  (void)state;
+  char text[32];
+  assert_string_equal(host_format("example.com", 80, text, sizeof text), "example.com:80");
+  assert_string_equal(host_format("::1", 80, text, sizeof text), "[::1]:80");
+  assert_string_equal(host_format("[::1]", 80, text, sizeof text), "[::1]:80");
+  assert_string_equal(host_format("example.com", -1, text, sizeof text), "example.com");
+  assert_string_equal(host_format("unix:/a:b", 80, text, sizeof text), "unix:/a:b");
+}
+
+static void loopback_is_known(void **state) {
+  (void)state;
+  static const char *const texts[] = {"127.0.0.1", "127.255.0.1", "::1", "::ffff:127.0.0.1", "128.0.0.1", "::2", "::"};
+  for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+    struct endpoint endpoint;
+    struct ip_address address;
+    assert_int_equal(endpoint_from_literal(&endpoint, texts[i], 1), 0);
+    ip_address_from_sockaddr(&address, (const struct sockaddr *)&endpoint.storage);
+    assert_int_equal(ip_address_is_loopback(&address), i < 4);
+  }
+  assert_false(ip_address_is_loopback(&(struct ip_address){.is_set = false}));
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(literals_are_parsed_and_printed),
@@ -156,6 +179,8 @@ int main(void) {
       cmocka_unit_test(unix_paths_are_bounded),
       cmocka_unit_test(unnamed_and_abstract_unix_addresses_are_printed),
       cmocka_unit_test(ports_are_set),
+      cmocka_unit_test(targets_are_printed_by_host_and_port),
+      cmocka_unit_test(loopback_is_known),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -24,12 +24,7 @@ static const char *format_target(const struct exchange *exchange, char text[TARG
   const char *host = exchange->host ? exchange->host : exchange->target ? exchange->target->host : NULL;
   if (!host || exchange->attempts == 0)
     return NULL;
-  bool literal = strchr(host, ':') && host[0] != '[';
-  if (exchange->port < 0 || strncmp(host, "unix:", 5) == 0)
-    snprintf(text, TARGET_SIZE, "%s", host);
-  else
-    snprintf(text, TARGET_SIZE, literal ? "[%s]:%d" : "%s:%d", host, exchange->port);
-  return text;
+  return host_format(host, exchange->port, text, TARGET_SIZE);
 }
 
 static const char *label_of(const struct connection *connection, enum pipe_side side) {

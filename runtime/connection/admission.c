@@ -94,15 +94,10 @@ enum step_result step_cap(struct connection *connection) {
 
 /* --- one address --- */
 
-static bool is_loopback(const struct ip_address *address) {
-  static const uint8_t ipv6[16] = {[15] = 1};
-  return ip_address_is_ipv4(address) ? address->bytes[12] == 127 : memcmp(address->bytes, ipv6, sizeof ipv6) == 0;
-}
-
 static bool is_exempt(const struct connection *connection) {
   const struct ip_address *address = &connection->client_address;
   const struct policy *policy = policy_of(connection);
-  return !address->is_set || is_loopback(address) ||
+  return !address->is_set || ip_address_is_loopback(address) ||
          (policy && policy->trusted && ip_set_contains(policy->trusted, address));
 }
 

@@ -5,7 +5,6 @@
 
 #include <errno.h>
 #include <fnmatch.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -67,22 +66,11 @@ static const char *host_of(const struct exchange *exchange) {
   return exchange->target ? exchange->target->host : NULL;
 }
 
-static const char *format_target(const char *host, int port, char *text, size_t size) {
-  if (!host)
-    return NULL;
-  bool literal = strchr(host, ':') && host[0] != '[' && strncmp(host, "unix:", 5) != 0;
-  if (port < 0 || strncmp(host, "unix:", 5) == 0)
-    snprintf(text, size, "%s", host);
-  else
-    snprintf(text, size, literal ? "[%s]:%d" : "%s:%d", host, port);
-  return text;
-}
-
 static bool is_target(const char *pattern, const struct exchange *exchange) {
   char text[512];
   const char *host = host_of(exchange);
-  const char *target = format_target(host, exchange->port, text, sizeof text);
-  return target && (fnmatch(pattern, target, FNM_CASEFOLD) == 0 || fnmatch(pattern, host, FNM_CASEFOLD) == 0);
+  return host && (fnmatch(pattern, host_format(host, exchange->port, text, sizeof text), FNM_CASEFOLD) == 0 ||
+                  fnmatch(pattern, host, FNM_CASEFOLD) == 0);
 }
 
 static bool is_older(clock_ms now, clock_ms then, uint64_t ms) { return ms == 0 || now >= then + ms; }
@@ -181,5 +169,6 @@ void connection_entry_clear(struct connection_entry *entry) {
 }
 
 const char *connection_entry_target(const struct connection_entry *entry, char *text, size_t size) {
-  return format_target(entry->host ? entry->host : entry->route_host, entry->target_port, text, size);
+  const char *host = entry->host ? entry->host : entry->route_host;
+  return host ? host_format(host, entry->target_port, text, size) : NULL;
 }

@@ -47,6 +47,12 @@ bool ip_address_is_ipv4(const struct ip_address *address) {
   return address->is_set && memcmp(address->bytes, mapped_prefix, sizeof mapped_prefix) == 0;
 }
 
+bool ip_address_is_loopback(const struct ip_address *address) {
+  if (ip_address_is_ipv4(address))
+    return address->bytes[sizeof mapped_prefix] == 127;
+  return address->is_set && memcmp(address->bytes, &in6addr_loopback, sizeof address->bytes) == 0;
+}
+
 const char *ip_address_format(const struct ip_address *address, char text[ADDRESS_TEXT_SIZE]) {
   text[0] = '\0';
   if (ip_address_is_ipv4(address))
@@ -156,6 +162,16 @@ const char *endpoint_format(const struct endpoint *endpoint, char text[ENDPOINT_
       snprintf(scope, sizeof scope, "%%%u", in6.sin6_scope_id);
   }
   snprintf(text, ENDPOINT_TEXT_SIZE, "[%s%s]:%u", host, scope, address.port);
+  return text;
+}
+
+const char *host_format(const char *host, int port, char *text, size_t size) {
+  bool is_unix = strncmp(host, "unix:", 5) == 0;
+  bool is_bare_ipv6 = strchr(host, ':') && host[0] != '[';
+  if (port < 0 || is_unix)
+    snprintf(text, size, "%s", host);
+  else
+    snprintf(text, size, is_bare_ipv6 ? "[%s]:%d" : "%s:%d", host, port);
   return text;
 }
 

@@ -37,6 +37,9 @@ const char *ip_address_format(const struct ip_address *address, char text[ADDRES
 
 bool ip_address_is_ipv4(const struct ip_address *address);
 
+/* 127.0.0.0/8 or ::1. */
+bool ip_address_is_loopback(const struct ip_address *address);
+
 /* A literal address (IPv4 dotted quad, or IPv6 with or without brackets, with an optional %scope) and a port. 0, or
  * -EINVAL when it is not a literal (then it may be a name). */
 int endpoint_from_literal(struct endpoint *endpoint, const char *host, uint16_t port);
@@ -46,6 +49,10 @@ int endpoint_from_unix_path(struct endpoint *endpoint, const char *path);
 
 /* "192.0.2.1:80", "[2001:db8::1]:80", "unix:/path". Returns `text`. */
 const char *endpoint_format(const struct endpoint *endpoint, char text[ENDPOINT_TEXT_SIZE]);
+
+/* What a target is called, in the same form: of a name or literal and a port (negative: none), or of "unix:/path". Cut
+ * to `size`. Returns `text`. */
+const char *host_format(const char *host, int port, char *text, size_t size);
 
 /* Host byte order; 0 for a unix socket. */
 uint16_t endpoint_port(const struct endpoint *endpoint);

@@ -124,9 +124,7 @@ static void wait_until_attempt_deadline(struct dial *dial, uint64_t at_most_ms) 
 static bool is_loopback(const struct endpoint *endpoint) {
   struct ip_address address;
   ip_address_from_sockaddr(&address, (const struct sockaddr *)&endpoint->storage);
-  if (ip_address_is_ipv4(&address))
-    return address.bytes[12] == 127;
-  return address.is_set && memcmp(address.bytes, &in6addr_loopback, sizeof address.bytes) == 0;
+  return ip_address_is_loopback(&address);
 }
 
 /* A connection to a port of this machine on which nobody listens may get that very port as its own, and then TCP's
