@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * The way out: one function, in constant time, whatever was going on. The target's side is closed at once. The client's
- * is shut down, its input discarded until it ends too (a close with unread input would reset it, and with it what the
- * client has not read yet), or reset, so that what was cut short never looks like an end. */
+ * The way out: one function, in constant time, whatever was going on. The target's side is closed at once, but after a
+ * client that has broken, whose last bytes it still gets before it is reset. The client's is shut down, its input
+ * discarded until it ends too (a close with unread input would reset it, and with it what the client has not read yet),
+ * or reset, so that what was cut short never looks like an end. */
 #include "connection/access_log.h"
 #include "connection/admission.h"
 #include "connection/connection_private.h"
@@ -40,6 +41,7 @@ static void connection_finish(struct connection *connection, bool reset) {
   struct worker *worker = connection->worker;
   struct metrics_shard *shard = worker->metrics;
   stream_close(&connection->client, reset);
+  stream_close(&connection->exchange.target_stream, true);
   loop_cancel_timer(&worker->loop, &connection->timer);
   connection_set_state(connection, CONNECTION_CLOSED);
   shard->worker.states[CONNECTION_CLOSED]--;
@@ -103,16 +105,19 @@ static void on_discard_again(struct deferred *deferred) { discard(connection_of(
 
 static void set_closing_timer(struct connection *connection) {
   uint64_t wait = connection->linger_until - loop_now(&connection->worker->loop);
-  uint64_t look = connection->reset_client ? UNSENT_POLL_MS : connection->linger / LINGER_LOOKS + 1;
+  bool resets = connection->reset_client || connection->reset_target;
+  uint64_t look = resets ? UNSENT_POLL_MS : connection->linger / LINGER_LOOKS + 1;
   loop_set_timer(&connection->worker->loop, &connection->timer, look < wait ? look : wait);
 }
 
-/* `linger` counts time without progress: as long as the client takes what was sent, it may go on. What the first look
- * finds is no progress. */
+/* `linger` counts time without progress: as long as the client (or the target that has to be reset) takes what was
+ * sent, it may go on. What the first look finds is no progress. */
 void connection_check_linger(struct connection *connection) {
   clock_ms now = loop_now(&connection->worker->loop);
-  size_t unsent = stream_unsent(&connection->client);
-  if (connection->reset_client && unsent == 0) {
+  bool to_target = connection->reset_target;
+  const struct stream *last = to_target ? &connection->exchange.target_stream : &connection->client;
+  size_t unsent = to_target && (last->readiness & STREAM_FAILED) ? 0 : stream_unsent(last);
+  if ((connection->reset_client || to_target) && unsent == 0) {
     connection_finish(connection, true);
     return;
   }
@@ -123,14 +128,18 @@ void connection_check_linger(struct connection *connection) {
     set_closing_timer(connection);
     return;
   }
-  if (unsent > 0)
+  if (unsent > 0 && !to_target)
     connection->reasons[PIPE_CLIENT] = CLOSE_LINGER;
   connection_finish(connection, unsent > 0);
 }
 
-static void linger(struct connection *connection) {
+static uint64_t linger_of(const struct connection *connection) {
   const struct route *route = connection->exchange.route;
-  connection->linger = route ? route->timeouts.linger : connection->table_port ? connection->table_port->linger : 0;
+  return route ? route->timeouts.linger : connection->table_port ? connection->table_port->linger : 0;
+}
+
+static void linger(struct connection *connection) {
+  connection->linger = linger_of(connection);
   connection->unsent = SIZE_MAX; /* looked at when the timer comes, which most never see */
   connection->linger_until = loop_now(&connection->worker->loop) + connection->linger;
   connection_set_state(connection, CONNECTION_CLOSING);
@@ -139,7 +148,7 @@ static void linger(struct connection *connection) {
     return;
   }
   set_closing_timer(connection);
-  if (connection->reset_client)
+  if (connection->reset_client || connection->reset_target)
     return;
   connection->later.run = on_discard_again;
   connection->client.on_ready = on_client_ready;
@@ -191,6 +200,11 @@ static void close_client(struct connection *connection, enum pipe_side side, enu
   bool told_end = connection->ended & (1 << PIPE_TARGET); /* the pipe has shut our side down */
   bool heard_end = connection->ended & (1 << PIPE_CLIENT);
   connection->reset_client = resets || resets_client(connection, reason, cut);
+  if (connection->reset_target) {
+    stream_close(&connection->client, false);
+    linger(connection);
+    return;
+  }
   if (side == PIPE_CLIENT && reason == CLOSE_RESET) {
     connection_finish(connection, false);
     return;
@@ -238,6 +252,8 @@ void connection_close(struct connection *connection, enum pipe_side side, enum c
   bool cut_client = running && pipe_pending(&exchange->pipe, PIPE_TARGET) > 0;
   bool cut_target = running && pipe_pending(&exchange->pipe, PIPE_CLIENT) > 0;
   bool broken = side == PIPE_CLIENT && reason == CLOSE_RESET;
+  connection->reset_target =
+      running && broken && !cut_target && linger_of(connection) > 0 && stream_unsent(&exchange->target_stream) > 0;
   sniff_cancel(connection);
   userspace_engine.cancel(connection, cut_target || broken || cuts);
   if (connection->answer)

@@ -97,6 +97,7 @@ struct connection {
   bool probed;                        /* its target sends keep-alive probes */
   bool warned;                        /* the log has said that it is going to be ended, though it is kept */
   bool reset_client;                  /* closing: with a reset, once what was sent is through */
+  bool reset_target;                  /* likewise; the client is gone */
   uint8_t reasons[2];                 /* enum close_reason, by enum pipe_side */
   clock_ms started, last_active, state_since;
   size_t unsent;            /* what the peers had not taken when it was looked last */

@@ -15,7 +15,7 @@ struct engine_ops {
   /* A step of the corridor: is resumed until it is DONE, when the bytes move and only events follow. */
   enum step_result (*run)(struct connection *connection);
   /* Lets go of what is under way (dial, pipe, target); the connection is closing. `reset`: the target is not to take it
-   * for an end. */
+   * for an end. With connection->reset_target its stream stays open: who closes sees to it. */
   void (*cancel)(struct connection *connection, bool reset);
 };
 

@@ -368,7 +368,8 @@ static void userspace_cancel(struct connection *connection, bool reset) {
   }
   exchange->dial = NULL;
   pipe_stop(&exchange->pipe);
-  stream_close(&exchange->target_stream, reset);
+  if (!connection->reset_target)
+    stream_close(&exchange->target_stream, reset);
 }
 
 const struct engine_ops userspace_engine = {.name = "userspace", .run = userspace_run, .cancel = userspace_cancel};

@@ -180,6 +180,18 @@ describe("the end of a forwarded connection", function()
     m:await_idle()
   end)
 
+  it("is a reset for a target that takes its time only when it has all that the client sent before it reset", function()
+    local client, served, m = through { target = { receive_buffer = 8192 } }
+    local bytes = text(200000)
+    assert(client:send(bytes))
+    m:await_metric('bytes_total{direction="in"}', #bytes)
+    client:reset()
+    m:await_metric('connections{state="closing"}', 1)
+    assert.are.same({ bytes, "reset" }, { served:receive_all(30) })
+    m:await_metric('connection_terminations_total{side="client",reason="reset"}', 1)
+    m:await_idle()
+  end)
+
   it("is a reset for the client when the target resets", function()
     local client, served, m = through()
     served:send "half an"
