@@ -50,7 +50,7 @@ function address.is_connection(word)
 end
 
 ---What a connection to there would bring: port, domain (never an IP address: those are no server names, but an
----address that it comes in on), tls (nil: not said), path, is_http (true: by its scheme); or nil and what is wrong.
+---address that it comes in on), tls (nil: not said), path; or nil and what is wrong.
 ---@param word string
 ---@return table?
 ---@return string?
@@ -75,7 +75,6 @@ function address.parse(word)
     domain = host ~= "" and not is_ip(host) and host or nil,
     address = host ~= "" and is_ip(host) and host or nil,
     tls = TLS[scheme],
-    is_http = TLS[scheme] ~= nil or nil,
     path = path ~= "" and path ~= "/" and path or nil,
   }
 end

@@ -83,7 +83,7 @@ local function refusal(body, question)
     return "it is reset (counted as " .. list[1].reason .. ")"
   elseif list[1].because == "http" then
     local http = ("answered with HTTP status 400 (counted as %s)"):format(list[1].reason)
-    return question.is_http and "the request is " .. http
+    return question.tls == false and not question.is_there and "the request is " .. http
       or ("an HTTP request is %s, anything else with a TLS alert (%s)"):format(http, list[2].reason)
   elseif #list == 1 then
     return ("it gets the TLS alert %s and is closed (counted as %s)"):format(list[1].alert, list[1].reason)
