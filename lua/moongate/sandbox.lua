@@ -7,7 +7,7 @@
 -- luacheck: ignore 121 122 131 (it sets the globals up)
 
 local _, core = ...
-local waiting, search = core.waiting, core.search
+local waiting, check_passing, search = core.waiting, core.check_passing, core.search
 local error, type, select, tostring, pairs = error, type, select, tostring, pairs
 local create, resume, yield = coroutine.create, coroutine.resume, coroutine.yield
 local load, loadfile = load, loadfile
@@ -17,6 +17,7 @@ local loaded, preload = package.loaded, package.preload
 -- back what came of it.
 local function pass(co, ok, ...)
   if ok and (...) == waiting then
+    check_passing()
     return pass(co, resume(co, yield(...)))
   end
   return ok, ...

@@ -196,6 +196,8 @@ void script_push_core(lua_State *L) {
   lua_setfield(L, -2, "metrics");
   task_push_sentinel(L);
   lua_setfield(L, -2, "waiting");
+  lua_pushcfunction(L, task_check_passing);
+  lua_setfield(L, -2, "check_passing");
   lua_pushliteral(L, MOONGATE_VERSION);
   lua_setfield(L, -2, "version");
 }

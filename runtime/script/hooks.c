@@ -63,11 +63,12 @@ static void on_handler_ended(void *context, enum task_end end, lua_State *corout
   run->task = NULL;
   if (end == TASK_RAISED || end == TASK_STOPPED)
     report_failure(run, end, coroutine);
-  char *host = run->forward_host;
+  char *host = end == TASK_LEFT ? run->forward_host : NULL;
   if (host == NULL && run->socket != NULL && run->socket->ended)
     connection->ended |= 1 << PIPE_CLIENT;
   int port = run->forward_port;
-  run->forward_host = NULL;
+  if (host != NULL)
+    run->forward_host = NULL;
   if (finish_run(run, host != NULL) != 0)
     reason = CLOSE_NO_MEMORY;
   else if (host != NULL) {

@@ -205,6 +205,35 @@ void task_start(struct script_task *task) { run_task(task, lua_gettop(task->coro
 
 void task_start_soon(struct script_task *task) { loop_defer(task->state->place->loop, &task->starting); }
 
+/* The user's line that waits, rather than the library's. */
+static void push_where(lua_State *L) {
+  lua_Debug place;
+  for (int level = 0; lua_getstack(L, level, &place); level++) {
+    lua_getinfo(L, "Sl", &place);
+    if (place.currentline > 0 && strncmp(place.short_src, "moongate/", 9) != 0) {
+      lua_pushfstring(L, "%s:%d: ", place.short_src, place.currentline);
+      return;
+    }
+  }
+  lua_pushliteral(L, "");
+}
+
+/* moongate.core.check_passing, for the same: raises when the coroutine that resumed another can't hand on that it waits. What
+ * the other has armed must not outlast it, then. */
+int task_check_passing(lua_State *L) {
+  struct script_task *task = task_running(L);
+  if (task == NULL || lua_isyieldable(L))
+    return 0;
+  drop_wait(task);
+  task->leaving = false;
+  push_where(L);
+  lua_pushliteral(L, "can't wait here: the coroutine that waits was resumed within a function that C calls (the "
+                     "callback of string.gsub or table.sort, a metamethod, an iterator), and Lua can't be suspended "
+                     "there");
+  lua_concat(L, 2);
+  return lua_error(L);
+}
+
 struct script_task *task_running(lua_State *L) {
   return script_state_of(L)->running;
 }
@@ -215,8 +244,7 @@ struct script_task *task_enter(lua_State *L) {
     luaL_error(L, "can't wait here: a file is being loaded; wait in a handler or another function of a route");
   if (state->running == NULL)
     luaL_error(L, "can't wait here: this is not a task of the event loop");
-  /* A wait that was begun in a coroutine of the task's own, and then could not be passed on to it. */
-  drop_wait(state->running);
+  drop_wait(state->running); /* begun in a coroutine of the task's own that others than we resumed */
   return state->running;
 }
 
@@ -307,19 +335,6 @@ void task_resume_with(struct script_wait *wait, task_push_fn *push_fn, void *con
     resume_with_top(task, push.results);
   else
     fail_without_memory(task);
-}
-
-/* The user's line that waits, rather than the library's. */
-static void push_where(lua_State *L) {
-  lua_Debug place;
-  for (int level = 0; lua_getstack(L, level, &place); level++) {
-    lua_getinfo(L, "Sl", &place);
-    if (place.currentline > 0 && strncmp(place.short_src, "moongate/", 9) != 0) {
-      lua_pushfstring(L, "%s:%d: ", place.short_src, place.currentline);
-      return;
-    }
-  }
-  lua_pushliteral(L, "");
 }
 
 /* At the first instruction behind the call that waited. */

@@ -35,6 +35,9 @@ void script_state_relieve(struct script_state *state);
 /* Pushes what a waiting call yields first, for lua/moongate/sandbox.lua. */
 void task_push_sentinel(lua_State *L);
 
+/* A C function, likewise for it: raises when the coroutine that runs can't hand a wait on (scheduler.c). */
+int task_check_passing(lua_State *L);
+
 /* Pushes the table of C functions that the library's own modules are handed (bind_moongate.c). Raises without memory.
  */
 void script_push_core(lua_State *L);

@@ -191,4 +191,31 @@ describe("a handler", function()
       return m:fds() <= before + 8
     end, 30, "descriptors to be closed")
   end)
+
+  it("can't wait in a coroutine that was resumed where C calls Lua, and nothing of that stays behind", function()
+    local m = start [[
+      local task = moongate.spawn(function() moongate.sleep(60) end)
+      local function within(wait)
+        local fine, err
+        local _ = ("x"):gsub("x", function() fine, err = pcall(coroutine.wrap(wait)) end)
+        for _ = 1, 3 do collectgarbage() end
+        local filled = {}
+        for i = 1, 2000 do filled[i] = ("A"):rep(i) end
+        socket:send(tostring(fine) .. " " .. tostring(err) .. "\n")
+      end
+      within(function() task:join() end)
+      within(function() moongate.connect("nowhere.invalid", 80) end)
+      within(function() moongate.resolve "nowhere.invalid" end)
+      within(function() coroutine.wrap(function() moongate.sleep(0.01) end)() end)
+      within(function() context:forward("127.0.0.1", 1) end)
+      moongate.sleep(0.01)
+      socket:send "still here\n"
+    ]]
+    local client = net.connect(m:port "front")
+    for _ = 1, 5 do
+      local line = client:receive_line()
+      assert.truthy(line:find "^false [^\n]*routes%.lua:%d+: can't wait here: the coroutine", line)
+    end
+    assert.are.same({ "still here\n", "end" }, { client:receive_all() })
+  end)
 end)
