@@ -204,7 +204,24 @@ newproxy, jit = nil, nil
 getmetatable(io.stdout).__metatable = "file"
 
 local traceback, getinfo = debug.traceback, debug.getinfo
-debug = { traceback = traceback, getinfo = getinfo }
+
+-- Of the stack no C functions are given away: load and coroutine.resume stand there as Lua has them.
+local function without_builtin(info)
+  if info and info.func and getinfo(info.func, "S").what == "C" then
+    info.func = nil
+  end
+  return info
+end
+
+debug = {
+  traceback = traceback,
+  getinfo = function(where, ...)
+    if type(where) == "function" then
+      return getinfo(where, ...)
+    end
+    return without_builtin(getinfo(type(where) == "number" and where + 1 or where, ...))
+  end,
+}
 loaded.debug, loaded.jit, loaded.ffi = debug, nil, nil
 
 for name in pairs(preload) do

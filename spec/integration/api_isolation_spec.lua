@@ -84,6 +84,33 @@ describe("a route file", function()
     assert.are.equal("2", ask(client, "1 + 1"))
   end)
 
+  it("gets no C function from the stack that the sandbox stands in front of", function()
+    local m = moongate.start { routes = SHELL:format([[
+      function found_by(fn, ...)
+        local seen = {}
+        xpcall(fn, function()
+          for level = 0, 5 do
+            local info = debug.getinfo(level, "f")
+            seen[#seen + 1] = info and info.func
+          end
+        end, ...)
+        for _, one in pairs(seen) do
+          if debug.getinfo(one, "S").what == "C" then return "a C function" end
+        end
+        return #seen > 0 and "none" or "nothing"
+      end
+      function lines() return debug.getinfo(1, "l").currentline, debug.getinfo(lines, "S").linedefined end
+      threads = coroutine.create(function() coroutine.yield() end)
+      coroutine.resume(threads)
+    ]], "shell") }
+    local client = net.connect(m:port "shell")
+    assert.are.equal("none none none", ask(client,
+      "found_by(load, {}), found_by(loadstring, {}), found_by(coroutine.resume, 5)"))
+    assert.are.equal("14 14", ask(client, "lines()"))
+    assert.are.equal("nil true", ask(client,
+      "debug.getinfo(threads, 0, 'f').func, debug.getinfo(print, 'f').func == print"))
+  end)
+
   it("passes what is not theirs to methods in vain", function()
     local m = moongate.start { routes = SHELL:format([[
       s, r = moongate.shared "x", moongate.regex "x"
