@@ -30,6 +30,17 @@ static void a_prefix_counts_and_comes_first(void **context) {
          "abcd|>efgnil|closed|<h");
 }
 
+static void a_prefix_of_a_call_that_raised_is_forgotten(void **context) {
+  expect(context, "abcde", true,
+         "local _ = ('x'):gsub('x', function() pcall(s.receive, s, 9, 'prefix') end) "
+         "return show(s:receive(3), s:receive('*l', '>'))",
+         "abc|nil|closed|>de");
+}
+
+static void a_number_may_be_a_string(void **context) {
+  expect(context, "abcdefgh", false, "return show(s:receive('3'), s:receive(2))", "abc|de");
+}
+
 static void a_timeout_hands_over_and_consumes_the_partial(void **context) {
   struct socket_fixture *fixture = *context;
   struct outcome outcome;
@@ -291,6 +302,8 @@ int main(void) {
       TEST(the_end_hands_over_what_there_was),
       TEST(an_unfinished_line_is_a_partial_result),
       TEST(a_prefix_counts_and_comes_first),
+      TEST(a_prefix_of_a_call_that_raised_is_forgotten),
+      TEST(a_number_may_be_a_string),
       TEST(a_timeout_hands_over_and_consumes_the_partial),
       TEST(timeout_zero_never_waits),
       TEST(receiveany_takes_what_is_there),

@@ -264,6 +264,8 @@ int socket_push_received(lua_State *L, void *context) {
 static void begin_reading(lua_State *L, struct script_socket *socket) {
   if (socket->reader.wait.task != NULL || socket->piped)
     luaL_error(L, "the socket is busy: another task is reading from it");
+  buffer_free(socket->reader.prefix); /* of a call that raised */
+  socket->reader.prefix = NULL;
   socket->reader.scanned = 0;
   socket->reader.size = 0;
   socket->reader.dropped = 0;
@@ -316,7 +318,7 @@ static const char *pattern_at(lua_State *L, int index) {
 
 static void check_pattern(lua_State *L, int index, struct script_socket *socket) {
   struct socket_reader *reader = &socket->reader;
-  if (lua_type(L, index) == LUA_TNUMBER) {
+  if (lua_isnumber(L, index)) {
     lua_Number count = lua_tonumber(L, index);
     if (!(count >= 0 && count <= (lua_Number)socket_most_bytes(socket)))
       argument_error(L, index, "a number of bytes, at most a quarter of limits.script_memory");
