@@ -179,6 +179,7 @@ static int parser_feed(lua_State *L) {
   struct http_request *request = &parser->request;
   size_t size, at = 0, consumed;
   const char *bytes = luaL_checklstring(L, 2, &size);
+  http_parser_forget(parser);
   if (parser->told_complete) {
     push_no_fields(L);
     lua_setfenv(L, 1);

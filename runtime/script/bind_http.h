@@ -18,12 +18,18 @@ struct http_parser {
   /* What follows is for exchanges. */
   bool skips_heads;   /* a head is told only when a body follows */
   bool dated;         /* answers carry a Date */
-  bool has_request;   /* a request was taken, and is not answered yet */
+  bool is_whole;      /* the last event was HTTP_EVENT_COMPLETE: there is a request to take */
+  bool has_request;   /* a request was taken, and is not answered yet; its bytes are those of the parser still */
   bool fed_head;      /* the last event was HTTP_EVENT_HEAD */
   clock_ms date_ends; /* when the second that `date` is of is over; 0: there is none */
   size_t date_size;
   char date[48];
 };
+
+/* More bytes are about to be fed: what the parser has told so far is over. */
+static inline void http_parser_forget(struct http_parser *parser) {
+  parser->is_whole = parser->has_request = parser->fed_head = false;
+}
 
 /* Raises when there is none at `index`. */
 struct http_parser *http_parser_check(lua_State *L, int index);

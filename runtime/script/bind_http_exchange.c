@@ -38,12 +38,14 @@ static struct script_socket *socket_of(lua_State *L) {
 static int feed(void *context, const void *bytes, size_t size, size_t *consumed) {
   struct http_parser *parser = context;
   struct http_request *request = &parser->request;
+  http_parser_forget(parser);
   *consumed = 0;
   for (;;) {
     size_t taken;
     enum http_event event = http_request_feed(request, (const char *)bytes + *consumed, size - *consumed, &taken);
     *consumed += taken;
     parser->fed_head = event == HTTP_EVENT_HEAD;
+    parser->is_whole = event == HTTP_EVENT_COMPLETE;
     if (event == HTTP_EVENT_BODY) {
       if (buffer_append(&parser->body, request->body.bytes, request->body.size) == 0)
         continue;
@@ -107,6 +109,8 @@ static void push_target(lua_State *L, struct http_slice target) {
 static int exchange_take(lua_State *L) {
   struct http_parser *parser = parser_of(L);
   const struct http_request *request = &parser->request;
+  if (!parser->is_whole)
+    return luaL_error(L, "take: no request has come whole");
   lua_settop(L, 0);
   lua_pushlstring(L, request->method.bytes, request->method.size);
   push_target(L, request->target);
@@ -121,6 +125,7 @@ static int exchange_take(lua_State *L) {
     lua_pushvalue(L, lua_upvalueindex(UP_EMPTY));
   else
     http_parser_push_body(L, parser);
+  parser->is_whole = false;
   parser->has_request = true;
   return 9; /* method, target, path, query, version, keep_alive, length, head, body */
 }

@@ -128,4 +128,29 @@ describe("a route file", function()
       assert.truthy(answer and answer:find("bad argument", 1, true), line .. ": " .. tostring(answer))
     end
   end)
+
+  it("may call the parts of the HTTP server in any order", function()
+    local m = moongate.start { routes = [[
+      local parsers = require "moongate.http_parser"
+      local function handler(socket)
+        local parser = parsers.new()
+        local receive, take, answer, tell = parsers.exchange(parser, socket, { [200] = "HTTP/1.1 200 OK\r\n" }, true, true)
+        local before = { pcall(take) }
+        tell()
+        local unasked = answer { status = 200 }
+        receive()
+        take()
+        local again = { pcall(take) }
+        receive()
+        local late = answer { status = 200 }
+        socket:send(("%s %s %s %s"):format(before[2], unasked, again[2], late))
+      end
+      return { name = "front", match = { ports = 0 }, action = { handler = handler } }
+    ]] }
+    local client = net.connect(m:port "front")
+    client:send("GET / HTTP/1.1\r\nHost: a\r\n\r\nGET /" .. ("x"):rep(5000))
+    client:shutdown()
+    local whole = "take: no request has come whole"
+    assert.are.equal(("%s false %s false"):format(whole, whole), (client:receive_all()))
+  end)
 end)
