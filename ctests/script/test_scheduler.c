@@ -35,6 +35,8 @@ static void errors_that_are_no_strings_are_told(void **context) {
   assert_non_null(strstr(outcome.text, "yyy"));
   fixture_start(*context, "error(setmetatable({}, { __tostring = function() return 'mine' end }))", &outcome, NULL);
   assert_non_null(strstr(outcome.text, "mine"));
+  fixture_start(*context, "error(setmetatable({}, { __tostring = function() error('not that') end }))", &outcome, NULL);
+  assert_non_null(strstr(outcome.text, "(the error's own __tostring raised an error)\nstack traceback:"));
   fixture_start(*context, "error()", &outcome, NULL);
   assert_non_null(strstr(outcome.text, "(the error is a nil value)"));
 }

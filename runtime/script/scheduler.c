@@ -153,7 +153,9 @@ static void fail_task(struct script_task *task, enum task_end end, const char *m
     status = script_protect(state, make_message, &failure);
   }
   if (status != 0) {
-    failure = (struct failure){task, "not enough memory", false};
+    bool raised = status != -ENOMEM;
+    failure =
+        (struct failure){task, raised ? "(the error's own __tostring raised an error)" : "not enough memory", raised};
     if (script_protect(state, make_message, &failure) != 0)
       lua_settop(task->coroutine, 0);
   }
@@ -218,8 +220,8 @@ static void push_where(lua_State *L) {
   lua_pushliteral(L, "");
 }
 
-/* moongate.core.check_passing, for the same: raises when the coroutine that resumed another can't hand on that it waits. What
- * the other has armed must not outlast it, then. */
+/* moongate.core.check_passing, for the same: raises when the coroutine that resumed another can't hand on that it
+ * waits. What the other has armed must not outlast it, then. */
 int task_check_passing(lua_State *L) {
   struct script_task *task = task_running(L);
   if (task == NULL || lua_isyieldable(L))
