@@ -198,7 +198,9 @@ static int timer_cancel(lua_State *L) {
     lua_pop(L, 2);
   }
   argument_check(L, is_one, 1, "a timer");
-  bool was_set = !list_is_empty(&timer->node);
+  if (timer->task != NULL && task_cancel_start(timer->task))
+    timer->task = NULL;
+  bool was_set = !list_is_empty(&timer->node) && (timer->task == NULL || timer->repeats);
   timer->repeats = false;
   if (timer->task == NULL)
     let_go(timer);

@@ -373,3 +373,10 @@ void task_cancel(struct script_task *task, bool quiet) {
   else
     end_task(task, TASK_CANCELLED);
 }
+
+bool task_cancel_start(struct script_task *task) {
+  if (task->starting.link == NULL || task->starting.run != on_starting)
+    return false;
+  task_cancel(task, true);
+  return true;
+}

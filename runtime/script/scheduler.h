@@ -105,6 +105,9 @@ int task_leave(lua_State *L);
  * `quiet`. A task that runs right now ends when it waits next. */
 void task_cancel(struct script_task *task, bool quiet);
 
+/* Ends, quietly, a task of task_start_soon() that has not begun; else false, and nothing happens. */
+bool task_cancel_start(struct script_task *task);
+
 /* Ends the wait of a task of a trusted state by an error, raised where it waits: `message` (copied) with
  * the place in front. False, and nothing happens, when it does not wait, or when the state is watched. Not from within
  * a task of the same state. */

@@ -95,6 +95,41 @@ describe("testing.clock", function()
     m:stop()
   end)
 
+  it("calls no timer that is cancelled in the moment when it is due, and says which were set", function()
+    local calls, timers, was_set = 0, {}, {}
+    local function make()
+      for _, repeated in ipairs({ moongate.after, moongate.every }) do
+        timers[#timers + 1] = repeated(10, function()
+          calls = calls + 1
+        end)
+      end
+    end
+    make()
+    moongate.spawn(function()
+      moongate.sleep(10)
+      for i, timer in ipairs(timers) do
+        was_set[i] = { timer:cancel(), timer:cancel() }
+      end
+    end)
+    moongate.sleep(0)
+    make() -- some before the sleep, and some behind it
+    testing.clock.advance(50)
+    local once = { true, false }
+    assert.same({ 0, { once, once, once, once } }, { calls, was_set })
+  end)
+
+  it("knows a timer that is cancelled in its own call as set only where it repeats", function()
+    local was_set = {}
+    for i, make in ipairs({ moongate.after, moongate.every }) do
+      local timer
+      timer = make(10, function()
+        was_set[i] = { timer:cancel(), timer:cancel() }
+      end)
+    end
+    testing.clock.advance(50)
+    assert.same({ { false, false }, { true, false } }, was_set)
+  end)
+
   it("says what a duration is", function()
     assert.has_error(function()
       testing.clock.advance("soon")

@@ -62,7 +62,7 @@ function Task:cancel() end
 ---@class moongate.Timer
 local Timer = {}
 
---- No call follows; one that is under way goes on.
+--- No call follows; one that has begun goes on. Whether one was still to come.
 ---@return boolean was_set
 function Timer:cancel() end
 
