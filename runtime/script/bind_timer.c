@@ -123,7 +123,8 @@ static bool option_once(lua_State *L, int index) {
   lua_getfield(L, index, "once");
   bool once = lua_toboolean(L, -1);
   lua_pop(L, 1);
-  if (once && script_state_of(L)->place != NULL)
+  const struct script_state *state = script_state_of(L);
+  if (once && state->place != NULL && !state->options.trusted) /* a spec's state loads files while it runs */
     luaL_error(L, "moongate.every: once = true is for timers that are made while the file is loaded: a handler runs in "
                   "one worker anyway");
   return once;

@@ -32,6 +32,18 @@ describe("testing.load", function()
     assert.equal(routes[2], routes[path:match "[^/]+$" .. "#2"])
   end)
 
+  it("takes a file that makes timers while it is loaded, in one worker or in each", function()
+    local routes = testing.load(write([[
+      local ticks = 0
+      for _, options in ipairs { { once = true }, {} } do
+        moongate.every("1m", function() ticks = ticks + 1 end, options)
+      end
+      return { name = "ticks", match = { ports = 80 }, action = { handler = function() return ticks end } }
+    ]]))
+    testing.clock.advance(61)
+    assert.equal(2, testing.call(routes.ticks):wait())
+  end)
+
   it("says what is wrong with the file, as moongate check would", function()
     local fine, message = pcall(testing.load, write("return {\n  name = 'x',\n  match = { prots = 80 },\n}\n"))
     assert.is_false(fine)
