@@ -96,6 +96,23 @@ static void the_guarded_door_returns_results_and_errors(void **context) {
   }
 }
 
+static void a_dead_coroutine_is_resumed_in_vain_also_without_memory(void **context) {
+  struct fixture *fixture = *context;
+  lua_State *L = fixture->state->L;
+  static const char code[] = "local dead, resume = coroutine.create(function() end), coroutine.resume resume(dead)\n"
+                             "return function() local ok = resume(dead) return ok end";
+  assert_int_equal(0, luaL_dostring(L, code));
+  lua_gc(L, LUA_GCCOLLECT, 0);
+  lua_gc(L, LUA_GCSTOP, 0);
+  uint64_t limit = fixture->state->options.memory;
+  fixture->state->options.memory = fixture->state->memory_used;
+  assert_int_equal(0, script_call(fixture->state, L, 0, 1, NULL));
+  fixture->state->options.memory = limit;
+  lua_gc(L, LUA_GCRESTART, 0);
+  assert_false(lua_toboolean(L, -1));
+  lua_pop(L, 1);
+}
+
 static void memory_beyond_the_limit_is_an_error_of_that_task_only(void **context) {
   struct fixture *fixture = *context;
   struct outcome outcome;
@@ -159,6 +176,7 @@ int main(void) {
       cmocka_unit_test_setup_teardown(load_takes_an_environment, set_up, fixture_free),
       cmocka_unit_test_setup_teardown(a_syntax_error_names_its_place, set_up, fixture_free),
       cmocka_unit_test_setup_teardown(the_guarded_door_returns_results_and_errors, set_up, fixture_free),
+      cmocka_unit_test_setup_teardown(a_dead_coroutine_is_resumed_in_vain_also_without_memory, set_up, fixture_free),
       cmocka_unit_test_setup_teardown(memory_beyond_the_limit_is_an_error_of_that_task_only, set_up, fixture_free),
       cmocka_unit_test_setup_teardown(garbage_does_not_count_against_the_limit, set_up, fixture_free),
       cmocka_unit_test_setup_teardown(globals_of_one_state_are_not_anothers, set_up, fixture_free),

@@ -62,8 +62,18 @@ static int on_error(lua_State *L) {
   return 1;
 }
 
+/* LuaJIT's coroutine.resume makes its messages in the middle of writing its results, where a lack of memory would break
+ * the stack. Kept, they are found and not made. */
+static void keep_messages(lua_State *L) {
+  lua_pushliteral(L, "cannot resume dead coroutine");
+  luaL_ref(L, LUA_REGISTRYINDEX);
+  lua_pushliteral(L, "cannot resume running coroutine");
+  luaL_ref(L, LUA_REGISTRYINDEX);
+}
+
 static int set_up(lua_State *L) {
   struct script_state *state = lua_touserdata(L, 1);
+  keep_messages(L);
   lua_pushcfunction(L, on_error);
   state->on_error = luaL_ref(L, LUA_REGISTRYINDEX);
   lua_pushcfunction(L, script_open_libraries);
