@@ -113,6 +113,62 @@ static void a_dead_coroutine_is_resumed_in_vain_also_without_memory(void **conte
   lua_pop(L, 1);
 }
 
+static int keep_number(lua_State *L) {
+  int *number = lua_touserdata(L, 1);
+  lua_pushinteger(L, *number);
+  *number = script_ref(L);
+  return 0;
+}
+
+/* Whatever allocation is refused while the registry grows. */
+static void what_is_kept_stays_when_memory_runs_out(void **context) {
+  enum { COUNT = 300 };
+  const struct fixture *fixture = *context;
+  struct script_state *state = fixture->state;
+  lua_State *L = state->L;
+  int references[COUNT];
+  uint64_t limit = state->options.memory;
+  lua_gc(L, LUA_GCSTOP, 0);
+  for (int i = 0; i < COUNT; i++) {
+    int status = LUA_ERRMEM;
+    if (i % 4 == 0) { /* others keep things by name, and so the numbers move from one part of the table to the other */
+      lua_pushfstring(L, "name %d", i);
+      lua_pushboolean(L, 1);
+      lua_rawset(L, LUA_REGISTRYINDEX);
+    }
+    for (uint64_t room = 0; status != 0; room += 16) {
+      references[i] = i;
+      state->options.memory = state->memory_used + room;
+      status = lua_cpcall(L, keep_number, &references[i]);
+      state->options.memory = limit;
+      lua_settop(L, 0);
+      for (int seen = 0; seen < (status == 0 ? i + 1 : i); seen++) {
+        lua_rawgeti(L, LUA_REGISTRYINDEX, references[seen]);
+        assert_int_equal(seen, lua_isnumber(L, -1) ? lua_tointeger(L, -1) : -1);
+        lua_settop(L, 0);
+      }
+    }
+  }
+}
+
+static void methods_are_whole_when_they_are_there_at_all(void **context) {
+  struct fixture *fixture = *context;
+  for (uint64_t room = 0; room < 6000; room += 24) {
+    struct script_state *state = fixture_state(fixture, 1000, 0);
+    lua_State *L = state->L;
+    assert_int_equal(0, luaL_loadstring(L, "return moongate.shared 'x':set('key', 1)"));
+    lua_pushvalue(L, -1);
+    lua_gc(L, LUA_GCSTOP, 0);
+    state->options.memory = state->memory_used + room;
+    script_call(state, L, 0, 0, NULL);
+    state->options.memory = 0;
+    lua_settop(L, 1);
+    assert_int_equal(0, script_call(state, L, 0, 1, NULL));
+    assert_true(lua_toboolean(L, -1));
+    script_state_unref(state);
+  }
+}
+
 static void memory_beyond_the_limit_is_an_error_of_that_task_only(void **context) {
   struct fixture *fixture = *context;
   struct outcome outcome;
@@ -177,6 +233,8 @@ int main(void) {
       cmocka_unit_test_setup_teardown(a_syntax_error_names_its_place, set_up, fixture_free),
       cmocka_unit_test_setup_teardown(the_guarded_door_returns_results_and_errors, set_up, fixture_free),
       cmocka_unit_test_setup_teardown(a_dead_coroutine_is_resumed_in_vain_also_without_memory, set_up, fixture_free),
+      cmocka_unit_test_setup_teardown(what_is_kept_stays_when_memory_runs_out, set_up, fixture_free),
+      cmocka_unit_test_setup_teardown(methods_are_whole_when_they_are_there_at_all, set_up, fixture_free),
       cmocka_unit_test_setup_teardown(memory_beyond_the_limit_is_an_error_of_that_task_only, set_up, fixture_free),
       cmocka_unit_test_setup_teardown(garbage_does_not_count_against_the_limit, set_up, fixture_free),
       cmocka_unit_test_setup_teardown(globals_of_one_state_are_not_anothers, set_up, fixture_free),

@@ -120,10 +120,12 @@ static int on_collect(lua_State *L) {
 static struct connecting *push_connecting(lua_State *L, const struct script_task *task) {
   struct connecting *connecting = lua_newuserdata(L, sizeof *connecting);
   *connecting = (struct connecting){.state = task->state, .run = task->run, .fd = -1};
+  script_lift_limit(L);
   if (luaL_newmetatable(L, "moongate.connecting")) {
     lua_pushcfunction(L, on_collect);
     lua_setfield(L, -2, "__gc");
   }
+  script_restore_limit(L);
   lua_setmetatable(L, -2);
   return connecting;
 }

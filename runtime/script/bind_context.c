@@ -119,6 +119,8 @@ void script_push_context(lua_State *L, const struct connection *connection) {
     push_proxy(L, connection->proxied);
     lua_setfield(L, -2, "proxy");
   }
+  script_lift_limit(L);
   push_metatable(L);
+  script_restore_limit(L);
   lua_setmetatable(L, -2);
 }

@@ -171,7 +171,7 @@ static int core_duration(lua_State *L) {
   return 1;
 }
 
-void script_push_methods(lua_State *L, const char *name, const luaL_Reg *methods) {
+static void push_methods(lua_State *L, const char *name, const luaL_Reg *methods) {
   if (!luaL_newmetatable(L, name))
     return;
   lua_newtable(L);
@@ -179,6 +179,12 @@ void script_push_methods(lua_State *L, const char *name, const luaL_Reg *methods
   lua_setfield(L, -2, "__index");
   lua_pushstring(L, name);
   lua_setfield(L, -2, "__metatable");
+}
+
+void script_push_methods(lua_State *L, const char *name, const luaL_Reg *methods) {
+  script_lift_limit(L);
+  push_methods(L, name, methods);
+  script_restore_limit(L);
 }
 
 const luaL_Reg core_functions[] = {

@@ -22,14 +22,7 @@ static void push_list(lua_State *L) {
 
 int core_on_reload(lua_State *L) {
   argument_check(L, lua_isfunction(L, 1), 1, "a function");
-  push_list(L);
-  if (lua_isnil(L, -1)) {
-    lua_pop(L, 1);
-    lua_newtable(L);
-    lua_pushlightuserdata(L, (void *)(uintptr_t)&list_key);
-    lua_pushvalue(L, -2);
-    lua_rawset(L, LUA_REGISTRYINDEX);
-  }
+  script_push_kept_table(L, &list_key);
   size_t count = lua_objlen(L, -1);
   if (count >= MOST_FUNCTIONS)
     return luaL_error(L,

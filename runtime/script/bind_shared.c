@@ -173,15 +173,7 @@ int core_shared(lua_State *L) {
   if (size == 0 || size > COMMONS_NAME_MOST || strlen(name) != size)
     return argument_error(L, 1, "a name of 1 to 64 characters expected");
   lua_settop(L, 1);
-  lua_pushlightuserdata(L, (void *)(uintptr_t)&list_key);
-  lua_rawget(L, LUA_REGISTRYINDEX);
-  if (lua_isnil(L, 2)) {
-    lua_pop(L, 1);
-    lua_newtable(L);
-    lua_pushlightuserdata(L, (void *)(uintptr_t)&list_key);
-    lua_pushvalue(L, 2);
-    lua_rawset(L, LUA_REGISTRYINDEX);
-  }
+  script_push_kept_table(L, &list_key);
   lua_pushvalue(L, 1);
   lua_rawget(L, 2); /* name, list, dictionary or nil */
   if (!lua_isnil(L, -1))

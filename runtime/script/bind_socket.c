@@ -198,7 +198,9 @@ static void push_metatable(lua_State *L) {
 struct script_socket **socket_push_empty(lua_State *L) {
   struct script_socket **place = lua_newuserdata(L, sizeof *place);
   *place = NULL;
+  script_lift_limit(L);
   push_metatable(L);
+  script_restore_limit(L);
   lua_setmetatable(L, -2);
   return place;
 }

@@ -14,6 +14,7 @@
 struct spawned {
   struct task_watch watch;
   struct script_task *task; /* NULL once it is over */
+  int self;                 /* in the registry, as long as there is a task */
   lua_State *coroutine;     /* kept by the environment, { coroutine }: it holds what the function returned */
   struct list_node joining; /* who waits */
   enum task_end end;
@@ -43,6 +44,7 @@ static void on_ended(void *context, enum task_end end, lua_State *coroutine) {
 /* The joined ones learn of it in this round's deferred work: here no Lua may run. */
 static void on_over(struct task_watch *watch, enum task_end end) {
   struct spawned *spawned = (struct spawned *)(void *)((char *)watch - offsetof(struct spawned, watch));
+  luaL_unref(spawned->task->state->L, LUA_REGISTRYINDEX, spawned->self);
   spawned->end = end;
   spawned->task = NULL;
   LIST_FOREACH(node, &spawned->joining) {
@@ -135,20 +137,11 @@ static int task_cancel_spawned(lua_State *L) {
 
 const luaL_Reg task_methods[] = {{"join", task_join}, {"cancel", task_cancel_spawned}, {NULL, NULL}};
 
-static int on_collect(lua_State *L) {
-  struct spawned *spawned = lua_touserdata(L, 1);
-  if (spawned->task != NULL)
-    spawned->task->watch = NULL;
-  return 0;
-}
-
 static struct spawned *push_spawned(lua_State *L) {
   struct spawned *spawned = lua_newuserdata(L, sizeof *spawned);
   *spawned = (struct spawned){.watch.on_over = on_over, .end = TASK_CANCELLED};
   list_init(&spawned->joining);
   script_push_methods(L, metatable_name, task_methods);
-  lua_pushcfunction(L, on_collect);
-  lua_setfield(L, -2, "__gc");
   lua_setmetatable(L, -2);
   return spawned;
 }
@@ -171,6 +164,8 @@ int core_spawn(lua_State *L) {
   lua_rawgeti(L, LUA_REGISTRYINDEX, task->reference);
   lua_rawseti(L, -2, 1);
   lua_setfenv(L, 1);
+  lua_pushvalue(L, 1);
+  spawned->self = script_ref(L);
   spawned->task = task;
   spawned->coroutine = task->coroutine;
   task->watch = &spawned->watch;

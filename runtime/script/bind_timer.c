@@ -169,7 +169,7 @@ static int make(lua_State *L, struct script_timer made, int first) {
   }
   lua_setfenv(L, -2);
   lua_pushvalue(L, -1);
-  timer->self = luaL_ref(L, LUA_REGISTRYINDEX);
+  timer->self = script_ref(L);
   list_add_tail(&state->timers, &timer->node);
   state->timer_count++;
   if (state->place != NULL)

@@ -133,6 +133,15 @@ static bool load_library(lua_State *L, const struct script_state *state, const c
   return load_embedded(L, name);
 }
 
+/* Opens one of `natives`, by its index. */
+static int open_native(lua_State *L) {
+  lua_pushcfunction(L, natives[lua_tointeger(L, lua_upvalueindex(1))].func);
+  script_lift_limit(L);
+  lua_call(L, 0, 1);
+  script_restore_limit(L);
+  return 1;
+}
+
 /* core.search(name): the module's chunk and "library", "native" or "user"; nil when there is none. Raises on errors in
  * it. */
 static int search(lua_State *L) {
@@ -145,7 +154,8 @@ static int search(lua_State *L) {
   }
   for (size_t i = 0; i < sizeof natives / sizeof natives[0]; i++) {
     if (strcmp(natives[i].name, name) == 0) {
-      lua_pushcfunction(L, natives[i].func);
+      lua_pushinteger(L, (lua_Integer)i);
+      lua_pushcclosure(L, open_native, 1);
       lua_pushliteral(L, "native");
       return 2;
     }

@@ -83,7 +83,7 @@ struct script_task *task_new(struct script_state *state, lua_State *from, int ar
   if (!lua_checkstack(coroutine, arguments + LUA_MINSTACK))
     luaL_error(from, "too many arguments");
   lua_xmove(from, coroutine, arguments + 1);
-  int reference = luaL_ref(from, LUA_REGISTRYINDEX);
+  int reference = script_ref(from);
   struct script_task *task = calloc(1, sizeof *task);
   if (task == NULL) {
     luaL_unref(from, LUA_REGISTRYINDEX, reference);
@@ -181,6 +181,7 @@ static void run_task(struct script_task *task, int arguments) {
   assert(state->running == NULL && !task->over);
   task->turns = 0;
   state->running = task;
+  state->lifted = 0;
   script_watch_begin(state);
   int status = lua_resume(task->coroutine, arguments);
   bool stopped = script_watch_end(state);

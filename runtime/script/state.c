@@ -21,7 +21,8 @@ static void *allocate(void *context, void *block, size_t old_size, size_t new_si
   if (new_size > old_size) {
     if (state->watch.refusing)
       return NULL;
-    if (state->options.memory != 0 && state->memory_used + (new_size - old_size) > state->options.memory) {
+    if (state->options.memory != 0 && state->lifted == 0 &&
+        state->memory_used + (new_size - old_size) > state->options.memory) {
       state->memory_refused = true;
       return NULL;
     }
@@ -38,6 +39,32 @@ struct script_state *script_state_of(lua_State *L) {
   assert(used == allocate);
   (void)used;
   return state;
+}
+
+void script_lift_limit(lua_State *L) { script_state_of(L)->lifted++; }
+
+void script_restore_limit(lua_State *L) { script_state_of(L)->lifted--; }
+
+int script_ref(lua_State *L) {
+  script_lift_limit(L);
+  int reference = luaL_ref(L, LUA_REGISTRYINDEX);
+  script_restore_limit(L);
+  return reference;
+}
+
+void script_push_kept_table(lua_State *L, const void *key) {
+  void *address = (void *)(uintptr_t)key;
+  lua_pushlightuserdata(L, address);
+  lua_rawget(L, LUA_REGISTRYINDEX);
+  if (!lua_isnil(L, -1))
+    return;
+  lua_pop(L, 1);
+  script_lift_limit(L);
+  lua_newtable(L);
+  lua_pushlightuserdata(L, address);
+  lua_pushvalue(L, -2); /* table, key, table */
+  lua_rawset(L, LUA_REGISTRYINDEX);
+  script_restore_limit(L);
 }
 
 static void push_as_text(lua_State *L) {

@@ -104,6 +104,7 @@ struct script_state {
   size_t memory_used;
   size_t memory_relief;         /* collect when it gets here, before the limit is reached */
   bool memory_refused;          /* since somebody asked last */
+  unsigned lifted;              /* script_lift_limit() */
   struct script_reader *reader; /* NULL: straight from the disk. Whoever loads sets it, for as long as it loads */
   struct pace *pace;            /* of the thread that loads, likewise; NULL: it does not give way */
   lua_Alloc allocate;           /* LuaJIT's own, which ours counts for */
@@ -118,6 +119,18 @@ struct script_state *script_state_new(const struct script_options *options, stru
 
 /* Closes it when the last reference goes; each task holds one. On its thread. */
 void script_state_unref(struct script_state *state);
+
+/* Around what the runtime itself puts into the registry of `L`: limits.script_memory refuses nothing meanwhile, because
+ * a table of LuaJIT's whose growth was refused halfway has lost keys, and a metatable that is half filled stays so.
+ * Only a few values at a time. */
+void script_lift_limit(lua_State *L);
+void script_restore_limit(lua_State *L);
+
+/* luaL_ref() in the registry, with the limit lifted. */
+int script_ref(lua_State *L);
+
+/* Pushes the table that stands under the address `key` in the registry; makes it when it is not there. */
+void script_push_kept_table(lua_State *L, const void *key);
 
 /* What it shares with others. NULL without memory. */
 struct script_commons *script_state_commons(struct script_state *state);
