@@ -86,6 +86,7 @@ struct script_socket {
   struct script_run *run; /* of a connection, whose end closes it; NULL for others, and after that */
   struct list_node mine;  /* of its own: in run->sockets */
   struct buffer *ahead;   /* read, and not taken by the script; NULL mostly */
+  size_t counted;         /* of it, in state->memory_used: nothing while it is small */
   const uint8_t *fresh; /* … and, while `ahead` is empty, what has just been read into the place's buffer; gone in the
                            next event */
   size_t fresh_size;
@@ -161,6 +162,10 @@ int socket_push_sent(lua_State *L, void *context);
 
 /* What is ahead of the script (socket_receive.c); NULL when nothing is. */
 const uint8_t *socket_bytes_ahead(const struct script_socket *socket, size_t *size);
+
+/* `ahead` has changed: its memory counts as the state's. */
+void socket_count_ahead(struct script_socket *socket);
+void socket_forget_ahead(struct script_socket *socket);
 
 /* What one call may bring together. */
 size_t socket_most_bytes(const struct script_socket *socket);

@@ -5,6 +5,7 @@
  * that is idle, or whose script keeps up, holds none of its own. */
 #include "script/arguments.h"
 #include "script/socket.h"
+#include "script/state_private.h"
 
 #include <errno.h>
 #include <lauxlib.h>
@@ -14,6 +15,7 @@ enum {
   READ_ROUNDS = 16, /* before the others have their turn */
   CHUNK_MIN = 4 * 1024,
   CHUNK_MAX = 256 * 1024,
+  HELD_FREELY = 64 * 1024,
 };
 static const size_t MOST_BYTES = (size_t)1 << 30;
 
@@ -32,16 +34,37 @@ const uint8_t *socket_bytes_ahead(const struct script_socket *socket, size_t *si
   return *size > 0 ? buffer_bytes(socket->ahead) : NULL;
 }
 
+void socket_count_ahead(struct script_socket *socket) {
+  size_t size = socket->ahead != NULL && socket->ahead->capacity > HELD_FREELY ? socket->ahead->capacity : 0;
+  socket->state->memory_used += size - socket->counted;
+  socket->counted = size;
+}
+
+void socket_forget_ahead(struct script_socket *socket) {
+  buffer_free(socket->ahead);
+  socket->ahead = NULL;
+  socket_count_ahead(socket);
+}
+
+/* Whether `size` more bytes would be too many for the state, also without its garbage. The last quarter is left to Lua,
+ * so that those who hold much fail before others do. */
+static bool is_too_much(const struct script_socket *socket, size_t size) {
+  struct script_state *state = socket->state;
+  uint64_t limit = state->options.memory - state->options.memory / 4;
+  if (limit == 0 || buffer_size(socket->ahead) < HELD_FREELY || state->memory_used + size <= limit)
+    return false;
+  script_state_relieve(state);
+  return state->memory_used + size > limit;
+}
+
 static void consume(struct script_socket *socket, size_t size) {
   if (socket->fresh != NULL) {
     socket->fresh += size;
     socket->fresh_size -= size;
   } else if (socket->ahead != NULL) {
     buffer_consume(socket->ahead, size);
-    if (buffer_size(socket->ahead) == 0) {
-      buffer_free(socket->ahead);
-      socket->ahead = NULL;
-    }
+    if (buffer_size(socket->ahead) == 0)
+      socket_forget_ahead(socket);
   }
 }
 
@@ -50,6 +73,7 @@ static void keep_fresh(struct script_socket *socket) {
   if (socket->fresh != NULL && socket->fresh_size > 0 &&
       buffer_append(&socket->ahead, socket->fresh, socket->fresh_size) != 0)
     socket->failure = "out of memory";
+  socket_count_ahead(socket);
   socket->fresh = NULL;
   socket->fresh_size = 0;
 }
@@ -120,7 +144,10 @@ static ssize_t read_more(struct script_socket *socket) {
   keep_fresh(socket);
   size_t chunk = wants < have ? have : wants; /* twice as much each time */
   chunk = chunk < CHUNK_MIN ? CHUNK_MIN : chunk > CHUNK_MAX ? CHUNK_MAX : chunk;
+  if (is_too_much(socket, chunk))
+    return -ENOMEM;
   uint8_t *bytes = buffer_reserve(&socket->ahead, chunk);
+  socket_count_ahead(socket);
   if (bytes == NULL)
     return -ENOMEM;
   ssize_t got = stream_read(socket->stream, bytes, chunk);

@@ -299,8 +299,7 @@ int socket_starttls(lua_State *L) {
   }
   if (has_spoken(socket)) {
     tls_context_unref(context);
-    buffer_free(socket->ahead);
-    socket->ahead = NULL;
+    socket_forget_ahead(socket);
     socket->failure = "closed";
     return fail(L, "handshake failed", "the server has sent something before TLS began");
   }

@@ -202,7 +202,6 @@ int socket_wait_to_write(lua_State *L, struct script_socket *socket, bool turn_o
 static void on_freeing(struct deferred *deferred) {
   struct script_socket *socket =
       (struct script_socket *)(void *)((char *)deferred - offsetof(struct script_socket, freeing));
-  buffer_free(socket->ahead);
   buffer_free(socket->reader.prefix);
   free(socket->host);
   free(socket);
@@ -232,6 +231,7 @@ void socket_collected(struct script_socket *socket) {
   disarm_writer(socket);
   loop_undefer(loop, &socket->wake);
   socket->collected = true;
+  socket_forget_ahead(socket);
   socket->state = NULL;
   if (!socket->lingering)
     loop_defer(loop, &socket->freeing);
@@ -246,6 +246,7 @@ void socket_close(struct script_socket *socket) {
   if (!socket->shut_send)
     stream_shutdown(stream);
   socket->shut_send = true;
+  socket_forget_ahead(socket);
   loop_defer(loop_of(socket), &socket->wake);
   if (socket->is_client)
     return;
@@ -258,10 +259,8 @@ void socket_close(struct script_socket *socket) {
 int socket_give_back(struct script_socket *socket) {
   size_t size = buffer_size(socket->ahead);
   int status = size > 0 ? stream_unread(socket->stream, buffer_bytes(socket->ahead), size) : 0;
-  if (status == 0) {
-    buffer_free(socket->ahead);
-    socket->ahead = NULL;
-  }
+  if (status == 0)
+    socket_forget_ahead(socket);
   return status;
 }
 
@@ -274,6 +273,7 @@ int socket_detach(struct script_socket *socket, bool give_back) {
     if (give_back && buffer_size(socket->ahead) > 0)
       status = stream_unread(stream, buffer_bytes(socket->ahead), buffer_size(socket->ahead));
   }
+  socket_forget_ahead(socket);
   loop_undefer(loop_of(socket), &socket->wake);
   socket->run = NULL;
   return status;

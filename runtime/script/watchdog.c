@@ -77,7 +77,8 @@ static void take_report(struct script_state *state, lua_State *L) {
 /* Garbage counts against the limit too; the collector does not know the limit. */
 static void relieve_memory(struct script_state *state, lua_State *L) {
   lua_gc(L, LUA_GCCOLLECT, 0);
-  state->memory_relief = state->memory_used + (size_t)(state->options.memory - state->memory_used) / 2;
+  size_t left = state->options.memory > state->memory_used ? (size_t)state->options.memory - state->memory_used : 0;
+  state->memory_relief = state->memory_used + left / 2;
   size_t least = (size_t)(state->options.memory - state->options.memory / 4);
   if (state->memory_relief < least)
     state->memory_relief = least;

@@ -50,6 +50,25 @@ describe("a handler's fault", function()
     assert.are.equal(("the first half"):sub(1, #bytes), bytes)
   end)
 
+  it("is what comes of collecting more, in all connections together, than a file's memory", function()
+    local m = start(
+      "return { " .. route("hoard", "assert(socket:receive '*a')") .. echo .. "}",
+      "limits = { script_memory = '8m', connections_per_ip = 0 }"
+    )
+    local clients = {}
+    for i = 1, 16 do
+      clients[i] = net.connect(m:port "hoard")
+      clients[i]:send(("x"):rep(1500000))
+    end
+    m:await_metric('handler_errors_total{route="hoard"}', function(failed)
+      return failed >= 11
+    end)
+    assert.truthy(m:await_log("[^\n]*a function raised an error[^\n]*"):find "memory")
+    local client = net.connect(m:port "echo")
+    client:send "still there\n"
+    assert.are.equal("still there", client:receive_line())
+  end)
+
   it("of any kind of value is told", function()
     local object = "setmetatable({}, { __tostring = function() return 'a told object' end })"
     for _, value in ipairs { "nil", "{}", object, "42" } do
