@@ -15,16 +15,19 @@ static void drop(struct commons_question *question, struct value *value) {
   question->drop(question);
 }
 
-static void on_snapshot(void *context, struct value *value) {
-  struct commons_question *question = context;
-  const struct runtime *runtime = question->context;
-  if (!runtime->measuring) {
-    drop(question, value);
-    return;
-  }
+static void answer(struct commons_question *question, struct value *value) {
   question->answer = value;
   question->message.deliver = question->on_answer;
   if (!mailbox_post(question->asker, &question->message))
+    drop(question, value);
+}
+
+static void on_snapshot(void *context, struct value *value) {
+  struct commons_question *question = context;
+  const struct runtime *runtime = question->context;
+  if (runtime->measuring)
+    answer(question, value);
+  else
     drop(question, value);
 }
 
@@ -56,4 +59,21 @@ void measure_stop(struct runtime *runtime) {
     return;
   runtime->measuring = false;
   commons_set_asked(loader_commons(runtime->instance->loader), NULL, NULL);
+}
+
+static void on_inner_snapshot(void *context, struct value *value) {
+  struct commons_question *question = context;
+  const struct instance *instance = question->context;
+  if (instance->threads.count > 0)
+    answer(question, value);
+  else
+    drop(question, value);
+}
+
+bool measure_within(struct instance *instance, struct commons_question *question) {
+  question->context = instance;
+  struct native_call *call = native_call_new(on_inner_snapshot, question);
+  if (call)
+    instance_snapshot(instance, call);
+  return call != NULL;
 }

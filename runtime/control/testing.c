@@ -5,8 +5,10 @@
 #include "control/testing_private.h"
 
 #include "control/instance_private.h"
+#include "control/measure.h"
 #include "control/operations.h"
 #include "control/runtime.h"
+#include "script/commons.h"
 #include "script/load.h"
 
 #include <errno.h>
@@ -54,6 +56,18 @@ static struct testing *find_any(struct runtime *runtime, unsigned id) {
 static struct testing *find(struct runtime *runtime, unsigned id) {
   struct testing *testing = find_any(runtime, id);
   return testing && !testing->is_released ? testing : NULL;
+}
+
+/* What functions of its routes ask of moongate.metrics: in states of its own, or in the spec's. */
+static bool measure(void *context, struct commons_question *question) {
+  struct runtime *runtime = context;
+  LIST_FOREACH(node, &runtime->tests) {
+    struct testing *testing = LIST_OWNER(node, struct testing, node);
+    const struct threads *threads = &testing->instance.threads;
+    if (!testing->is_released && threads->count > 0 && &threads->threads[0]->worker == question->worker)
+      return measure_within(&testing->instance, question);
+  }
+  return false;
 }
 
 static struct testing *testing_new(struct runtime *runtime) {
@@ -145,6 +159,10 @@ static int begin(struct testing *testing, const struct testing_settings *setting
     complain(faults, "", &error);
     return -1;
   }
+  struct script_commons *commons = script_state_commons(settings->config->state);
+  if (commons)
+    commons_set_asked(commons, measure, instance->runtime);
+  commons_set_asked(loader_commons(instance->loader), measure, instance->runtime);
   instance->phase = INSTANCE_READY;
   instance_announce(instance);
   return 0;

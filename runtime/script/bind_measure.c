@@ -2,10 +2,12 @@
  *
  * What moongate.metrics says of the runtime itself: a snapshot of all workers, asked of the control thread. The task
  * waits meanwhile. */
+#include "connection/connection.h"
 #include "script/bind_moongate.h"
 #include "script/commons.h"
 #include "script/native_value.h"
 #include "script/scheduler.h"
+#include "script/worker_script.h"
 
 #include <lauxlib.h>
 #include <stddef.h>
@@ -53,6 +55,8 @@ int core_measure(lua_State *L) {
   }
   measuring->question.on_answer = on_answer;
   measuring->question.drop = drop;
+  const struct script_run *run = task->run;
+  measuring->question.worker = run != NULL ? run->connection->worker : task->state->place->worker;
   measuring->question.asker = &task->state->place->loop->mailbox;
   if (!commons_ask(commons, &measuring->question)) {
     free(measuring);

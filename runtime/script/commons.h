@@ -54,6 +54,7 @@ void commons_each_dictionary(struct script_commons *commons,
 struct commons_question {
   struct message message;
   void *context;         /* who answers, for itself */
+  const void *worker;    /* whose connection it is asked for, a struct worker; NULL: for none */
   struct mailbox *asker; /* where the answer goes */
   /* The answer has come, on the thread that asked: `answer` is the callee's (NULL: no memory). */
   void (*on_answer)(struct message *message, void *receiver);

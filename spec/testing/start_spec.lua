@@ -112,6 +112,45 @@ describe("testing.start", function()
     c:close()
   end)
 
+  it("tells its functions what it has measured, and no other one", function()
+    local function measure(socket)
+      socket:send(moongate.metrics.connections.active() .. " " .. moongate.metrics.totals.connections() .. "\n")
+      socket:receive()
+    end
+    local other = testing.start({ routes = { route("other", 7, moongate.handlers.echo()) } })
+    start({ routes = { route("measure", 7, measure) } })
+    local clients = {}
+    for i = 1, 3 do
+      clients[-i], clients[i] = other:connect "other", m:connect "measure"
+      assert.equal(("%d %d"):format(i, i), clients[i]:receive "*l")
+    end
+    assert.equal("1 1", testing.call(measure):receive "*l")
+    other:stop()
+  end)
+
+  it("lets no one wait for what it will not measure any more", function()
+    local path = os.tmpname()
+    os.remove(path)
+    assert(require("lfs").mkdir(path))
+    local file = assert(io.open(path .. "/ask.lua", "w"))
+    file:write([[
+      local function ask()
+        for _ = 1, 100 do moongate.spawn(moongate.metrics.connections.total) end
+        return moongate.metrics.connections.total()
+      end
+      moongate.every(1, ask)
+      return { name = "ask", match = { ports = 7 }, action = { handler = function(socket) socket:send(ask() .. "\n") end } }
+    ]])
+    file:close()
+    start({ routes = path })
+    assert.equal("1", m:connect("ask"):receive "*l")
+    m:connect "ask"
+    moongate.sleep(0)
+    m:stop()
+    os.remove(path .. "/ask.lua")
+    os.remove(path)
+  end)
+
   it("keeps its log to itself, handlers' errors included", function()
     start({
       quiet = true,
