@@ -60,7 +60,7 @@ int core_measure(lua_State *L) {
   measuring->question.asker = &task->state->place->loop->mailbox;
   if (!commons_ask(commons, &measuring->question)) {
     free(measuring);
-    return luaL_error(L, "nothing is measured here: this is no running moongate");
+    return task_raise(L, "nothing is measured here: this is no running moongate");
   }
   return task_wait(L, &measuring->wait, on_cancel);
 }

@@ -208,17 +208,29 @@ void task_start(struct script_task *task) { run_task(task, lua_gettop(task->coro
 
 void task_start_soon(struct script_task *task) { loop_defer(task->state->place->loop, &task->starting); }
 
-/* The user's line that waits, rather than the library's. */
-static void push_where(lua_State *L) {
+static bool push_line_of(lua_State *L, bool of_user) {
   lua_Debug place;
   for (int level = 0; lua_getstack(L, level, &place); level++) {
     lua_getinfo(L, "Sl", &place);
-    if (place.currentline > 0 && strncmp(place.short_src, "moongate/", 9) != 0) {
+    if (place.currentline > 0 && (!of_user || strncmp(place.short_src, "moongate/", 9) != 0)) {
       lua_pushfstring(L, "%s:%d: ", place.short_src, place.currentline);
-      return;
+      return true;
     }
   }
-  lua_pushliteral(L, "");
+  return false;
+}
+
+/* The user's line that waits, rather than the library's, which stands in moongate/; as perhaps the user's files do. */
+static void push_where(lua_State *L) {
+  if (!push_line_of(L, true) && !push_line_of(L, false))
+    lua_pushliteral(L, "");
+}
+
+int task_raise(lua_State *L, const char *message) {
+  push_where(L);
+  lua_pushstring(L, message);
+  lua_concat(L, 2);
+  return lua_error(L);
 }
 
 /* moongate.core.check_passing, for the same: raises when the coroutine that resumed another can't hand on that it
@@ -229,12 +241,9 @@ int task_check_passing(lua_State *L) {
     return 0;
   drop_wait(task);
   task->leaving = false;
-  push_where(L);
-  lua_pushliteral(L, "can't wait here: the coroutine that waits was resumed within a function that C calls (the "
-                     "callback of string.gsub or table.sort, a metamethod, an iterator), and Lua can't be suspended "
-                     "there");
-  lua_concat(L, 2);
-  return lua_error(L);
+  return task_raise(L, "can't wait here: the coroutine that waits was resumed within a function that C calls (the "
+                       "callback of string.gsub or table.sort, a metamethod, an iterator), and Lua can't be suspended "
+                       "there");
 }
 
 struct script_task *task_running(lua_State *L) {
@@ -244,9 +253,9 @@ struct script_task *task_running(lua_State *L) {
 struct script_task *task_enter(lua_State *L) {
   struct script_state *state = script_state_of(L);
   if (state->place == NULL)
-    luaL_error(L, "can't wait here: a file is being loaded; wait in a handler or another function of a route");
+    task_raise(L, "can't wait here: a file is being loaded; wait in a handler or another function of a route");
   if (state->running == NULL)
-    luaL_error(L, "can't wait here: this is not a task of the event loop");
+    task_raise(L, "can't wait here: this is not a task of the event loop");
   drop_wait(state->running); /* begun in a coroutine of the task's own that others than we resumed */
   return state->running;
 }
@@ -254,7 +263,7 @@ struct script_task *task_enter(lua_State *L) {
 struct script_task *task_check(lua_State *L) {
   struct script_task *task = task_enter(L);
   if (!lua_isyieldable(L))
-    luaL_error(L, "can't wait here: within a function that C calls (the callback of string.gsub or table.sort, a "
+    task_raise(L, "can't wait here: within a function that C calls (the callback of string.gsub or table.sort, a "
                   "metamethod, an iterator), Lua can't be suspended");
   return task;
 }

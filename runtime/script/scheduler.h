@@ -77,6 +77,9 @@ struct script_task *task_enter(lua_State *L);
 /* The task that may wait here; raises when there is none: "can't wait here: …". Before anything is armed. */
 struct script_task *task_check(lua_State *L);
 
+/* Raises `message` with the line of the user's code that called, be it by way of the library. */
+int task_raise(lua_State *L, const char *message);
+
 /* In a waiting call, after task_check(): `return task_wait(L, &thing->wait, on_cancel);`. All that is on the stack of
  * `L` stays alive while it waits. */
 int task_wait(lua_State *L, struct script_wait *wait, void (*cancel)(struct script_wait *wait));

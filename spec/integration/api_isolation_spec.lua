@@ -134,7 +134,8 @@ describe("a route file", function()
       local parsers = require "moongate.http_parser"
       local function handler(socket)
         local parser = parsers.new()
-        local receive, take, answer, tell = parsers.exchange(parser, socket, { [200] = "HTTP/1.1 200 OK\r\n" }, true, true)
+        local lines = { [200] = "HTTP/1.1 200 OK\r\n" }
+        local receive, take, answer, tell = parsers.exchange(parser, socket, lines, true, true)
         local before = { pcall(take) }
         tell()
         local unasked = answer { status = 200 }

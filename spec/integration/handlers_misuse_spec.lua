@@ -51,6 +51,19 @@ describe("a handler that", function()
     }
   end)
 
+  it("waits where it can't, by way of the library, is told its own line", function()
+    expect {
+      {
+        "function() local _ = ('x'):gsub('x', function() moongate.metrics.connections.active() end) end",
+        "routes/routes.lua:2: can't wait here: within a function that C calls",
+      },
+      {
+        "function() local _ = ('x'):gsub('x', function() require('socket').sleep(1) end) end",
+        "routes/routes.lua:3: can't wait here: within a function that C calls",
+      },
+    }
+  end)
+
   it("is the maker of a handler instead of a handler is told to call it", function()
     local cases = {}
     for _, name in ipairs { "echo", "proxy", "block", "line", "http_response" } do

@@ -139,7 +139,8 @@ describe("testing.start", function()
         return moongate.metrics.connections.total()
       end
       moongate.every(1, ask)
-      return { name = "ask", match = { ports = 7 }, action = { handler = function(socket) socket:send(ask() .. "\n") end } }
+      local function handler(socket) socket:send(ask() .. "\n") end
+      return { name = "ask", match = { ports = 7 }, action = { handler = handler } }
     ]])
     file:close()
     start({ routes = path })
