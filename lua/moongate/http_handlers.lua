@@ -2,6 +2,7 @@
 --
 -- Ready socket handlers that speak HTTP. How HTTP is read and written belongs to moongate.http_server.
 
+local http_answer = require "moongate.http_answer"
 local http_server = require "moongate.http_server"
 
 local http_handlers = {}
@@ -19,7 +20,7 @@ local function check(response)
     end
   end
   local body = response.body
-  local fine, fault = pcall(http_server.check_response, {
+  local fine, fault = pcall(http_answer.check, {
     status = response.status,
     headers = response.headers,
     body = type(body) ~= "function" and body or nil,
