@@ -6,6 +6,7 @@
 
 local _, core = ...
 local moongate = require "moongate"
+local sockets = require "moongate.luasocket.tcp"
 
 local socket = {
   _VERSION = "LuaSocket 3.1.0 (moongate " .. core.version .. ")",
@@ -24,145 +25,7 @@ function socket.sleep(seconds)
   moongate.sleep(math.max(seconds, 0))
 end
 
---------------------------------------------------------------------------------------------------------------------
-
--- A socket is a table before it is connected and after: what LuaSocket calls master, client and closed.
-local tcp = {}
-tcp.__index = tcp
-tcp.__name = "tcp"
-
-local function new(kind)
-  return setmetatable({ kind = kind, timeouts = {} }, tcp)
-end
-
-function tcp:__tostring()
-  return ("tcp{%s}: %s"):format(self.inner and "client" or self.closed and "closed" or "master", tostring(self.inner))
-end
-
--- What connect() may take: the smaller of the timeouts that are set.
-local function connect_timeout(self)
-  local least
-  for _, seconds in pairs(self.timeouts) do
-    if seconds and seconds > 0 and (not least or seconds < least) then
-      least = seconds
-    end
-  end
-  return least
-end
-
-local function adopt(self, inner)
-  self.inner = inner
-  for mode, seconds in pairs(self.timeouts) do
-    inner:settimeout(seconds or nil, mode)
-  end
-  for name, value in pairs(self.options or {}) do
-    inner:setoption(name, value)
-  end
-end
-
-function tcp:connect(host, port)
-  if self.inner then
-    return nil, "already connected"
-  end
-  if self.closed then
-    return nil, "closed"
-  end
-  if self.kind == "unix" then
-    host, port = "unix:" .. host, nil
-  else
-    port = tonumber(port) or port
-  end
-  local inner, err = moongate.connect(host, port, { timeout = connect_timeout(self) })
-  if not inner then
-    return nil, err
-  end
-  adopt(self, inner)
-  return 1
-end
-
-local MODES = { b = "b", block = "b", t = "t", total = "t", r = "t" }
-
-function tcp:settimeout(seconds, mode)
-  local word = MODES[mode or "b"]
-  if not word then
-    error("bad argument #2 to 'settimeout' (invalid timeout mode)", 2)
-  end
-  seconds = seconds and seconds >= 0 and seconds or false
-  self.timeouts[word] = seconds
-  if self.inner then
-    self.inner:settimeout(seconds or nil, word)
-  end
-  return 1
-end
-
-function tcp:gettimeout()
-  return self.timeouts.b or nil, self.timeouts.t or nil
-end
-
--- Options of a socket that is not connected yet are kept for then.
-function tcp:setoption(name, ...)
-  if name == "linger" or name == "reuseport" or name == "ipv6-v6only" then
-    return 1 -- what was sent goes out in any case; the others are a listener's
-  end
-  if self.inner then
-    return self.inner:setoption(name, ...)
-  end
-  self.options = self.options or {}
-  self.options[name] = select("#", ...) == 0 or ...
-  return 1
-end
-
-function tcp:getoption(name)
-  if self.inner then
-    return self.inner:getoption(name)
-  end
-  return self.options and self.options[name]
-end
-
--- LuaSocket closes once; again is no error.
-function tcp:close()
-  self.closed = true
-  if self.inner then
-    self.inner:close()
-  end
-  return 1
-end
-
-function tcp:getfd()
-  return -1 -- the event loop's own
-end
-
--- Whether something has been read that the script has not taken.
-function tcp:dirty()
-  return false
-end
-
-tcp.setpeername = tcp.connect
-
-for _, name in ipairs { "send", "receive", "getpeername", "getsockname", "shutdown", "getstats", "starttls", "peek" } do
-  tcp[name] = function(self, ...)
-    local inner = self.inner
-    if not inner then
-      return nil, self.closed and "closed" or "Transport endpoint is not connected"
-    end
-    return inner[name](inner, ...)
-  end
-end
-
-function tcp:setstats()
-  return nil, "setstats is not offered"
-end
-
-local function refuse(what)
-  return function()
-    error(what .. " is not offered in moongate: a route listens (match.ports), and its handler gets the socket", 2)
-  end
-end
-
-for _, name in ipairs { "bind", "listen", "accept" } do
-  tcp[name] = refuse("socket:" .. name)
-end
-socket.bind = refuse "socket.bind"
+socket.bind = sockets.refuse "socket.bind"
 
 for _, name in ipairs { "udp", "udp4", "udp6" } do
   socket[name] = function()
@@ -171,17 +34,17 @@ for _, name in ipairs { "udp", "udp4", "udp6" } do
 end
 
 function socket.tcp()
-  return new "tcp"
+  return sockets.new "tcp"
 end
 socket.tcp4, socket.tcp6 = socket.tcp, socket.tcp
 
 -- For require "socket.unix".
 function socket._unix()
-  return new "unix"
+  return sockets.new "unix"
 end
 
 function socket.connect(host, port)
-  local self = new "tcp"
+  local self = sockets.new "tcp"
   local ok, err = self:connect(host, port)
   if not ok then
     return nil, err
@@ -189,22 +52,6 @@ function socket.connect(host, port)
   return self
 end
 socket.connect4, socket.connect6 = socket.connect, socket.connect
-
---------------------------------------------------------------------------------------------------------------------
-
-local function is_readable(self)
-  local inner = self.inner
-  if not inner then
-    return self.closed
-  end
-  inner:settimeout(0)
-  local _, err = inner:peek(1)
-  inner:settimeout(nil)
-  for mode, seconds in pairs(self.timeouts) do
-    inner:settimeout(seconds or nil, mode)
-  end
-  return err ~= "timeout"
-end
 
 local STEP = 0.01
 
@@ -219,7 +66,7 @@ function socket.select(readers, writers, timeout)
   while true do
     local readable = {}
     for _, one in ipairs(readers or {}) do
-      if is_readable(one) then
+      if sockets.is_readable(one) then
         readable[#readable + 1], readable[one] = one, true
       end
     end
@@ -233,8 +80,6 @@ function socket.select(readers, writers, timeout)
     moongate.sleep(math.min(left, STEP))
   end
 end
-
---------------------------------------------------------------------------------------------------------------------
 
 local function family_of(address)
   return address:find(":", 1, true) and "inet6" or "inet"
@@ -281,8 +126,6 @@ function socket.dns.gethostname()
   end
   return name or "localhost"
 end
-
---------------------------------------------------------------------------------------------------------------------
 
 -- What try() raises and protect() takes for a result; a table of this kind and no other.
 local exception = {}
