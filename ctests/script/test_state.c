@@ -169,6 +169,23 @@ static void methods_are_whole_when_they_are_there_at_all(void **context) {
   }
 }
 
+/* The leak sanitizer would tell of them. */
+static void copies_are_freed_that_lua_has_no_memory_for(void **context) {
+  const struct fixture *fixture = *context;
+  struct script_state *state = fixture->state;
+  lua_State *L = state->L;
+  static const char code[] = "local x = moongate.shared 'x' x:set('key', ('v'):rep(1000)) x:get 'key'\n"
+                             "return function() return x:get 'key' end";
+  assert_int_equal(0, luaL_dostring(L, code));
+  lua_gc(L, LUA_GCCOLLECT, 0);
+  lua_gc(L, LUA_GCSTOP, 0);
+  uint64_t limit = state->options.memory;
+  state->options.memory = state->memory_used;
+  assert_int_equal(-ENOMEM, script_call(state, L, 0, 1, NULL));
+  state->options.memory = limit;
+  lua_settop(L, 0);
+}
+
 static void memory_beyond_the_limit_is_an_error_of_that_task_only(void **context) {
   struct fixture *fixture = *context;
   struct outcome outcome;
@@ -235,6 +252,7 @@ int main(void) {
       cmocka_unit_test_setup_teardown(a_dead_coroutine_is_resumed_in_vain_also_without_memory, set_up, fixture_free),
       cmocka_unit_test_setup_teardown(what_is_kept_stays_when_memory_runs_out, set_up, fixture_free),
       cmocka_unit_test_setup_teardown(methods_are_whole_when_they_are_there_at_all, set_up, fixture_free),
+      cmocka_unit_test_setup_teardown(copies_are_freed_that_lua_has_no_memory_for, set_up, fixture_free),
       cmocka_unit_test_setup_teardown(memory_beyond_the_limit_is_an_error_of_that_task_only, set_up, fixture_free),
       cmocka_unit_test_setup_teardown(garbage_does_not_count_against_the_limit, set_up, fixture_free),
       cmocka_unit_test_setup_teardown(globals_of_one_state_are_not_anothers, set_up, fixture_free),

@@ -81,7 +81,7 @@ static int shared_get(lua_State *L) {
   case DICTIONARY_STRING:
     break;
   }
-  lua_pushcfunction(L, push_copy);
+  script_push_cleaner(L, push_copy);
   lua_pushlightuserdata(L, &value);
   int status = lua_pcall(L, 1, 1, 0);
   free(value.bytes);

@@ -68,7 +68,7 @@ static int push_file(lua_State *L, struct script_reader *reader, const char *pat
     return status;
   if (own)
     piece.bytes = own;
-  lua_pushcfunction(L, push_piece);
+  script_push_cleaner(L, push_piece);
   lua_pushlightuserdata(L, &piece);
   status = lua_pcall(L, 1, 1, 0);
   free(own);

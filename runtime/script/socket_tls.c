@@ -62,7 +62,7 @@ static int push_file(lua_State *L, const char *path) {
   int status = text_file_read(path, MOST_PEM, &text.bytes, &text.size);
   if (status != 0)
     return status;
-  lua_pushcfunction(L, push_text);
+  script_push_cleaner(L, push_text);
   lua_pushlightuserdata(L, &text);
   status = lua_pcall(L, 1, 1, 0);
   free(text.bytes);

@@ -52,6 +52,12 @@ int script_ref(lua_State *L) {
   return reference;
 }
 
+void script_push_cleaner(lua_State *L, lua_CFunction function) {
+  script_lift_limit(L);
+  lua_pushcfunction(L, function);
+  script_restore_limit(L);
+}
+
 void script_push_kept_table(lua_State *L, const void *key) {
   void *address = (void *)(uintptr_t)key;
   lua_pushlightuserdata(L, address);

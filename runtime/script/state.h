@@ -129,6 +129,9 @@ void script_restore_limit(lua_State *L);
 /* luaL_ref() in the registry, with the limit lifted. */
 int script_ref(lua_State *L);
 
+/* lua_pushcfunction() with the limit lifted: for what has to be freed before anything raises. */
+void script_push_cleaner(lua_State *L, lua_CFunction function);
+
 /* Pushes the table that stands under the address `key` in the registry; makes it when it is not there. */
 void script_push_kept_table(lua_State *L, const void *key);
 
