@@ -5,7 +5,6 @@
  * that is idle, or whose script keeps up, holds none of its own. */
 #include "script/arguments.h"
 #include "script/socket.h"
-#include "script/state_private.h"
 
 #include <errno.h>
 #include <lauxlib.h>
@@ -15,7 +14,6 @@ enum {
   READ_ROUNDS = 16, /* before the others have their turn */
   CHUNK_MIN = 4 * 1024,
   CHUNK_MAX = 256 * 1024,
-  HELD_FREELY = 64 * 1024,
 };
 static const size_t MOST_BYTES = (size_t)1 << 30;
 
@@ -23,59 +21,6 @@ static const size_t MOST_BYTES = (size_t)1 << 30;
 size_t socket_most_bytes(const struct script_socket *socket) {
   size_t memory = (size_t)socket->state->options.memory;
   return memory == 0 ? MOST_BYTES : memory / 4;
-}
-
-const uint8_t *socket_bytes_ahead(const struct script_socket *socket, size_t *size) {
-  if (socket->fresh != NULL) {
-    *size = socket->fresh_size;
-    return socket->fresh;
-  }
-  *size = buffer_size(socket->ahead);
-  return *size > 0 ? buffer_bytes(socket->ahead) : NULL;
-}
-
-void socket_count_ahead(struct script_socket *socket) {
-  size_t size = socket->ahead != NULL && socket->ahead->capacity > HELD_FREELY ? socket->ahead->capacity : 0;
-  socket->state->memory_used += size - socket->counted;
-  socket->counted = size;
-}
-
-void socket_forget_ahead(struct script_socket *socket) {
-  buffer_free(socket->ahead);
-  socket->ahead = NULL;
-  socket_count_ahead(socket);
-}
-
-/* Whether `size` more bytes would be too many for the state, also without its garbage. The last quarter is left to Lua,
- * so that those who hold much fail before others do. */
-static bool is_too_much(const struct script_socket *socket, size_t size) {
-  struct script_state *state = socket->state;
-  uint64_t limit = state->options.memory - state->options.memory / 4;
-  if (limit == 0 || buffer_size(socket->ahead) < HELD_FREELY || state->memory_used + size <= limit)
-    return false;
-  script_state_relieve(state);
-  return state->memory_used + size > limit;
-}
-
-static void consume(struct script_socket *socket, size_t size) {
-  if (socket->fresh != NULL) {
-    socket->fresh += size;
-    socket->fresh_size -= size;
-  } else if (socket->ahead != NULL) {
-    buffer_consume(socket->ahead, size);
-    if (buffer_size(socket->ahead) == 0)
-      socket_forget_ahead(socket);
-  }
-}
-
-/* What is fresh must outlast this event. */
-static void keep_fresh(struct script_socket *socket) {
-  if (socket->fresh != NULL && socket->fresh_size > 0 &&
-      buffer_append(&socket->ahead, socket->fresh, socket->fresh_size) != 0)
-    socket->failure = "out of memory";
-  socket_count_ahead(socket);
-  socket->fresh = NULL;
-  socket->fresh_size = 0;
 }
 
 /* Whether what is ahead is what is wanted. `over`: no more will come. */
@@ -141,10 +86,10 @@ static ssize_t read_more(struct script_socket *socket) {
     }
     return got;
   }
-  keep_fresh(socket);
+  socket_keep_fresh(socket);
   size_t chunk = wants < have ? have : wants; /* twice as much each time */
   chunk = chunk < CHUNK_MIN ? CHUNK_MIN : chunk > CHUNK_MAX ? CHUNK_MAX : chunk;
-  if (is_too_much(socket, chunk))
+  if (socket_is_too_much(socket, chunk))
     return -ENOMEM;
   uint8_t *bytes = buffer_reserve(&socket->ahead, chunk);
   socket_count_ahead(socket);
@@ -163,7 +108,7 @@ bool socket_read_on(struct script_socket *socket) {
     return socket_shake_on(socket);
   for (int round = 0;; round++) {
     if (socket->stream == NULL) {
-      consume(socket, buffer_size(socket->ahead));
+      socket_consume(socket, buffer_size(socket->ahead));
       reader->error = "closed";
       return true;
     }
@@ -191,7 +136,7 @@ bool socket_read_on(struct script_socket *socket) {
     else
       socket->failure = socket_error_text((int)got);
   }
-  keep_fresh(socket);
+  socket_keep_fresh(socket);
   return false;
 }
 
@@ -243,8 +188,8 @@ int socket_feed(struct script_socket *socket) {
   const uint8_t *bytes = socket_bytes_ahead(socket, &size);
   int result =
       socket->reader.feed(socket->reader.feed_context, bytes != NULL ? (const void *)bytes : "", size, &consumed);
-  consume(socket, consumed);
-  keep_fresh(socket);
+  socket_consume(socket, consumed);
+  socket_keep_fresh(socket);
   return result;
 }
 
@@ -279,9 +224,9 @@ int socket_push_received(lua_State *L, void *context) {
   }
   push_found(L, socket);
   if (reader->wanted != WANTED_PEEK)
-    consume(socket, reader->found + (error == NULL ? reader->dropped : 0));
+    socket_consume(socket, reader->found + (error == NULL ? reader->dropped : 0));
   reader->dropped = 0;
-  keep_fresh(socket);
+  socket_keep_fresh(socket);
   buffer_free(reader->prefix);
   reader->prefix = NULL;
   reader->error = NULL;
@@ -323,7 +268,7 @@ int socket_perform_reading(lua_State *L, struct script_socket *socket) {
   if (socket_read_on(socket)) {
     if (!task_has_had_its_turn(task) || !lua_isyieldable(L))
       return socket_push_received(L, socket);
-    keep_fresh(socket);
+    socket_keep_fresh(socket);
     socket->reader.scanned = socket->reader.matched = socket->reader.dropped = 0;
     return socket_wait_to_read(L, socket, true);
   }
