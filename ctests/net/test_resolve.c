@@ -276,7 +276,7 @@ static void silence_times_out(void **state) {
 static void a_family_that_is_not_answered_does_not_cost_the_other(void **state) {
   struct fixture *fixture = *state;
   struct answer answer;
-  start_resolver(fixture, (struct resolver_options){.timeout_ms = 50, .tries = 1});
+  start_resolver(fixture, (struct resolver_options){.timeout_ms = 500, .tries = 2}); /* the one that answers is let */
   assert_int_equal(ask(fixture, "half.test.", &answer), 0);
   expect_addresses(&answer, (const char *const[]){"127.0.0.1:0", NULL});
 }
