@@ -73,19 +73,27 @@ function handlers.line(fn)
   end
 end
 
-local in_http = { http_response = true, http = true }
-local CALLS = { http_response = "({ status = 200, body = … })", http = "(function(request, response) … end)" }
+-- Those in moongate.http_handlers, and how they are called.
+local IN_HTTP = {
+  http = "(function(request, response) … end)",
+  http_block = '(403, "no")',
+  http_redirect = '("https://{domain}{path}")',
+  http_response = "({ status = 200, body = … })",
+}
+local NAMES = "block, echo, http, http_block, http_redirect, http_response, line, proxy"
 
 return setmetatable(handlers, {
   __index = function(self, name)
-    if in_http[name] then
-      local make = require("moongate.http_handlers")[name]
-      local function handler(options)
-        refuse_socket(options, name .. CALLS[name])
-        return make(options)
-      end
-      rawset(self, name, handler)
-      return handler
+    local call = IN_HTTP[name]
+    if not call then
+      error(("moongate.handlers.%s is not there: there are %s"):format(tostring(name), NAMES), 2)
     end
+    local make = require("moongate.http_handlers")[name]
+    local function handler(...)
+      refuse_socket((...), name .. call)
+      return make(...)
+    end
+    rawset(self, name, handler)
+    return handler
   end,
 })

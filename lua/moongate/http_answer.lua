@@ -23,6 +23,11 @@ http_answer.STATUS_TEXT = {
   [503] = "Service Unavailable", [504] = "Gateway Timeout", [505] = "HTTP Version Not Supported",
 }
 
+--- The words of a status, as the first line of an answer has them.
+function http_answer.reason(status)
+  return http_answer.STATUS_TEXT[status] or "Status"
+end
+
 -- Set from the answer itself, so that framing can't be broken by hand.
 local OURS = { ["content-length"] = true, ["transfer-encoding"] = true, ["connection"] = true }
 
@@ -99,7 +104,7 @@ function http_answer.encode(response, request, keep_alive, date)
   http_answer.check(response)
   local status, headers, body = response.status or 200, response.headers or {}, response.body or ""
   local bodiless = status == 204 or status == 304
-  local lines, given = { format("HTTP/1.1 %d %s", status, http_answer.STATUS_TEXT[status] or "Status") }, {}
+  local lines, given = { format("HTTP/1.1 %d %s", status, http_answer.reason(status)) }, {}
   for _, name in ipairs(sorted_names(headers)) do
     add_header(lines, name, headers[name])
     given[lower(name)] = true

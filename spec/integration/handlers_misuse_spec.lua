@@ -66,7 +66,7 @@ describe("a handler that", function()
 
   it("is the maker of a handler instead of a handler is told to call it", function()
     local cases = {}
-    for _, name in ipairs { "echo", "proxy", "block", "line", "http_response" } do
+    for _, name in ipairs { "echo", "proxy", "block", "line", "http_response", "http_block", "http_redirect" } do
       local whole = "moongate.handlers." .. name
       cases[#cases + 1] = { whole, whole .. " makes a handler, and is called in the route file", whole .. "(" }
     end

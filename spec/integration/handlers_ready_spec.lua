@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: MIT
 --
--- The handlers that moongate brings along: echo, line, block, proxy, http_response, http.
+-- The handlers that moongate brings along: echo, line, block, proxy, http_block, http_redirect,
+-- http_response, http.
 
 local moongate = require "spec.support.moongate"
 local net = require "spec.support.net"
@@ -11,6 +12,11 @@ describe("the ready handler", function()
 
   local function start(handler)
     return moongate.start { routes = moongate.front("handler = " .. handler) }
+  end
+
+  local function check_of(action)
+    local space = moongate.workspace { routes = moongate.front(action) }
+    return moongate.command { "check", moongate.files_of(space) }
   end
 
   describe("echo", function()
@@ -168,6 +174,92 @@ describe("the ready handler", function()
       assert.are.equal("end", how)
       assert.truthy(bytes == "" or bytes:match "^HTTP/1%.1 [34]%d%d ", bytes)
     end)
+  end)
+
+  describe("http_block", function()
+    local function get(handler, ...)
+      local m = start(handler)
+      return peers.curl { "-i", ("http://127.0.0.1:%d/"):format(m:port "front"), ... }
+    end
+
+    it("answers with its status and message, and closes", function()
+      local answer = get 'moongate.handlers.http_block(451, "not here\\n")'
+      assert.truthy(answer.out:match "^HTTP/1%.1 451 Unavailable For Legal Reasons\r\n", answer.out)
+      assert.truthy(answer.out:lower():find("\r\nconnection: close\r\n", 1, true), answer.out)
+      assert.are.equal("not here\n", answer.out:match "\r\n\r\n(.*)$")
+    end)
+
+    it("forbids when it is told nothing, also a request that has a body", function()
+      local answer = get("moongate.handlers.http_block()", "--data-binary", ("x"):rep(30000))
+      assert.truthy(answer.out:match "HTTP/1%.1 403 Forbidden\r\n.*\r\n\r\n403 Forbidden\n$", answer.out)
+    end)
+  end)
+
+  describe("http_redirect", function()
+    -- The status and the Location that a raw request is answered with.
+    local function ask(m, request)
+      local client = net.connect(m:port "front")
+      client:send(request)
+      client:shutdown()
+      local answer = client:receive_all()
+      return tonumber(answer:match "^HTTP/1%.1 (%d+) "), answer:match "\r\nLocation: ([^\r]*)\r\n"
+    end
+
+    local function get(target, host)
+      return ("GET %s HTTP/1.1\r\nHost: %s\r\n\r\n"):format(target, host or "a.example")
+    end
+
+    it("puts in the domain and the path, and takes the query along", function()
+      local m = start 'moongate.handlers.http_redirect("https://{domain}{path}")'
+      local expected = {
+        { get("/", "a.example"), "https://a.example/" },
+        { get("/b/c", "WWW.A.Example:8080"), "https://www.a.example/b/c" },
+        { get("/b?c=d&e", "[2001:DB8::1]:80"), "https://[2001:db8::1]/b?c=d&e" },
+        { get("http://other.example:81/b?c", "a.example"), "https://other.example/b?c" },
+        { get "//evil.example/%2e", "https://a.example/evil.example/%2e" },
+      }
+      for _, case in ipairs(expected) do
+        assert.are.same({ 301, case[2] }, { ask(m, case[1]) })
+      end
+    end)
+
+    it("takes the other variables, and a status", function()
+      local template = "/{route}/{client_ip}/{port}?{query}"
+      local m = start(('moongate.handlers.http_redirect(%q, 308)'):format(template))
+      local there = "/front/127.0.0.1/" .. m:port "front"
+      assert.are.same({ 308, there .. "?a=b" }, { ask(m, get "/x?a=b") })
+      assert.are.same({ 308, there }, { ask(m, get "/x") })
+    end)
+
+    it("never lets a client break the header, or name a host that is none", function()
+      local m = start 'moongate.handlers.http_redirect("https://{domain}{path}")'
+      for _, host in ipairs { "", "a b", "a/b", "a@b", "a\"b", "[::1" } do
+        local status, location = ask(m, get("/", host))
+        assert.are.same({ 400 }, { status, location }, host)
+      end
+      assert.are.same({ 400 }, { ask(m, "GET / HTTP/1.0\r\n\r\n") })
+    end)
+
+    it("tells at load what is wrong with its template and its status", function()
+      local cases = {
+        { '"https://{domian}/"', "there is no variable {domian}: did you mean {domain}?" },
+        { '"https://{domain/"', "the brace at character 9 stands alone" },
+        { '"https://a b/"', "a URL has no spaces" },
+        { "", "http_redirect needs where to" },
+        { '"/", 200', "http_redirect: status is 200, not 301, 302, 303, 307 or 308" },
+      }
+      for _, case in ipairs(cases) do
+        local handler = ("handler = moongate.handlers.http_redirect(%s)"):format(case[1])
+        local check = check_of(handler)
+        assert.are.equal(1, check.status)
+        assert.truthy(check.out:match "routes%.lua:%d+: " and check.out:find(case[2], 1, true), check.out)
+      end
+    end)
+  end)
+
+  it("that is not there is named, beside those that are", function()
+    local check = check_of "handler = moongate.handlers.ehco()"
+    assert.truthy(check.out:find("moongate.handlers.ehco is not there: there are block, echo, ", 1, true), check.out)
   end)
 
   describe("http", function()

@@ -255,6 +255,8 @@ function moongate.on_reload(fn) end
 ---@field block fun(message?: string): moongate.Handler sends the message, and closes
 ---@field line fun(fn: fun(line: string, socket: moongate.Socket, context: moongate.Context): any): moongate.Handler
 ---@field http fun(fn: fun(request: table, response: table, context: moongate.Context): string|table|nil): moongate.Handler
+---@field http_block fun(status?: integer, message?: string): moongate.Handler answers with it (403), and closes
+---@field http_redirect fun(template: string, status?: integer): moongate.Handler "https://{domain}{path}", 301
 ---@field http_response fun(options: { status?: integer, headers?: table, body?: string }): moongate.Handler
 
 return moongate
