@@ -36,6 +36,21 @@ void instance_log_faults(const struct log *log, enum log_level level, const char
   }
 }
 
+static const char *outcome_of(const struct loaded_routes *loaded, const struct fault *fault) {
+  for (size_t i = 0; i < loaded->file_count; i++)
+    if (strcmp(loaded->files[i].path, fault->file) == 0)
+      return loaded->files[i].ok || loaded->files[i].stands_in != FILE_NOTHING
+                 ? "a fault in the routes: the file keeps its last good version"
+                 : "a fault in the routes: the file has no good version, and is left out";
+  return "a fault in the routes: what was live stays";
+}
+
+void instance_log_route_fault(const struct log *log, const struct loaded_routes *loaded, const struct fault *fault) {
+  struct fault copy = *fault;
+  const struct fault_list one = {.faults = &copy, .count = 1};
+  instance_log_faults(log, LOG_ERROR, outcome_of(loaded, fault), &one);
+}
+
 static int read_config(struct instance *instance, const struct native_settings *settings) {
   struct runtime *runtime = instance->runtime;
   struct error error;
@@ -116,7 +131,8 @@ done:
   return table;
 }
 
-/* 0, or -1 when faults are not to be lived with. Without `strict` a faulty file is left out, for its user to mend. */
+/* 0, or -1 when faults are not to be lived with. Without `strict` a faulty file
+ * keeps its last good version, or is left out, for its user to mend. */
 static int judge_faults(const struct instance *instance, int status, bool strict) {
   const struct fault_list *faults = &instance->loaded.faults;
   struct error error;
@@ -131,7 +147,8 @@ static int judge_faults(const struct instance *instance, int status, bool strict
     return -1;
   }
   if (!strict) {
-    instance_log_faults(&instance->runtime->log, LOG_ERROR, "a fault in the routes: left out", faults);
+    for (size_t i = 0; i < faults->count; i++)
+      instance_log_route_fault(&instance->runtime->log, &instance->loaded, &faults->faults[i]);
     return 0;
   }
   print_faults(faults);

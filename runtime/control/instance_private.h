@@ -32,6 +32,9 @@ void instance_number_of(void *context, const char *name, unsigned *number, struc
 void instance_log_faults(const struct log *log, enum log_level level, const char *message,
                          const struct fault_list *faults);
 
+/* instance_config.c: a fault of a route file, and what becomes of the file. */
+void instance_log_route_fault(const struct log *log, const struct loaded_routes *loaded, const struct fault *fault);
+
 /* instance_config.c: the config, the log's settings, the lock, the routes. 0 or -1, having said why. */
 int instance_load(struct instance *instance, const struct native_settings *settings);
 

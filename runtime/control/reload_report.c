@@ -114,17 +114,6 @@ static bool is_same_fault(const struct fault *a, const struct fault *b) {
          strcmp(a->field, b->field) == 0 && strcmp(a->message, b->message) == 0;
 }
 
-/* What becomes of the file at fault. */
-static const char *outcome_of(const struct reload *reload, const struct fault *fault) {
-  const struct loaded_routes *loaded = &reload->loaded;
-  for (size_t i = 0; i < loaded->file_count; i++)
-    if (strcmp(loaded->files[i].path, fault->file) == 0)
-      return loaded->files[i].ok || loaded->files[i].stands_in != FILE_NOTHING
-                 ? "a fault in the routes: the file keeps its last good version"
-                 : "a fault in the routes: the file has no good version, and is left out";
-  return "a fault in the routes: what was live stays";
-}
-
 void reload_log_faults(const struct reload *reload) {
   const struct log *log = &reload->instance->runtime->log;
   const struct fault_list *known = &reload->instance->loaded.faults;
@@ -133,12 +122,12 @@ void reload_log_faults(const struct reload *reload) {
     LOG(log, LOG_ERROR, "the routes can't be loaded; what was live stays",
         LOG_STRING("error", strerror(-reload->status)));
   for (size_t i = 0; i < reload->loaded.faults.count; i++) {
-    const struct fault_list one = {.faults = &reload->loaded.faults.faults[i], .count = 1};
+    const struct fault *fault = &reload->loaded.faults.faults[i];
     bool is_known = false;
     for (size_t k = 0; k < known->count && !is_known; k++)
-      is_known = is_same_fault(&known->faults[k], one.faults);
+      is_known = is_same_fault(&known->faults[k], fault);
     if (!is_known)
-      instance_log_faults(log, LOG_ERROR, outcome_of(reload, one.faults), &one);
+      instance_log_route_fault(log, &reload->loaded, fault);
   }
   for (const struct value *note = reload->notes ? reload->notes->first : NULL; note; note = note->next)
     LOG(log, LOG_WARN, "the config: a restart is needed", LOG_STRING("setting", note->string));

@@ -169,7 +169,7 @@ int load_stand_in(struct load_run *run, struct loaded_file *file, const struct s
   if (exclusion && exclusion->times > 1)
     return 0;
   if (committed && !was_live) {
-    file->stands_in = FILE_LIVE;
+    file->stands_in = committed->is_copy ? FILE_LAST_GOOD : FILE_LIVE;
     file->same = true;
     loaded_file_serve(file, known_file_ref(committed));
     return 0;
@@ -181,7 +181,7 @@ int load_stand_in(struct load_run *run, struct loaded_file *file, const struct s
     copy->number = 1;
     if (copy->version)
       copy->version->number = 1;
-    copy->stored = true;
+    copy->stored = copy->is_copy = true;
     file->stands_in = FILE_LAST_GOOD;
     loaded_file_serve(file, copy);
   }

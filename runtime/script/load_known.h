@@ -25,7 +25,8 @@ struct known_file {
   unsigned number;
   double loaded_at;
   unsigned schema_id; /* what the schema knows of its routes (schema_call.c) */
-  bool stored;        /* its copy is under `state` */
+  bool stored;        /* its copy is under `state` … */
+  bool is_copy;       /* … and is what it was read from, as the file was at fault */
 };
 
 /* Why a file failed, and from what. */

@@ -242,7 +242,7 @@ static int keep_all(struct load_run *run) {
     file->file = strdup(known->file);
     file->path = path_join(run->config->routes, known->file);
     file->same = true;
-    file->stands_in = FILE_LIVE;
+    file->stands_in = known->is_copy ? FILE_LAST_GOOD : FILE_LIVE;
     loaded_file_serve(file, known_file_ref(known));
     if (!file->file || !file->path)
       return -ENOMEM;
