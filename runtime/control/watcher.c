@@ -4,11 +4,13 @@
  * directory that was replaced is another one. */
 #include "control/watcher.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <event2/event.h>
 #include <libgen.h>
 #include <limits.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/inotify.h>
@@ -18,6 +20,8 @@ enum {
   EVENTS = IN_CLOSE_WRITE | IN_MODIFY | IN_MOVED_TO | IN_MOVED_FROM | IN_CREATE | IN_DELETE | IN_ATTRIB |
            IN_DELETE_SELF | IN_MOVE_SELF,
   DIRECTORIES_MOST = 256,
+  LINKS_MOST = 4096,
+  LINKS_DEEP = 8, /* that lead from one to the next */
 };
 
 struct watcher {
@@ -53,12 +57,62 @@ static bool add_watch(struct watcher *watcher, const char *directory) {
   return true;
 }
 
+/* Watches the directories through which a link leads, which is at `path` (and is changed), to its file: that is where
+ * the file is saved. `last` has the directory that was watched last, as links often lead to the same. */
+static bool add_link(struct watcher *watcher, char path[PATH_MAX], char last[PATH_MAX]) {
+  bool is_new = false;
+  for (int i = 0; i < LINKS_DEEP; i++) {
+    char target[PATH_MAX], joined[PATH_MAX];
+    ssize_t length = readlink(path, target, sizeof target - 1);
+    if (length < 0)
+      break;
+    target[length] = '\0';
+    char *slash = strrchr(path, '/');
+    *slash = '\0';
+    int size = target[0] == '/' ? snprintf(joined, sizeof joined, "%s", target)
+                                : snprintf(joined, sizeof joined, "%s/%s", path, target);
+    slash = size > 0 && (size_t)size < sizeof joined ? strrchr(joined, '/') : NULL;
+    if (!slash)
+      break;
+    memcpy(path, joined, (size_t)size + 1);
+    *slash = '\0';
+    const char *directory = joined[0] ? joined : "/";
+    if (strcmp(directory, last) == 0)
+      continue;
+    snprintf(last, PATH_MAX, "%s", directory);
+    is_new |= add_watch(watcher, directory);
+  }
+  return is_new;
+}
+
+static bool add_links(struct watcher *watcher) {
+  DIR *directory = opendir(watcher->directory);
+  char path[PATH_MAX], last[PATH_MAX] = "";
+  bool is_new = false;
+  size_t links = 0;
+  if (!directory)
+    return false;
+  for (struct dirent *entry; (entry = readdir(directory)) && links < LINKS_MOST;) {
+    size_t length = strlen(entry->d_name);
+    if ((entry->d_type != DT_LNK && entry->d_type != DT_UNKNOWN) || length <= 4 ||
+        strcmp(entry->d_name + length - 4, ".lua") != 0)
+      continue;
+    links++;
+    int size = snprintf(path, sizeof path, "%s/%s", watcher->directory, entry->d_name);
+    if (size > 0 && (size_t)size < sizeof path)
+      is_new |= add_link(watcher, path, last);
+  }
+  closedir(directory);
+  return is_new;
+}
+
 /* True when one is new: what happened in its directory before is not known. */
 static bool add_watches(struct watcher *watcher) {
   bool is_new = add_watch(watcher, watcher->parent);
   is_new |= add_watch(watcher, watcher->directory);
   for (size_t i = 0; i < watcher->other_count; i++)
     is_new |= add_watch(watcher, watcher->others[i]);
+  is_new |= add_links(watcher);
   return is_new;
 }
 

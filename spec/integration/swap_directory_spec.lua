@@ -102,6 +102,32 @@ describe("the directory of the routes", function()
     swapping.await("a", "v2")
   end)
 
+  it("holds links to files elsewhere, which are saved there", function()
+    local space = moongate.workspace { routes = { ["b.lua"] = counting("b", "v1") } }
+    local available, real = space.directory .. "/available", space.directory .. "/real"
+    make(available, { ["a.lua"] = counting("a", "v1") })
+    make(real, { ["c.lua"] = counting("c", "v1") })
+    assert(lfs.link("../available/a.lua", space.directory .. "/routes/a.lua", true))
+    assert(lfs.link("../real/c.lua", available .. "/c.lua", true))
+    local m = moongate.start { space = space }
+    assert.are.equal("v1", (swapping.ask "a"))
+    process.write(available .. "/a.lua", counting("a", "v2"))
+    swapping.await("a", "v2")
+    -- A link that comes later, and leads on to another one.
+    assert(lfs.link(available .. "/c.lua", m.directory .. "/routes/c.lua", true))
+    swapping.await("c", "v1")
+    process.write(real .. "/c.new", counting("c", "v2"))
+    assert(os.rename(real .. "/c.new", real .. "/c.lua"))
+    swapping.await("c", "v2")
+    -- The link between is one to something else now.
+    process.write(real .. "/d.lua", counting("c", "v3"))
+    assert(lfs.link("../real/d.lua", available .. "/c.new.lua", true))
+    assert(os.rename(available .. "/c.new.lua", available .. "/c.lua"))
+    swapping.await("c", "v3")
+    process.write(real .. "/d.lua", counting("c", "v4"))
+    swapping.await("c", "v4")
+  end)
+
   it("can be empty, and become so", function()
     local m = swapping.start {}
     m:write("a.lua", counting("a", "v1"))
