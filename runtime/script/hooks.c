@@ -131,12 +131,37 @@ static struct function_answer *read_answer(enum task_end end, lua_State *corouti
   return answer;
 }
 
+/* Puts the host and the port of a target that is written as a table, { host =, port = }, in its place: at 1 and 2. What
+ * else it has is left to be shown. Outside of a protected call, so without anything that raises. */
+static void unpack_target(lua_State *coroutine) {
+  bool has_host = false;
+  if (lua_gettop(coroutine) != 1 || !lua_istable(coroutine, 1) || !lua_checkstack(coroutine, 4))
+    return;
+  lua_pushnil(coroutine);
+  lua_pushnil(coroutine); /* [target, host, port] */
+  for (lua_pushnil(coroutine); lua_next(coroutine, 1) != 0; lua_pop(coroutine, 1)) {
+    const char *key = lua_type(coroutine, -2) == LUA_TSTRING ? lua_tostring(coroutine, -2) : "";
+    int at = strcmp(key, "host") == 0 ? 2 : strcmp(key, "port") == 0 ? 3 : 0;
+    if (at == 0)
+      continue;
+    has_host |= at == 2;
+    lua_pushvalue(coroutine, -1);
+    lua_replace(coroutine, at);
+  }
+  if (has_host)
+    lua_remove(coroutine, 1);
+  else
+    lua_settop(coroutine, 1);
+}
+
 static void on_function_ended(void *context, enum task_end end, lua_State *coroutine) {
   struct script_run *run = context;
   struct connection *connection = run->connection;
   run->task = NULL;
   if (end == TASK_RAISED || end == TASK_STOPPED)
     report_failure(run, end, coroutine);
+  if (end == TASK_RETURNED && run->slot == connection_route(connection)->target_function)
+    unpack_target(coroutine);
   struct function_answer *answer = read_answer(end, coroutine);
   finish_run(run, false);
   if (answer == NULL)

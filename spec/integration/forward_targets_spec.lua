@@ -136,6 +136,15 @@ describe("a route's target", function()
     end
   end)
 
+  it("may be a function that returns a target in any of its forms", function()
+    local target = net.listen()
+    for _, form in ipairs { "'127.0.0.1:%d'", "{ host = '127.0.0.1', port = %d }", "{ port = %d, host = '127.0.0.1' }" } do
+      local m = start(("target = function() return " .. form .. " end"):format(target:port()))
+      expect_through(m, target)
+      assert.are.equal(0, m:stop())
+    end
+  end)
+
   it("may have a host function and a port function", function()
     local target = net.listen()
     local m = start(([[target = {
@@ -175,7 +184,10 @@ describe("a route's target", function()
     local shown = {
       [""] = "nothing", ["nil"] = "nil", ["{}"] = '"a table"', ["'127.0.0.1', 99999"] = [["\"127.0.0.1\", 99999"]],
     }
-    for _, answer in ipairs { "", "nil", "{}", "'', 80", "'127.0.0.1', 99999", "'127.0.0.1'" } do
+    local host_alone, port_alone, lists = "{ host = '127.0.0.1' }", "{ port = 80 }", "{ host = { 'a' }, port = 80 }"
+    for _, answer in ipairs {
+      "", "nil", "{}", "'', 80", "'127.0.0.1', 99999", "'127.0.0.1'", host_alone, port_alone, lists,
+    } do
       local m = start(("target = function() return %s end"):format(answer))
       local client = net.connect(m:port "front")
       local bytes, how = client:receive_all()

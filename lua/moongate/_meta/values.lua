@@ -38,7 +38,7 @@
 
 ---@alias moongate.TlsVersion "1.0"|"1.1"|"1.2"|"1.3"
 
----@alias moongate.TargetFunction fun(context: moongate.Context): string, integer?
+---@alias moongate.TargetFunction fun(context: moongate.Context): string|{ host: string, port: integer }, integer?
 ---@alias moongate.PortFunction fun(context: moongate.Context): integer
 ---@alias moongate.HostFunction fun(context: moongate.Context): string
 
