@@ -124,6 +124,14 @@ describe("moongate.cli", function()
     assert.truthy(select(3, run("--control", "/c", "frobnicate")):find("`moongate help` lists them", 1, true))
   end)
 
+  it("says of the commands of a later version that they are", function()
+    for _, name in ipairs { "top", "targets", "certs" } do
+      local status, printed, said = run(name, "--json")
+      assert.are.same({ 2, "" }, { status, printed })
+      assert.truthy(said:find(("the command '%s' is not in this version"):format(name), 1, true), said)
+    end
+  end)
+
   it("shows the way in 80 columns, and lists what is there", function()
     local _, printed = run("help")
     for line in printed:gmatch("[^\n]+") do

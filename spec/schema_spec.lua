@@ -144,6 +144,11 @@ describe("the config", function()
       { { proxy_protocol = { accept = "yes" } }, 'proxy_protocol.accept: expected "auto", true or false' },
       { { proxy_protocol = { send = 3 } }, "proxy_protocol.send: expected false, true, 1 or 2" },
       { { keep_alive = "extend" }, 'did you mean "extended"?' },
+      { { keep_alive = fn }, '"immortal" or { treatment =, multiplier = }, got a function' },
+      { { keep_alive = { treatment = 1 } }, 'expected "standard", "extended" or "immortal", got 1' },
+      { { security = { deny = {} } }, "security.deny: unknown field, those who may not connect are security = { ip_bl" },
+      { { limits = { max_connections = 1 } }, 'limits.max_connections: unknown field, did you mean "connections"?' },
+      { { limits = { connections = -1 } }, "limits.connections: -1 is too small: at least 0" },
       { { keep_alive = { treatment = "extended", multiplier = 0 } }, "keep_alive.multiplier: 0 is too small" },
       { { limits = { ipv6_prefix = 129 } }, "limits.ipv6_prefix: 129 is too large" },
     }) do
@@ -178,6 +183,11 @@ describe("the config", function()
       { { log = { level = "inf" } }, 'log.level: expected "debug", "info", "warn", "error" or "off", got "inf"' },
       { { log = { access = 1 } }, "log.access: expected true or false, got 1" },
       { { timeouts = { idle = "4 hours" } }, "timeouts.idle: expected a duration" },
+      {
+        { timeouts = { idle = "30" } },
+        'timeouts.idle: expected a duration (a number of seconds, or "500ms", "90s", "5m", "4h", "30d"), got "30" '
+          .. '(did you mean "30s"?)',
+      },
       { { timeouts = { stuck = { "1s", tsl = 1 } } }, 'timeouts.stuck: has the key "tsl"' },
       { { timeouts = { stuck = { "x" } } }, "timeouts.stuck[1]: expected a duration" },
       { { tcp = { probe_after = "10ms" } }, "tcp.probe_after: 10ms is too small: at least 1s" },
@@ -437,6 +447,18 @@ describe("a route file", function()
       { "name: is also the name of a route in routes/a.lua: rename one of them" },
       faults(load({ named, named }))
     )
+  end)
+
+  it("has a name that can be printed, and is not one that the metrics have", function()
+    local value = route()
+    value.name = "a\nb"
+    local fault = load(value).faults[1]
+    assert.are.same({ "a.lua#1", 'has control characters in it: "a\\10b"' }, { fault.route, fault.message })
+    for _, name in ipairs({ "(none)", "(removed)" }) do
+      value.name = name
+      assert.are.same({ "name: is taken: the metrics have " .. name .. " for what belongs to no route" },
+        faults(load(value)))
+    end
   end)
 
   it("leaves out disabled routes, their names and their functions", function()

@@ -116,6 +116,9 @@ local FILE_PAGE = {
   },
 }
 
+-- Those of a later version.
+local LATER = { ["/api/v1/metrics"] = true, ["/api/v1/metrics/history"] = true }
+
 local METHODS = { "GET", "POST", "PUT", "DELETE" }
 
 local BY_PATH = {}
@@ -140,7 +143,9 @@ end
 local function find(request, channel)
   local name = request.path:sub(1, #FILE_PREFIX) == FILE_PREFIX and request.path:sub(#FILE_PREFIX + 1) or nil
   local page = name and FILE_PAGE or BY_PATH[request.path]
-  if not page then
+  if LATER[request.path] then
+    return nil, fault(501, ("%s is not in this version; /metrics is"):format(request.path))
+  elseif not page then
     return nil, fault(404, ("there is nothing at %s; / lists what there is"):format(request.path))
   end
   local call = page.calls[request.method == "HEAD" and "GET" or request.method]

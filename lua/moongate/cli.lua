@@ -15,6 +15,9 @@ local COMMANDS = {
 
 local WIDTH = 80 -- of help, at most
 
+-- Those of a later version.
+local LATER = { certs = true, targets = true, top = true }
+
 -- argparse would end the process for help and for a wrong command line; both unwind to `main` instead.
 local function stop(status, text)
   error({ status = status, text = text }, 0)
@@ -57,6 +60,8 @@ end
 local function fault_of_command(name, commands)
   if not name or commands[name] then
     return nil
+  elseif LATER[name] then
+    return ("the command '%s' is not in this version"):format(name)
   end
   local nearest = nearest_of(name, COMMANDS)
   local hint = nearest and ("did you mean `moongate %s`?"):format(nearest) or "`moongate help` lists them"

@@ -53,7 +53,8 @@ end
 
 local TREATMENTS = { "standard", "extended", "immortal" }
 
-local function treatment(check, value)
+-- `others` are the other forms that could stand there.
+local function treatment(check, value, others)
   for _, known in ipairs(TREATMENTS) do
     if value == known then
       return value
@@ -61,7 +62,7 @@ local function treatment(check, value)
   end
   local near = type(value) == "string" and text.nearest(value, TREATMENTS)
   check:expected(
-    '"standard", "extended", "immortal", { treatment =, multiplier = } or a function',
+    '"standard", "extended"' .. (others and ', "immortal"' .. others or ' or "immortal"'),
     value,
     near and ('did you mean "%s"?'):format(near)
   )
@@ -90,7 +91,9 @@ function access.keep_alive(check, value, descriptor)
       normal.multiplier = check:at("multiplier", MULTIPLIER, value.multiplier)
     end
   else
-    normal.treatment = treatment(check, value)
+    local table_form = "{ treatment =, multiplier = }"
+    normal.treatment =
+      treatment(check, value, descriptor.plain and " or " .. table_form or ", " .. table_form .. " or a function")
   end
   return normal.treatment and normal.multiplier and normal or nil
 end

@@ -21,6 +21,9 @@ local CERTIFICATE = {
 }
 local CLIENTS = { "match.client_ip", 'where clients come from is match = { client_ip = "10.0.0.0/8" }' }
 local TIMEOUTS = { "timeouts", 'say which: timeouts = { connect = "5s", idle = "10m" }' }
+local ALLOW = { "security.ip_allow", 'those who may connect are security = { ip_allow = "10.0.0.0/8" }' }
+local BLOCK = { "security.ip_block", 'those who may not connect are security = { ip_block = "10.0.0.0/8" }' }
+local PER_IP = { "limits.connections_per_ip", "of one address it is limits = { connections_per_ip = 100 }" }
 local A_ROUTE = { nil, "that is a route's: it belongs into a file in routes/" }
 
 -- By what is described, then by the field, alone or after its table: the field that is meant (nil: none), what to say.
@@ -64,8 +67,12 @@ local WORDS = {
     redirect = { "action.handler", "redirect with action = { handler = moongate.handlers.http_redirect(…) }" },
     ["return"] = { "action.handler", "answer with action = { handler = moongate.handlers.http_response { … } }" },
     ["function"] = { "action.handler", "a function that answers is action = { handler = function(socket) … end }" },
-    deny = { "security", "addresses that may not are security.ip_block, which this version does not support" },
-    allow = { "security", "addresses that may are security.ip_allow, which this version does not support" },
+    deny = BLOCK,
+    allow = ALLOW,
+    ["security.deny"] = BLOCK,
+    ["security.allow"] = ALLOW,
+    ["security.whitelist"] = ALLOW,
+    ["security.blacklist"] = BLOCK,
   },
   config = {
     listen = { nil, "routes listen: match = { ports = 443 } in a file in routes/; the admin's is admin.listen" },
@@ -82,6 +89,13 @@ local WORDS = {
     worker_processes = { nil, "did you mean workers?" },
     resolver = { nil, 'name servers are dns = { servers = "192.0.2.1" }' },
     ["timeout"] = TIMEOUTS,
+    ["security.deny"] = BLOCK,
+    ["security.allow"] = ALLOW,
+    ["security.max_connections"] = { "limits.connections", "of all routes it is limits = { connections = 1000 }" },
+    ["security.max_connections_per_ip"] = PER_IP,
+    ["security.connection_rate"] = { "limits.connection_rate", 'it is limits = { connection_rate = { 300, "60s" } }' },
+    ["limits.max_connections"] = { "limits.connections", 'did you mean "connections"?' },
+    ["limits.max_connections_per_ip"] = PER_IP,
     log_level = { nil, 'did you mean log = { level = "info" }?' },
   },
 }

@@ -128,7 +128,15 @@ local function check_tls(check, normal)
   check.path[2], check.path[1] = nil, nil
 end
 
+-- Names that the metrics give to what no route has.
+local RESERVED = { ["(none)"] = true, ["(removed)"] = true }
+
 local function check_name(check, name, others, index)
+  if RESERVED[name] then
+    check.path[1] = "name"
+    check:fault("is taken: the metrics have %s for what belongs to no route", name)
+    check.path[1] = nil
+  end
   local other = others[name] or between.find(index, name)
   if other then
     check.path[1] = "name"
@@ -167,7 +175,8 @@ end
 local function check_route(file, raw, default_name)
   local check, functions, faults = file.check, #file.check.functions, #file.check.faults
   local merged = defaults.merge(file.base, raw)
-  check.route = type(raw.name) == "string" and raw.name ~= "" and raw.name or default_name
+  local named = type(raw.name) == "string" and raw.name ~= "" and not raw.name:find("%c")
+  check.route = named and raw.name or default_name
   check.meant, check.incomplete = {}, false
   local action = is_plain_table(merged.action) and merged.action or {}
   check.action_port = action.port ~= nil or check.open

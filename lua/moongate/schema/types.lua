@@ -87,7 +87,7 @@ end
 
 local function in_range(check, value, descriptor, show)
   if descriptor.min and value < descriptor.min and not (descriptor.off and value == 0) then
-    local none = descriptor.off and ", or 0 for none" or ""
+    local none = descriptor.off and descriptor.min > 0 and ", or 0 for none" or ""
     check:fault("%s is too small: at least %s%s", show(value), show(descriptor.min), none)
   elseif descriptor.max and value > descriptor.max then
     check:fault("%s is too large: at most %s", show(value), show(descriptor.max))
@@ -114,11 +114,14 @@ end
 local UNITS = { milliseconds = "ms", msec = "ms", seconds = "s", secs = "s", minutes = "m", mins = "m" }
 UNITS.hours, UNITS.hrs, UNITS.days = "h", "h", "d"
 
--- "5m" for "5 minutes"; nil for what is not like that.
+-- "5m" for "5 minutes", "5s" for "5"; nil for what is not like that.
 local function unit_written_out(value)
   local number, word = nil, nil
   if type(value) == "string" then
     number, word = value:match("^%s*(%d+%.?%d*)%s*(%a+)%s*$")
+  end
+  if type(value) == "string" and value:find("^%d+%.?%d*$") then
+    return value .. "s"
   end
   local unit = word and (UNITS[word:lower()] or UNITS[word:lower() .. "s"])
   return unit and number .. unit
