@@ -321,6 +321,8 @@ fault: routes/a.lua:2: bad
     assert.are.equal("warning: moongate.lua: hm\na restart is needed: workers: 2 until the next start\n", said)
     body.removed = {}
     assert.are.equal("live: generation 12, no route file has changed, 34 ms\n", (select(2, run("reload"))))
+    body.config_changed = true
+    assert.are.equal("live: generation 12, the config changed, 34 ms\n", (select(2, run("reload"))))
     for i = 1, 100 do
       body.changed[i] = "f.lua"
     end

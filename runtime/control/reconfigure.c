@@ -88,6 +88,7 @@ struct value *reconfigure_prepare(const struct config *current, struct config *n
  * loader and the control thread use is taken. */
 void reconfigure(struct instance *instance, struct config *next) {
   struct config *current = &instance->config;
+  current->hash = next->hash;
   swap_strings(&current->admin_token, &next->admin_token);
   current->log_level = next->log_level;
   current->log_format = next->log_format;

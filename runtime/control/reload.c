@@ -37,7 +37,7 @@ static void clear_round(struct reload *reload) {
   reload->notes = NULL;
   if (reload->has_config)
     config_clear(&reload->config);
-  reload->has_config = false;
+  reload->has_config = reload->config_changed = false;
 }
 
 /* Answering runs Lua, which may ask for the next round at once. */
@@ -233,6 +233,9 @@ static void on_made(struct loading_job *job) {
     return;
   }
   if (is_same(reload->table, instance->table)) {
+    if (reload->has_config)
+      LOG(&instance->runtime->log, LOG_INFO, reload->config_changed ? "the config is live" : "nothing has changed",
+          LOG_INTEGER("generation", instance->table->generation));
     take_loaded(reload);
     return;
   }
@@ -268,6 +271,8 @@ static void load(struct loading_job *job) {
     loader_forget_faults(instance->loader);
     reload->has_config = loader_read_config(instance->loader, &overrides, &reload->config, &reload->config_faults) == 0;
   }
+  if (reload->has_config)
+    reload->config_changed = reload->config.hash != instance->config.hash;
   if (reload->has_config && !reload->notes)
     reload->notes = reconfigure_prepare(&instance->config, &reload->config);
   reload->status = loader_load_routes(instance->loader, reload->has_config ? &reload->config : &instance->config,

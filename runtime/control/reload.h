@@ -53,6 +53,7 @@ struct reload {
   struct loading_job job;
   struct config config; /* read in this round, when with_config */
   bool has_config;
+  bool config_changed; /* it is another text than that of before */
   struct fault_list config_faults;
   int status;                  /* of the loader */
   struct loaded_routes loaded; /* by this round */

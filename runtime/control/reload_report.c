@@ -61,6 +61,7 @@ struct value *reload_refusal(const struct reload_waiter *waiter, const char *why
     return root;
   }
   value_set_boolean(root, "ok", false);
+  value_set_boolean(root, "config_changed", false);
   value_set_number(root, "generation", 0);
   value_set_table(root, "changed");
   value_set_table(root, "removed");
@@ -91,6 +92,7 @@ struct value *reload_answer(const struct reload *reload, const struct reload_wai
   value_set_boolean(root, "ok", taken && loaded->faults.count == 0 && reload->config_faults.count == 0);
   value_set_number(root, "generation", (double)instance->table->generation);
   value_set_number(root, "ms", (double)(clock_ns(&instance->runtime->clock) - reload->began_ns) / 1e6);
+  value_set_boolean(root, "config_changed", taken && reload->config_changed);
   struct value *changed = value_set_table(root, "changed"), *removed = value_set_table(root, "removed");
   for (size_t i = 0, count = taken ? list_changed(loaded, names, LISTED_MOST) : 0; i < count; i++)
     value_set_string(changed, NULL, names[i]);
@@ -157,6 +159,7 @@ void reload_log_swap(const struct reload *reload) {
   join((const char *const *)reload->loaded.gone, reload->loaded.gone_count, removed);
   LOG(&instance->runtime->log, LOG_INFO, "live", LOG_INTEGER("generation", instance->table->generation),
       LOG_STRING("changed", changed[0] ? changed : NULL), LOG_STRING("removed", removed[0] ? removed : NULL),
+      LOG_STRING("config", reload->config_changed ? "changed" : NULL),
       LOG_INTEGER("routes", instance->table->route_count), LOG_NUMBER("seconds", reload->totals.last_seconds),
       LOG_INTEGER("connections_on_old_versions", reload->swap.riders), LOG_INTEGER("old_versions", reload->old_count));
 }

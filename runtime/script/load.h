@@ -48,6 +48,7 @@ struct diagnose_settings {
 
 struct config {
   char *path;       /* NULL: there is no file, all defaults */
+  uint64_t hash;    /* of the file's text */
   char *routes;     /* directory */
   unsigned workers; /* 1 to 256 */
   char *control;    /* the socket, the default place if none is named; NULL: this user has none (no XDG_RUNTIME_DIR) */

@@ -3,6 +3,7 @@
  * The config: found, run, checked by lua/moongate/schema/config.lua, and put into C. */
 #include "script/load_private.h"
 
+#include "core/text.h"
 #include "script/fields.h"
 
 #include <errno.h>
@@ -284,6 +285,8 @@ static int read_file(struct config_load *load) {
   }
   if (status == -ENOMEM && load->faults->count == 0)
     fault_list_add(load->faults, file_name(load), 0, NULL, NULL, "not enough memory to load it");
+  if (load->source.text)
+    config->hash = text_hash(load->source.text, load->source.size, 0);
   if (status < 0 && !load->lenient)
     config_clear(config);
   if (load->state)

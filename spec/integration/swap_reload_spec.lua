@@ -160,6 +160,24 @@ describe("a reload", function()
       assert.are.equal("v1", (swapping.ask "b"))
     end)
 
+    it("is told by the command and in the log, as is that there was nothing to change", function()
+      local m = swapping.start { ["a.lua"] = counting("a", "v1") }
+      local function reload()
+        local answer = m:reload()
+        assert.are.equal(0, answer.status, answer.out .. answer.err)
+        return answer.out
+      end
+      assert.truthy(reload():find("no route file has changed", 1, true))
+      save_config(m, { 'linger = "2s"', 'linger = "2s", idle = "300ms"' })
+      assert.truthy(reload():find("the config changed", 1, true))
+      m:await_log 'msg="live" [^\n]*config=changed'
+      save_config(m, { 'idle = "300ms" },', 'idle = "300ms" }, log = { level = "debug" },' })
+      m.process:signal "SIGHUP"
+      m:await_log 'msg="the config is live"'
+      assert.truthy(reload():find("no route file has changed", 1, true))
+      m:await_log 'msg="nothing has changed"'
+    end)
+
     it("says what needs a restart", function()
       local m = swapping.start({ ["a.lua"] = counting("a", "v1") }, { admin = true })
       save_config(m, { "workers = 1", "workers = 2" })

@@ -29,6 +29,9 @@ end
 function reload.format(body)
   local parts = { ("generation %d"):format(body.generation or 0) }
   local changed, removed = body.changed or {}, body.removed or {}
+  if body.config_changed then
+    parts[#parts + 1] = "the config changed"
+  end
   if #changed > 0 then
     parts[#parts + 1] = named(changed, "changed")
   end
@@ -36,7 +39,7 @@ function reload.format(body)
     parts[#parts + 1] = named(removed, "removed")
   end
   if #parts == 1 then
-    parts[2] = "no route file has changed" -- what the config says has been taken all the same
+    parts[2] = "no route file has changed" -- nor the text of the config; what it requires may have
   end
   if body.ms then
     parts[#parts + 1] = ("%.0f ms"):format(body.ms)
