@@ -130,6 +130,9 @@ describe("the config", function()
       assert.are.equal("has no effect in this version", warning.message)
     end
     assert.are.same({ "acme.email", "metrics.top_ips" }, fields)
+    assert.are.same({}, read({ metrics = { anonymize_ips = false } }).warnings)
+    local line = faults(read({ metrics = { anonymize_ips = true } }))[1]
+    assert.truthy(line:find("metrics.anonymize_ips: not supported in this version", 1, true), line)
   end)
 
   it("says what is wrong with who may connect", function()
@@ -447,6 +450,23 @@ describe("a route file", function()
       { "name: is also the name of a route in routes/a.lua: rename one of them" },
       faults(load({ named, named }))
     )
+  end)
+
+  it("is warned of that forwards to itself", function()
+    local here, there = { ports = "80-90" }, { ports = 80, address = "127.0.0.2" }
+    for _, case in ipairs({
+      { here, { target = "127.0.0.1:85" }, 1 },
+      { here, { target = { host = "::1", port = "preserve" } }, 1 },
+      { here, { targets = { "a:1", "localhost:90" } }, 1 },
+      { there, { target = "127.0.0.2:80" }, 1 },
+      { there, { target = "127.0.0.1:80" }, 0 },
+      { here, { target = "127.0.0.1:91" }, 0 },
+      { here, { target = { host = "10.0.0.1", port = "preserve" } }, 0 },
+      { { ports = 80, client_ip = "10.0.0.0/8" }, { target = "127.0.0.1:80" }, 0 },
+    }) do
+      local result = load({ match = case[1], action = case[2] })
+      assert.are.same({ 0, case[3] }, { #result.faults, #result.warnings })
+    end
   end)
 
   it("has a name that can be printed, and is not one that the metrics have", function()

@@ -324,6 +324,9 @@ schema.config = {
   },
 }
 
+-- Whoever asks for it must not find addresses where they were to be cut.
+schema.config.fields.metrics.fields.anonymize_ips.later = "refuse"
+
 local function route_timeouts()
   local fields = timeouts()
   for name, descriptor in pairs(fields) do

@@ -81,7 +81,6 @@
 
 ---What is measured and kept
 ---@class moongate.Config.Metrics
----@field anonymize_ips? boolean Cut addresses in logs, snapshots and the API (false); no effect in this version
 ---@field enabled? boolean Measure at all (true); no effect in this version
 ---@field path? string Of the Prometheus text ("/metrics"); no effect in this version
 ---@field percentiles? boolean Keep histograms (true); no effect in this version

@@ -105,6 +105,34 @@ local function check_action(check, normal, raw, own)
   check.path[2], check.path[1] = nil, nil
 end
 
+-- Whether the address that a target names is one that the route listens on.
+local function is_own(host, address)
+  if address and address ~= "0.0.0.0" and address ~= "::" then
+    return host == address
+  end
+  return host == "localhost" or host == "::1" or host:find("^127%.%d+%.%d+%.%d+$") ~= nil
+end
+
+-- A target that is the route itself: each connection would make the next one, until nothing is left to make one of.
+local function warn_of_loop(check, normal)
+  local match = normal.match
+  if not match or not match.ports or match.client_ip or match.when then
+    return
+  end
+  for _, target in ipairs(normal.action.targets) do
+    local loops = target.preserve
+    for _, range in ipairs(target.port and not loops and match.ports or {}) do
+      loops = loops or (target.port >= range.from and target.port <= range.to)
+    end
+    if loops and target.host and is_own(target.host, match.address) then
+      check.path[1] = "action"
+      check:warn("forwards to this very route: %s is where it listens itself", check.show(target.host))
+      check.path[1] = nil
+      return
+    end
+  end
+end
+
 -- What a route asks of TLS has to be there: what it matches by is in the client's first message, or it can't be known.
 local function check_tls(check, normal)
   local match, action = normal.match, normal.action
@@ -187,6 +215,7 @@ local function check_route(file, raw, default_name)
     if action.tls == nil or action.tls == false then
       check_tls(check, normal)
     end
+    warn_of_loop(check, normal)
   end
   name_defaults(check, file.base, raw, faults + 1)
   if merged.enabled == false then
