@@ -370,6 +370,7 @@ describe("admin", function()
       assert.matches("^HTTP/1.1 " .. status, socket:output())
       assert.matches("\r\nConnection: close\r\n", socket:output(), 1, true)
       assert.is_nil(socket:output():find("100 Continue", 1, true))
+      assert.equal(status, cjson.decode(socket:output():match "\r\n\r\n(.*)$").error.status)
     end
     local large = "\r\nContent-Length: 8388609\r\nExpect: 100-continue"
     refuse(413, "PUT /api/v1/files/a.lua HTTP/1.1" .. large, "control")

@@ -213,6 +213,9 @@ function admin.serve(socket, channel, options)
     local call, refusal = find(request, channel)
     return not call and finish(refusal) or nil
   end
+  function settings.on_refusal(status, reason)
+    return finish(fault(status, reason))
+  end
   for name, value in pairs(options or {}) do
     settings[name] = value
   end

@@ -242,8 +242,8 @@ function Session:linger()
 end
 
 function Session:refuse(status, reason)
-  local text = http_answer.STATUS_TEXT[status] or ""
-  local response = { status = status, body = ("%d %s: %s\n"):format(status, text, reason) }
+  local response = self.options.on_refusal and self.options.on_refusal(status, reason)
+    or { status = status, body = ("%d %s: %s\n"):format(status, http_answer.reason(status), reason) }
   if self:send(encode(response, nil, false, self:date())) then
     self:linger()
   end
@@ -339,7 +339,8 @@ end
 --- (nil: it is chunked). It returns
 --- { status = 200, headers = { [name] = value or list }, body = string, close = bool }.
 --- `options`: see DEFAULTS at the top; `now`: a clock in seconds, for specs; `on_head(request)`: asked before a body
---- is read; a response that it returns is sent at once, and the connection closed; `fills`: it is
+--- is read; a response that it returns is sent at once, and the connection closed; `on_refusal(status, reason)`: the
+--- response to what is no request, or too large for one; `fills`: it is
 --- on_request(request, response, context) with a response to fill, whose body it may return instead of a table, and the
 --- option `context`. Returns how many requests were answered.
 function http_server.serve(socket, on_request, options)
