@@ -150,11 +150,16 @@ local function run_busted(words, state)
   return 1
 end
 
--- busted's help, which it takes for an error, and ours.
-local function help()
+-- As busted's runner reads its command line; nil and what it says of one that is wrong.
+local function parse(words)
   local cli = require "busted.modules.cli"({ output = "utfTerminal" })
   cli:set_name("moongate test")
-  local _, text = cli:parse({ "--help" })
+  return cli:parse({ unpack(words) })
+end
+
+-- busted's help, which it takes for an error, and ours.
+local function help()
+  local _, text = parse({ "--help" })
   text = text:gsub("^.-Usage:", "Usage:"):gsub("; re%-run with %-%-help for usage%.%s*$", ""):gsub("%s+$", "")
   io.stdout:write(text, USAGE)
 end
@@ -184,6 +189,11 @@ function command.main(words)
   if wants_help(rest) then
     help()
     return 0
+  end
+  local fine, fault = parse(rest)
+  if not fine then
+    io.stderr:write(fault, "\n")
+    return 2
   end
   local moongate = require "moongate"
   local testing = require("moongate.native").testing()
