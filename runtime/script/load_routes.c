@@ -74,6 +74,28 @@ static int list_files(const char *directory, struct loaded_routes *loaded) {
   return status;
 }
 
+/* A directory within that holds what looks like route files: somebody thinks that they are read. */
+static void warn_of_subdirectories(const char *directory, struct loaded_routes *loaded) {
+  DIR *entries = opendir(directory);
+  if (!entries)
+    return;
+  for (struct dirent *entry; (entry = readdir(entries));) {
+    struct dirent **inside = NULL;
+    char *path = entry->d_type == DT_DIR && entry->d_name[0] != '.' && !is_route_file(entry)
+                     ? path_join(directory, entry->d_name)
+                     : NULL;
+    int count = path ? scandir(path, &inside, is_route_file, NULL) : 0;
+    if (count > 0)
+      fault_list_add(&loaded->warnings, path, 0, NULL, NULL,
+                     "has Lua files in it, which are not read: route files stand in the directory itself");
+    for (int i = 0; i < count; i++)
+      free(inside[i]);
+    free(inside);
+    free(path);
+  }
+  closedir(entries);
+}
+
 static void warn_of_absent_jit_files(const struct config *config, struct loaded_routes *loaded) {
   for (size_t i = 0; i < config->jit_file_count; i++) {
     bool found = false;
@@ -331,6 +353,7 @@ int loader_load_routes(struct loader *loader, const struct config *config, unsig
   if (status == 0) {
     mark_told(&run);
     warn_of_absent_jit_files(config, loaded);
+    warn_of_subdirectories(config->routes, loaded);
     if (number_of)
       loaded_routes_number(loaded, number_of, context);
     status = loaded->listed ? 0 : -EINVAL;

@@ -49,6 +49,21 @@ describe("moongate check", function()
     assert.are.equal(0, status, output)
   end)
 
+  it("warns of directories with Lua files in them, which are not read", function()
+    local space = moongate.workspace { routes = { ["a.lua"] = "return {}" } }
+    local routes = space.directory .. "/routes/"
+    assert(os.execute(("mkdir %ssub %sempty %s.hidden"):format(routes, routes, routes)) == 0)
+    process.write(routes .. "sub/b.lua", "return {}")
+    process.write(routes .. "empty/notes.txt", "x")
+    process.write(routes .. ".hidden/c.lua", "return {}")
+    local answer = moongate.command { "check", moongate.files_of(space) }
+    assert.are.equal(0, answer.status)
+    local text = answer.out .. answer.err
+    assert.truthy(text:find("warning: " .. routes .. "sub: has Lua files in it, which are not read", 1, true), text)
+    assert.is_nil(text:find("empty", 1, true))
+    assert.is_nil(text:find("hidden", 1, true))
+  end)
+
   it("names file and line of a syntax error", function()
     expect_fault('return {\n  name = "api",\n  match = = 1,\n}', "routes/site.lua:3:")
   end)
