@@ -32,6 +32,15 @@ static void literals_are_parsed_and_printed(void **state) {
   assert_string_equal(round_trip("::ffff:192.0.2.1", 80, text), "192.0.2.1:80");
 }
 
+static void a_mapped_literal_is_the_ipv4_address(void **state) {
+  (void)state;
+  struct endpoint mapped, plain;
+  assert_int_equal(endpoint_from_literal(&mapped, "::ffff:192.0.2.1", 80), 0);
+  assert_int_equal(endpoint_from_literal(&plain, "192.0.2.1", 80), 0);
+  assert_int_equal(mapped.length, plain.length);
+  assert_memory_equal(&mapped.storage, &plain.storage, plain.length);
+}
+
 static void scopes_are_names_or_numbers_of_interfaces(void **state) {
   (void)state;
   char text[ENDPOINT_TEXT_SIZE];
@@ -171,6 +180,7 @@ static void loopback_is_known(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(literals_are_parsed_and_printed),
+      cmocka_unit_test(a_mapped_literal_is_the_ipv4_address),
       cmocka_unit_test(scopes_are_names_or_numbers_of_interfaces),
       cmocka_unit_test(what_is_not_a_literal_is_refused),
       cmocka_unit_test(the_compact_form_keeps_address_and_port),

@@ -23,7 +23,8 @@ void reload_load(struct reload *reload);
 /* Lets go of old versions that run nothing any more. */
 void reload_forget_finished(struct reload *reload);
 
-/* What the callers of this round are told: {ok, generation, ms, config_changed, changed, removed, faults, warnings, notes}. */
+/* What the callers of this round are told: {ok, generation, ms, config_changed, changed, removed, faults, warnings,
+ * notes}. */
 struct value *reload_answer(const struct reload *reload, const struct reload_waiter *waiter);
 
 /* What a caller is told that no round is made for. */

@@ -89,14 +89,17 @@ static int ipv6_from_text(struct sockaddr_in6 *in6, const char *text, size_t siz
   return inet_pton(AF_INET6, copy, &in6->sin6_addr) == 1 ? 0 : -EINVAL;
 }
 
+static int set_ipv4(struct endpoint *endpoint, const struct sockaddr_in *in) {
+  memcpy(&endpoint->storage, in, sizeof *in);
+  endpoint->length = sizeof *in;
+  return 0;
+}
+
 int endpoint_from_literal(struct endpoint *endpoint, const char *host, uint16_t port) {
   memset(endpoint, 0, sizeof *endpoint);
   struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = htons(port)};
-  if (inet_pton(AF_INET, host, &in.sin_addr) == 1) {
-    memcpy(&endpoint->storage, &in, sizeof in);
-    endpoint->length = sizeof in;
-    return 0;
-  }
+  if (inet_pton(AF_INET, host, &in.sin_addr) == 1)
+    return set_ipv4(endpoint, &in);
   size_t size = strlen(host);
   if (size >= 2 && host[0] == '[' && host[size - 1] == ']') {
     host++;
@@ -106,6 +109,10 @@ int endpoint_from_literal(struct endpoint *endpoint, const char *host, uint16_t 
   int status = ipv6_from_text(&in6, host, size);
   if (status != 0)
     return status;
+  if (IN6_IS_ADDR_V4MAPPED(&in6.sin6_addr)) { /* a socket for IPv6 alone could not have it */
+    memcpy(&in.sin_addr, in6.sin6_addr.s6_addr + sizeof mapped_prefix, sizeof in.sin_addr);
+    return set_ipv4(endpoint, &in);
+  }
   memcpy(&endpoint->storage, &in6, sizeof in6);
   endpoint->length = sizeof in6;
   return 0;

@@ -40,8 +40,8 @@ bool ip_address_is_ipv4(const struct ip_address *address);
 /* 127.0.0.0/8 or ::1. */
 bool ip_address_is_loopback(const struct ip_address *address);
 
-/* A literal address (IPv4 dotted quad, or IPv6 with or without brackets, with an optional %scope) and a port. 0, or
- * -EINVAL when it is not a literal (then it may be a name). */
+/* A literal address (IPv4 dotted quad, or IPv6 with or without brackets, with an optional %scope) and a port; an
+ * IPv4-mapped one is the IPv4 address. 0, or -EINVAL when it is not a literal (then it may be a name). */
 int endpoint_from_literal(struct endpoint *endpoint, const char *host, uint16_t port);
 
 /* 0, -EINVAL (empty) or -ENAMETOOLONG (over 107 bytes, unix(7)). */
