@@ -233,7 +233,7 @@ static void on_made(struct loading_job *job) {
     return;
   }
   if (is_same(reload->table, instance->table)) {
-    if (reload->has_config)
+    if (reload->has_config && (reload->config_changed || reload->loaded.faults.count == 0))
       LOG(&instance->runtime->log, LOG_INFO, reload->config_changed ? "the config is live" : "nothing has changed",
           LOG_INTEGER("generation", instance->table->generation));
     take_loaded(reload);
