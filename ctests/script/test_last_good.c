@@ -21,12 +21,15 @@ static void a_broken_file_starts_as_it_was_and_its_fault_is_told(void **state) {
   assert_int_equal(call(route_of(fixture, "a.lua", "a")), 1);
   assert_non_null(route_of(fixture, "a.lua", "p"));
   struct script_version *version = file->version;
-  /* It is what is live now, also when the file says it again. */
+  /* It stays the copy, until the file says it again. */
   assert_int_equal(load_and_commit(fixture), -EINVAL);
-  assert_int_equal(file_of(fixture, "a.lua")->stands_in, FILE_LIVE);
+  assert_int_equal(file_of(fixture, "a.lua")->stands_in, FILE_LAST_GOOD);
   write_file(fixture, "routes/a.lua", "return { " HANDLER("a", "1", "return 1") "," PLAIN("p", "2") "}");
   assert_int_equal(load_and_commit(fixture), 0);
   assert_ptr_equal(file_of(fixture, "a.lua")->version, version);
+  write_file(fixture, "routes/a.lua", "return {");
+  assert_int_equal(load_and_commit(fixture), -EINVAL);
+  assert_int_equal(file_of(fixture, "a.lua")->stands_in, FILE_LIVE);
 }
 
 static void a_copy_has_the_modules_that_were_required(void **state) {

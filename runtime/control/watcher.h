@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * Tells when something in a directory of route files may have changed: debounced, whatever way an editor saves, also
- * when the directory itself is replaced, and where its files are links to others. What has changed is the loader's to find out, by the bytes. */
+ * when the directory itself is replaced, and where its files are links to others. What has changed is the loader's to
+ * find out, by the bytes. */
 #pragma once
 
 #include "core/error.h"

@@ -139,8 +139,11 @@ int loader_commit(struct loader *loader, const struct loaded_routes *loaded) {
     struct known_file *before = known->committed;
     known->committed = file->known ? known_file_ref(file->known) : NULL;
     known_file_unref(before);
-    if (file->ok)
-      known->told = 0;
+    if (!file->ok)
+      continue;
+    known->told = 0;
+    if (file->known)
+      file->known->is_copy = false; /* the file says it itself now */
   }
   memory_clear_exclusions(memory);
   return 0;
