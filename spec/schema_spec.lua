@@ -149,7 +149,7 @@ describe("the config", function()
       { { keep_alive = "extend" }, 'did you mean "extended"?' },
       { { keep_alive = fn }, '"immortal" or { treatment =, multiplier = }, got a function' },
       { { keep_alive = { treatment = 1 } }, 'expected "standard", "extended" or "immortal", got 1' },
-      { { security = { deny = {} } }, "security.deny: unknown field, those who may not connect are security = { ip_bl" },
+      { { security = { deny = {} } }, "security.deny: unknown field, those who may not connect are security" },
       { { limits = { max_connections = 1 } }, 'limits.max_connections: unknown field, did you mean "connections"?' },
       { { limits = { connections = -1 } }, "limits.connections: -1 is too small: at least 0" },
       { { keep_alive = { treatment = "extended", multiplier = 0 } }, "keep_alive.multiplier: 0 is too small" },

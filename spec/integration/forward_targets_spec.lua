@@ -138,7 +138,7 @@ describe("a route's target", function()
 
   it("may be a function that returns a target in any of its forms", function()
     local target = net.listen()
-    for _, form in ipairs { "'127.0.0.1:%d'", "{ host = '127.0.0.1', port = %d }", "{ port = %d, host = '127.0.0.1' }" } do
+    for _, form in ipairs { "'127.0.0.1:%d'", "{ host = '127.0.0.1', port = %d }" } do
       local m = start(("target = function() return " .. form .. " end"):format(target:port()))
       expect_through(m, target)
       assert.are.equal(0, m:stop())
