@@ -91,21 +91,38 @@ function Request.__index(request, name)
   end
 end
 
+-- Begins with a value for every field: only so does the table have room for all of them from the start.
 local function take_request(method, target, path, query, version, keep_alive, length, head, body)
   local request = {
-    method = method,
-    target = target,
-    path = path,
-    version = version,
-    keep_alive = keep_alive,
-    length = length,
-    head = head,
-    body = body,
+    method = "",
+    target = "",
+    path = "",
+    version = "",
+    keep_alive = false,
+    length = 0,
+    head = "",
+    body = "",
   }
+  request.method = method
+  request.target = target
+  request.path = path
+  request.version = version
+  request.keep_alive = keep_alive
+  request.length = length
+  request.head = head
+  request.body = body
   if query then
     request.query = query
   end
   return setmetatable(request, Request)
+end
+
+-- What fn(request, response) gets to fill; with room for the body.
+local function new_response()
+  local response = { status = 200, headers = false, body = false }
+  response.headers = {}
+  response.body = nil
+  return response
 end
 
 -- The request, when it has a body that on_head does not want to be read.
@@ -278,12 +295,10 @@ function Session:answer(request, response)
   return self:send(text) and keep_alive
 end
 
--- Whether the connection may go on after the request. An error in on_request is answered with 500, then raised again.
+-- Whether the connection may go on after the request, which was not refused. An error in on_request is answered with
+-- 500, then raised again.
 local function serve_request(self, request, on_request, context)
-  if request.refusal then
-    return self:answer(request, request.refusal)
-  end
-  local filled = self.fills and { status = 200, headers = {}, body = nil } -- with room for the body
+  local filled = self.fills and new_response()
   local done, response = xpcall(on_request, traceback, request, filled, context)
   if not done then
     self:fail(request, response)
@@ -303,6 +318,26 @@ local function serve_request(self, request, on_request, context)
     end
   end
   return self:answer(request, response)
+end
+
+-- On a real socket the next request mostly comes whole, and then this is all that it takes. Whether the connection may
+-- go on; if so, with what came of the wait in which it did not come whole.
+local function serve_whole(self, on_request, context)
+  local receive_event, take, idle_timeout = self.receive_event, self.take, self.options.idle_timeout
+  while true do
+    if self.timeout ~= idle_timeout then
+      self:set_timeout(idle_timeout)
+    end
+    local event, failure = receive_event()
+    if event ~= COMPLETE then
+      return true, event, failure
+    end
+    local goes_on = serve_request(self, take_request(take()), on_request, context)
+    self.answered = self.answered + 1
+    if not goes_on then
+      return false
+    end
+  end
 end
 
 local function new_session(socket, options)
@@ -345,23 +380,14 @@ end
 --- option `context`. Returns how many requests were answered.
 function http_server.serve(socket, on_request, options)
   local session, settings = new_session(socket, options)
-  local idle_timeout, context, kept = settings.idle_timeout, settings.context, false
-  local receive_event, take = session.receive_event, session.take
+  local context, whole = settings.context, session.take and not settings.on_head
+  local waited, event, failure = false, nil, nil
   while true do
     local request, status, reason
-    if not kept then
+    if waited then
+      request, status, reason = session:read_request(true, session:told(event, failure))
+    else
       request, status, reason = session:read_request()
-      kept = take and not settings.on_head
-    else -- mostly it comes whole, and then this is all that it takes
-      if session.timeout ~= idle_timeout then
-        session:set_timeout(idle_timeout)
-      end
-      local event, failure = receive_event()
-      if event == COMPLETE then
-        request = take_request(take())
-      else
-        request, status, reason = session:read_request(true, session:told(event, failure))
-      end
     end
     if not request then
       if status then
@@ -369,10 +395,20 @@ function http_server.serve(socket, on_request, options)
       end
       return session.answered
     end
-    local goes_on = serve_request(session, request, on_request, context)
+    local refusal = settings.on_head and request.refusal
+    local goes_on
+    if refusal then
+      goes_on = session:answer(request, refusal)
+    else
+      goes_on = serve_request(session, request, on_request, context)
+    end
     session.answered = session.answered + 1
+    if goes_on and whole then
+      waited, event, failure = serve_whole(session, on_request, context)
+      goes_on = waited
+    end
     if not goes_on then
-      if session:has_pending() or request.refusal then
+      if session:has_pending() or refusal then
         session:linger()
       end
       return session.answered
