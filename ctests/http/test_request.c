@@ -253,6 +253,25 @@ static void broken_fields_are_refused(void **state) {
   assert_reads_bytes(nul_in_name, sizeof nul_in_name - 1, NULL, "error 400");
 }
 
+/* Of every byte, wherever in a field it stands, also among bytes that are looked at together. */
+static void a_field_has_no_control_characters(void **state) {
+  (void)state;
+  static const char begin[] = "GET / HTTP/1.1\r\nHost: a\r\nX: ", value[] = "abcdefghijklmnopqrst";
+  for (size_t at = 1; at < sizeof value - 2; at++) {
+    for (unsigned byte = 0; byte < 256; byte++) {
+      char input[128], expected[128];
+      int size = snprintf(input, sizeof input, "%s%s\r\n\r\n", begin, value);
+      if (byte == '\r' || byte == '\n')
+        continue;
+      input[sizeof begin - 1 + at] = (char)byte;
+      bool is_control = (byte < ' ' && byte != '\t') || byte == 0x7f;
+      snprintf(expected, sizeof expected, is_control ? "error 400" : "GET / 1.1|Host=a|X=%.*s keep []\n",
+               (int)sizeof value - 1, input + sizeof begin - 1);
+      assert_reads_bytes(input, (size_t)size, NULL, expected);
+    }
+  }
+}
+
 static void framing_that_can_be_read_two_ways_is_refused(void **state) {
   (void)state;
   static const char *const lines[] = {
@@ -411,6 +430,7 @@ int main(void) {
       cmocka_unit_test(other_versions_and_methods_have_their_own_answer),
       cmocka_unit_test(a_host_is_required_once),
       cmocka_unit_test(broken_fields_are_refused),
+      cmocka_unit_test(a_field_has_no_control_characters),
       cmocka_unit_test(framing_that_can_be_read_two_ways_is_refused),
       cmocka_unit_test(broken_chunks_are_refused),
       cmocka_unit_test(sizes_are_bounded),

@@ -31,6 +31,8 @@ static bool is_alphanumeric(char byte) {
 
 static bool is_one_of(char byte, const char *set) { return byte != '\0' && strchr(set, byte) != NULL; }
 
+static bool is_blank(char byte) { return byte == ' ' || byte == '\t'; }
+
 static bool is_token(struct http_slice slice) {
   for (size_t i = 0; i < slice.size; i++)
     if (!is_alphanumeric(slice.bytes[i]) && !is_one_of(slice.bytes[i], "!#$%&'*+-.^_`|~"))
@@ -48,9 +50,9 @@ bool http_slice_is(struct http_slice slice, const char *text) {
 }
 
 static struct http_slice trim(struct http_slice slice) {
-  while (slice.size > 0 && is_one_of(slice.bytes[0], " \t"))
+  while (slice.size > 0 && is_blank(slice.bytes[0]))
     slice = (struct http_slice){slice.bytes + 1, slice.size - 1};
-  while (slice.size > 0 && is_one_of(slice.bytes[slice.size - 1], " \t"))
+  while (slice.size > 0 && is_blank(slice.bytes[slice.size - 1]))
     slice.size--;
   return slice;
 }
@@ -105,7 +107,7 @@ static const char *scan_byte(struct http_request *request, char byte) {
       request->scan_state = LAST_CR;
       return NULL;
     }
-    if (is_one_of(byte, " \t"))
+    if (is_blank(byte))
       return "a field goes on in the next line (obs-fold)";
     if (byte == ':')
       return "a field without a name";
@@ -315,9 +317,20 @@ static enum http_event finish_head(struct http_request *request) {
   return HTTP_EVENT_HEAD;
 }
 
+/* Whether a control character is among eight bytes: each is looked at in its own part of the number. */
+static bool has_control(const char *bytes) {
+  const uint64_t ones = UINT64_MAX / 255, highest = ones * 0x80;
+  uint64_t word;
+  memcpy(&word, bytes, sizeof word);
+  uint64_t deletes = word ^ ones * 0x7f;
+  return (((word - ones * ' ') & ~word) | ((deletes - ones) & ~deletes)) & highest;
+}
+
 /* How many bytes of these change nothing within a line. */
 static size_t plain_run(const char *bytes, size_t size) {
   size_t run = 0;
+  while (size - run >= sizeof(uint64_t) && !has_control(bytes + run))
+    run += sizeof(uint64_t);
   while (run < size && (unsigned char)bytes[run] >= ' ' && bytes[run] != 0x7f)
     run++;
   return run;
