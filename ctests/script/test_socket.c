@@ -150,6 +150,32 @@ static void full_duplex_with_backpressure(void **context) {
   assert_int_equal(1000000, got_bytes);
 }
 
+/* Small ones and large ones, more than the kernel takes, to one who reads a little at a time. */
+static void tables_are_sent_as_their_strings_in_a_row(void **context) {
+  struct socket_fixture *fixture = *context;
+  struct outcome outcome;
+  fixture_start(&fixture->base,
+                "local s = ... local small, large = {}, {} for i = 1, 10 do small[i] = ('0123456789'):rep(10) end\n"
+                "for i = 1, 50 do large[i] = ('0123456789'):rep(10) end\n"
+                "for _ = 1, 500 do assert(s:send(small) == 1000) assert(s:send(large) == 5000) end\n"
+                "assert(s:send({ 'x', '0123', 'x' }, 2, 5) == 5) assert(s:send({}) == 0) assert(s:send({ '' }) == 0)\n"
+                "s:shutdown('send') return 'done'",
+                &outcome, push_sockets);
+  size_t size = 0;
+  char chunk[700];
+  ssize_t count;
+  for (bool ended = false; !ended;) {
+    while ((count = read(fixture->peers[0], chunk, sizeof chunk)) > 0)
+      for (ssize_t i = 0; i < count; i++)
+        assert_int_equal('0' + size++ % 10, chunk[i]);
+    ended = count == 0;
+    loop_round(&fixture->base.loop, false);
+  }
+  fixture_wait(&fixture->base, &outcome);
+  expect_outcome(&outcome, "done");
+  assert_int_equal(500 * 6000 + 4, size);
+}
+
 static void two_readers_at_once_are_an_error(void **context) {
   expect(context, "", false,
          "local err moongate.spawn(function() s:receive(1) end) moongate.sleep(0) err = select(2, pcall(s.receive, s, "
@@ -314,6 +340,7 @@ int main(void) {
       TEST(send_answers_with_the_last_index),
       TEST(sending_to_one_who_is_gone_is_closed),
       TEST(full_duplex_with_backpressure),
+      TEST(tables_are_sent_as_their_strings_in_a_row),
       TEST(two_readers_at_once_are_an_error),
       TEST(after_close_everything_is_closed),
       TEST(closing_wakes_the_one_who_waits),

@@ -7,6 +7,9 @@
 
 #include <lauxlib.h>
 #include <stdint.h>
+#include <string.h>
+
+enum { SMALL = 4 * 1024 }; /* a table that is copied rather than made a Lua string */
 
 bool socket_write_on(struct script_socket *socket) {
   struct socket_writer *writer = &socket->writer;
@@ -61,6 +64,26 @@ static void join_table(lua_State *L) {
   lua_replace(L, 2);
 }
 
+/* Copies the strings of the table at 2 together. Their size; 0 when it is none, or they are more than there is room
+ * for, or what is in it is not all strings. */
+static size_t gather_table(lua_State *L, char bytes[SMALL]) {
+  size_t size = 0;
+  int count = (int)lua_objlen(L, 2);
+  for (int i = 1; i <= count; i++) {
+    lua_rawgeti(L, 2, i);
+    size_t length = 0;
+    const char *part = lua_type(L, -1) == LUA_TSTRING ? lua_tolstring(L, -1, &length) : NULL;
+    bool fits = part != NULL && length <= SMALL - size;
+    if (fits)
+      memcpy(bytes + size, part, length);
+    lua_pop(L, 1);
+    if (!fits)
+      return 0;
+    size += length;
+  }
+  return size;
+}
+
 static size_t position(lua_Number index, size_t length) {
   if (index < 0)
     index += (lua_Number)length + 1;
@@ -92,13 +115,48 @@ static int perform_sending(lua_State *L, struct script_task *task, struct script
   return socket_wait_to_write(L, socket, done);
 }
 
+static bool is_broken(ssize_t put) { return put < 0 && put != STREAM_WANT_WRITE && put != STREAM_WANT_READ; }
+
+static int push_broken(lua_State *L, struct script_socket *socket, ssize_t put) {
+  socket->writer.next = 0;
+  socket->writer.error = socket_error_text((int)put);
+  return socket_push_sent(L, socket);
+}
+
+/* Sends what goes now of the table at 2, before a Lua string is made of it, which mostly nobody needs then. Sets the
+ * writer up, but for its bytes; false: nothing is done, or not all. */
+static bool send_table(lua_State *L, struct script_socket *socket, ssize_t *put) {
+  struct socket_writer *writer = &socket->writer;
+  char bytes[SMALL];
+  *put = 0;
+  if (socket->stream == NULL || socket->shut_send || !(socket->stream->readiness & STREAM_WRITABLE))
+    return false;
+  size_t size = gather_table(L, bytes);
+  if (size == 0)
+    return false;
+  *put = stream_write(socket->stream, bytes, size);
+  if (*put <= 0)
+    return false;
+  socket_touch(socket, NULL);
+  writer->bytes = "";
+  writer->from = 0;
+  writer->next = writer->end = size;
+  return (size_t)*put == size;
+}
+
 int socket_send(lua_State *L) {
   struct script_task *task = task_enter(L);
   struct script_socket *socket = socket_check(L, 1);
   struct socket_writer *writer = &socket->writer;
   check_idle(L, socket);
-  if (lua_istable(L, 2))
+  ssize_t put = 0;
+  if (lua_istable(L, 2)) {
+    if (lua_isnoneornil(L, 3) && lua_isnoneornil(L, 4) && send_table(L, socket, &put))
+      return perform_sending(L, task, socket);
+    if (is_broken(put))
+      return push_broken(L, socket, put);
     join_table(L);
+  }
   size_t length;
   const char *bytes = argument_check_string(L, 2, &length);
   size_t first = position(argument_opt_number(L, 3, 1), length);
@@ -106,6 +164,8 @@ int socket_send(lua_State *L) {
   writer->bytes = bytes;
   writer->from = writer->next = first > 0 ? first - 1 : 0;
   writer->end = last > writer->next ? last : writer->next;
+  if (put > 0)
+    writer->next = (size_t)put;
   return perform_sending(L, task, socket);
 }
 
@@ -123,11 +183,8 @@ int socket_send_parts(lua_State *L, struct script_socket *socket, const struct i
                    : stream_write(socket->stream, head->iov_base, head->iov_len);
     if (put > 0)
       socket_touch(socket, NULL);
-    else if (put < 0 && put != STREAM_WANT_WRITE && put != STREAM_WANT_READ) {
-      writer->next = 0;
-      writer->error = socket_error_text((int)put);
-      return socket_push_sent(L, socket);
-    }
+    else if (is_broken(put))
+      return push_broken(L, socket, put);
   }
   size_t sent = put > 0 ? (size_t)put : 0;
   if (sent < head->iov_len) {
