@@ -18,9 +18,8 @@ static const char type_name[] = "moongate.socket";
 static void *check_userdata(lua_State *L, int index) {
   bool ok = false;
   if (lua_type(L, index) == LUA_TUSERDATA && lua_getmetatable(L, index)) {
-    luaL_getmetatable(L, type_name);
-    ok = lua_rawequal(L, -1, -2);
-    lua_pop(L, 2);
+    ok = lua_topointer(L, -1) == script_state_of(L)->socket_metatable;
+    lua_pop(L, 1);
   }
   argument_check(L, ok, index, "a socket");
   return lua_touserdata(L, index);
@@ -184,6 +183,7 @@ const luaL_Reg socket_methods[] = {
 static void push_metatable(lua_State *L) {
   if (!luaL_newmetatable(L, type_name))
     return;
+  script_state_of(L)->socket_metatable = lua_topointer(L, -1);
   lua_newtable(L);
   luaL_register(L, NULL, socket_methods);
   lua_setfield(L, -2, "__index");

@@ -109,8 +109,9 @@ struct script_state {
   struct pace *pace;            /* of the thread that loads, likewise; NULL: it does not give way */
   lua_Alloc allocate;           /* LuaJIT's own, which ours counts for */
   void *allocator;
-  char *interruption; /* task_interrupt(): what is about to be raised; NULL mostly */
-  int on_error;       /* in the registry: the function that adds the traceback */
+  char *interruption;           /* task_interrupt(): what is about to be raised; NULL mostly */
+  int on_error;                 /* in the registry: the function that adds the traceback */
+  const void *socket_metatable; /* to know sockets by; NULL before there is one (bind_socket.c) */
   struct script_watch watch;
 };
 
