@@ -300,8 +300,10 @@ static enum http_event finish_head(struct http_request *request) {
     if (!request->field_room)
       return fail(request, 503, "no memory left");
   }
-  const char *line_end = memchr(head, '\r', size); /* the buffer has moved since it was looked at first */
-  if (!check_request_line(request, (size_t)(line_end - head)) || !run(request, head, size, &used))
+  assert(request->target.size > 0);
+  request->method.bytes = head; /* the buffer may have moved since the request line was judged */
+  request->target.bytes = head + request->method.size + 1;
+  if (!run(request, head, size, &used))
     return HTTP_EVENT_ERROR;
   if (used != size)
     return fail(request, 400, "the head ends before its empty line");
@@ -452,20 +454,23 @@ static enum http_event feed_body(struct http_request *request, const char *bytes
 }
 
 static void begin(struct http_request *request) {
+  const struct http_request_options options = request->options;
   struct buffer *head = request->head;
-  struct http_request next = {.options = request->options,
-                              .phase = IN_HEAD,
-                              .scan_state = BEFORE_HEAD,
-                              .field_room = request->field_room,
-                              .field_space = request->field_space};
+  struct http_field *field_room = request->field_room;
+  size_t field_space = request->field_space;
   if (buffer_size(head) > KEPT_HEAD) { /* what an ordinary request needs stays for the next one */
     buffer_free(head);
     head = NULL;
   } else if (head != NULL) {
     buffer_consume(head, buffer_size(head));
   }
-  *request = next;
+  memset(request, 0, sizeof *request);
+  request->options = options;
   request->head = head;
+  request->field_room = field_room;
+  request->field_space = field_space;
+  request->phase = IN_HEAD;
+  request->scan_state = BEFORE_HEAD;
   llhttp_init(&request->parser, HTTP_REQUEST, &settings);
   request->parser.data = request;
 }
