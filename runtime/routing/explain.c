@@ -221,10 +221,11 @@ static void describe_match(const struct explanation *about, const struct candida
                      version_name(about->question->tls_versions));
   if (used == 0)
     snprintf(text, DETAIL_SIZE, "takes %s",
-             !about->port->has_tls                   ? "any connection"
-             : verdict->route->tls == ROUTE_TLS_NONE ? "any plain connection (it has no `tls`), whatever host it asks for"
-             : about->length > 0                     ? "any domain"
-                                                     : "any domain, and none");
+             !about->port->has_tls ? "any connection"
+             : verdict->route->tls == ROUTE_TLS_NONE
+                 ? "any plain connection (it has no `tls`), whatever host it asks for"
+             : about->length > 0 ? "any domain"
+                                 : "any domain, and none");
 }
 
 static void describe(const struct explanation *about, const struct candidate *candidate, char *text) {
