@@ -238,6 +238,34 @@ static void a_kernel_pipe_with_bytes_in_it_is_kept(void **state) {
   teardown(f);
 }
 
+/* The urgent byte itself is out of band: listeners of ours ask for it in line. */
+static void expect_bytes_behind_urgent_ones(struct fixture *f) {
+  uint8_t bytes[16];
+  size_t size = 0;
+  int client = f->ends[PIPE_CLIENT];
+  assert_int_equal(send(client, "abc", 3, 0) + send(client, "!", 1, MSG_OOB) + send(client, "ef", 2, 0), 6);
+  for (int i = 0; i < 1000 && size < 5; i++) {
+    loop_round(&f->loop, false);
+    ssize_t got = recv(f->ends[PIPE_TARGET], bytes + size, sizeof bytes - size, 0);
+    size += got > 0 ? (size_t)got : 0;
+  }
+  assert_int_equal(size, 5);
+  assert_memory_equal(bytes, "abcef", 5);
+}
+
+static void urgent_data_holds_nothing_up(void **state) {
+  (void)state;
+  struct fixture *f = setup_with(4096, true);
+  expect_bytes_behind_urgent_ones(f);
+  teardown(f);
+  f = setup_with(4096, true);
+  send_bulk(f, true);
+  assert_non_null(f->pipe.flows[PIPE_CLIENT].splice);
+  expect_bytes_behind_urgent_ones(f);
+  transfer(f, PIPE_CLIENT, 5000000, 65536);
+  teardown(f);
+}
+
 static void rounds_until(struct fixture *f, const int *value) {
   for (int i = 0; i < 1000 && !*value; i++)
     loop_round(&f->loop, true);
@@ -383,6 +411,7 @@ int main(void) {
       cmocka_unit_test(small_messages_go_back_from_splicing_to_copying),
       cmocka_unit_test(a_quiet_flow_gives_its_kernel_pipe_back),
       cmocka_unit_test(a_kernel_pipe_with_bytes_in_it_is_kept),
+      cmocka_unit_test(urgent_data_holds_nothing_up),
       cmocka_unit_test(a_reset_is_told_after_what_came_before_it),
       cmocka_unit_test(an_answer_survives_a_failed_write),
       cmocka_unit_test(two_sides_that_break_one_after_the_other_are_told),

@@ -60,7 +60,7 @@ void poller_deinit(struct poller *poller) {
 }
 
 static int control(struct poller *poller, int operation, int fd, uint32_t events, struct poll_source *source) {
-  struct epoll_event event = {.events = events | EPOLLRDHUP | EPOLLET, .data.ptr = source};
+  struct epoll_event event = {.events = events | EPOLLRDHUP | EPOLLPRI | EPOLLET, .data.ptr = source};
   return epoll_ctl(poller->fd, operation, fd, &event) < 0 ? -errno : 0;
 }
 

@@ -14,7 +14,7 @@ struct event;
 struct event_base;
 struct poll_source;
 
-/* `events`: EPOLLIN, EPOLLOUT, EPOLLRDHUP, EPOLLHUP, EPOLLERR. */
+/* `events`: EPOLLIN, EPOLLOUT, EPOLLRDHUP, EPOLLPRI, EPOLLHUP, EPOLLERR. */
 typedef void poll_event_fn(struct poll_source *source, uint32_t events);
 
 /* Embedded in what has the socket. */
@@ -34,8 +34,9 @@ struct poller {
 int poller_init(struct poller *poller, struct event_base *base);
 void poller_deinit(struct poller *poller);
 
-/* Watches `fd`, edge-triggered, until it is closed: for EPOLLIN and whatever kind of end, not yet for EPOLLOUT, which a
- * new socket would only answer with an event for nothing. 0 or a negative errno (-ENOSPC, -ENOMEM). */
+/* Watches `fd`, edge-triggered, until it is closed: for EPOLLIN, urgent data and whatever kind of end, not yet for
+ * EPOLLOUT, which a new socket would only answer with an event for nothing. 0 or a negative errno (-ENOSPC, -ENOMEM).
+ */
 int poller_add(struct poller *poller, int fd, struct poll_source *source);
 
 /* From now on for EPOLLOUT too; when it is writable already there is an event at once. */

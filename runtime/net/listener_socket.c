@@ -71,6 +71,9 @@ static int bind_tcp(const struct endpoint *endpoint, bool reuse_port) {
   int status = enable(fd, SOL_SOCKET, SO_REUSEADDR, 1);
   if (status == 0 && reuse_port)
     status = enable(fd, SOL_SOCKET, SO_REUSEPORT, 1);
+  /* Inherited too: what a client sends as urgent is a byte of its stream like the others (RFC 6093 section 5). */
+  if (status == 0)
+    status = enable(fd, SOL_SOCKET, SO_OOBINLINE, 1);
   if (status == 0 && endpoint->storage.ss_family == AF_INET6)
     status = enable(fd, IPPROTO_IPV6, IPV6_V6ONLY, is_ipv6_wildcard(endpoint) ? 0 : 1);
   if (status == 0 && bind(fd, (const struct sockaddr *)&endpoint->storage, endpoint->length) != 0)

@@ -89,9 +89,12 @@ static bool flow_flush(struct pipe *pipe, enum pipe_side from) {
   return true;
 }
 
+/* splice(2) never gets past urgent data. */
+static bool may_splice(const struct stream *source) { return !source->unread && !(source->readiness & STREAM_URGENT); }
+
 static void consider_splice(struct pipe *pipe, enum pipe_side from, size_t got) {
   struct pipe_flow *flow = &pipe->flows[from];
-  if (flow->splice || flow->broken || pipe->streams[from]->unread)
+  if (flow->splice || flow->broken || !may_splice(pipe->streams[from]))
     return;
   flow->evidence = got == pipe->shared->size ? (uint8_t)(flow->evidence + 1) : 0;
   if (flow->evidence < BULK_EVIDENCE)
@@ -168,7 +171,7 @@ static enum pumped flow_pump(struct pipe *pipe, enum pipe_side from) {
       return PUMP_WAITS;
     if (round == ROUNDS)
       return PUMP_AGAIN;
-    ssize_t got = flow->splice && !source->unread ? flow_splice(pipe, from) : flow_copy(pipe, from);
+    ssize_t got = flow->splice && may_splice(source) ? flow_splice(pipe, from) : flow_copy(pipe, from);
     if (got > 0)
       *pipe->last_active = loop_now(pipe->shared->loop);
     else if (got == STREAM_WANT_READ || got == STREAM_WANT_WRITE)

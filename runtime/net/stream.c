@@ -20,6 +20,8 @@ void stream_note_events(struct stream *stream, uint32_t events) {
     stream->readiness |= STREAM_WRITABLE;
   if (events & EPOLLRDHUP)
     stream->readiness |= STREAM_READABLE | STREAM_ENDED;
+  if (events & EPOLLPRI)
+    stream->readiness |= STREAM_READABLE | STREAM_URGENT;
   if (events & (EPOLLERR | EPOLLHUP))
     stream->readiness |= STREAM_READABLE | STREAM_WRITABLE | STREAM_FAILED;
 }
@@ -106,12 +108,12 @@ ssize_t stream_write(struct stream *stream, const void *bytes, size_t size) {
 int stream_shutdown(struct stream *stream) { return stream->ops->shutdown(stream); }
 
 /* What a call that read `got` of `asked` bytes tells about the next one. A short read has emptied the queue, unless the
- * end or an error stands behind the bytes (epoll(7), question 9). */
+ * end or an error stands behind the bytes (epoll(7), question 9), or it stopped at urgent data. */
 static ssize_t after_read(struct stream *stream, ssize_t got, size_t asked) {
   if (got > 0) {
     if (stream->tally)
       tally_in(stream->tally, (size_t)got);
-    if ((size_t)got < asked && !(stream->readiness & (STREAM_ENDED | STREAM_FAILED)))
+    if ((size_t)got < asked && !(stream->readiness & (STREAM_ENDED | STREAM_FAILED | STREAM_URGENT)))
       stream->readiness &= (uint8_t)~STREAM_READABLE;
     return got;
   }

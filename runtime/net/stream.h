@@ -33,6 +33,7 @@ enum stream_readiness {
   STREAM_WRITABLE = 2, /* a write may be taken */
   STREAM_ENDED = 4,    /* the peer has ended its side (its FIN is behind the bytes that are still to be read) */
   STREAM_FAILED = 8,   /* the socket is broken (reset, …); what arrived before can still be read, then the error */
+  STREAM_URGENT = 16,  /* the peer has sent urgent data: a read stops there, so a short one has not emptied the queue */
 };
 
 /* Called in an event of the stream, with `readiness` brought up to date. May close the stream. */
