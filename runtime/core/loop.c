@@ -57,7 +57,7 @@ static void base_free(struct loop *loop) {
 
 static int init(struct loop *loop, struct clock *clock, struct loop *outer, void *receiver) {
   int error;
-  *loop = (struct loop){.clock = clock, .wheel_armed = CLOCK_NEVER, .timerfd = -1, .outer = outer};
+  *loop = (struct loop){.clock = clock, .wheel_armed = CLOCK_NEVER, .timerfd = -1, .spare_fd = -1, .outer = outer};
   loop->deferred_last = &loop->deferred_first;
   list_init(&loop->inner);
   list_init(&loop->place);
@@ -127,6 +127,8 @@ void loop_deinit(struct loop *loop) {
   poller_deinit(&loop->poller);
   event_free(loop->wheel_event);
   close(loop->timerfd);
+  if (loop->spare_fd >= 0)
+    close(loop->spare_fd);
   base_free(loop);
   loop->wheel_event = NULL;
   loop->timerfd = -1;

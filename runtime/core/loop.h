@@ -30,6 +30,7 @@ struct loop {
   struct mailbox mailbox;
   struct poller poller; /* the sockets that move bytes */
   int timerfd;          /* wakes the loop for the wheel */
+  int spare_fd; /* what listeners give up to refuse one connection when none are left (net/listener.c); -1: none */
   struct event *wheel_event;
   clock_ms wheel_armed;    /* the time that the timerfd is set to, or earlier than needed; CLOCK_NEVER: not set */
   uint64_t armed_advanced; /* how far the clock was advanced then */

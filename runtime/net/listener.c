@@ -26,7 +26,6 @@ struct listener {
   const struct listener_callbacks *callbacks;
   void *context;
   struct listening_socket socket;
-  int spare_fd; /* -1: could not be opened again yet */
   unsigned batch;
   unsigned patience, full_wakes; /* how many wakes have to use up their batch, and did, before it grows */
   bool inside_callback;
@@ -36,7 +35,12 @@ struct listener {
 
 enum accepted { ACCEPTED, ACCEPTED_NONE, ACCEPT_FAILED };
 
-static int open_spare(void) { return open("/dev/null", O_RDONLY | O_CLOEXEC); }
+/* The loop's, one for all its listeners; there may be thousands of them. -1: it could not be opened (again). */
+static int have_spare(struct loop *loop) {
+  if (loop->spare_fd < 0)
+    loop->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+  return loop->spare_fd;
+}
 
 static void pause_accepting(struct listener *listener) {
   event_del(&listener->event);
@@ -50,8 +54,7 @@ void listener_start(struct listener *listener) {
 
 static void on_pause_over(struct wheel_timer *timer) {
   struct listener *listener = (struct listener *)(void *)((char *)timer - offsetof(struct listener, pause));
-  if (listener->spare_fd < 0)
-    listener->spare_fd = open_spare();
+  have_spare(listener->loop);
   listener_start(listener);
 }
 
@@ -62,13 +65,15 @@ void listener_refuse(int fd) {
 
 /* Without a descriptor the client would wait in the queue for as long as we have none. */
 static void refuse_one(struct listener *listener) {
-  if (listener->spare_fd < 0)
+  struct loop *loop = listener->loop;
+  if (loop->spare_fd < 0)
     return;
-  close(listener->spare_fd);
+  close(loop->spare_fd);
+  loop->spare_fd = -1;
   int fd = accept4(listener->socket.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
   if (fd >= 0)
     listener_refuse(fd);
-  listener->spare_fd = open_spare();
+  have_spare(loop);
 }
 
 /* Errors of the connection that is being accepted, not ours (accept(2), "Error handling"); it has left the queue. */
@@ -169,8 +174,7 @@ struct listener *listener_prepare(struct loop *loop, const struct endpoint *endp
                                 .batch = 1,
                                 .patience = 1,
                                 .pause.on_expired = on_pause_over};
-  listener->spare_fd = open_spare();
-  if (listener->spare_fd < 0) {
+  if (have_spare(loop) < 0) {
     error_set(error, errno, "cannot open /dev/null as the spare descriptor: %s", strerror(errno));
     goto fail;
   }
@@ -185,8 +189,6 @@ struct listener *listener_prepare(struct loop *loop, const struct endpoint *endp
 
 fail:
   listening_socket_close(&listener->socket);
-  if (listener->spare_fd >= 0)
-    close(listener->spare_fd);
   free(listener);
   return NULL;
 }
@@ -210,7 +212,5 @@ void listener_close(struct listener *listener) {
   for (int i = 0; i < LAST_ACCEPTS && accept_one(listener) == ACCEPTED; i++)
     ;
   listening_socket_close(&listener->socket);
-  if (listener->spare_fd >= 0)
-    close(listener->spare_fd);
   free(listener);
 }

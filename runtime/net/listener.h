@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * A listening socket of one thread. It accepts what has arrived, keeps a spare descriptor so that it can refuse
- * politely when there are none left, and pauses then. Who is accepted, and what becomes of it, is its user's. */
+ * A listening socket of one thread. It accepts what has arrived; its loop has a spare descriptor, so that it can refuse
+ * politely when there are none left, and it pauses then. Who is accepted, and what becomes of it, is its user's. */
 #pragma once
 
 #include "core/error.h"
