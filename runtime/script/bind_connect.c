@@ -18,17 +18,17 @@
 
 enum { DEFAULT_TIMEOUT_MS = 30 * 1000 };
 
-/* A userdata, so that nothing has to free it: the waiting coroutine keeps it. */
 struct connecting {
   struct script_wait wait;
   struct script_state *state;
   struct script_run *run; /* whose the socket will be; NULL outside of connections */
-  struct dial *dial;      /* NULL: done */
-  int status, fd;
-  struct tls_context *tls;      /* NULL: plain. One reference, until it is used */
-  struct script_socket **place; /* of the socket that TLS will be on; it is what is yielded last */
-  const char *server_name, *host;
+  struct dial *dial;
+  int status;
+  struct tls_context *tls; /* NULL: plain. One reference, until it is used */
   clock_ms deadline;
+  /* What the waiting coroutine keeps, the socket as the last that it has yielded. */
+  struct script_socket **place;
+  const char *server_name, *host;
 };
 
 /* For a starttls that comes later; a unix socket has no name. */
@@ -37,38 +37,38 @@ static void keep_host(struct script_socket *socket, const char *host) {
     socket->host = strdup(host); /* without memory starttls asks for a name */
 }
 
-static int push_result(lua_State *L, void *context) {
-  struct connecting *connecting = context;
-  if (connecting->status == 0) {
-    connecting->status = socket_push_own(connecting->state, L, connecting->fd, connecting->run);
-    if (connecting->status == 0) {
-      connecting->fd = -1;
-      struct script_socket *socket = *(struct script_socket **)lua_touserdata(L, -1);
-      keep_host(socket, connecting->host);
-      return 1;
-    }
-  }
+static int push_failure(lua_State *L, int status) {
   lua_pushnil(L);
-  lua_pushstring(L, socket_error_text(connecting->status));
+  lua_pushstring(L, socket_error_text(status));
   return 2;
 }
 
-static void close_unused(struct connecting *connecting) {
-  if (connecting->fd >= 0)
-    close(connecting->fd);
-  connecting->fd = -1;
+static int push_result(lua_State *L, void *context) {
+  const struct connecting *connecting = context;
+  if (connecting->status != 0)
+    return push_failure(L, connecting->status);
+  lua_xmove(connecting->wait.task->coroutine, L, 1);
+  return 1;
 }
 
-/* The socket is there, and its handshake begins. */
-static int begin_tls(struct connecting *connecting) {
-  int status = socket_fill(connecting->place, connecting->state, connecting->fd, connecting->run);
-  if (status != 0)
-    return status;
-  connecting->fd = -1;
-  struct script_socket *socket = *connecting->place;
-  status = tls_stream_start(socket->stream, connecting->tls, connecting->server_name);
+static void connecting_free(struct connecting *connecting) {
   tls_context_unref(connecting->tls);
-  connecting->tls = NULL;
+  free(connecting);
+}
+
+/* The socket is there, and with TLS its handshake begins. */
+static int begin(struct connecting *connecting, int fd) {
+  int status = socket_fill(connecting->place, connecting->state, fd, connecting->run);
+  if (status != 0) {
+    close(fd);
+    return status;
+  }
+  struct script_socket *socket = *connecting->place;
+  if (connecting->tls == NULL) {
+    keep_host(socket, connecting->host);
+    return 0;
+  }
+  status = tls_stream_start(socket->stream, connecting->tls, connecting->server_name);
   if (status != 0) {
     socket_close(socket);
     return status;
@@ -77,57 +77,29 @@ static int begin_tls(struct connecting *connecting) {
   return 0;
 }
 
-static int64_t time_left(const struct connecting *connecting) {
-  clock_ms now = loop_now(connecting->state->place->loop);
-  return now < connecting->deadline ? (int64_t)(connecting->deadline - now) : 0;
+static int64_t time_left(struct loop *loop, clock_ms deadline) {
+  clock_ms now = loop_now(loop);
+  return now < deadline ? (int64_t)(deadline - now) : 0;
 }
 
 static void on_dialled(void *context, int status, int fd, const struct endpoint *peer) {
   (void)peer;
   struct connecting *connecting = context;
-  bool waits = connecting->wait.task != NULL;
-  connecting->dial = NULL;
-  connecting->status = status;
-  connecting->fd = fd;
-  if (status == 0 && connecting->tls != NULL) {
-    connecting->status = begin_tls(connecting);
-    if (connecting->status == 0) {
-      if (waits)
-        socket_shake_instead(&connecting->wait, *connecting->place, time_left(connecting));
-      return;
-    }
-  }
-  if (waits)
+  connecting->status = status == 0 ? begin(connecting, fd) : status;
+  if (connecting->wait.task == NULL) /* dial_start() has not returned yet */
+    return;
+  if (connecting->status == 0 && connecting->tls != NULL)
+    socket_shake_instead(&connecting->wait, *connecting->place,
+                         time_left(connecting->state->place->loop, connecting->deadline));
+  else
     task_resume_with(&connecting->wait, push_result, connecting);
+  connecting_free(connecting);
 }
 
 static void on_cancel(struct script_wait *wait) {
   struct connecting *connecting = (struct connecting *)(void *)((char *)wait - offsetof(struct connecting, wait));
-  if (connecting->dial != NULL)
-    dial_cancel(connecting->dial);
-  connecting->dial = NULL;
-}
-
-/* A descriptor that found no memory for its socket. */
-static int on_collect(lua_State *L) {
-  struct connecting *connecting = lua_touserdata(L, 1);
-  close_unused(connecting);
-  tls_context_unref(connecting->tls);
-  connecting->tls = NULL;
-  return 0;
-}
-
-static struct connecting *push_connecting(lua_State *L, const struct script_task *task) {
-  struct connecting *connecting = lua_newuserdata(L, sizeof *connecting);
-  *connecting = (struct connecting){.state = task->state, .run = task->run, .fd = -1};
-  script_lift_limit(L);
-  if (luaL_newmetatable(L, "moongate.connecting")) {
-    lua_pushcfunction(L, on_collect);
-    lua_setfield(L, -2, "__gc");
-  }
-  script_restore_limit(L);
-  lua_setmetatable(L, -2);
-  return connecting;
+  dial_cancel(connecting->dial);
+  connecting_free(connecting);
 }
 
 static void check_options(lua_State *L, int index) {
@@ -161,24 +133,39 @@ static uint64_t timeout_of(lua_State *L, int index, const struct script_task *ta
   return ms > 0 ? ms : 1;
 }
 
-/* The option `tls`: false when it can't be, with the failure pushed. */
-static bool prepare_tls(lua_State *L, struct connecting *connecting, int options, const char *host) {
+/* What the option `tls` at index `options` asks for, and the name for it: NULL for none, or, with `*failed`, when it
+ * can't be; then the failure is pushed. */
+static struct tls_context *prepare_tls(lua_State *L, int options, const char *host, const char **server_name,
+                                       bool *failed) {
   if (!lua_istable(L, options))
-    return true;
+    return NULL;
   lua_getfield(L, options, "tls");
   if (!lua_toboolean(L, -1)) {
     lua_pop(L, 1);
-    return true;
+    return NULL;
   }
   lua_replace(L, options);
   bool has_name = strncmp(host, "unix:", 5) != 0;
-  connecting->server_name = has_name ? host : NULL;
-  connecting->tls = socket_check_tls(L, options, false, &connecting->server_name);
-  if (connecting->tls == NULL)
-    return false;
-  if (connecting->server_name == NULL && SSL_CTX_get_verify_mode(connecting->tls->ssl) != SSL_VERIFY_NONE)
+  *server_name = has_name ? host : NULL;
+  struct tls_context *tls = socket_check_tls(L, options, false, server_name);
+  *failed = tls == NULL;
+  if (tls != NULL && *server_name == NULL && SSL_CTX_get_verify_mode(tls->ssl) != SSL_VERIFY_NONE) {
+    tls_context_unref(tls);
     luaL_error(L, "tls needs options with server_name here: the name that the certificate has to have");
-  return true;
+  }
+  return tls;
+}
+
+/* What is there at once. The socket is on top. */
+static int finish(lua_State *L, struct connecting *connecting) {
+  struct script_socket *socket = *connecting->place;
+  int status = connecting->status;
+  bool has_tls = connecting->tls != NULL;
+  int64_t ms = time_left(connecting->state->place->loop, connecting->deadline);
+  connecting_free(connecting);
+  if (status != 0)
+    return push_failure(L, status);
+  return has_tls ? socket_wait_to_shake(L, socket, ms) : 1;
 }
 
 int core_connect(lua_State *L) {
@@ -190,20 +177,29 @@ int core_connect(lua_State *L) {
     return luaL_error(L, "connect is not there in this place");
   int options = lua_istable(L, 2) ? 2 : 3;
   lua_settop(L, options);
+  struct connecting made = {.state = task->state, .run = task->run};
   uint64_t ms = timeout_of(L, options, task);
-  struct connecting *connecting = push_connecting(L, task);
-  connecting->deadline = loop_now(task->state->place->loop) + ms;
+  made.deadline = loop_now(task->state->place->loop) + ms;
   lua_pushstring(L, target.host);
-  connecting->host = lua_tostring(L, -1);
-  if (!prepare_tls(L, connecting, options, connecting->host))
+  made.host = lua_tostring(L, -1);
+  socket_push_empty(L);
+  int socket = lua_gettop(L);
+  bool failed = false;
+  luaL_checkstack(L, 2 * LUA_MINSTACK, "too many arguments"); /* behind what has to be freed nothing raises */
+  made.tls = prepare_tls(L, options, made.host, &made.server_name, &failed);
+  if (failed)
     return 3;
-  if (connecting->tls != NULL)
-    connecting->place = socket_push_empty(L);
+  struct connecting *connecting = malloc(sizeof *connecting);
+  if (connecting == NULL) {
+    tls_context_unref(made.tls);
+    return push_failure(L, -ENOMEM);
+  }
+  lua_pushvalue(L, socket);
+  made.place = lua_touserdata(L, -1);
+  *connecting = made;
   connecting->dial = dial_start(task->state->place->dialer, target.host, target.port > 0 ? (uint16_t)target.port : 0,
                                 ms, on_dialled, connecting);
   if (connecting->dial != NULL)
     return task_wait(L, &connecting->wait, on_cancel);
-  if (connecting->status == 0 && connecting->place != NULL)
-    return socket_wait_to_shake(L, *connecting->place, time_left(connecting));
-  return push_result(L, connecting);
+  return finish(L, connecting);
 }

@@ -9,17 +9,16 @@
 #include <errno.h>
 #include <lauxlib.h>
 #include <stddef.h>
+#include <stdlib.h>
 
-/* A userdata, so that nothing has to free it: the waiting coroutine keeps it. */
 struct resolving {
   struct script_wait wait;
-  struct resolve_request *request; /* NULL: done */
-  struct resolve_result result;
+  struct resolve_request *request;
+  struct resolve_result result; /* of what was answered at once */
 };
 
 static int push_result(lua_State *L, void *context) {
-  const struct resolving *resolving = context;
-  const struct resolve_result *result = &resolving->result;
+  const struct resolve_result *result = context;
   if (result->status != 0) {
     lua_pushnil(L);
     lua_pushstring(L, socket_error_text(result->status));
@@ -38,16 +37,17 @@ static int push_result(lua_State *L, void *context) {
 
 static void on_resolved(void *context, const struct resolve_result *result) {
   struct resolving *resolving = context;
-  resolving->request = NULL;
   resolving->result = *result;
-  if (resolving->wait.task != NULL)
-    task_resume_with(&resolving->wait, push_result, resolving);
+  if (resolving->wait.task == NULL)
+    return;
+  task_resume_with(&resolving->wait, push_result, &resolving->result);
+  free(resolving);
 }
 
 static void on_cancel(struct script_wait *wait) {
   struct resolving *resolving = (struct resolving *)(void *)((char *)wait - offsetof(struct resolving, wait));
   resolve_cancel(resolving->request);
-  resolving->request = NULL;
+  free(resolving);
 }
 
 int core_resolve(lua_State *L) {
@@ -55,10 +55,14 @@ int core_resolve(lua_State *L) {
   struct script_task *task = task_check(L);
   if (task->state->place->dialer == NULL)
     return luaL_error(L, "resolve is not there in this place");
-  struct resolving *resolving = lua_newuserdata(L, sizeof *resolving);
-  *resolving = (struct resolving){.request = NULL};
+  struct resolving *resolving = calloc(1, sizeof *resolving);
+  if (resolving == NULL)
+    return luaL_error(L, "out of memory");
   resolving->request = resolve_start(task->state->place->dialer->resolver, lua_tostring(L, 1), on_resolved, resolving);
-  if (resolving->request == NULL)
-    return push_result(L, resolving);
+  if (resolving->request == NULL) {
+    struct resolve_result result = resolving->result;
+    free(resolving);
+    return push_result(L, &result);
+  }
   return task_wait(L, &resolving->wait, on_cancel);
 }

@@ -49,6 +49,10 @@ static int on_collect(lua_State *L) {
   if (socket == NULL)
     return 0;
   *place = NULL;
+  if (socket->piped)
+    task_disarm(socket->piped);
+  task_disarm(&socket->reader.wait);
+  task_disarm(&socket->writer.wait);
   if (socket->stream != NULL)
     socket_close(socket);
   if (socket->is_client && socket->run != NULL)

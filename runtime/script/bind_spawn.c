@@ -9,6 +9,7 @@
 
 #include <lauxlib.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 
 struct spawned {
@@ -24,7 +25,8 @@ struct joining {
   struct script_wait wait;
   struct deferred deferred;
   struct list_node node;
-  struct spawned *spawned;
+  struct spawned *spawned; /* the waiting coroutine keeps it, and before it is over, the registry */
+  bool is_over;
   struct loop *loop;
 };
 
@@ -49,6 +51,8 @@ static void on_over(struct task_watch *watch, enum task_end end) {
   spawned->task = NULL;
   LIST_FOREACH(node, &spawned->joining) {
     struct joining *joining = LIST_OWNER(node, struct joining, node);
+    list_remove(&joining->node);
+    joining->is_over = true;
     loop_defer(joining->loop, &joining->deferred);
   }
 }
@@ -87,16 +91,19 @@ static int push_joined(lua_State *L, void *context) { return push_outcome(L, ((s
 
 static void on_joined(struct deferred *deferred) {
   struct joining *joining = (struct joining *)(void *)((char *)deferred - offsetof(struct joining, deferred));
-  list_remove(&joining->node);
   task_resume_with(&joining->wait, push_joined, joining);
+  free(joining);
 }
 
 static void on_cancel(struct script_wait *wait) {
   struct joining *joining = (struct joining *)(void *)((char *)wait - offsetof(struct joining, wait));
-  list_remove(&joining->node);
   loop_undefer(joining->loop, &joining->deferred);
-  if (joining->spawned->task != NULL && list_is_empty(&joining->spawned->joining))
-    joining->spawned->task->joined = false;
+  if (!joining->is_over) {
+    list_remove(&joining->node);
+    if (list_is_empty(&joining->spawned->joining))
+      joining->spawned->task->joined = false;
+  }
+  free(joining);
 }
 
 static struct spawned *check_spawned(lua_State *L) {
@@ -119,7 +126,9 @@ static int task_join(lua_State *L) {
   if (task == spawned->task)
     return luaL_error(L, "a function can't join itself");
   lua_settop(L, 1);
-  struct joining *joining = lua_newuserdata(L, sizeof *joining);
+  struct joining *joining = calloc(1, sizeof *joining);
+  if (joining == NULL)
+    return luaL_error(L, "out of memory");
   *joining = (struct joining){.spawned = spawned, .loop = task->state->place->loop, .deferred.run = on_joined};
   list_add_tail(&spawned->joining, &joining->node);
   spawned->task->joined = true;

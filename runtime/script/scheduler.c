@@ -44,6 +44,11 @@ static void drop_wait(struct script_task *task) {
     wait->cancel(wait);
 }
 
+void task_disarm(struct script_wait *wait) {
+  if (wait->task != NULL)
+    drop_wait(wait->task);
+}
+
 static void tell_watch(struct script_task *task, enum task_end end) {
   struct task_watch *watch = task->watch;
   task->watch = NULL;

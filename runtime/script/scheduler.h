@@ -25,7 +25,10 @@ enum task_end {
  * Called once, last thing, outside of Lua; reading values of the coroutine is all that may be done with it. */
 typedef void task_ended_fn(void *context, enum task_end end, lua_State *coroutine);
 
-/* What a task waits for. Embedded in what wakes it (a timer, a socket, a dial). */
+/* What a task waits for. Embedded in what wakes it (a timer, a socket, a dial), in memory that is not Lua's: between
+ * arming and the task's yield, Lua may run out of memory and go on, and collects what the waiting coroutine held. The
+ * wait is cancelled then when the task waits anew or ends, before any event. What is only used by the event may be
+ * Lua's, as long as the stack has it. */
 struct script_wait {
   /* The task goes: disarm, so that nothing resumes it. Set by task_wait(), cleared when it is resumed. */
   void (*cancel)(struct script_wait *wait);
@@ -83,6 +86,10 @@ int task_raise(lua_State *L, const char *message);
 /* In a waiting call, after task_check(): `return task_wait(L, &thing->wait, on_cancel);`. All that is on the stack of
  * `L` stays alive while it waits. */
 int task_wait(lua_State *L, struct script_wait *wait, void (*cancel)(struct script_wait *wait));
+
+/* What the wait is part of goes, or ends otherwise: cancels it as if the task went. For a wait whose task does not
+ * stand in it, because the coroutine that began it could not hand on that it waits. Nothing when nobody waits. */
+void task_disarm(struct script_wait *wait);
 
 /* The task that waits for `from` waits for `to` instead. */
 void task_wait_instead(struct script_wait *from, struct script_wait *to, void (*cancel)(struct script_wait *wait));

@@ -93,7 +93,8 @@ struct script_socket {
   struct socket_time receive_time, send_time;
   clock_ms opened;
   char *host; /* of its own: where moongate.connect was told to connect; NULL */
-  bool is_client, ended, shut_send, shut_receive, piped;
+  bool is_client, ended, shut_send, shut_receive;
+  struct script_wait *piped; /* joined to another one by pipe(): the wait for its end; NULL */
   bool handshake_failed;     /* `failure` is not the connection's: the peer is still to be told why */
   bool lingering, collected; /* of its own; the later of the two ends frees it */
   const char *failure;       /* what a broken stream answers; NULL mostly */

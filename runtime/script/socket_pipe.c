@@ -35,7 +35,7 @@ static void finish(struct socket_pipe *joined) {
   pipe_stop(&joined->pipe);
   for (int side = 0; side < 2; side++) {
     struct script_socket *socket = joined->sockets[side];
-    socket->piped = false;
+    socket->piped = NULL;
     if (socket->stream == NULL)
       continue;
     socket_take_events(socket);
@@ -124,7 +124,7 @@ int socket_pipe(lua_State *L) {
   for (int side = 0; side < 2; side++) {
     joined->sockets[side] = sockets[side];
     joined->before[side] = written(sockets[side]);
-    sockets[side]->piped = true;
+    sockets[side]->piped = &joined->wait;
   }
   const struct script_run *run = task->run;
   pipe_start(&joined->pipe, place->pipes, sockets[0]->stream, sockets[1]->stream, &callbacks, joined,

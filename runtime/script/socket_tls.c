@@ -250,11 +250,8 @@ int socket_push_shaken(lua_State *L, struct script_socket *socket) {
     return 1;
   }
   /* What moongate.connect has yielded last is the userdata. */
-  lua_State *coroutine = socket->reader.wait.task->coroutine;
   socket->reader.connecting = false;
-  lua_checkstack(coroutine, 1);
-  lua_pushvalue(coroutine, -1);
-  lua_xmove(coroutine, L, 1);
+  lua_xmove(socket->reader.wait.task->coroutine, L, 1);
   return 1;
 }
 
