@@ -18,6 +18,7 @@
  *   local sent, failure = answer { status = 200, headers = {}, body = "" } */
 #include "script/bind_http.h"
 #include "script/bind.h"
+#include "script/held.h"
 
 #include <lauxlib.h>
 #include <stdint.h>
@@ -61,11 +62,32 @@ struct http_parser *http_parser_check(lua_State *L, int index) {
   return luaL_checkudata(L, index, type_name);
 }
 
+static void count_body(struct http_parser *parser) {
+  if (parser->state != NULL)
+    script_held_count(parser->state, parser->body, &parser->counted);
+}
+
+static void forget_body(struct http_parser *parser) {
+  buffer_free(parser->body);
+  parser->body = NULL;
+  count_body(parser);
+}
+
+bool http_parser_add_body(struct http_parser *parser) {
+  struct http_slice part = parser->request.body;
+  bool fits = parser->state == NULL || !script_held_is_too_much(parser->state, parser->body, part.size);
+  if (fits && buffer_append(&parser->body, part.bytes, part.size) == 0) {
+    count_body(parser);
+    return true;
+  }
+  forget_body(parser);
+  return false;
+}
+
 static int parser_collect(lua_State *L) {
   struct http_parser *parser = luaL_checkudata(L, 1, type_name);
   http_request_deinit(&parser->request);
-  buffer_free(parser->body);
-  parser->body = NULL;
+  forget_body(parser);
   return 0;
 }
 
@@ -141,8 +163,7 @@ void http_parser_set_head(lua_State *L, const struct http_request *request) {
 void http_parser_push_body(lua_State *L, struct http_parser *parser) {
   size_t size = buffer_size(parser->body);
   lua_pushlstring(L, size ? (const char *)buffer_bytes(parser->body) : "", size);
-  buffer_free(parser->body);
-  parser->body = NULL;
+  forget_body(parser);
 }
 
 static void set_body(lua_State *L, struct http_parser *parser) {
@@ -197,7 +218,7 @@ static int parser_feed(lua_State *L) {
         break; /* nobody wants to be asked before a body that there is none of */
       return push_event(L, at, "head");
     case HTTP_EVENT_BODY:
-      if (buffer_append(&parser->body, request->body.bytes, request->body.size) != 0)
+      if (!http_parser_add_body(parser))
         return push_error(L, at, 503, "no memory left");
       break;
     case HTTP_EVENT_COMPLETE:

@@ -7,6 +7,7 @@
 #include "core/buffer.h"
 #include "core/clock.h"
 #include "http/request.h"
+#include "script/state.h"
 
 #include <lua.h>
 #include <stdbool.h>
@@ -14,6 +15,8 @@
 struct http_parser {
   struct http_request request;
   struct buffer *body;
+  struct script_state *state; /* that the body counts for; NULL: not on a socket */
+  size_t counted;             /* of it */
   bool told_complete;
   /* What follows is for exchanges. */
   bool skips_heads;   /* a head is told only when a body follows */
@@ -36,6 +39,9 @@ struct http_parser *http_parser_check(lua_State *L, int index);
 
 /* Makes the table of fields of the parser at index 1, whose head is complete. */
 void http_parser_set_head(lua_State *L, const struct http_request *request);
+
+/* Adds what has come of the body. False: there is no memory for it, and all of it is gone. */
+bool http_parser_add_body(struct http_parser *parser);
 
 /* Pushes the body that was collected, and forgets it. */
 void http_parser_push_body(lua_State *L, struct http_parser *parser);

@@ -47,7 +47,7 @@ static int feed(void *context, const void *bytes, size_t size, size_t *consumed)
     parser->fed_head = event == HTTP_EVENT_HEAD;
     parser->is_whole = event == HTTP_EVENT_COMPLETE;
     if (event == HTTP_EVENT_BODY) {
-      if (buffer_append(&parser->body, request->body.bytes, request->body.size) == 0)
+      if (http_parser_add_body(parser))
         continue;
       request->status = 503;
       request->reason = "no memory left";
@@ -328,7 +328,7 @@ static void push_closure(lua_State *L, lua_CFunction function, int more) {
 /* (parser, socket, status_lines, dated, skips_heads): the functions receive, take, answer, tell and pending. */
 int http_parser_exchange(lua_State *L) {
   struct http_parser *parser = http_parser_check(L, 1);
-  socket_check(L, 2);
+  parser->state = socket_check(L, 2)->state;
   luaL_checktype(L, 3, LUA_TTABLE);
   parser->dated = lua_toboolean(L, 4);
   parser->skips_heads = lua_toboolean(L, 5);

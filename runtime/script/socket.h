@@ -164,13 +164,9 @@ int socket_push_sent(lua_State *L, void *context);
 /* What is ahead of the script (socket_ahead.c, as what follows); NULL when nothing is. */
 const uint8_t *socket_bytes_ahead(const struct script_socket *socket, size_t *size);
 
-/* `ahead` has changed, or is freed: its memory counts as the state's, beyond 64 KiB. */
+/* `ahead` has changed, or is freed: see script/held.h. */
 void socket_count_ahead(struct script_socket *socket);
 void socket_forget_ahead(struct script_socket *socket);
-
-/* Whether `size` more bytes would be too many for the state, also without its garbage. The last quarter of its memory
- * is left to Lua, so that those who hold much fail before others do. */
-bool socket_is_too_much(const struct script_socket *socket, size_t size);
 
 /* The script has taken the first `size` of what is ahead. */
 void socket_consume(struct script_socket *socket, size_t size);

@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * What a socket has read ahead of its script: kept, taken, and counted against the memory of the script's state. */
+ * What a socket has read ahead of its script: kept, taken, and counted (script/held.h). */
+#include "script/held.h"
 #include "script/socket.h"
-#include "script/state_private.h"
-
-enum { HELD_FREELY = 64 * 1024 };
 
 const uint8_t *socket_bytes_ahead(const struct script_socket *socket, size_t *size) {
   if (socket->fresh != NULL) {
@@ -16,24 +14,13 @@ const uint8_t *socket_bytes_ahead(const struct script_socket *socket, size_t *si
 }
 
 void socket_count_ahead(struct script_socket *socket) {
-  size_t size = socket->ahead != NULL && socket->ahead->capacity > HELD_FREELY ? socket->ahead->capacity : 0;
-  socket->state->memory_used += size - socket->counted;
-  socket->counted = size;
+  script_held_count(socket->state, socket->ahead, &socket->counted);
 }
 
 void socket_forget_ahead(struct script_socket *socket) {
   buffer_free(socket->ahead);
   socket->ahead = NULL;
   socket_count_ahead(socket);
-}
-
-bool socket_is_too_much(const struct script_socket *socket, size_t size) {
-  struct script_state *state = socket->state;
-  uint64_t limit = state->options.memory - state->options.memory / 4;
-  if (limit == 0 || buffer_size(socket->ahead) < HELD_FREELY || state->memory_used + size <= limit)
-    return false;
-  script_state_relieve(state);
-  return state->memory_used + size > limit;
 }
 
 void socket_consume(struct script_socket *socket, size_t size) {

@@ -4,6 +4,7 @@
  * and kept: bytes are never lost. The first read goes into the buffer that all of the place share, so that a socket
  * that is idle, or whose script keeps up, holds none of its own. */
 #include "script/arguments.h"
+#include "script/held.h"
 #include "script/socket.h"
 
 #include <errno.h>
@@ -89,7 +90,7 @@ static ssize_t read_more(struct script_socket *socket) {
   socket_keep_fresh(socket);
   size_t chunk = wants < have ? have : wants; /* twice as much each time */
   chunk = chunk < CHUNK_MIN ? CHUNK_MIN : chunk > CHUNK_MAX ? CHUNK_MAX : chunk;
-  if (socket_is_too_much(socket, chunk))
+  if (script_held_is_too_much(socket->state, socket->ahead, chunk))
     return -ENOMEM;
   uint8_t *bytes = buffer_reserve(&socket->ahead, chunk);
   socket_count_ahead(socket);
