@@ -103,12 +103,12 @@ static void a_dead_coroutine_is_resumed_in_vain_also_without_memory(void **conte
                              "return function() local ok = resume(dead) return ok end";
   assert_int_equal(0, luaL_dostring(L, code));
   lua_gc(L, LUA_GCCOLLECT, 0);
-  lua_gc(L, LUA_GCSTOP, 0);
+  fixture_keep_garbage(L);
   uint64_t limit = fixture->state->options.memory;
   fixture->state->options.memory = fixture->state->memory_used;
   assert_int_equal(0, script_call(fixture->state, L, 0, 1, NULL));
   fixture->state->options.memory = limit;
-  lua_gc(L, LUA_GCRESTART, 0);
+  fixture_collect_again(L);
   assert_false(lua_toboolean(L, -1));
   lua_pop(L, 1);
 }
@@ -128,7 +128,7 @@ static void what_is_kept_stays_when_memory_runs_out(void **context) {
   lua_State *L = state->L;
   int references[COUNT];
   uint64_t limit = state->options.memory;
-  lua_gc(L, LUA_GCSTOP, 0);
+  fixture_keep_garbage(L);
   for (int i = 0; i < COUNT; i++) {
     int status = LUA_ERRMEM;
     if (i % 4 == 0) { /* others keep things by name, and so the numbers move from one part of the table to the other */
@@ -158,7 +158,7 @@ static void methods_are_whole_when_they_are_there_at_all(void **context) {
     lua_State *L = state->L;
     assert_int_equal(0, luaL_loadstring(L, "return moongate.shared 'x':set('key', 1)"));
     lua_pushvalue(L, -1);
-    lua_gc(L, LUA_GCSTOP, 0);
+    fixture_keep_garbage(L);
     state->options.memory = state->memory_used + room;
     script_call(state, L, 0, 0, NULL);
     state->options.memory = 0;
@@ -178,7 +178,7 @@ static void copies_are_freed_that_lua_has_no_memory_for(void **context) {
                              "return function() return x:get 'key' end";
   assert_int_equal(0, luaL_dostring(L, code));
   lua_gc(L, LUA_GCCOLLECT, 0);
-  lua_gc(L, LUA_GCSTOP, 0);
+  fixture_keep_garbage(L);
   uint64_t limit = state->options.memory;
   state->options.memory = state->memory_used;
   assert_int_equal(-ENOMEM, script_call(state, L, 0, 1, NULL));

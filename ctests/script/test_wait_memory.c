@@ -112,14 +112,14 @@ static bool is_over_without_refusal(const char *call, int depth, unsigned refuse
   set_functions(&fixture, refused);
   snprintf(
       code, sizeof code,
-      "local s, o = ... local held = { s, o } s, o = nil, nil\n"
+      "local function run(held)\n"
       "local co = coroutine.create(function() %s end)\n"
       "local function down(n) if n == 0 then start_counting() return (coroutine.resume(co)) end\n"
       "  return (down(n - 1)) end\n"
       "local function fail() stop_counting() if held.cancelled then held.cancelled:cancel() end held, co = nil, nil\n"
       "  for _ = 1, 3 do collectgarbage() end end\n"
       "local ok, why = pcall(down, %d) fail()\n"
-      "moongate.sleep(0) return ok and 'waited' or why",
+      "moongate.sleep(0) return ok and 'waited' or why end return run({ ... })",
       call, depth);
   fixture_start(&fixture.sockets.base, code, &outcome, push_sockets);
   bool was_refused = fixture.trial.count >= refused;
@@ -187,6 +187,43 @@ static void sleeping_is_given_up(void **context) {
   try_all("moongate.sleep(9)");
 }
 
+/* Nothing is left of the memory while it collects. */
+static int collect(lua_State *L) {
+  struct script_state *state = script_state_of(L);
+  state->options.memory = state->memory_used;
+  lua_gc(L, LUA_GCCOLLECT, 0);
+  return 0;
+}
+
+static bool has_ended(int peer) {
+  char byte;
+  return read(peer, &byte, 1) == 0;
+}
+
+static void what_is_collected_is_closed_also_where_no_memory_is_left(void **context) {
+  (void)context;
+  for (int depth = 0; depth < 200; depth++) {
+    struct wait_fixture fixture;
+    struct outcome outcome;
+    char code[512];
+    begin_trial(&fixture);
+    struct script_state *state = fixture.sockets.base.state;
+    lua_pushcfunction(state->L, collect);
+    lua_setglobal(state->L, "collect");
+    snprintf(code, sizeof code,
+             "local function run(held) collectgarbage() collectgarbage()\n"
+             "local function down(n) if n == 0 then held = nil return (collect()) end return (down(n - 1)) end\n"
+             "pcall(down, %d) end return run({ ... })",
+             depth);
+    fixture_start(&fixture.sockets.base, code, &outcome, push_sockets);
+    state->options.memory = 0;
+    assert_true(outcome.over);
+    lua_gc(state->L, LUA_GCCOLLECT, 0);
+    assert_true(has_ended(fixture.sockets.peers[0]) && has_ended(fixture.sockets.peers[1]));
+    end_trial(&fixture);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(resolving_is_given_up),
@@ -198,6 +235,7 @@ int main(void) {
       cmocka_unit_test(sending_is_given_up),
       cmocka_unit_test(joined_sockets_are_given_up),
       cmocka_unit_test(sleeping_is_given_up),
+      cmocka_unit_test(what_is_collected_is_closed_also_where_no_memory_is_left),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

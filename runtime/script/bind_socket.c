@@ -43,6 +43,7 @@ int socket_nil_closed(lua_State *L) {
   return 2;
 }
 
+/* LuaJIT calls it also where no memory is left (state.c). */
 static int on_collect(lua_State *L) {
   struct script_socket **place = lua_touserdata(L, 1);
   struct script_socket *socket = *place;

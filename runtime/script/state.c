@@ -16,13 +16,24 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* What a finalizer may make the stack grow by, at most: a coroutine's largest is twice as large. */
+enum { FINALIZER_SLACK = 512 * 1024 };
+
+/* While it calls a finalizer LuaJIT has set its collector still. Without room on the stack it would forget the
+ * finalizer, and a socket's descriptor with it. (A script that has stopped the collector is let have as much more.) */
+static bool is_refused(const struct script_state *state, size_t growth) {
+  uint64_t limit = state->options.memory;
+  if (limit == 0 || state->lifted > 0 || state->memory_used + growth <= limit)
+    return false;
+  return state->memory_used + growth > limit + FINALIZER_SLACK || lua_gc(state->L, LUA_GCISRUNNING, 0);
+}
+
 static void *allocate(void *context, void *block, size_t old_size, size_t new_size) {
   struct script_state *state = context;
   if (new_size > old_size) {
     if (state->watch.refusing)
       return NULL;
-    if (state->options.memory != 0 && state->lifted == 0 &&
-        state->memory_used + (new_size - old_size) > state->options.memory) {
+    if (is_refused(state, new_size - old_size)) {
       state->memory_refused = true;
       return NULL;
     }
