@@ -30,6 +30,10 @@ static void a_prefix_counts_and_comes_first(void **context) {
          "abcd|>efgnil|closed|<h");
 }
 
+static void a_prefix_alone_is_no_data(void **context) {
+  expect(context, "", true, "return show(s:receive('*a', 'before'))", "nil|closed|before");
+}
+
 static void a_prefix_of_a_call_that_raised_is_forgotten(void **context) {
   expect(context, "abcde", true,
          "local _ = ('x'):gsub('x', function() pcall(s.receive, s, 9, 'prefix') end) "
@@ -328,6 +332,7 @@ int main(void) {
       TEST(the_end_hands_over_what_there_was),
       TEST(an_unfinished_line_is_a_partial_result),
       TEST(a_prefix_counts_and_comes_first),
+      TEST(a_prefix_alone_is_no_data),
       TEST(a_prefix_of_a_call_that_raised_is_forgotten),
       TEST(a_number_may_be_a_string),
       TEST(a_timeout_hands_over_and_consumes_the_partial),

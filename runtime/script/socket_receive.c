@@ -54,7 +54,7 @@ static bool is_enough(struct script_socket *socket, bool over) {
   case WANTED_ALL:
     if (size > socket_most_bytes(socket))
       reader->error = "too much data";
-    return reader->error != NULL || (over && prefix + size > 0);
+    return reader->error != NULL || (over && size > 0);
   case WANTED_LINE:
   case WANTED_LAST_LINE: {
     const uint8_t *end = size > reader->scanned ? memchr(bytes + reader->scanned, '\n', size - reader->scanned) : NULL;
