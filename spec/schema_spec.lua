@@ -140,6 +140,7 @@ describe("the config", function()
       { { security = { ip_allow = { 10 } } }, "security.ip_allow[1]: expected an address, a network or a glob" },
       { { security = { ip_block = "lb.example.com" } }, "security.ip_block: expected an address, got" },
       { { security = { ip_allow = { "10.0.0.0/8", "::/x" } } }, "security.ip_allow[2]: expected an address, a" },
+      { { security = { ip_block = "::1\0" } }, "security.ip_block: expected an address, a network or a glob" },
       { { security = { ip_block = "::1/129" } }, "the prefix of an IPv6 address is 0 to 128" },
       { { security = { ip_block = "10.0.0" } }, "an IPv4 address has four numbers" },
       { { security = { ip_block = "10.0.0.256" } }, "the numbers of an IPv4 address are 0 to 255" },
@@ -479,6 +480,8 @@ describe("a route file", function()
       assert.are.same({ "name: is taken: the metrics have " .. name .. " for what belongs to no route" },
         faults(load(value)))
     end
+    value.name, value.description = nil, "a\0b"
+    assert.are.same({ 'description: has control characters in it: "a\\0b"' }, faults(load(value)))
   end)
 
   it("leaves out disabled routes, their names and their functions", function()

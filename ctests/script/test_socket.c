@@ -292,6 +292,13 @@ static void misuse_raises(void **context) {
          "*lstring expectedelement 1 is a tableduration");
 }
 
+static void names_are_not_cut_at_a_nul(void **context) {
+  expect(context, "", false,
+         "return show(moongate.resolve('127.0.0.1\\0x')) .. "
+         "show(s:starttls({ ca = '/dev/null\\0x' })) .. show((pcall(require, 'moongate.json\\0x')))",
+         "nil|host or service not provided, or not knownnil|bad certificate|ca: there is a NUL in itfalse");
+}
+
 static void misuse_in_a_tail_call_names_the_method(void **context) {
   static const struct {
     const char *call, *message;
@@ -309,6 +316,13 @@ static void misuse_in_a_tail_call_names_the_method(void **context) {
       {"moongate.spawn(1)", "bad argument #1 to 'moongate.spawn' (a function expected, got number"},
       {"moongate.connect('here', 'x')", "bad argument #2 to 'moongate.connect' (a port expected"},
       {"moongate.connect({})", "bad argument #1 to 'moongate.connect' ("},
+      {"moongate.connect('127.0.0.1:1\\0x')", "bad argument #1 to 'moongate.connect' (where to connect to"},
+      {"moongate.connect('unix:/x\\0x')", "bad argument #1 to 'moongate.connect' (where to connect to"},
+      {"moongate.connect('127.0.0.1\\0x', 1)", "bad argument #1 to 'moongate.connect' (where to connect to"},
+      {"moongate.sleep('0s\\0x')", "bad argument #1 to 'moongate.sleep' (a duration"},
+      {"s:starttls({ server_name = 'a.test\\0.b' })", "bad argument #1 to 'socket:starttls' (server_name"},
+      {"moongate.metrics.counter('a\\0b', '')", "bad argument #1 to 'moongate.metrics.counter' ("},
+      {"moongate.metrics.counter('a', '', { 'b\\0c' })", "bad argument #3 to 'moongate.metrics.counter' ("},
   };
   for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
     char code[512];
@@ -333,6 +347,7 @@ int main(void) {
       TEST(an_unfinished_line_is_a_partial_result),
       TEST(a_prefix_counts_and_comes_first),
       TEST(a_prefix_alone_is_no_data),
+      TEST(names_are_not_cut_at_a_nul),
       TEST(a_prefix_of_a_call_that_raised_is_forgotten),
       TEST(a_number_may_be_a_string),
       TEST(a_timeout_hands_over_and_consumes_the_partial),

@@ -85,14 +85,20 @@ static bool unit_seconds(const char *unit, double *seconds) {
   return false;
 }
 
+const char *argument_text(lua_State *L, int index) {
+  size_t size;
+  const char *text = lua_type(L, index) == LUA_TSTRING ? lua_tolstring(L, index, &size) : NULL;
+  return text != NULL && strlen(text) == size ? text : NULL;
+}
+
 bool argument_duration(lua_State *L, int index, double *seconds) {
   if (lua_type(L, index) == LUA_TNUMBER) {
     *seconds = lua_tonumber(L, index);
   } else if (lua_type(L, index) == LUA_TSTRING) {
-    const char *text = lua_tostring(L, index);
+    const char *text = argument_text(L, index);
     char *end;
     double unit;
-    if (*text < '0' || *text > '9')
+    if (text == NULL || *text < '0' || *text > '9')
       return false;
     *seconds = strtod(text, &end);
     if (!unit_seconds(end, &unit))
@@ -130,17 +136,17 @@ static bool copy_host(const char *host, size_t length, char text[ARGUMENT_HOST_S
     host++;
     length -= 2;
   }
-  if (length == 0 || length >= ARGUMENT_HOST_SIZE || memchr(host, '\0', length) != NULL)
+  if (length == 0 || length >= ARGUMENT_HOST_SIZE)
     return false;
   memcpy(text, host, length);
   text[length] = '\0';
   return true;
 }
 
-static bool parse_target(const char *text, size_t length, struct argument_target *target) {
+static bool parse_target(const char *text, struct argument_target *target) {
   if (strncmp(text, "unix:", 5) == 0) {
     target->port = -1;
-    return length > 5 && copy_host(text, length, target->host);
+    return text[5] != '\0' && copy_host(text, strlen(text), target->host);
   }
   const char *colon = strrchr(text, ':');
   if (colon == NULL || !parse_port(colon + 1, &target->port))
@@ -157,11 +163,10 @@ static bool port_at(lua_State *L, int index, int *port) {
 }
 
 static bool read_pair(lua_State *L, int host_index, int port_index, struct argument_target *target) {
-  size_t length;
-  const char *host = lua_type(L, host_index) == LUA_TSTRING ? lua_tolstring(L, host_index, &length) : NULL;
+  const char *host = argument_text(L, host_index);
   if (host != NULL && strncmp(host, "unix:", 5) == 0 && lua_isnil(L, port_index))
-    return parse_target(host, length, target);
-  return host != NULL && port_at(L, port_index, &target->port) && copy_host(host, length, target->host);
+    return parse_target(host, target);
+  return host != NULL && port_at(L, port_index, &target->port) && copy_host(host, strlen(host), target->host);
 }
 
 void argument_check_target(lua_State *L, int index, int port_index, struct argument_target *target) {
@@ -172,9 +177,8 @@ void argument_check_target(lua_State *L, int index, int port_index, struct argum
       argument_error(L, port_index, "a port expected, a number from 1 to 65535");
     ok = read_pair(L, index, port_index, target);
   } else if (lua_type(L, index) == LUA_TSTRING) {
-    size_t length;
-    const char *text = lua_tolstring(L, index, &length);
-    ok = parse_target(text, length, target);
+    const char *text = argument_text(L, index);
+    ok = text != NULL && parse_target(text, target);
   } else if (lua_istable(L, index)) {
     lua_getfield(L, index, "host");
     lua_getfield(L, index, "port");

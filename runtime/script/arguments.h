@@ -21,6 +21,10 @@ int argument_error(lua_State *L, int index, const char *message);
 /* The same when it is not `ok`, which is of another type: `wanted` is what is expected there. */
 void argument_check(lua_State *L, bool ok, int index, const char *wanted);
 
+/* The string at `index`, for what is no text with a NUL in it: names, addresses, paths. NULL: it has one, or it is no
+ * string. */
+const char *argument_text(lua_State *L, int index);
+
 /* A string, or a number as one. Raises. */
 const char *argument_check_string(lua_State *L, int index, size_t *size);
 

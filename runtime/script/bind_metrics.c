@@ -128,9 +128,15 @@ static bool is_name(const char *name, bool colons) {
   return true;
 }
 
+/* "", which is no name, for what is no text. */
+static const char *name_at(lua_State *L, int index) {
+  const char *name = argument_text(L, index);
+  return name != NULL ? name : "";
+}
+
 static void check_name(lua_State *L, struct registry_definition *definition) {
   argument_check(L, lua_type(L, 1) == LUA_TSTRING, 1, "a name");
-  definition->name = lua_tostring(L, 1);
+  definition->name = name_at(L, 1);
   if (!is_name(definition->name, true))
     argument_error(L, 1, "the name of a metric expected: letters, digits, '_' and ':', no digit first");
   if (strncmp(definition->name, "moongate_", 9) == 0)
@@ -149,7 +155,7 @@ static void check_labels(lua_State *L, struct registry_definition *definition, c
   luaL_checkstack(L, (int)count + 4, "too many labels");
   for (size_t i = 0; i < count; i++) {
     lua_rawgeti(L, 3, (int)i + 1); /* stays, so that the text does */
-    labels[i] = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : "";
+    labels[i] = name_at(L, -1);
     if (!is_name(labels[i], false) || strncmp(labels[i], "__", 2) == 0 || strcmp(labels[i], "le") == 0)
       argument_error(L, 3, "names of labels expected: letters, digits and '_', no digit first, not 'le'");
     for (size_t other = 0; other < i; other++)

@@ -53,12 +53,15 @@ static void on_cancel(struct script_wait *wait) {
 int core_resolve(lua_State *L) {
   argument_check(L, lua_type(L, 1) == LUA_TSTRING, 1, "a name");
   struct script_task *task = task_check(L);
+  const char *name = argument_text(L, 1);
+  if (name == NULL)
+    return push_result(L, &(struct resolve_result){.status = -EINVAL});
   if (task->state->place->dialer == NULL)
     return luaL_error(L, "resolve is not there in this place");
   struct resolving *resolving = calloc(1, sizeof *resolving);
   if (resolving == NULL)
     return luaL_error(L, "out of memory");
-  resolving->request = resolve_start(task->state->place->dialer->resolver, lua_tostring(L, 1), on_resolved, resolving);
+  resolving->request = resolve_start(task->state->place->dialer->resolver, name, on_resolved, resolving);
   if (resolving->request == NULL) {
     struct resolve_result result = resolving->result;
     free(resolving);

@@ -3,6 +3,7 @@
  * From the corridor into Lua and back: starting handlers and functions, what becomes of them, and their end. */
 #include "connection/connection.h"
 #include "routing/balance.h"
+#include "script/arguments.h"
 #include "script/socket.h"
 #include "script/worker_script.h"
 
@@ -85,7 +86,8 @@ static size_t show_value(lua_State *L, int index, char *text, size_t size) {
   if (lua_type(L, index) == LUA_TNUMBER)
     wanted = snprintf(text, size, "%.14g", lua_tonumber(L, index));
   else if (lua_type(L, index) == LUA_TSTRING)
-    wanted = snprintf(text, size, "\"%.40s\"", lua_tostring(L, index));
+    wanted = snprintf(text, size, "\"%.40s\"%s", lua_tostring(L, index),
+                      argument_text(L, index) == NULL ? " and a NUL behind it" : "");
   else if (lua_isboolean(L, index))
     wanted = snprintf(text, size, "%s", lua_toboolean(L, index) ? "true" : "false");
   else
@@ -123,7 +125,7 @@ static struct function_answer *read_answer(enum task_end end, lua_State *corouti
     }
   }
   answer->odd_second = count > 1 && lua_type(coroutine, 2) != LUA_TNUMBER && !lua_isnil(coroutine, 2);
-  if (count > 0 && lua_type(coroutine, 1) == LUA_TSTRING) {
+  if (count > 0 && argument_text(coroutine, 1) != NULL) {
     answer->string = strdup(lua_tostring(coroutine, 1));
     if (answer->string == NULL)
       answer->kind = ANSWER_ERROR;

@@ -3,6 +3,7 @@
  * What a new state has in it: Lua's own libraries, as many as its kind may have, and the search for modules that
  * `require` is made of: the embedded library, then C modules of this folder, then the user's modules. What user code
  * may not reach is taken away, and the rest of the sandbox set up, by lua/moongate/sandbox.lua. */
+#include "script/arguments.h"
 #include "script/bind.h"
 #include "script/embedded.h"
 #include "script/state.h"
@@ -146,8 +147,10 @@ static int open_native(lua_State *L) {
  * it. */
 static int search(lua_State *L) {
   const struct script_state *state = script_state_of(L);
-  const char *name = luaL_checkstring(L, 1);
+  const char *name = argument_text(L, 1);
   char path[PATH_SIZE];
+  if (name == NULL)
+    return 0;
   if (load_library(L, state, name)) {
     lua_pushliteral(L, "library");
     return 2;

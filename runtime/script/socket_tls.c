@@ -72,7 +72,13 @@ static int push_file(lua_State *L, const char *path) {
 /* Turns the string on top, a path or PEM, into PEM. False, with the fault and its detail pushed, when the file can't be
  * read. */
 static bool read_pem(lua_State *L, const char *name) {
-  const char *text = lua_tostring(L, -1);
+  const char *text = argument_text(L, -1);
+  if (text == NULL) {
+    lua_pushnil(L);
+    lua_pushliteral(L, "bad certificate");
+    lua_pushfstring(L, "%s: there is a NUL in it", name);
+    return false;
+  }
   if (strstr(text, "-----BEGIN") != NULL)
     return true;
   int status = push_file(L, text);
@@ -176,7 +182,7 @@ static void check_verify(lua_State *L, int index, struct tls_settings *settings)
 
 static void check_server_name(lua_State *L, int index, const char **server_name) {
   push_option(L, index, "server_name");
-  if (!lua_isnil(L, -1) && (lua_type(L, -1) != LUA_TSTRING || lua_objlen(L, -1) == 0 || lua_objlen(L, -1) > 253))
+  if (!lua_isnil(L, -1) && (argument_text(L, -1) == NULL || lua_objlen(L, -1) == 0 || lua_objlen(L, -1) > 253))
     argument_error(L, index, "server_name = a name expected");
   if (lua_isnil(L, -1))
     lua_pop(L, 1);

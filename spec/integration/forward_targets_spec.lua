@@ -182,11 +182,13 @@ describe("a route's target", function()
 
   it("that is a function which answers nonsense costs that connection only", function()
     local shown = {
+      ["'127.0.0.1:1\\0x'"] = [["\"127.0.0.1:1\" and a NUL behind it"]],
       [""] = "nothing", ["nil"] = "nil", ["{}"] = '"a table"', ["'127.0.0.1', 99999"] = [["\"127.0.0.1\", 99999"]],
     }
     local host_alone, port_alone, lists = "{ host = '127.0.0.1' }", "{ port = 80 }", "{ host = { 'a' }, port = 80 }"
     for _, answer in ipairs {
-      "", "nil", "{}", "'', 80", "'127.0.0.1', 99999", "'127.0.0.1'", host_alone, port_alone, lists,
+      "", "nil", "{}", "'', 80", "'127.0.0.1', 99999", "'127.0.0.1'", "'127.0.0.1:1\\0x'", host_alone, port_alone,
+      lists,
     } do
       local m = start(("target = function() return %s end"):format(answer))
       local client = net.connect(m:port "front")

@@ -33,7 +33,7 @@ end
 
 -- One of a list of addresses. Descriptors: trusted (said of peers that are believed).
 function access.ip_pattern(check, value, descriptor)
-  if type(value) ~= "string" or value == "" then
+  if type(value) ~= "string" or value == "" or value:find("%z") then
     check:expected('an address, a network or a glob ("10.0.0.0/8", "192.168.1.*")', value)
     return nil
   elseif value:match("^[%w_%-]+%.?[%w_.%-]*$") and not value:match("^[%d.]+$") and not value:match("^[%x:]+$") then

@@ -99,7 +99,7 @@ function clients.types.domains(check, value)
 end
 
 local function client(check, value)
-  if type(value) ~= "string" or value == "" then
+  if type(value) ~= "string" or value == "" or value:find("%z") then
     check:expected('an address such as "192.0.2.7", "10.0.0.0/8" or "192.168.1.*"', value)
     return nil
   end

@@ -77,7 +77,7 @@ function types.string(check, value, descriptor)
     check:fault("is longer than %d bytes", max)
   elseif value == "" and not descriptor.empty then
     check:fault("is empty%s", descriptor.off and " (false turns it off)" or "")
-  elseif value:find("%c") and not descriptor.empty then
+  elseif value:find(descriptor.empty and "%z" or "%c") then
     check:fault("has control characters in it: %s", check.show(value))
   else
     return value
