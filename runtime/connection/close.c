@@ -110,8 +110,29 @@ static void set_closing_timer(struct connection *connection) {
   loop_set_timer(&connection->worker->loop, &connection->timer, look < wait ? look : wait);
 }
 
+/* When it is over, whatever the client takes. One whose lifetime has passed has `linger` all the same. */
+static clock_ms closing_end(const struct connection *connection) {
+  uint64_t lifetime = connection_lifetime(connection);
+  clock_ms least = connection->state_since + connection->linger;
+  clock_ms end = lifetime ? connection->started + lifetime : connection->state_since + CONNECTION_CLOSING_MOST_MS;
+  return end > least ? end : least;
+}
+
+static void give_linger(struct connection *connection) {
+  clock_ms until = loop_now(&connection->worker->loop) + connection->linger, end = closing_end(connection);
+  connection->linger_until = until < end ? until : end;
+}
+
+/* Its time is up, and it has not taken all. */
+static enum close_reason reason_of_rest(const struct connection *connection, bool progress) {
+  clock_ms end = closing_end(connection);
+  bool was_taking = progress || end > connection->state_since + connection->linger;
+  return connection->linger_until == end && was_taking && connection_lifetime(connection) ? CLOSE_LIFETIME
+                                                                                          : CLOSE_LINGER;
+}
+
 /* `linger` counts time without progress: as long as the client (or the target that has to be reset) takes what was
- * sent, it may go on. What the first look finds is no progress. */
+ * sent, it may go on, up to its lifetime. What the first look finds is no progress. */
 void connection_check_linger(struct connection *connection) {
   clock_ms now = loop_now(&connection->worker->loop);
   bool to_target = connection->reset_target;
@@ -121,15 +142,16 @@ void connection_check_linger(struct connection *connection) {
     connection_finish(connection, true);
     return;
   }
-  if (unsent > 0 && unsent < connection->unsent && connection->unsent != SIZE_MAX)
-    connection->linger_until = now + connection->linger;
+  bool progress = unsent > 0 && unsent < connection->unsent && connection->unsent != SIZE_MAX;
+  if (progress)
+    give_linger(connection);
   connection->unsent = unsent;
   if (now < connection->linger_until) {
     set_closing_timer(connection);
     return;
   }
   if (unsent > 0 && !to_target)
-    connection->reasons[PIPE_CLIENT] = CLOSE_LINGER;
+    connection->reasons[PIPE_CLIENT] = (uint8_t)reason_of_rest(connection, progress);
   connection_finish(connection, unsent > 0);
 }
 
@@ -141,8 +163,8 @@ static uint64_t linger_of(const struct connection *connection) {
 static void linger(struct connection *connection) {
   connection->linger = linger_of(connection);
   connection->unsent = SIZE_MAX; /* looked at when the timer comes, which most never see */
-  connection->linger_until = loop_now(&connection->worker->loop) + connection->linger;
   connection_set_state(connection, CONNECTION_CLOSING);
+  give_linger(connection);
   if (connection->linger == 0) {
     connection_finish(connection, connection->reset_client);
     return;

@@ -26,6 +26,9 @@ enum connection_state {
 
 const char *connection_state_label(enum connection_state state);
 
+/* The most that a peer may take for what it was sent last, where no lifetime bounds it. */
+enum { CONNECTION_CLOSING_MOST_MS = 24 * 60 * 60 * 1000 };
+
 enum { FUNCTION_ANSWER_SHOWN_SIZE = 64 };
 
 /* What a function of the route answered. */

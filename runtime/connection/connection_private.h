@@ -11,6 +11,9 @@ void connection_start(struct connection *connection);
 /* Its timer has expired. */
 void connection_look(struct wheel_timer *timer);
 
+/* timeouts.lifetime of its route, and what keep_alive makes of it; 0: without a bound, or a route. */
+uint64_t connection_lifetime(const struct connection *connection);
+
 /* The timer has expired while closing. */
 void connection_check_linger(struct connection *connection);
 

@@ -36,6 +36,11 @@ static uint64_t kept(const struct connection *connection, uint64_t wait) {
   }
 }
 
+uint64_t connection_lifetime(const struct connection *connection) {
+  const struct route *route = connection->exchange.route;
+  return route ? kept(connection, route->timeouts.lifetime) : 0;
+}
+
 /* When the target's socket is told to send keep-alive probes: not at once, because that is four system calls, which
  * most connections are too short to need. (The client's has it from its listener.) */
 static clock_ms probes_at(const struct connection *connection) {
@@ -85,7 +90,7 @@ static bool may_be_idle(const struct connection *connection) {
 
 static void bound_routed(const struct connection *connection, struct bound *bound) {
   const struct route_timeouts *timeouts = &connection->exchange.route->timeouts;
-  take_sooner(bound, connection->started, kept(connection, timeouts->lifetime), CLOSE_LIFETIME, PIPE_CLIENT);
+  take_sooner(bound, connection->started, connection_lifetime(connection), CLOSE_LIFETIME, PIPE_CLIENT);
   if (connection->state == CONNECTION_CONNECTING) {
     /* The dial keeps the deadline itself; this is for the functions that say where to. */
     clock_ms connect = connection->exchange.connect_deadline;

@@ -104,8 +104,8 @@ struct script_socket {
   struct deferred freeing;
   struct list_node node; /* in place->lingering */
   struct wheel_timer linger;
-  clock_ms linger_until;
-  size_t unsent; /* lingering: what the peer had not taken when it was looked last */
+  clock_ms linger_until, linger_end; /* end: however much the peer takes */
+  size_t unsent;                     /* lingering: what the peer had not taken when it was looked last */
   struct deferred discarding;
   struct tally tally;  /* of a stream of its own */
   struct stream own[]; /* one, or, for a client, none */

@@ -2,7 +2,8 @@
  *
  * How a socket of a script's own ends once the script has let go of it: the sending side is shut down, what still comes
  * is discarded until the peer ends as well, and only then it is closed. Closed at once, with input unread, it would
- * reset the peer, and take from it what it has not read yet. Bounded by a time without progress. */
+ * reset the peer, and take from it what it has not read yet. Bounded by a time without progress, and by one in all. */
+#include "connection/connection.h"
 #include "script/socket.h"
 #include "script/state_private.h"
 
@@ -55,7 +56,7 @@ static void on_look(struct wheel_timer *timer) {
   clock_ms now = loop_now(loop);
   size_t unsent = stream_unsent(socket->own);
   if (unsent > 0 && unsent < socket->unsent)
-    socket->linger_until = now + LINGER_MS;
+    socket->linger_until = now + LINGER_MS < socket->linger_end ? now + LINGER_MS : socket->linger_end;
   socket->unsent = unsent;
   if (now >= socket->linger_until)
     finish(socket);
@@ -73,6 +74,7 @@ void socket_linger(struct script_socket *socket, struct script_place *place) {
   socket->linger.on_expired = on_look;
   socket->unsent = 0; /* what the first look finds is no progress */
   socket->linger_until = loop_now(loop) + LINGER_MS;
+  socket->linger_end = loop_now(loop) + CONNECTION_CLOSING_MOST_MS;
   loop_set_timer(loop, &socket->linger, LOOK_MS);
   discard(socket);
 }
