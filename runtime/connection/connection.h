@@ -98,7 +98,7 @@ struct connection {
   struct route *candidate_asked;      /* whose `when` is being asked; NULL mostly */
   uint8_t ended;                      /* bits by enum pipe_side: sides that have ended */
   bool probed;                        /* its target sends keep-alive probes */
-  bool warned;                        /* the log has said that it is going to be ended, though it is kept */
+  bool warned_idle, warned_lifetime;  /* the log has said that it is going to be ended for that, though it is kept */
   bool reset_client;                  /* closing: with a reset, once what was sent is through */
   bool reset_target;                  /* likewise; the client is gone */
   uint8_t reasons[2];                 /* enum close_reason, by enum pipe_side */

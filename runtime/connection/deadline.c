@@ -137,6 +137,18 @@ static uint64_t notice_of(const struct connection *connection, enum close_reason
   return notice < NOTICE_MOST_MS ? notice : NOTICE_MOST_MS;
 }
 
+/* One for each reason that has a notice: the log has spoken of one end, and may have to of the other. */
+static bool is_warned(const struct connection *connection, enum close_reason reason) {
+  return reason == CLOSE_IDLE ? connection->warned_idle : connection->warned_lifetime;
+}
+
+static void note_warned(struct connection *connection, enum close_reason reason, bool warned) {
+  if (reason == CLOSE_IDLE)
+    connection->warned_idle = warned;
+  else if (reason == CLOSE_LIFETIME)
+    connection->warned_lifetime = warned;
+}
+
 static void warn(const struct connection *connection, const struct bound *bound, clock_ms now) {
   struct worker *worker = connection->worker;
   const struct route *route = connection->exchange.route;
@@ -212,9 +224,9 @@ void connection_look(struct wheel_timer *timer) {
   }
   uint64_t notice = notice_of(connection, bound.reason);
   bool is_near = notice > 0 && bound.at - notice <= now;
-  if (is_near && !connection->warned)
+  if (is_near && !is_warned(connection, bound.reason))
     warn(connection, &bound, now);
-  connection->warned = is_near;
+  note_warned(connection, bound.reason, is_near);
   connection_arm_timer(connection);
 }
 
@@ -223,7 +235,7 @@ void connection_arm_timer(struct connection *connection) {
     return;
   struct bound bound = bound_of(connection);
   clock_ms at = bound.at;
-  if (!connection->warned && at != CLOCK_NEVER)
+  if (!is_warned(connection, bound.reason) && at != CLOCK_NEVER)
     at -= notice_of(connection, bound.reason);
   if (connection->state == CONNECTION_FORWARDING && !connection->probed && probes_at(connection) < at)
     at = probes_at(connection);
