@@ -10,6 +10,9 @@
 /* While draining, a connection that has been quiet for so long counts as idle. */
 enum { DRAIN_QUIET_MS = 1000, PROBES_AFTER_MS = 60 * 1000, DIAL_GRACE_MS = 100, NOTICE_MOST_MS = 60 * 1000 };
 
+/* Of the time that a quiet connection has, the part after which it is looked at first: 1/8. */
+enum { FIRST_LOOK = 8 };
+
 struct bound {
   clock_ms at;
   enum close_reason reason;
@@ -165,13 +168,29 @@ static void warn(const struct connection *connection, const struct bound *bound,
       LOG_NUMBER("idle", (double)(now - connection->last_active) / 1000), LOG_INTEGER("not_logged_before", suppressed));
 }
 
+static bool is_looked_at(const struct connection *connection) { return connection->looked >= connection->last_active; }
+
 /* Whether a peer has taken some of what was written to it since it was looked last: a slow reader makes no event for a
- * long time (its socket is writable again only when a good part of it is free), and is not idle. */
+ * long time (its socket is writable again only when a good part of it is free), and is not idle. The first look since
+ * bytes have moved can't know, and takes it for granted. */
 static bool is_being_read(struct connection *connection) {
   size_t unsent = stream_unsent(&connection->client) + stream_unsent(&connection->exchange.target_stream);
-  bool progress = unsent != connection->unsent && unsent > 0;
+  bool progress = unsent > 0 && (unsent != connection->unsent || !is_looked_at(connection));
   connection->unsent = unsent;
+  connection->looked = loop_now(&connection->worker->loop);
   return progress;
+}
+
+static bool is_for_quiet(enum close_reason reason) {
+  return reason == CLOSE_IDLE || reason == CLOSE_HALF_DEAD || reason == CLOSE_HALF_CLOSED || reason == CLOSE_STUCK;
+}
+
+/* When to look at it for this bound: where it ends what is quiet, first after a part of the time, so that at its end it
+ * is known what has been taken meanwhile. */
+static clock_ms look_of(const struct connection *connection, const struct bound *bound) {
+  if (!is_for_quiet(bound->reason) || bound->at == CLOCK_NEVER || is_looked_at(connection))
+    return bound->at;
+  return connection->last_active + (bound->at - connection->last_active) / FIRST_LOOK;
 }
 
 /* What has been said, and not been taken, is in the middle of something, though nothing moves. */
@@ -180,17 +199,9 @@ static bool has_unsent(const struct connection *connection) {
 }
 
 static bool goes_on(struct connection *connection, enum close_reason reason) {
-  switch (reason) {
-  case CLOSE_IDLE:
-  case CLOSE_HALF_DEAD:
-  case CLOSE_HALF_CLOSED:
-  case CLOSE_STUCK:
+  if (is_for_quiet(reason))
     return is_being_read(connection);
-  case CLOSE_SHUTDOWN:
-    return has_unsent(connection);
-  default:
-    return false;
-  }
+  return reason == CLOSE_SHUTDOWN && has_unsent(connection);
 }
 
 static void on_deadline(struct connection *connection, const struct bound *bound) {
@@ -218,6 +229,10 @@ void connection_look(struct wheel_timer *timer) {
   if (connection->state == CONNECTION_FORWARDING && !connection->probed && probes_at(connection) <= now)
     begin_probes(connection);
   struct bound bound = bound_of(connection);
+  if (bound.at > now && look_of(connection, &bound) <= now && is_being_read(connection)) {
+    connection_touch(connection);
+    bound = bound_of(connection);
+  }
   if (bound.at <= now) {
     on_deadline(connection, &bound);
     return;
@@ -234,9 +249,11 @@ void connection_arm_timer(struct connection *connection) {
   if (connection->state >= CONNECTION_CLOSING)
     return;
   struct bound bound = bound_of(connection);
-  clock_ms at = bound.at;
-  if (!is_warned(connection, bound.reason) && at != CLOCK_NEVER)
-    at -= notice_of(connection, bound.reason);
+  clock_ms at = look_of(connection, &bound);
+  if (!is_warned(connection, bound.reason) && bound.at != CLOCK_NEVER) {
+    clock_ms notice = bound.at - notice_of(connection, bound.reason);
+    at = notice < at ? notice : at;
+  }
   if (connection->state == CONNECTION_FORWARDING && !connection->probed && probes_at(connection) < at)
     at = probes_at(connection);
   if (connection->worker->draining && connection->state == CONNECTION_HANDLING) {

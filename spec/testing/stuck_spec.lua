@@ -6,6 +6,8 @@
 local hellos = require "spec.support.hellos"
 local testing = require "moongate.testing"
 
+local size = 500 * 1000 -- more than a reader that does not read has room for, and the kernel takes it all the same
+
 describe("a connection that gets nowhere", function()
   local back, m, serve, client
 
@@ -132,6 +134,41 @@ describe("a connection that gets nowhere", function()
     await_state "forwarding"
     await_server()
     expect_end(290, 20, "target", "stuck")
+  end)
+
+  -- What nobody takes; moongate has all of it, and its kernel too.
+  local function send_much(c)
+    c:send(("x"):rep(size))
+    await("the bytes", function()
+      return metric 'bytes_total{direction="in"}' == size
+    end)
+    moongate.sleep(0.1)
+  end
+
+  it("has an eighth more where the target takes nothing of what it was sent", function()
+    serve = function(socket)
+      moongate.sleep("10h")
+      socket:receive(1)
+    end
+    send_much(start())
+    expect_end(65, 5, "target", "stuck")
+    m:stop()
+    back:stop()
+    send_much(start({ timeouts = { stuck = 0, idle = "4h" } }))
+    expect_end("269m", "2m", "client", "idle")
+  end)
+
+  it("has an eighth more when half of it is left and the other takes nothing", function()
+    serve = function(socket)
+      socket:send "."
+      moongate.sleep("10h")
+    end
+    local c = start()
+    assert.equal(".", c:receive(1))
+    send_much(c)
+    c:shutdown "send"
+    moongate.sleep(0.1)
+    expect_end(32, 3, "target", "half_dead")
   end)
 
   it("is not stuck while the client still sends", function()
