@@ -194,8 +194,9 @@ static void on_swapped(struct swap *swap, int status) {
     go_live(reload);
     return;
   }
-  LOG(&reload->instance->runtime->log, LOG_ERROR, "the swap was given up; what was live stays",
-      LOG_STRING("at", swap->error.place), LOG_STRING("error", swap->error.message));
+  LOG(&reload->instance->runtime->log, status == -ESHUTDOWN ? LOG_INFO : LOG_ERROR,
+      "the swap was given up; what was live stays", LOG_STRING("at", swap->error.place),
+      LOG_STRING("error", swap->error.message));
   if (swap->failed_port < reload->table->port_count && status != -ENOMEM)
     refuse_file(reload, &reload->table->ports[swap->failed_port], &swap->error);
   else

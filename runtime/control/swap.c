@@ -13,6 +13,7 @@ struct swap_order {
   int status;
   size_t riders;
   bool awaited; /* it has not been answered */
+  bool taken;   /* the worker has committed */
 };
 
 static void prepare_next(struct swap *swap);
@@ -23,6 +24,8 @@ static void finish(struct swap *swap, int status) {
   swap->on_done(swap, status);
   route_table_unref(table);
 }
+
+static int is_stopping(struct swap *swap) { return error_set(&swap->error, ESHUTDOWN, "moongate is stopping"); }
 
 static void post_back(struct swap_order *order, void (*deliver)(struct message *, void *)) {
   order->message.deliver = deliver;
@@ -35,15 +38,21 @@ static void on_carried_out(struct message *message, void *receiver) {
   (void)receiver;
   order->awaited = false;
   swap->riders += order->riders;
-  if (--swap->missing == 0)
-    finish(swap, swap->status);
+  swap->taken += order->taken;
+  if (--swap->missing > 0)
+    return;
+  if (swap->status == 0 && swap->taken == 0)
+    swap->status = is_stopping(swap);
+  finish(swap, swap->status);
 }
 
-/* On the worker's thread. */
+/* On the worker's thread. One that drains has given up what it had prepared; so have all then, for the order to drain
+ * was before this one in each one's queue. */
 static void on_commit(struct message *message, void *receiver) {
   struct swap_order *order = (struct swap_order *)(void *)message;
   struct worker *worker = receiver;
-  if (worker->change)
+  order->taken = worker->change != NULL;
+  if (order->taken)
     worker_commit_table(worker, order->swap->records);
   order->riders = worker->metrics->worker.riders;
   post_back(order, on_carried_out);
@@ -54,6 +63,7 @@ static void on_abort(struct message *message, void *receiver) {
   struct swap_order *order = (struct swap_order *)(void *)message;
   worker_abort_table(receiver);
   order->riders = 0;
+  order->taken = false;
   post_back(order, on_carried_out);
 }
 
@@ -92,7 +102,7 @@ static void on_prepare(struct message *message, void *receiver) {
   struct swap_order *order = (struct swap_order *)(void *)message;
   struct worker *worker = receiver;
   if (worker->draining)
-    order->status = error_set(&order->swap->error, ESHUTDOWN, "moongate is stopping");
+    order->status = is_stopping(order->swap);
   else
     order->status = worker_prepare_table(worker, order->swap->table, order->swap->resolved, &order->swap->error);
   order->swap->failed_port = order->status != 0 && !worker->draining ? worker->failed_port : SIZE_MAX;
@@ -129,7 +139,7 @@ void swap_begin(struct swap *swap, struct route_table *table, uint16_t *resolved
   swap->resolved = resolved;
   swap->records = records;
   swap->prepared = 0;
-  swap->riders = 0;
+  swap->riders = swap->taken = 0;
   swap->error = (struct error){.code = 0};
   swap->on_done = on_done;
   prepare_next(swap);

@@ -25,7 +25,7 @@ struct swap {
   uint16_t *resolved;           /* the user's; see worker_prepare_table() */
   struct route *const *records; /* likewise; see worker_commit_table() */
   size_t missing;               /* workers that have not answered */
-  size_t prepared;
+  size_t prepared, taken;       /* workers */
   int status;
   size_t riders; /* connections that go on with records of older tables, when it was live */
   struct error error;
