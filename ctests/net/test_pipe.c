@@ -291,6 +291,51 @@ static void a_reset_is_told_after_what_came_before_it(void **state) {
   teardown(f);
 }
 
+static void a_reset_after_an_end_is_told_though_the_other_side_is_silent(void **state) {
+  (void)state;
+  for (int side = 0; side < 2; side++) {
+    struct fixture *f = setup_with(4096, false);
+    uint8_t bytes[16];
+    assert_int_equal(send(f->ends[side], "question", 8, 0), 8);
+    shutdown(f->ends[side], SHUT_WR);
+    rounds_until(f, &f->ended[side]);
+    assert_int_equal(f->failed[side], 0);
+    close_with_reset(f, (enum pipe_side)side);
+    rounds_until(f, &f->failed[side]);
+    assert_int_equal(f->failed[side], -ECONNRESET);
+    assert_int_equal(recv(f->ends[pipe_other((enum pipe_side)side)], bytes, sizeof bytes, 0), 8);
+    teardown(f);
+  }
+}
+
+static void a_reset_after_an_end_is_told_when_the_other_side_has_taken_all_that_came_before(void **state) {
+  (void)state;
+  struct fixture *f = setup_with(4096, false);
+  static uint8_t bytes[65536];
+  size_t sent = 0, received = 0;
+  while (pipe_pending(&f->pipe, PIPE_CLIENT) == 0) {
+    ssize_t put = send(f->ends[PIPE_CLIENT], bytes, 4096, 0);
+    sent += put > 0 ? (size_t)put : 0;
+    loop_round(&f->loop, false);
+  }
+  shutdown(f->ends[PIPE_CLIENT], SHUT_WR);
+  close_with_reset(f, PIPE_CLIENT);
+  for (int i = 0; i < 10; i++)
+    loop_round(&f->loop, false);
+  assert_int_equal(f->ended[PIPE_CLIENT] + f->failed[PIPE_CLIENT], 0);
+  for (int i = 0; i < 100000 && !f->failed[PIPE_CLIENT]; i++) {
+    ssize_t got = recv(f->ends[PIPE_TARGET], bytes, sizeof bytes, 0);
+    received += got > 0 ? (size_t)got : 0;
+    loop_round(&f->loop, false);
+  }
+  assert_int_equal(f->ended[PIPE_CLIENT], 1);
+  assert_int_equal(f->failed[PIPE_CLIENT], -ECONNRESET);
+  for (ssize_t got; (got = recv(f->ends[PIPE_TARGET], bytes, sizeof bytes, 0)) > 0;)
+    received += (size_t)got;
+  assert_int_equal(received, sent);
+  teardown(f);
+}
+
 /* The target answers, and closes without reading what still comes: its answer must get through although writing fails.
  */
 static void an_answer_survives_a_failed_write(void **state) {
@@ -413,6 +458,8 @@ int main(void) {
       cmocka_unit_test(a_kernel_pipe_with_bytes_in_it_is_kept),
       cmocka_unit_test(urgent_data_holds_nothing_up),
       cmocka_unit_test(a_reset_is_told_after_what_came_before_it),
+      cmocka_unit_test(a_reset_after_an_end_is_told_though_the_other_side_is_silent),
+      cmocka_unit_test(a_reset_after_an_end_is_told_when_the_other_side_has_taken_all_that_came_before),
       cmocka_unit_test(an_answer_survives_a_failed_write),
       cmocka_unit_test(two_sides_that_break_one_after_the_other_are_told),
       cmocka_unit_test(stopping_in_a_callback_is_allowed),

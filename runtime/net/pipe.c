@@ -153,11 +153,35 @@ static ssize_t flow_splice(struct pipe *pipe, enum pipe_side from) {
   return got;
 }
 
+/* A failure that no flow is left to come and tell: of a side that had ended already, or of both sides, one after the
+ * other (what the first had sent has nowhere to go any more). */
+static void tell_late_failure(struct pipe *pipe, enum pipe_side from) {
+  struct pipe_flow *flow = &pipe->flows[from], *back = &pipe->flows[pipe_other(from)];
+  if (!flow->broken || back->finished == back->broken)
+    return;
+  enum pipe_side failed = back->finished ? pipe_other(from) : from;
+  flow->finished = back->finished = back->broken = true;
+  pipe->callbacks->on_failed(pipe->context, failed, pipe->failure[failed]);
+}
+
+/* The source has ended, and broken since (a reset after its FIN, probes in vain): nobody is there to answer, and there
+ * may be nothing to write that would tell. */
+static void note_late_break(struct pipe *pipe, enum pipe_side from) {
+  const struct pipe_flow *back = &pipe->flows[pipe_other(from)];
+  struct stream *source = pipe->streams[from];
+  if (!(source->readiness & STREAM_FAILED) || back->finished || back->broken || !stream_is_broken(source))
+    return;
+  destination_failed(pipe, pipe_other(from), -ECONNRESET);
+  tell_late_failure(pipe, pipe_other(from));
+}
+
 static enum pumped flow_pump(struct pipe *pipe, enum pipe_side from) {
   struct pipe_flow *flow = &pipe->flows[from];
   struct stream *source = pipe->streams[from];
-  if (flow->finished)
+  if (flow->finished) {
+    note_late_break(pipe, from);
     return PUMP_WAITS;
+  }
   for (int round = 0;; round++) {
     if (flow->broken) /* its bytes have nowhere to go, and its end is told by the other flow */
       return PUMP_WAITS;
@@ -190,21 +214,13 @@ static void flow_finish(struct pipe *pipe, enum pipe_side from) {
     return;
   }
   int status = stream_shutdown(pipe->streams[pipe_other(from)]);
-  if (status == 0)
-    pipe->callbacks->on_ended(pipe->context, from);
-  else
+  if (status != 0) {
     destination_failed(pipe, from, status);
-}
-
-/* A failure that no flow is left to come and tell: of a side that had ended already, or of both sides, one after the
- * other (what the first had sent has nowhere to go any more). */
-static void tell_late_failure(struct pipe *pipe, enum pipe_side from) {
-  struct pipe_flow *flow = &pipe->flows[from], *back = &pipe->flows[pipe_other(from)];
-  if (!flow->broken || back->finished == back->broken)
     return;
-  enum pipe_side failed = back->finished ? pipe_other(from) : from;
-  flow->finished = back->finished = back->broken = true;
-  pipe->callbacks->on_failed(pipe->context, failed, pipe->failure[failed]);
+  }
+  pipe->callbacks->on_ended(pipe->context, from);
+  if (pipe_is_running(pipe))
+    note_late_break(pipe, from);
 }
 
 /* Pumps both flows. After a callback nothing is touched of a pipe that was stopped. */

@@ -180,6 +180,19 @@ describe("the end of a forwarded connection", function()
     m:await_idle()
   end)
 
+  it("is a reset for the target also when the client has ended before, and the target is silent", function()
+    local client, served, m = through()
+    client:send "question"
+    client:shutdown()
+    assert.are.same({ "question", "end" }, { served:receive_all() })
+    client:reset()
+    m:await_metric('connection_terminations_total{side="client",reason="reset"}', 1)
+    m:await_idle()
+    process.wait_for(function()
+      return select(2, served:send "too late") == "reset"
+    end)
+  end)
+
   it("is a reset for a target that takes its time only when it has all that the client sent before it reset", function()
     local client, served, m = through { target = { receive_buffer = 8192 } }
     local bytes = text(200000)
