@@ -17,40 +17,62 @@ static const struct diagnose_settings *settings_of(const struct diagnose *diagno
   return &diagnose->instance->config.diagnose;
 }
 
+static const char *trigger_of(enum diagnose_cause cause) {
+  static const char *const triggers[] = {
+      [DIAGNOSE_SIGNAL] = "signal",
+      [DIAGNOSE_CONNECTIONS] = "connections",
+      [DIAGNOSE_SPIKE] = "spike",
+  };
+  return triggers[cause];
+}
+
+static void on_captured(struct native_task *task, int status, const char *message);
+
+static void start_next(struct runtime *runtime) {
+  for (int cause = 0; cause < DIAGNOSE_CAUSE_COUNT && !runtime->is_diagnosing; cause++) {
+    if (!(runtime->to_diagnose & 1 << cause))
+      continue;
+    runtime->to_diagnose &= (uint8_t) ~(1 << cause);
+    char *words[] = {(char *)trigger_of((enum diagnose_cause)cause)};
+    struct error error;
+    runtime->is_diagnosing = true;
+    runtime->diagnosing.on_ended = on_captured;
+    if (native_start_words(&runtime->host, &runtime->diagnosing, "moongate.diagnose", "capture", 1, words, &error) == 0)
+      continue;
+    runtime->is_diagnosing = false;
+    LOG(&runtime->log, LOG_ERROR, "diagnosing has failed", LOG_STRING("error", error.message));
+  }
+}
+
 static void on_captured(struct native_task *task, int status, const char *message) {
   struct runtime *runtime = (struct runtime *)(void *)((char *)task - offsetof(struct runtime, diagnosing));
   runtime->is_diagnosing = false;
   if (status != 0)
     LOG(&runtime->log, LOG_ERROR, "diagnosing has failed", LOG_STRING("error", message ? message : "it was cut short"));
+  start_next(runtime);
 }
 
-static void start_task(struct runtime *runtime, const char *trigger) {
-  char *words[] = {(char *)trigger};
-  struct error error;
-  if (runtime->is_diagnosing)
-    return;
-  runtime->is_diagnosing = true;
-  runtime->diagnosing.on_ended = on_captured;
-  if (native_start_words(&runtime->host, &runtime->diagnosing, "moongate.diagnose", "capture", 1, words, &error) == 0)
-    return;
-  runtime->is_diagnosing = false;
-  LOG(&runtime->log, LOG_ERROR, "diagnosing has failed", LOG_STRING("error", error.message));
+static bool is_paused(const struct diagnose_pause *pause, clock_ms now) {
+  uint64_t ms = pause->ms > DIAGNOSE_PAUSE_MS ? pause->ms : DIAGNOSE_PAUSE_MS;
+  return pause->has_last && now < pause->last_ms + ms;
 }
 
-void diagnose_begin(struct diagnose *diagnose, const char *trigger) {
-  if (!diagnose->instance)
+void diagnose_begin(struct diagnose *diagnose, enum diagnose_cause cause) {
+  if (!diagnose->instance || !diagnose->timer.on_expired)
     return;
   struct runtime *runtime = diagnose->instance->runtime;
+  struct diagnose_pause *pause = &diagnose->pauses[cause];
   clock_ms now = clock_now(&runtime->clock);
-  if (diagnose->has_own && now < diagnose->last_own_ms + DIAGNOSE_PAUSE_MS) {
+  if (is_paused(pause, now)) {
     LOG(&runtime->log, LOG_INFO,
         "no snapshot: there was one less than 30 seconds ago; moongate diagnose makes one at once",
-        LOG_STRING("trigger", trigger));
+        LOG_STRING("trigger", trigger_of(cause)));
     return;
   }
-  diagnose->has_own = true;
-  diagnose->last_own_ms = now;
-  start_task(runtime, trigger);
+  pause->has_last = true;
+  pause->last_ms = now;
+  runtime->to_diagnose |= (uint8_t)(1 << cause);
+  start_next(runtime);
 }
 
 static struct diagnose_sample sum_up(const struct diagnose *diagnose) {
@@ -70,23 +92,29 @@ static struct diagnose_sample sum_up(const struct diagnose *diagnose) {
 }
 
 /* A threshold that stays passed is told again, less and less often: the snapshots of the beginning are worth more. */
+static void judge_one(struct diagnose *diagnose, enum diagnose_cause cause, bool passed, clock_ms now) {
+  struct diagnose_pause *pause = &diagnose->pauses[cause];
+  if (!passed) {
+    pause->ms = 0;
+    return;
+  }
+  if (is_paused(pause, now))
+    return;
+  uint64_t ms = pause->ms ? 2 * pause->ms : DIAGNOSE_PAUSE_MS;
+  diagnose_begin(diagnose, cause);
+  pause->ms = ms < DIAGNOSE_PAUSE_MOST ? ms : DIAGNOSE_PAUSE_MOST;
+}
+
+/* One that passes both is told as the first. */
 static void judge(struct diagnose *diagnose, const struct diagnose_sample *before,
                   const struct diagnose_sample *sample) {
   const struct diagnose_settings *settings = settings_of(diagnose);
   bool over = settings->connections > 0 && sample->open >= settings->connections;
   bool jumped = before && settings->spike > 0 && sample->open >= before->open + settings->spike;
-  if (!over && !jumped) {
-    if (settings->connections == 0 || sample->open < settings->connections)
-      diagnose->pause_ms = 0;
-    return;
-  }
-  if (diagnose->has_own && sample->time < diagnose->last_own_ms + diagnose->pause_ms)
-    return;
-  if (diagnose->has_own && sample->time < diagnose->last_own_ms + DIAGNOSE_PAUSE_MS)
-    return;
-  uint64_t pause = diagnose->pause_ms ? 2 * diagnose->pause_ms : DIAGNOSE_PAUSE_MS;
-  diagnose->pause_ms = pause < DIAGNOSE_PAUSE_MOST ? pause : DIAGNOSE_PAUSE_MOST;
-  diagnose_begin(diagnose, over ? "connections" : "spike");
+  bool told = over && !is_paused(&diagnose->pauses[DIAGNOSE_CONNECTIONS], sample->time);
+  judge_one(diagnose, DIAGNOSE_CONNECTIONS, over, sample->time);
+  if (!told || !jumped)
+    judge_one(diagnose, DIAGNOSE_SPIKE, jumped, sample->time);
 }
 
 static void take_sample(struct diagnose *diagnose) {
@@ -167,6 +195,7 @@ void diagnose_stop(struct diagnose *diagnose) {
     return;
   loop_cancel_timer(&diagnose->instance->runtime->loop, &diagnose->timer);
   diagnose->timer.on_expired = NULL;
+  diagnose->instance->runtime->to_diagnose = 0;
 }
 
 void diagnose_deinit(struct diagnose *diagnose) {

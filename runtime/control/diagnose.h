@@ -17,8 +17,22 @@ struct instance;
 
 enum {
   DIAGNOSE_SAMPLES = 120,       /* of the history */
-  DIAGNOSE_PAUSE_MS = 30000,    /* at least so long between two snapshots that nobody asked for by the command */
+  DIAGNOSE_PAUSE_MS = 30000,    /* at least so long between two snapshots for the same cause, but for the command */
   DIAGNOSE_PAUSE_MOST = 3600000 /* while a threshold stays passed, each pause is twice the one before, up to this */
+};
+
+/* Why a snapshot is made that no command has asked for. One for a cause holds up none for another. */
+enum diagnose_cause {
+  DIAGNOSE_SIGNAL,
+  DIAGNOSE_CONNECTIONS, /* diagnose.connections is passed */
+  DIAGNOSE_SPIKE,       /* diagnose.spike */
+  DIAGNOSE_CAUSE_COUNT
+};
+
+struct diagnose_pause {
+  bool has_last;
+  clock_ms last_ms; /* the last snapshot */
+  uint64_t ms;      /* of a threshold: until the next one, as long as it stays passed */
 };
 
 /* A moment of the history. */
@@ -49,9 +63,7 @@ struct diagnose {
   size_t sampled;                                   /* ever */
   struct worker_stats since;                        /* what had been counted at the last snapshot */
   clock_ms since_ms;                                /* when; at first the start */
-  clock_ms last_own_ms;                             /* the last snapshot by a threshold or signal */
-  uint64_t pause_ms;                                /* until the next one by a threshold */
-  bool has_own;
+  struct diagnose_pause pauses[DIAGNOSE_CAUSE_COUNT];
 };
 
 /* Zeroed at first. After the workers' threads have begun. 0 or -ENOMEM. */
@@ -66,9 +78,9 @@ void diagnose_deinit(struct diagnose *diagnose);
 /* The config has changed. */
 void diagnose_reconfigure(struct diagnose *diagnose);
 
-/* Begins a snapshot because of `trigger` ("signal", "connections", "spike"; a literal), unless there was one just now.
+/* Begins a snapshot, unless there was one for the same cause just now. While another is being made, it comes after it.
  */
-void diagnose_begin(struct diagnose *diagnose, const char *trigger);
+void diagnose_begin(struct diagnose *diagnose, enum diagnose_cause cause);
 
 /* See native_ops.diagnose and native_ops.keep_diagnosis. */
 void diagnose_ask(struct instance *instance, struct native_call *call);

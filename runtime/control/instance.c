@@ -145,7 +145,7 @@ static void on_other_signal(void *context, int signal) {
   if (signal == SIGHUP)
     instance_reload(instance, true, NULL);
   else
-    diagnose_begin(&instance->diagnose, "signal");
+    diagnose_begin(&instance->diagnose, DIAGNOSE_SIGNAL);
 }
 
 static const struct signal_callbacks signal_callbacks = {.on_end = on_end, .on_other = on_other_signal};

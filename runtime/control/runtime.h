@@ -37,6 +37,7 @@ struct runtime {
   bool has_run;
   struct native_task diagnosing; /* control/diagnose.c; here because it may outlast the instance */
   bool is_diagnosing;
+  uint8_t to_diagnose;    /* bits by enum diagnose_cause: snapshots that come after the one that is being made */
   struct list_node tests; /* control/testing.c: the moongates of specs */
   unsigned last_test;
 };

@@ -229,6 +229,25 @@ describe("a snapshot", function()
     assert.is_true(read(m, kept(m, "spike")[1]).connections.open >= 10)
   end)
 
+  it("is made of a spike also right after others, by a signal, the command and the other threshold", function()
+    local m = moongate.start {
+      config = [[diagnose = { every = "2s", connections = 1, spike = 10 }]],
+      routes = moongate.front(HOLD),
+    }
+    m.process:signal "SIGUSR1"
+    assert.are.equal(0, command(m).status)
+    net.connect(m:port "front")
+    process.wait_for(function()
+      return #kept(m, "signal") == 1 and #kept(m, "connections") == 1
+    end, 20)
+    for _ = 1, 30 do
+      net.connect(m:port "front")
+    end
+    process.wait_for(function()
+      return #kept(m, "spike") == 1
+    end, 20)
+  end)
+
   it("takes thresholds up at a reload", function()
     local space = moongate.workspace { routes = moongate.front(HOLD) }
     local config = process.read(space.config_path)
