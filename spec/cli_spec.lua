@@ -176,7 +176,17 @@ describe("moongate.cli", function()
     end
     local _, printed = run("status")
     assert.truthy(printed:gsub("%s+", " "):find(
-      "draining: 3 connections left (2 forwarding, 1 handling); what is still there is ended in 12s", 1, true), printed)
+      "draining: 3 connections left (2 forwarding, 1 handling), cut in 12s", 1, true), printed)
+  end)
+
+  it("a drain's line fits a terminal", function()
+    local draining = require("moongate.cli.status").draining
+    local states = { routing = 10000, forwarding = 10000, handling = 10000 }
+    local body = { connections = { active = 30000, states = states }, drain = { seconds = 599 } }
+    assert.are.equal("draining: 30000 connections left, cut in 9m 59s", draining(body, 79))
+    body.connections = { active = 2000, states = { forwarding = 1000, handling = 1000 } }
+    assert.are.equal("draining: 2000 connections left (1000 forwarding, 1000 handling), cut in 9m 59s",
+      draining(body, 79))
   end)
 
   it("says what is wrong with a number below 0", function()

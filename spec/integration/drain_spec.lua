@@ -59,7 +59,7 @@ describe("draining", function()
     local code, out, err = finished(m, child)
     assert.are.equal(0, code)
     assert.matches("^drained", out)
-    assert.matches("draining: 1 connection left %(1 handling%); what is still there is ended in", err)
+    assert.matches("draining: 1 connection left %(1 handling%), cut in %d+s\n", err)
   end)
 
   it("is what ends a connection that would have had longer", function()

@@ -10,6 +10,7 @@ local text = require("moongate.text")
 local drain = { summary = "Stop it: nothing new, and what runs may finish." }
 
 local PATH, STATUS = "/api/v1/drain", "/api/v1/status"
+local WIDTH = 79
 local LONGEST = 365 * 86400 -- of waiting: how long the drain takes is for moongate to bound
 local LEAVE = 10 -- seconds that the process has for its own end, once it is drained
 
@@ -22,7 +23,7 @@ function drain.define(command)
   command:flag("--json", "Print the answer of POST " .. PATH .. ".")
 end
 
--- Once a second, until there is an answer: "draining: 3 connections left (…); …".
+-- Once a second, until there is an answer: "draining: 3 connections left (…), …".
 local function tell(options, answer)
   local moongate = require("moongate")
   while true do
@@ -34,7 +35,7 @@ local function tell(options, answer)
     if answer.code ~= nil then
       return
     elseif code == 200 and type(body) == "table" and body.draining and (body.connections or {}).active ~= 0 then
-      io.stderr:write(status.draining(body), "\n")
+      io.stderr:write(status.draining(body, WIDTH), "\n")
     end
   end
 end

@@ -42,17 +42,19 @@ local function states_of(connections)
   return #parts > 0 and (" (%s)"):format(table.concat(parts, ", ")) or ""
 end
 
----"draining: 3 connections left (2 forwarding, 1 handling); what is still there is ended in 12s"
+---"draining: 3 connections left (2 forwarding, 1 handling), cut in 12s"
 ---@param body table of the API's answer
+---@param width? integer where it would be wider, the states are left out
 ---@return string
-function status.draining(body)
+function status.draining(body, width)
   local connections = body.connections or {}
   local left = connections.active or 0
-  local parts = { ("draining: %s left%s"):format(text.plural(left, "connection"), states_of(connections)) }
-  if body.drain and left > 0 then
-    parts[2] = ("what is still there is ended in %s"):format(text.format_duration(math.ceil(body.drain.seconds)))
+  local cut = body.drain and left > 0 and (", cut in %s"):format(text.format_duration(math.ceil(body.drain.seconds)))
+  local function line(states)
+    return ("draining: %s left%s%s"):format(text.plural(left, "connection"), states, cut or "")
   end
-  return table.concat(parts, "; ")
+  local whole = line(states_of(connections))
+  return width and #whole > width and line("") or whole
 end
 
 -- Label and text of each line; what the answer doesn't have is left out.
