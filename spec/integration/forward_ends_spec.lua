@@ -230,10 +230,14 @@ describe("the end of a forwarded connection", function()
   end)
 
   it("lets both sides go on alone with half_open", function()
-    local client, served, m = through { action = "half_open = true" }
+    local client, served, m = through { action = "half_open = true", config = 'keep_alive = "immortal",' }
     served:send "all I had to say"
     served:shutdown()
     assert.are.same({ "all I had to say", "end" }, { client:receive_all() })
+    process.wait_for(function()
+      local deadline = m:live_connections().connections[1].deadline
+      return deadline and deadline.reason == "half_closed" and deadline.seconds > 1700
+    end)
     client:send "but I"
     assert.are.equal("but I", (served:receive(5)))
     client:send " go on"

@@ -268,6 +268,20 @@ describe("a connection that gets nowhere", function()
     expect_end("28m", "5m", "target", "half_closed")
   end)
 
+  it("is half closed with half_open also when it is immortal", function()
+    serve = function(socket)
+      socket:send "."
+      moongate.sleep("10h")
+      socket:receive(1)
+    end
+    local c = start({ half_open = true, keep_alive = "immortal" })
+    assert.equal(".", c:receive(1))
+    testing.clock.advance("2h")
+    c:shutdown "send"
+    moongate.sleep(0.1)
+    expect_end("28m", "5m", "target", "half_closed")
+  end)
+
   it("is half closed with half_open when the target has ended", function()
     local got = {}
     serve = function(socket)
