@@ -25,7 +25,6 @@ enum {
   DEFAULT_NEGATIVE_TTL_S = 5,
   DEFAULT_MAX_TTL_S = 3600,
   FILE_TTL_S = 5, /* of what /etc/hosts says, which c-ares reads each time */
-  LABEL_MAX = 63, /* RFC 1035 section 2.3.4 */
 };
 
 struct resolve_socket {
@@ -54,68 +53,6 @@ struct resolver {
   bool delivering;
 };
 
-static int status_from_ares(int status) {
-  switch (status) {
-  case ARES_SUCCESS:
-    return 0;
-  case ARES_ENODATA:
-  case ARES_ENOTFOUND:
-  case ARES_ENONAME:
-    return -ENOENT;
-  case ARES_EBADNAME:
-    return -EINVAL;
-  case ARES_ETIMEOUT:
-    return -ETIMEDOUT;
-  case ARES_ENOMEM:
-    return -ENOMEM;
-  default:
-    return -EAGAIN;
-  }
-}
-
-/* The first of `node` and what follows it that is of `family`. */
-static const struct ares_addrinfo_node *next_of_family(const struct ares_addrinfo_node *node, int family) {
-  while (node && node->ai_family != family)
-    node = node->ai_next;
-  return node;
-}
-
-/* Notes the addresses in the order to try. 0 or a negative errno. */
-static int note_addresses(struct resolve_entry *entry, const struct ares_addrinfo *info) {
-  const struct ares_addrinfo_node *ipv6 = next_of_family(info->nodes, AF_INET6);
-  const struct ares_addrinfo_node *ipv4 = next_of_family(info->nodes, AF_INET);
-  union resolve_address addresses[RESOLVE_MAX_ADDRESSES];
-  unsigned count = 0;
-  while ((ipv6 || ipv4) && count < RESOLVE_MAX_ADDRESSES) {
-    bool want_ipv6 = ipv6 && (count % 2 == 0 || !ipv4);
-    if (want_ipv6) {
-      memcpy(&addresses[count++].in6, ipv6->ai_addr, sizeof(struct sockaddr_in6));
-      ipv6 = next_of_family(ipv6->ai_next, AF_INET6);
-    } else if (ipv4) {
-      memcpy(&addresses[count++].in, ipv4->ai_addr, sizeof(struct sockaddr_in));
-      ipv4 = next_of_family(ipv4->ai_next, AF_INET);
-    }
-  }
-  if (count == 0)
-    return -ENOENT;
-  entry->addresses = malloc(count * sizeof *entry->addresses);
-  if (!entry->addresses)
-    return -ENOMEM;
-  memcpy(entry->addresses, addresses, count * sizeof *addresses);
-  entry->count = count;
-  return 0;
-}
-
-/* The least of all records', aliases included; one with its highest bit set is 0 (RFC 2181 section 8). */
-static uint32_t least_ttl(const struct ares_addrinfo *info) {
-  int ttl = INT32_MAX;
-  for (const struct ares_addrinfo_node *node = info->nodes; node; node = node->ai_next)
-    ttl = node->ai_ttl < ttl ? node->ai_ttl : ttl;
-  for (const struct ares_addrinfo_cname *cname = info->cnames; cname; cname = cname->next)
-    ttl = cname->ttl < ttl ? cname->ttl : ttl;
-  return ttl > 0 ? (uint32_t)ttl : 0;
-}
-
 static void on_answer(void *argument, int status, int timeouts, struct ares_addrinfo *info) {
   struct resolve_entry *entry = argument;
   struct resolver *resolver = entry->resolver;
@@ -123,13 +60,13 @@ static void on_answer(void *argument, int status, int timeouts, struct ares_addr
   if (status == ARES_EDESTRUCTION)
     return;
   assert(entry->state == ENTRY_ASKED);
-  entry->status = status_from_ares(status);
+  entry->status = resolve_status_of(status);
   uint32_t ttl = resolver->negative_ttl_s;
   if (info) {
     if (entry->status == 0)
-      entry->status = note_addresses(entry, info);
+      entry->status = resolve_entry_note(entry, info);
     if (entry->status == 0)
-      ttl = resolver->starting == entry ? FILE_TTL_S : least_ttl(info);
+      ttl = resolver->starting == entry ? FILE_TTL_S : resolve_least_ttl(info);
     ares_freeaddrinfo(info);
   } else if (entry->status == 0) {
     entry->status = -ENOENT;
@@ -353,40 +290,6 @@ void resolver_free(struct resolver *resolver) {
   free(resolver);
 }
 
-/* What c-ares would take for an escape or a service, and what no host is called: clearer here than as an answer of a
- * server. */
-static bool is_name_byte(unsigned char byte) { return byte > ' ' && byte != 0x7f && !strchr("\\/:[]@%", byte); }
-
-/* Writes the name in lower case. Its length, or -EINVAL when it is none. */
-static int normalize(const char *name, char normal[RESOLVE_NAME_MAX + 1]) {
-  size_t size = 0, label = 0;
-  for (; name[size] != '\0'; size++) {
-    unsigned char byte = (unsigned char)name[size];
-    if (size >= RESOLVE_NAME_MAX || !is_name_byte(byte))
-      return -EINVAL;
-    if (byte == '.' && label == 0)
-      return -EINVAL;
-    label = byte == '.' ? 0 : label + 1;
-    if (label > LABEL_MAX)
-      return -EINVAL;
-    normal[size] = (char)(byte >= 'A' && byte <= 'Z' ? byte + ('a' - 'A') : byte);
-  }
-  if (size == 0 || (size == RESOLVE_NAME_MAX && normal[size - 1] != '.'))
-    return -EINVAL;
-  normal[size] = '\0';
-  return (int)size;
-}
-
-/* "localhost" and what is under it (RFC 6761 section 6.3), with or without a trailing dot. */
-static bool is_localhost(const char *name, size_t size) {
-  static const char localhost[] = "localhost";
-  size_t tail = sizeof localhost - 1;
-  if (name[size - 1] == '.')
-    size--;
-  return size >= tail && memcmp(name + size - tail, localhost, tail) == 0 &&
-         (size == tail || name[size - tail - 1] == '.');
-}
-
 /* What needs no asking. False: a name, of `*size` bytes. */
 static bool answer_at_once(const char *name, char normal[RESOLVE_NAME_MAX + 1], size_t *size, resolve_done_fn *done,
                            void *context) {
@@ -399,14 +302,14 @@ static bool answer_at_once(const char *name, char normal[RESOLVE_NAME_MAX + 1], 
     done(context, &result);
     return true;
   }
-  int length = normalize(name, normal);
+  int length = resolve_name_normalize(name, normal);
   if (length < 0) {
     result.status = length;
     done(context, &result);
     return true;
   }
   *size = (size_t)length;
-  if (!is_localhost(normal, *size))
+  if (!resolve_name_is_localhost(normal, *size))
     return false;
   struct sockaddr_in in = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
   struct sockaddr_in6 in6 = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT};

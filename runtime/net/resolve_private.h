@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * The cache of a resolver: a hash table of names, those that are being asked for and those that are known; of the
- * latter the least recently used goes when there is no room. It asks nobody (net/resolve.c). */
+ * What the files of the resolver share: names, answers, and its cache, a hash table of names, those that are being
+ * asked for and those that are known; of the latter the least recently used goes when there is no room. None of it asks
+ * anybody (net/resolve.c does). */
 #pragma once
 
 #include "core/clock.h"
@@ -13,6 +14,7 @@
 #include <stdint.h>
 
 struct resolver;
+struct ares_addrinfo;
 
 enum { RESOLVE_NAME_MAX = 253 + 1 }; /* RFC 1035 section 2.3.4, as text; and a trailing dot */
 
@@ -73,3 +75,18 @@ void resolve_cache_remove(struct resolve_cache *cache, struct resolve_entry *ent
 
 /* Of an entry that is out of the table, or goes with it. */
 void resolve_entry_free(struct resolve_entry *entry);
+
+/* resolve_name.c: writes the name in lower case. Its length, or -EINVAL when it is none. */
+int resolve_name_normalize(const char *name, char normal[RESOLVE_NAME_MAX + 1]);
+
+/* "localhost" and what is under it (RFC 6761 section 6.3), with or without a trailing dot. A normal name, not empty. */
+bool resolve_name_is_localhost(const char *name, size_t size);
+
+/* resolve_answer.c: a status of c-ares as an errno: 0 or negative. */
+int resolve_status_of(int status);
+
+/* Notes the addresses in the order to try. 0 or a negative errno. */
+int resolve_entry_note(struct resolve_entry *entry, const struct ares_addrinfo *info);
+
+/* The least of all records', aliases included; one with its highest bit set is 0 (RFC 2181 section 8). */
+uint32_t resolve_least_ttl(const struct ares_addrinfo *info);
