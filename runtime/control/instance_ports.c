@@ -194,7 +194,7 @@ static void format_address(const struct route *route, const char *ports, char te
   bool is_single = *ports != '\0' && *end == '\0';
   struct endpoint endpoint = route->address;
   if (!endpoint.length) {
-    snprintf(text, ENDPOINT_TEXT_SIZE, "*%s%s", is_single ? ":" : "", is_single ? ports : "");
+    snprintf(text, ENDPOINT_TEXT_SIZE, is_single ? "*:%lu" : "*", port);
   } else if (is_single) {
     endpoint_set_port(&endpoint, (uint16_t)port);
     endpoint_format(&endpoint, text);
