@@ -106,8 +106,8 @@ return {
       'else exact (a.lua:9) matches by b.example.com; wins over "wild" by its domain; '
       .. '"inside" is checked first: it is for certain clients')
     text = offline("--domain", "d.example.com", "--port", tostring(port))
-    has(text, "which was not said (--tls-version V)", '- offering TLS 1.3 at most: route "modern"',
-      '- offering TLS 1.0, 1.1 or 1.2 at most: route "wild"',
+    has(text, "which was not said (--tls-version V)", '- if its highest is TLS 1.3: route "modern"',
+      '- if its highest is TLS 1.0, 1.1 or 1.2: route "wild"',
       "tls_version: takes only 1.3 as the highest that the client offers (not said)")
     has(offline("--domain", "w.example.com", "--port", tostring(port)),
       'if the `when` of route "maybe" (a.lua:', '- else: route "wild"', "its `when` decides (a.lua:")

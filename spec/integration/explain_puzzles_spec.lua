@@ -89,7 +89,8 @@ describe("explain solves the puzzle", function()
       "depends on the client's address and the highest TLS version that the client offers, which were not said "
       .. "(--client IP, --tls-version V). The first of these that fits: "
       .. '- from "192.0.2.0/24": route "maintenance" (shop.lua:10), forwarded to 10.0.0.9:443, TLS passed through '
-      .. '- offering TLS 1.2 at most: route "old clients" (shop.lua:16), forwarded to 10.0.0.4:443, TLS passed through '
+      .. '- if its highest is TLS 1.2: route "old clients" (shop.lua:16), forwarded to 10.0.0.4:443, '
+      .. 'TLS passed through '
       .. '- otherwise: route "shop" (shop.lua:12)')
   end)
 
@@ -146,8 +147,9 @@ describe("explain solves the puzzle", function()
       '"old clients" is checked first: it is for certain TLS versions')
     solves({ "https://shop.example.com", "--client", "203.0.113.5" },
       "depends on the highest TLS version that the client offers, which was not said (--tls-version V): "
-      .. '- offering TLS 1.2 at most: route "old clients" (shop.lua:16), forwarded to 10.0.0.4:443, TLS passed through '
-      .. '- offering TLS 1.0, 1.1 or 1.3 at most: route "shop" (shop.lua:12)')
+      .. '- if its highest is TLS 1.2: route "old clients" (shop.lua:16), forwarded to 10.0.0.4:443, '
+      .. 'TLS passed through '
+      .. '- if its highest is TLS 1.0, 1.1 or 1.3: route "shop" (shop.lua:12)')
   end)
 
   it("why a client gets nothing", function()
@@ -161,8 +163,9 @@ describe("explain solves the puzzle", function()
   end)
 
   it("what a connection without a name, or without TLS, meets on a port of TLS", function()
-    solves({ "443" }, "Not said: the domain; taken as none, like a client that sends no server name "
-      .. "(ask https://www.example.com:443). A TLS connection to port 443 that names no domain would get no route: "
+    solves({ "443" }, '"beta.example.com", "shop.example.com" and 2 more '
+      .. ""
+      .. "(ask https://www.example.com:443); without a name: A TLS connection to port 443 that names no domain would get no route: "
       .. "it gets the TLS alert unrecognized_name and is closed (counted as no_server_name).",
       'the connection names no domain, and the route wants "shop.example.com"')
     solves({ "https://192.0.2.1/" },

@@ -20,17 +20,23 @@ local function tls(body, question)
   return ("Not said: whether it speaks TLS; taken as plain (ask https://%s:%d for TLS)."):format(host, body.port)
 end
 
--- Which domain it asks for. The way to ask names one that there is.
+local SHOWN_DOMAINS = 3
+
+-- Which domain it asks for, and which there are.
 local function domain(body)
-  local name = "NAME"
+  local domains, quoted = {}, {}
   for _, row in ipairs(body.candidates) do
-    if row.match and row.match.domains then
-      name = row.match.domains[1]:gsub("%*", "www")
-      break
+    for _, name in ipairs(row.match and row.match.domains or {}) do
+      domains[#domains + 1] = name
+      quoted[#quoted + 1] = #quoted < SHOWN_DOMAINS and ('"%s"'):format(name) or nil
     end
   end
-  return ("Not said: the domain; taken as none, like a client that sends no server name (ask https://%s:%d)."):format(
-    name, body.port)
+  if #domains == 0 then
+    return nil
+  end
+  local more = #domains > #quoted and (" and %d more"):format(#domains - #quoted) or ""
+  return ("Not said: the domain. There are routes for %s%s (ask https://%s:%d); without a name:"):format(
+    table.concat(quoted, ", "), more, (domains[1]:gsub("%*", "www")), body.port)
 end
 
 -- Which address it comes in on, where some have routes of their own.

@@ -129,12 +129,12 @@ local function conditions(body)
   for i, one in ipairs(body.cases) do
     local parts = {}
     parts[1] = one.client_ip and "from " .. alternatives(one.client_ip, '"%s"') or nil
-    parts[#parts + 1] = one.tls_version and ("offering TLS %s at most"):format(take(one.tls_version)) or nil
+    parts[#parts + 1] = one.tls_version and ("if its highest is TLS %s"):format(take(one.tls_version)) or nil
     if #parts == 0 and one.when then
       parts[1] = "whatever it is"
     elseif #parts == 0 then
       local only = #body.open == 1 and not any_when and body.open[1]
-      parts[1] = versions_only and ("offering TLS %s at most"):format(take(VERSIONS))
+      parts[1] = versions_only and ("if its highest is TLS %s"):format(take(VERSIONS))
         or only == "client_ip" and "from anywhere else"
         or "otherwise"
     end
