@@ -22,10 +22,7 @@ describe("a route file", function()
     end } }
   ]]
 
-  local function ask(client, line)
-    client:send(line .. "\n")
-    return client:receive_line()
-  end
+  local ask = net.ask
 
   it("changes no globals and no tables of the library for others", function()
     local m = moongate.start {

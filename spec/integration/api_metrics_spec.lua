@@ -9,10 +9,7 @@ local process = require "spec.support.process"
 describe("moongate.metrics", function()
   after_each(moongate.finish)
 
-  local function ask(client, line)
-    client:send(line .. "\n")
-    return client:receive_line()
-  end
+  local ask = net.ask
 
   local function shell(top)
     return ([[

@@ -26,8 +26,7 @@ describe("moongate.regex", function()
   local function expect(answers)
     local client = net.connect(start():port "front")
     for line, answer in pairs(answers) do
-      client:send(line .. "\n")
-      local got = client:receive_line()
+      local got = net.ask(client, line)
       if answer:sub(1, 1) == "~" then
         assert.truthy(got:find(answer:sub(2), 1, true), line .. ": " .. got)
       else

@@ -28,10 +28,7 @@ describe("moongate.shared", function()
     ]]):format((SHELL:gsub("handler =", "local handler =")), name, port or "0")
   end
 
-  local function ask(client, line)
-    client:send(line .. "\n")
-    return client:receive_line()
-  end
+  local ask = net.ask
 
   it("stores plain values, and says what it can't do", function()
     local m = moongate.start { routes = shell "shell" }

@@ -5,6 +5,7 @@
 
 local lfs = require "lfs"
 local moongate = require "spec.support.moongate"
+local net = require "spec.support.net"
 local process = require "spec.support.process"
 local swapping = require "spec.support.swapping"
 
@@ -132,7 +133,7 @@ describe("a file that is saved", function()
       m:await_log "a%.lua"
       -- Old and held ones go on; so does the other file, whose save is live beside the broken one.
       assert.are.equal("v1", (swapping.ask "a"))
-      assert.truthy(swapping.say(held, "on"):find "^v1: on ")
+      assert.truthy(net.ask(held, "on"):find "^v1: on ")
       m:write("b.lua", counting("b", "v2"))
       swapping.await("b", "v2")
       assert.are.equal("v1", (swapping.ask "a"))
@@ -147,7 +148,7 @@ describe("a file that is saved", function()
       swapping.await("a", "v3")
       m:await_well "a.lua"
       assert.are.equal(1, m:metric 'route_file_ok{file="a.lua"}')
-      assert.truthy(swapping.say(held, "still"):find "^v1: still ")
+      assert.truthy(net.ask(held, "still"):find "^v1: still ")
     end)
   end
 
@@ -161,7 +162,7 @@ describe("a file that is saved", function()
     while process.now() < ended do
       local began = process.now()
       assert.are.equal("v1", (swapping.ask "a"))
-      assert.are.equal("v1: on 1", swapping.say(held, "on"))
+      assert.are.equal("v1: on 1", net.ask(held, "on"))
       assert.are.equal(200, (m:get "/healthz"))
       slowest = math.max(slowest, process.now() - began)
     end

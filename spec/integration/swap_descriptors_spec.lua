@@ -4,6 +4,7 @@
 -- goes live, and nothing has leaked.
 
 local moongate = require "spec.support.moongate"
+local net = require "spec.support.net"
 local process = require "spec.support.process"
 local swapping = require "spec.support.swapping"
 
@@ -37,7 +38,7 @@ describe("a swap without a descriptor left", function()
     process.wait_for(function()
       return m:log():find "a%.lua" and m:log():find "descriptor"
     end, 10, "the fault in the log")
-    assert.are.equal("v1: on 1", swapping.say(held, "on"))
+    assert.are.equal("v1: on 1", net.ask(held, "on"))
     process.wait_for(function()
       return m:fds() <= before
     end, 30, "the ports that were opened to be closed")
@@ -75,7 +76,7 @@ describe("a swap without a descriptor left", function()
     end
     m:write("a.lua", "return {")
     process.nap(0.2)
-    assert.are.equal("v1: on", (swapping.say(held, "on") or ""):match "^v1: on")
+    assert.are.equal("v1: on", (net.ask(held, "on") or ""):match "^v1: on")
     assert.truthy(m.process:alive())
     for _, client in pairs(clients) do
       client:close()
@@ -84,7 +85,7 @@ describe("a swap without a descriptor left", function()
     m:write("a.lua", counting("a", "v7"))
     swapping.await("a", "v7")
     m:await_well "a.lua"
-    assert.are.equal("v1: there", (swapping.say(held, "there") or ""):match "^v1: there")
+    assert.are.equal("v1: there", (net.ask(held, "there") or ""):match "^v1: there")
     held:close()
     process.wait_for(function()
       return m:fds() <= before

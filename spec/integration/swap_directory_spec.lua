@@ -4,6 +4,7 @@
 
 local lfs = require "lfs"
 local moongate = require "spec.support.moongate"
+local net = require "spec.support.net"
 local process = require "spec.support.process"
 local swapping = require "spec.support.swapping"
 
@@ -46,7 +47,7 @@ describe("the directory of the routes", function()
     swapping.await("d", "v1")
     swapping.await_refused "c"
     assert.are.same({ "v1", 1 }, { swapping.ask "b" })
-    assert.are.equal("v1: on 1", swapping.say(held, "on"))
+    assert.are.equal("v1: on 1", net.ask(held, "on"))
     expect_watched(m)
     -- What becomes of the old one is nobody's business.
     process.write(m.directory .. "/old/a.lua", counting("a", "stale"))

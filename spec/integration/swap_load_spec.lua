@@ -4,6 +4,7 @@
 -- and the faults are told.
 
 local moongate = require "spec.support.moongate"
+local net = require "spec.support.net"
 local peers = require "spec.support.peers"
 local process = require "spec.support.process"
 local swapping = require "spec.support.swapping"
@@ -48,7 +49,7 @@ describe("under load", function()
       end
       local version, message = swapping.ask "a"
       refused[#refused + 1] = version ~= last and (version or message) or nil
-      assert.are.equal("v0: still 1", swapping.say(held, "still"))
+      assert.are.equal("v0: still 1", net.ask(held, "still"))
     end
     assert.are.same({}, refused)
     assert.are.equal(saves / 5, told)
@@ -64,7 +65,7 @@ describe("under load", function()
     end
     forwarded:send "GET / HTTP/1.0\r\n\r\n"
     assert.truthy(forwarded:receive_all():find("hello", 1, true))
-    assert.are.equal("v0: there 1", swapping.say(held, "there"))
+    assert.are.equal("v0: there 1", net.ask(held, "there"))
     m:write("a.lua", counting("a", "end"))
     swapping.await("a", "end")
     m:await_well "a.lua"

@@ -26,7 +26,7 @@ describe("the ports of a changed file", function()
     swapping.await("k", "moved")
     swapping.await_refused "a"
     assert.are.same({ swapping.port "k" }, m:ports "a")
-    assert.are.equal("v1: on 1", swapping.say(held, "on"))
+    assert.are.equal("v1: on 1", net.ask(held, "on"))
     m:write("a.lua", counting("a", "back"))
     swapping.await("a", "back")
     swapping.await_refused "k"

@@ -3,6 +3,7 @@
 -- A worker that hangs in a call which nothing can stop holds a reload up, and does not do so in silence.
 
 local moongate = require "spec.support.moongate"
+local net = require "spec.support.net"
 local process = require "spec.support.process"
 local swapping = require "spec.support.swapping"
 
@@ -26,7 +27,7 @@ describe("a worker that hangs", function()
       return m:status().reload.phase == "idle"
     end, 30)
     local client = assert(swapping.open "a")
-    assert.are.equal("hanging", swapping.say(client, "now"))
+    assert.are.equal("hanging", net.ask(client, "now"))
     m:write("b.lua", swapping.counting("b", "v2"))
     process.wait_for(function()
       return m:status().reload.phase == "swapping"

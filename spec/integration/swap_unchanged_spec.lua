@@ -171,7 +171,7 @@ describe("a save", function()
       if on_change == "keep" then
         process.nap(0.6)
         expect_alive(client, served)
-        assert.are.equal("v1: still 1", swapping.say(held, "still"))
+        assert.are.equal("v1: still 1", net.ask(held, "still"))
         return
       end
       for _, connection in ipairs { client, held } do

@@ -3,6 +3,7 @@
 -- Old versions of files: how many may live on, when they go, and what tells a file that a swap has been.
 
 local moongate = require "spec.support.moongate"
+local net = require "spec.support.net"
 local process = require "spec.support.process"
 local swapping = require "spec.support.swapping"
 
@@ -24,7 +25,7 @@ describe("old versions of files", function()
       held[i + 1] = assert(swapping.open "a")
     end
     -- Three old versions, v1 to v3, are held.
-    assert.truthy(swapping.say(held[1], "on"):find "^v1: on")
+    assert.truthy(net.ask(held[1], "on"):find "^v1: on")
     m:write("a.lua", counting("a", "v5"))
     swapping.await("a", "v5")
     for i = 1, 2 do
@@ -33,9 +34,9 @@ describe("old versions of files", function()
     end
     m:await_metric('connection_terminations_total{side="client",reason="superseded"}', 2)
     for i = 3, 5 do
-      assert.truthy(swapping.say(held[i], "on"):find(("^v%d: on"):format(i - 1)))
+      assert.truthy(net.ask(held[i], "on"):find(("^v%d: on"):format(i - 1)))
     end
-    assert.are.equal("v1: on 1", swapping.say(other, "on"))
+    assert.are.equal("v1: on 1", net.ask(other, "on"))
     -- One that has ended by itself makes room.
     held[3]:close()
     process.wait_for(function()
@@ -43,7 +44,7 @@ describe("old versions of files", function()
     end)
     m:write("a.lua", counting("a", "v6"))
     swapping.await("a", "v6")
-    assert.truthy(swapping.say(held[4], "still"):find "^v3: still")
+    assert.truthy(net.ask(held[4], "still"):find "^v3: still")
     assert.are.equal(2, m:metric 'connection_terminations_total{side="client",reason="superseded"}')
   end)
 
@@ -122,7 +123,7 @@ describe("old versions of files", function()
       return ticks "b1" > others + 5 and ticks "a2" > 5
     end)
     assert.truthy(ticks "a1" <= old + 1)
-    assert.are.equal("a1: on 1", swapping.say(held, "on"))
+    assert.are.equal("a1: on 1", net.ask(held, "on"))
   end)
 
   it("are told of by moongate.on_reload in the new one", function()

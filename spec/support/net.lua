@@ -195,6 +195,15 @@ function net.connect(port, options)
   return nil, how_of[code] or code == errno.EINPROGRESS and "timeout" or message
 end
 
+-- Sends a line: the line that answers, or nil and how the connection ended.
+function net.ask(client, line)
+  local sent, message = client:send(line .. "\n")
+  if not sent then
+    return nil, message
+  end
+  return client:receive_line()
+end
+
 -- A listener on a port given by the kernel. options: host, port, backlog, receive_buffer (its connections inherit it).
 function net.listen(options)
   options = options or {}

@@ -111,15 +111,6 @@ function swapping.await_refused(name)
   end, 10, ("port %s to be closed"):format(name))
 end
 
--- Sends a line on a held connection: the answer, or nil and how that ended.
-function swapping.say(client, line)
-  local sent, message = client:send(line .. "\n")
-  if not sent then
-    return nil, message
-  end
-  return client:receive_line()
-end
-
 -- A moongate on those files; all of moongate.start's options.
 function swapping.start(routes, options)
   options = options or {}

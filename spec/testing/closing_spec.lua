@@ -2,6 +2,7 @@
 --
 -- A client that is closing, and takes what was sent a little at a time: it may, but not for ever. Run by moongate test.
 
+local await = require "spec.support.awaiting"
 local net = require "spec.support.net"
 local testing = require "moongate.testing"
 
@@ -10,16 +11,6 @@ local bit = 30 * 1000 -- more than its receive buffer has: taking so much always
 
 describe("a client that takes its last bytes slowly", function()
   local m, client
-
-  local function await(what, fn)
-    for _ = 1, 5000 do
-      if fn() then
-        return
-      end
-      moongate.sleep(0.001)
-    end
-    error("this did not come: " .. what, 2)
-  end
 
   local function start(timeouts, keep_alive)
     local function handler(socket)

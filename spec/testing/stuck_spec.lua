@@ -3,6 +3,7 @@
 -- Connections that get nowhere: stuck, half dead, half closed; each is found by its timer and ended with a reason of
 -- its own, and what is merely slow is left alone. Run by moongate test.
 
+local await = require "spec.support.awaiting"
 local hellos = require "spec.support.hellos"
 local testing = require "moongate.testing"
 
@@ -68,16 +69,6 @@ describe("a connection that gets nowhere", function()
 
   local function metric(name, ...)
     return m:metrics()["moongate_" .. name:format(...)]
-  end
-
-  local function await(what, fn)
-    for _ = 1, 5000 do
-      if fn() then
-        return
-      end
-      moongate.sleep(0.001)
-    end
-    error("this did not come: " .. what, 2)
   end
 
   local function await_state(state)
