@@ -155,16 +155,6 @@ static int copy_text(struct known_file *known, const struct source *source) {
   return 0;
 }
 
-static void release(struct file_load *load) {
-  for (size_t i = 0; i < load->function_count && load->functions; i++) {
-    free(load->functions[i].route);
-    free(load->functions[i].field);
-  }
-  free(load->functions);
-  if (load->state)
-    script_state_unref(load->state);
-}
-
 int load_file(struct load_run *run, const char *file, const struct source *source, unsigned workers,
               const struct module_list *given, struct known_file **result, struct module_list *tried,
               struct fault_list *faults, struct fault_list *warnings) {
@@ -187,7 +177,7 @@ int load_file(struct load_run *run, const char *file, const struct source *sourc
   };
   module_reader_init(&load.reader, &run->cache, given, &known->modules);
   int status = run_source(&load);
-  release(&load);
+  file_load_release(&load);
   for (size_t i = 0; i < known->route_count && status == 0; i++)
     if (route_has_functions(known->routes[i]))
       known->routes[i]->script = known->version;

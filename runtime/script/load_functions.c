@@ -186,3 +186,13 @@ int file_load_states(struct file_load *load, unsigned workers) {
     script_version_unref(version);
   return status;
 }
+
+void file_load_release(struct file_load *load) {
+  for (size_t i = 0; i < load->function_count && load->functions; i++) {
+    free(load->functions[i].route);
+    free(load->functions[i].field);
+  }
+  free(load->functions);
+  if (load->state)
+    script_state_unref(load->state);
+}

@@ -154,6 +154,9 @@ bool load_is_same(struct load_run *run, const struct known_file *known, const st
  * over the first state and the list of functions. 0 and known->version, or a negative errno with a fault. */
 int file_load_states(struct file_load *load, unsigned workers);
 
+/* The list of functions and the state, as far as file_load_states() has not taken them. */
+void file_load_release(struct file_load *load);
+
 /* Lets go of what is served for the file, and has the next best stand in: what is live, a copy, nothing. `source` is
  * what failed (NULL: not known): a copy that is the same is no help. 0 or -ENOMEM. */
 int load_stand_in(struct load_run *run, struct loaded_file *file, const struct source *source);

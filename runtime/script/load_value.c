@@ -25,16 +25,6 @@ static int check_value(struct file_load *load, const struct script_given *given)
   return status;
 }
 
-static void release(struct file_load *load) {
-  for (size_t i = 0; i < load->function_count && load->functions; i++) {
-    free(load->functions[i].route);
-    free(load->functions[i].field);
-  }
-  free(load->functions);
-  if (load->state)
-    script_state_unref(load->state);
-}
-
 static int serve(struct loaded_routes *loaded, struct known_file *known, const char *path) {
   loaded->files = calloc(1, sizeof *loaded->files);
   if (!loaded->files)
@@ -72,7 +62,7 @@ int loader_load_value(struct loader *loader, const struct config *config, const 
     return -ENOMEM;
   given->state->references++;
   int status = check_value(&load, given);
-  release(&load);
+  file_load_release(&load);
   for (size_t i = 0; i < known->route_count && status == 0; i++)
     if (route_has_functions(known->routes[i]))
       known->routes[i]->script = known->version;
