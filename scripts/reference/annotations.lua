@@ -3,6 +3,7 @@
 -- The LuaCATS annotations of the config and of routes: a class for each table of the schema. What the classes are made
 -- of besides (durations, ports, targets) is in _meta/values.lua, by hand.
 
+local hints = require "moongate.schema.hints"
 local kinds = require "scripts.reference.kinds"
 
 local annotations = {}
@@ -18,15 +19,6 @@ local HEAD = [[
 
 -- Tables that stand in several places, by the last part of their path.
 local SHARED = { timeouts = "moongate.Timeouts" }
-
-local function sorted(fields)
-  local names = {}
-  for name in pairs(fields) do
-    names[#names + 1] = name
-  end
-  table.sort(names)
-  return names
-end
 
 local function class_name(parent, name)
   return SHARED[name] or parent .. "." .. name:gsub("^%l", string.upper):gsub("_(%l)", string.upper)
@@ -63,7 +55,7 @@ local function write_class(lines, done, name, descriptor, options)
   local nested = {}
   lines[#lines + 1] = ("---%s"):format(descriptor.doc)
   lines[#lines + 1] = "---@class " .. name
-  for _, key in ipairs(sorted(descriptor.fields)) do
+  for _, key in ipairs(hints.names(descriptor.fields)) do
     local field = descriptor.fields[key]
     local class
     if kinds.is_table(field) then

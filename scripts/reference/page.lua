@@ -2,6 +2,7 @@
 --
 -- docs/reference.md: a section for each table of the schema, a line for each field.
 
+local hints = require "moongate.schema.hints"
 local kinds = require "scripts.reference.kinds"
 
 local page = {}
@@ -25,15 +26,6 @@ for is told in [config.md](config.md) and [routes.md](routes.md). `./dev docs` w
 **later**: the field is a later version's. *Refused* ones are faults; those with *no effect yet* are accepted, with a
 warning.
 ]]
-
-local function sorted(fields)
-  local names = {}
-  for name in pairs(fields) do
-    names[#names + 1] = name
-  end
-  table.sort(names)
-  return names
-end
 
 local function cell(text)
   return (text:gsub("|", "\\|"))
@@ -93,7 +85,7 @@ local function section(lines, options, path, descriptor, level)
   local tables = {}
   lines[#lines + 1] = "| field | type | default | |"
   lines[#lines + 1] = "|---|---|---|---|"
-  for _, name in ipairs(sorted(descriptor.fields)) do
+  for _, name in ipairs(hints.names(descriptor.fields)) do
     local field = descriptor.fields[name]
     local whole = path and path .. "." .. name or name
     if kinds.is_table(field) then
