@@ -24,18 +24,31 @@ function asking.target(path, values, names)
   return #parts > 0 and path .. "?" .. table.concat(parts, "&") or path
 end
 
----The answer of a GET as a table, and as it came; or nil, what went wrong and the body of the refusal.
----@param path string|nil the control socket
----@param target string
-function asking.get(path, target)
-  local code, body, raw = control.get(path, target)
+-- What a request came to, for get() and post().
+local function judge(target, code, body, raw)
   if not code then
     return nil, body
   elseif code ~= 200 or type(body) ~= "table" then
     local why = type(body) == "table" and type(body.error) == "table" and body.error.message
-    return nil, why or ("%s answered with status %d"):format(target, code), body
+    return nil, why or ("%s answered with status %d"):format(target:match("^[^?]*"), code), body, code
   end
-  return body, raw
+  return body, raw, nil, code
+end
+
+---The answer of a GET as a table, and as it came; or nil, what went wrong and the body of the refusal. Last, unless
+---nobody answered: the status.
+---@param path string|nil the control socket
+---@param target string
+function asking.get(path, target)
+  return judge(target, control.get(path, target))
+end
+
+---The same of a POST.
+---@param path string|nil the control socket
+---@param target string
+---@param patience number how long it may take, in seconds
+function asking.post(path, target, patience)
+  return judge(target, control.request(path, "POST", target, nil, patience))
 end
 
 ---Says on standard error why there is nothing to show. Returns the exit status.

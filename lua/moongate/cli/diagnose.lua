@@ -3,7 +3,6 @@
 -- `moongate diagnose`: a snapshot of all connections, kept as a file; on the terminal what to look at.
 
 local asking = require("moongate.cli.asking")
-local control = require("moongate.control")
 local tables = require("moongate.cli.table")
 local text = require("moongate.text")
 
@@ -113,12 +112,9 @@ function diagnose.format(body, width)
 end
 
 function diagnose.run(options)
-  local code, body, raw = control.request(options.control, "POST", PATH, nil, PATIENCE)
-  if not code then
-    return asking.fail(body)
-  elseif code ~= 200 or type(body) ~= "table" then
-    local why = type(body) == "table" and type(body.error) == "table" and body.error.message
-    return asking.fail(why or ("%s answered with status %d"):format(PATH, code))
+  local body, raw = asking.post(options.control, PATH, PATIENCE)
+  if not body then
+    return asking.fail(raw)
   end
   if options.json then
     asking.print_raw(raw)

@@ -66,13 +66,10 @@ function drain.run(options)
     require("moongate").spawn(tell, options, answer)
   end
   local target = asking.target(PATH, options, { "timeout" })
-  local code, body, raw = control.request(options.control, "POST", target, nil, LONGEST)
+  local body, raw, _, code = asking.post(options.control, target, LONGEST)
   answer.code = code or false
-  if not code then
-    return asking.fail(body)
-  elseif code ~= 200 or type(body) ~= "table" then
-    local why = type(body) == "table" and type(body.error) == "table" and body.error.message
-    return asking.fail(why or ("%s answered with status %d"):format(PATH, code))
+  if not body then
+    return asking.fail(raw)
   end
   await_end(options)
   if options.json then
