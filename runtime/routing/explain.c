@@ -223,7 +223,7 @@ static void describe_match(const struct explanation *about, const struct candida
     snprintf(text, DETAIL_SIZE, "takes %s",
              !about->port->has_tls ? "any connection"
              : verdict->route->tls == ROUTE_TLS_NONE
-                 ? "any plain connection (it has no `tls`, others of this port have), whatever host it asks for"
+                 ? "any plain connection, whatever host it asks for: TLS on this port goes to the routes with `tls`"
              : about->length > 0 ? "any domain"
                                  : "any domain, and none");
 }
@@ -234,9 +234,8 @@ static void describe(const struct explanation *about, const struct candidate *ca
   switch (candidate->verdict.clause) {
   case ROUTE_CLAUSE_TLS:
     snprintf(text, DETAIL_SIZE, "%s",
-             about->question->is_tls
-                 ? "it takes plain connections only (it has no `tls`, others of this port have), and this one is TLS"
-                 : "it takes TLS, and this connection is plain");
+             about->question->is_tls ? "TLS on this port goes to the routes with `tls`, and this one has none"
+                                     : "it takes TLS, and this connection is plain");
     return;
   case ROUTE_CLAUSE_DOMAIN:
     describe_domains(about, route, text);

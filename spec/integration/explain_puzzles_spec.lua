@@ -164,7 +164,7 @@ describe("explain solves the puzzle", function()
 
   it("what a connection without a name, or without TLS, meets on a port of TLS", function()
     solves({ "443" }, '"beta.example.com", "shop.example.com" and 2 more '
-      .. "(ask https://www.example.com:443); without a name: A TLS connection to port 443 that names no domain "
+      .. "(ask https://www.example.com:443). A TLS connection to port 443 that names no domain "
       .. "would get no route: "
       .. "it gets the TLS alert unrecognized_name and is closed (counted as no_server_name).",
       'the connection names no domain, and the route wants "shop.example.com"')

@@ -35,8 +35,9 @@ local function domain(body)
     return nil
   end
   local more = #domains > #quoted and (" and %d more"):format(#domains - #quoted) or ""
-  return ("Not said: the domain. There are routes for %s%s (ask https://%s:%d); without a name:"):format(
-    table.concat(quoted, ", "), more, (domains[1]:gsub("%*", "www")), body.port)
+  local form = "You named no domain, so this is for a client that sends no server name (SNI). "
+    .. "There are routes for %s%s (ask https://%s:%d)."
+  return form:format(table.concat(quoted, ", "), more, (domains[1]:gsub("%*", "www")), body.port)
 end
 
 -- Which address it comes in on, where some have routes of their own.
