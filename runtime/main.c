@@ -10,7 +10,11 @@ int main(int argc, char **argv) {
   struct runtime runtime;
   struct error error;
   setvbuf(stdout, NULL, _IOLBF, 0); /* what routes print is seen at once, also through a pipe */
-  if (runtime_init(&runtime, getenv("MOONGATE_LUA"), &error) != 0) {
+  const char *library = secure_getenv("MOONGATE_LUA");
+  if (library)
+    fprintf(stderr, "moongate: MOONGATE_LUA is set: its own library is read from %s, and not from the binary\n",
+            library);
+  if (runtime_init(&runtime, library, &error) != 0) {
     fprintf(stderr, "moongate: %s\n", error.message);
     return 1;
   }

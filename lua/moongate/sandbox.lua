@@ -74,10 +74,25 @@ local function find(name)
   return chunk and as_loader(chunk, kind)
 end
 
+-- Where the program's own states look for what is not embedded (argparse, cjson): where packages put it, and never in
+-- the directory that a command happens to be called in. What may be writable for others than root comes last.
+local function fixed(path)
+  local packaged, own = {}, {}
+  for entry in path:gmatch "[^;]+" do
+    if entry:find "^/usr/local/" then
+      own[#own + 1] = entry
+    elseif entry:find "^/" then
+      packaged[#packaged + 1] = entry
+    end
+  end
+  return table.concat(packaged, ";") .. ";" .. table.concat(own, ";")
+end
+
 if core.trusted then
   table.insert(package.loaders, 2, function(name)
     return find(name) or "\n\tno module '" .. name .. "' in the library"
   end)
+  package.path, package.cpath = fixed(package.path), fixed(package.cpath)
   moongate = require("moongate")
   return
 end

@@ -174,6 +174,8 @@ static int search(lua_State *L) {
 
 int script_open_libraries(lua_State *L) {
   struct script_state *state = lua_touserdata(L, 1);
+  lua_pushboolean(L, true); /* as `luajit -E` does: LUA_PATH and LUA_CPATH say nothing to us */
+  lua_setfield(L, LUA_REGISTRYINDEX, "LUA_NOENV");
   if (state->options.trusted)
     luaL_openlibs(L);
   else

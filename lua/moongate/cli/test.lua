@@ -46,6 +46,15 @@ local function take_timeout(words)
   return rest, timeout
 end
 
+-- Specs are the project's, and so is what they require: it is looked for as luajit does, in the directory of the call
+-- or where the environment says, in which ";;" stands for what is there without it.
+local function search_project(field, variable, own)
+  local packaged, said = package[field], os.getenv(variable)
+  package[field] = said and (said .. ";"):gsub(";;", function()
+    return ";" .. packaged .. ";"
+  end, 1) or own .. ";" .. packaged
+end
+
 local function is_installed()
   for path in package.path:gmatch "[^;]+" do
     local file = io.open((path:gsub("%?", "busted/runner")))
@@ -182,7 +191,10 @@ function command.main(words)
   if not rest then
     io.stderr:write("moongate: ", timeout, "\n")
     return 2
-  elseif not is_installed() then
+  end
+  search_project("path", "LUA_PATH", "./?.lua;./?/init.lua")
+  search_project("cpath", "LUA_CPATH", "./?.so")
+  if not is_installed() then
     io.stderr:write("moongate: specs are run with busted, which is not installed: apt-get install lua-busted\n")
     return 1
   end
