@@ -3,12 +3,27 @@
  * The program: makes the runtime, has it run the command line, and takes it down again. */
 #include "control/runtime.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
+
+/* A standard descriptor that we were started without would be the number of the next file that is opened, a signal pipe
+ * or a client, and what is meant for people would be written there. Its place is held by what can be neither read nor
+ * written. */
+static void hold_standard_descriptors(void) {
+  int fd;
+  do
+    fd = open("/", O_PATH);
+  while (fd >= 0 && fd <= STDERR_FILENO);
+  if (fd >= 0)
+    close(fd);
+}
 
 int main(int argc, char **argv) {
   struct runtime runtime;
   struct error error;
+  hold_standard_descriptors();
   setvbuf(stdout, NULL, _IOLBF, 0); /* what routes print is seen at once, also through a pipe */
   const char *library = secure_getenv("MOONGATE_LUA");
   if (library)
