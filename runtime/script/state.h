@@ -162,6 +162,12 @@ int script_protect(struct script_state *state, lua_CFunction function, void *con
 void script_watch_begin(struct script_state *state);
 bool script_watch_end(struct script_state *state);
 
+/* For C functions whose work is not bounded by the size of what they were given: asked each few thousand steps, as the
+ * watchdog's hook is between instructions. Once it is true, the function lets go of what it holds and returns
+ * script_watch_stop(), which raises what no pcall keeps. */
+bool script_watch_is_over(lua_State *L);
+int script_watch_stop(lua_State *L);
+
 /* True once the present stretch has lasted for a while: time to let the others have a turn, where that is possible. */
 bool script_watch_is_late(const struct script_state *state);
 

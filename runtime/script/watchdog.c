@@ -3,8 +3,9 @@
  * The watchdog: stops Lua code that runs too long without waiting. A count hook, set once by the thread that made the
  * state, looks at the clock. Past the limit it raises at every instruction, so that whatever pcall catches it is thrown
  * out again at once, until the coroutine is dead. What it raises is a failed allocation: the one error that calls no
- * error handler, which could loop as well. Out of its reach: one long call into C (a pathological pattern), finalizers
- * (LuaJIT runs them without hooks; user states have none of their own), compiled code. */
+ * error handler, which could loop as well. Within a call into C no hook runs: what can be long there asks
+ * script_watch_is_over() itself. Out of its reach: finalizers (LuaJIT runs them without hooks; user states have none of
+ * their own), compiled code. */
 #include "script/state.h"
 #include "script/state_private.h"
 
@@ -84,21 +85,34 @@ static void relieve_memory(struct script_state *state, lua_State *L) {
     state->memory_relief = least;
 }
 
-static void on_count(lua_State *L, lua_Debug *unused) {
-  (void)unused;
-  struct script_state *state = script_state_of(L);
-  state->watch.refusing = false;
+/* Gives way where the thread does, and tells whether the stretch has lasted too long. */
+static bool look_at_clock(struct script_state *state) {
   uint64_t slept = pace_breathe(state->pace);
   if (state->watch.look_ns != 0) { /* it did not run meanwhile */
     state->watch.look_ns += slept;
     state->watch.began_ns += slept;
   }
+  if (state->watch.stopping)
+    return true;
+  uint64_t now = state->watch.look_ns == 0 ? 0 : running_clock();
+  return state->watch.look_ns != 0 && now >= state->watch.look_ns && is_over(state, now);
+}
+
+static void on_count(lua_State *L, lua_Debug *unused) {
+  (void)unused;
+  struct script_state *state = script_state_of(L);
+  state->watch.refusing = false;
+  if (!state->watch.stopping && state->options.memory != 0 && state->memory_used > state->memory_relief)
+    relieve_memory(state, L);
+  if (look_at_clock(state))
+    script_watch_stop(L);
+}
+
+bool script_watch_is_over(lua_State *L) { return look_at_clock(script_state_of(L)); }
+
+int script_watch_stop(lua_State *L) {
+  struct script_state *state = script_state_of(L);
   if (!state->watch.stopping) {
-    if (state->options.memory != 0 && state->memory_used > state->memory_relief)
-      relieve_memory(state, L);
-    uint64_t now = state->watch.look_ns == 0 ? 0 : running_clock();
-    if (state->watch.look_ns == 0 || now < state->watch.look_ns || !is_over(state, now))
-      return;
     state->watch.stopping = true;
     lua_sethook(L, on_count, LUA_MASKCOUNT, 1);
     free(state->watch.report);
@@ -106,6 +120,7 @@ static void on_count(lua_State *L, lua_Debug *unused) {
     take_report(state, L);
   }
   refuse(state, L);
+  return 0;
 }
 
 void script_watch_arm(struct script_state *state) {
