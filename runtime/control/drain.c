@@ -32,12 +32,19 @@ void instance_drain(struct instance *instance, uint64_t ms, const char *by) {
   threads_drain(&instance->threads, ms);
 }
 
+/* Whatever hangs then, and this thread too. */
+static void end_within(struct instance *instance, uint64_t ms) {
+  if (instance->signals)
+    signals_end_within(instance->signals, ms + SIGNALS_END_MS);
+}
+
 static void hurry(struct instance *instance, uint64_t ms) {
   clock_ms until = clock_now(&instance->runtime->clock) + ms;
   if (until >= instance->drain_until)
     return;
   instance->drain_until = until;
   loop_set_timer(&instance->runtime->loop, &instance->patience, ms);
+  end_within(instance, ms);
 }
 
 static void refuse(struct native_call *call, const char *why) {
@@ -59,9 +66,11 @@ void instance_drain_for(struct instance *instance, int64_t ms, struct native_cal
   }
   waiter->call = call;
   list_add_tail(&instance->drain_waiters, &waiter->node);
-  if (instance->phase == INSTANCE_READY)
-    instance_drain(instance, ms < 0 ? instance->config.timeouts.shutdown : (uint64_t)ms, "drain");
-  else if (instance->phase == INSTANCE_DRAINING && ms >= 0)
+  if (instance->phase == INSTANCE_READY) {
+    uint64_t patience = ms < 0 ? instance->config.timeouts.shutdown : (uint64_t)ms;
+    end_within(instance, patience);
+    instance_drain(instance, patience, "drain");
+  } else if (instance->phase == INSTANCE_DRAINING && ms >= 0)
     hurry(instance, (uint64_t)ms);
 }
 

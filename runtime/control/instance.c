@@ -48,7 +48,7 @@ static int descriptors_for_traffic(void) {
 void instance_release(struct instance *instance) {
   struct runtime *runtime = instance->runtime;
   reload_stop(&instance->reload);
-  signals_free(instance->signals);
+  signals_leave(instance->signals);
   loop_cancel_timer(&runtime->loop, &instance->patience);
   loop_undefer(&runtime->loop, &instance->finish);
   measure_stop(runtime);
@@ -99,7 +99,7 @@ static void on_ended(void *context) {
   loop_defer(&instance->runtime->loop, &instance->finish);
 }
 
-/* A worker hangs, in Lua that is not watched or in the kernel: the others are done with theirs, and the process has
+/* A worker hangs in the kernel, or in what else nothing can stop: the others are done with theirs, and the process has
  * been told to end. */
 static void on_patience_over(struct wheel_timer *timer) {
   struct instance *instance = (struct instance *)(void *)((char *)timer - offsetof(struct instance, patience));
@@ -117,10 +117,11 @@ void instance_stop(struct instance *instance) {
   instance->phase = INSTANCE_STOPPING;
   loop_cancel_timer(&instance->runtime->loop, &instance->patience);
   instance->patience.on_expired = on_patience_over;
-  /* A function may run for so long before the watchdog ends it. A worker of a spec has no thread that could hang. */
+  /* A worker of a spec has no thread that could hang. */
   if (!instance->config.settings.within)
-    loop_set_timer(&instance->runtime->loop, &instance->patience,
-                   THREADS_PATIENCE_MS + instance->config.settings.script_time_ms);
+    loop_set_timer(&instance->runtime->loop, &instance->patience, INSTANCE_STOP_MS);
+  if (instance->signals)
+    signals_end_within(instance->signals, SIGNALS_HURRY_MS);
   if (instance->threads.started > 0)
     threads_stop(&instance->threads);
   else
@@ -144,8 +145,10 @@ static void on_other_signal(void *context, int signal) {
   struct instance *instance = context;
   if (signal == SIGHUP)
     instance_reload(instance, true, NULL);
-  else
+  else if (signal == SIGUSR1)
     diagnose_begin(&instance->diagnose, DIAGNOSE_SIGNAL);
+  else
+    LOG(instance->log, LOG_INFO, "SIGUSR2 is kept for the upgrade of the binary: nothing is done");
 }
 
 static const struct signal_callbacks signal_callbacks = {.on_end = on_end, .on_other = on_other_signal};
@@ -181,7 +184,8 @@ static int start(struct instance *instance, const struct native_settings *settin
   if (instance_make_workers(instance, &error) != 0)
     return instance_complain(NULL, &error);
   measure_start(instance->runtime);
-  instance->signals = signals_new(&instance->runtime->loop, &signal_callbacks, instance, &error);
+  instance->signals = signals_new(&instance->runtime->loop, &instance->runtime->log, &signal_callbacks, instance,
+                                  instance->config.timeouts.shutdown, &error);
   if (!instance->signals)
     return instance_complain(NULL, &error);
   if (threads_start(&instance->threads, &error) != 0 || reload_start(instance, &error) != 0)

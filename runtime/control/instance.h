@@ -21,8 +21,11 @@
 
 struct runtime;
 
-/* After timeouts.shutdown workers have so long to say that they are drained. */
-enum { INSTANCE_DRAIN_GRACE_MS = 5000 };
+/* The last steps of an end, together well within SIGNALS_END_MS. */
+enum {
+  INSTANCE_DRAIN_GRACE_MS = 700, /* after timeouts.shutdown workers have so long to say that they are drained … */
+  INSTANCE_STOP_MS = 900,        /* … and all threads, when told to, to say that they have ended */
+};
 
 enum instance_phase {
   INSTANCE_STARTING,

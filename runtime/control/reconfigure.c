@@ -93,6 +93,7 @@ void reconfigure(struct instance *instance, struct config *next) {
   current->log_level = next->log_level;
   current->log_format = next->log_format;
   current->timeouts = next->timeouts;
+  signals_set_patience(instance->signals, current->timeouts.shutdown);
   current->keep_alive = next->keep_alive;
   current->proxy_send = next->proxy_send;
   struct policy *policy = current->policy;

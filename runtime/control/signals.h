@@ -1,21 +1,37 @@
 /* SPDX-License-Identifier: MIT
  *
- * The signals that `moongate run` obeys, as events of the control thread's loop. One process can have one of these. */
+ * The signals that `moongate run` obeys. A thread of their own waits for them and tells the control thread; it also
+ * keeps the time within which a process that is to end has to be gone, since whatever was to end it may hang itself.
+ * One process can have one of these. */
 #pragma once
 
 #include "core/error.h"
+#include "core/log.h"
 #include "core/loop.h"
+
+enum {
+  SIGNALS_END_MS = 1900,   /* after `patience` the process is gone, whatever its threads do … */
+  SIGNALS_HURRY_MS = 1500, /* … and so long after a second signal; at a third it is gone */
+};
 
 struct signals;
 
 struct signal_callbacks {
-  void (*on_end)(void *context);               /* SIGTERM, SIGINT */
-  void (*on_other)(void *context, int signal); /* SIGHUP, SIGUSR1 */
+  void (*on_end)(void *context);               /* SIGTERM, SIGINT, SIGQUIT */
+  void (*on_other)(void *context, int signal); /* SIGHUP, SIGUSR1, SIGUSR2 */
 };
 
-/* NULL: see `error`. */
-struct signals *signals_new(struct loop *loop, const struct signal_callbacks *callbacks, void *context,
-                            struct error *error);
+/* Blocks the signals, so before threads that do not block them are started. `patience_ms`: how long the end may take
+ * that a signal asks for. `log` and what it uses last as long as the process. NULL: see `error`. */
+struct signals *signals_new(struct loop *loop, const struct log *log, const struct signal_callbacks *callbacks,
+                            void *context, uint64_t patience_ms, struct error *error);
 
-/* They do again what they did before. NULL is nothing. */
-void signals_free(struct signals *signals);
+void signals_set_patience(struct signals *signals, uint64_t ms);
+
+/* The process is gone in `ms` from now at most, with the status 1 if it has not ended by itself. The last call counts.
+ * Any thread. */
+void signals_end_within(struct signals *signals, uint64_t ms);
+
+/* No callback is called any more; the thread goes on, and keeps what signals_end_within() has promised, to the end of
+ * the process. NULL is nothing. */
+void signals_leave(struct signals *signals);

@@ -13,8 +13,6 @@
 
 struct threads;
 
-enum { THREADS_PATIENCE_MS = 1000 };
-
 /* An order to a worker, and its way back to say that it is carried out. */
 struct thread_order {
   struct message message;

@@ -1,0 +1,124 @@
+-- SPDX-License-Identifier: MIT
+--
+-- The end has a bound: told to stop, moongate is gone within timeouts.shutdown and two seconds, whatever one of its
+-- threads hangs in; at a second signal at once. What hangs here hangs in the kernel, where nothing can stop it.
+
+local moongate = require "spec.support.moongate"
+local net = require "spec.support.net"
+local process = require "spec.support.process"
+
+local SHUTDOWN, GRACE = 2, 2
+
+-- What a machine that does other things meanwhile may take longer.
+local SLACK = 1
+
+describe("the end", function()
+  after_each(moongate.finish)
+
+  -- A handler that hangs in open(2) of a FIFO which nobody writes to, once its client has said something.
+  local function hanging(fifo)
+    return moongate.front(([[handler = function(s)
+      s:send "ready\n"
+      if s:receive "*l" == "hang" then
+        s:send "hanging\n"
+        io.open(%q)
+      end
+    end]]):format(fifo))
+  end
+
+  local function start(options)
+    options = options or {}
+    local space = moongate.workspace(options)
+    space.fifo = space.directory .. "/fifo"
+    assert(os.execute("mkfifo " .. space.fifo) == 0)
+    process.write(space.directory .. "/routes/routes.lua", hanging(space.fifo))
+    options.space = space
+    return moongate.start(options)
+  end
+
+  local function hang(m)
+    local client = assert(net.connect(m:port "front"))
+    assert.are.equal("ready", client:receive_line())
+    client:send "hang\n"
+    assert.are.equal("hanging", client:receive_line())
+    return client
+  end
+
+  -- Seconds from the signal to the end, and how it ended.
+  local function stop(m, signal)
+    local began = process.now()
+    m.process:signal(signal or "SIGTERM")
+    local status = m.process:wait(SHUTDOWN + GRACE + SLACK + 10)
+    m.stopped = true
+    assert.is_truthy(status, "it is still there")
+    return process.now() - began, status
+  end
+
+  local function expect_within(seconds, took)
+    assert.is_true(took <= seconds + SLACK, ("it took %.2f s"):format(took))
+  end
+
+  it("comes in time although a worker hangs, which the log says", function()
+    local m = start { workers = 2 }
+    hang(m)
+    local took, status = stop(m)
+    expect_within(SHUTDOWN + GRACE, took)
+    assert.are.equal(1, status)
+    m:await_log "a worker does not answer; ending without it"
+    assert.is_nil(io.open(m.control), "the control socket is still there")
+  end)
+
+  it("comes at once at a second signal although a worker hangs", function()
+    local m = start { config = "timeouts = { shutdown = '60s' }," }
+    hang(m)
+    m.process:signal "SIGTERM"
+    process.wait_for(function()
+      return m:get "/readyz" == 503
+    end)
+    expect_within(GRACE, (stop(m, "SIGINT")))
+  end)
+
+  it("comes in the time that a drain was given although a worker hangs", function()
+    local m = start { config = "timeouts = { shutdown = '60s' }," }
+    hang(m)
+    local began = process.now()
+    local child = process.start { moongate.binary, "--control", m.control, "drain", "--timeout", "1s" }
+    assert.is_truthy(m.process:wait(20))
+    m.stopped = true
+    expect_within(1 + GRACE, process.now() - began)
+    child:wait(20)
+  end)
+
+  it("is answered for by the admin interface until it comes", function()
+    local m = start { workers = 2 }
+    hang(m)
+    m.process:signal "SIGTERM"
+    process.wait_for(function()
+      return m:get "/readyz" == 503
+    end)
+    local answers = 0
+    while m:get "/healthz" == 200 do
+      answers = answers + 1
+      process.nap(0.1)
+    end
+    assert.is_true(answers > 10, ("%d answers"):format(answers))
+    assert.is_truthy(m.process:wait(10))
+    m.stopped = true
+  end)
+
+  for _, signal in ipairs { "SIGTERM", "SIGINT", "SIGQUIT" } do
+    it("is asked for by " .. signal, function()
+      local m = start()
+      local took, status = stop(m, signal)
+      assert.are.equal(0, status)
+      expect_within(GRACE, took)
+    end)
+  end
+
+  it("is not what SIGUSR2 asks for, which is logged", function()
+    local m = start()
+    m.process:signal "SIGUSR2"
+    m:await_log "SIGUSR2 is kept for the upgrade"
+    assert.are.equal(200, (m:get "/readyz"))
+  end)
+end)
