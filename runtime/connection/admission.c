@@ -222,9 +222,8 @@ static enum step_result ask_authorize(struct connection *connection) {
 
 /* False: that is no treatment. */
 static bool take_treatment(struct connection *connection, const char *word) {
-  static const char *const treatments[] = {"standard", "extended", "immortal"};
-  for (unsigned i = 0; i < sizeof treatments / sizeof treatments[0]; i++) {
-    if (strcmp(word, treatments[i]) == 0) {
+  for (unsigned i = 0; keep_alive_words[i]; i++) {
+    if (strcmp(word, keep_alive_words[i]) == 0) {
       connection->keep_alive.treatment = (enum keep_alive_treatment)i;
       return true;
     }

@@ -12,6 +12,7 @@ const char *connection_class_label(enum connection_class class) {
       [CONNECTION_HALF_DEAD] = "half_dead",
       [CONNECTION_STUCK] = "stuck",
   };
+  _Static_assert(sizeof labels / sizeof labels[0] == CONNECTION_CLASS_COUNT, "a label for each class");
   return labels[class];
 }
 

@@ -11,12 +11,18 @@
 #include <string.h>
 #include <unistd.h>
 
+_Static_assert(METRIC_SIDES == PIPE_SIDES, "terminations have both sides");
+_Static_assert(CLOSE_REASON_COUNT <= METRIC_REASONS, "terminations have a place for each reason");
+_Static_assert(CONNECTION_STATE_COUNT <= METRIC_STATES, "states have a place for each");
+_Static_assert(CLOSE_REASON_COUNT <= UINT8_MAX, "a reason fits into connection->reasons");
+
 const char *connection_state_label(enum connection_state state) {
   static const char *const labels[] = {
       [CONNECTION_ROUTING] = "routing",       [CONNECTION_CONNECTING] = "connecting",
       [CONNECTION_FORWARDING] = "forwarding", [CONNECTION_HANDLING] = "handling",
       [CONNECTION_CLOSING] = "closing",       [CONNECTION_CLOSED] = "closed",
   };
+  _Static_assert(sizeof labels / sizeof labels[0] == CONNECTION_STATE_COUNT, "a label for each state");
   return labels[state];
 }
 

@@ -101,7 +101,7 @@ struct connection {
   bool warned_idle, warned_lifetime;  /* the log has said that it is going to be ended for that, though it is kept */
   bool reset_client;                  /* closing: with a reset, once what was sent is through */
   bool reset_target;                  /* likewise; the client is gone */
-  uint8_t reasons[2];                 /* enum close_reason, by enum pipe_side */
+  uint8_t reasons[PIPE_SIDES];        /* enum close_reason, by enum pipe_side */
   clock_ms started, last_active, state_since;
   clock_ms looked;          /* when `unsent` was taken, but for closing; before last_active: it says nothing */
   size_t unsent;            /* what the peers had not taken when it was looked last */

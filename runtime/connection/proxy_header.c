@@ -20,6 +20,7 @@ enum refusal {
   REFUSAL_MALFORMED,
   REFUSAL_TOO_LONG,
   REFUSAL_CHECKSUM,
+  REFUSAL_COUNT
 };
 
 static const struct {
@@ -34,6 +35,7 @@ static const struct {
     [REFUSAL_TOO_LONG] = {"a PROXY header that is too long", NULL},
     [REFUSAL_CHECKSUM] = {"a PROXY header whose checksum is wrong", NULL},
 };
+_Static_assert(sizeof refusals / sizeof refusals[0] == REFUSAL_COUNT, "words for each refusal");
 
 /* Each kind has log lines of its own, so that one does not hide another. */
 static void count_refusal(struct connection *connection, enum refusal refusal) {

@@ -21,6 +21,7 @@ static void write_list(struct value *table, const char *key, const char *const *
 static void on_metric(void *context, const struct registry_definition *definition) {
   static const char *const kinds[] = {
       [REGISTRY_COUNTER] = "counter", [REGISTRY_GAUGE] = "gauge", [REGISTRY_HISTOGRAM] = "histogram"};
+  _Static_assert(sizeof kinds / sizeof kinds[0] == REGISTRY_HISTOGRAM + 1, "a word for each kind");
   struct report *report = context;
   struct value *metric = value_set_table(report->metrics, NULL);
   value_set_string(metric, "name", definition->name);

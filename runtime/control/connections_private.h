@@ -26,7 +26,8 @@ struct connection_entry {
   uint8_t ended;       /* bits by enum pipe_side */
   uint8_t tls_version; /* the highest that the client offers, TLS_1_0 to TLS_1_3; 0: not known */
   uint64_t age, idle;
-  size_t unsent[2]; /* bytes that the client, and the target, have been sent and have not taken; by enum pipe_side */
+  size_t unsent[PIPE_SIDES]; /* bytes that the client, and the target, have been sent and have not taken; by enum
+                                pipe_side */
   struct byte_count bytes;
   struct connection_finding finding; /* `since` as an age */
   bool suspect;

@@ -73,22 +73,13 @@ static void write_class(struct value *row, const struct connection_entry *entry)
 }
 
 static void write_unsent(struct value *row, const struct connection_entry *entry) {
-  static const char *const sides[] = {[PIPE_CLIENT] = "client", [PIPE_TARGET] = "target"};
   struct value *unsent = NULL;
-  for (unsigned side = 0; side < 2; side++) {
+  for (unsigned side = 0; side < PIPE_SIDES; side++) {
     if (entry->unsent[side] == 0)
       continue;
     unsent = unsent ? unsent : value_set_table(row, "unsent");
-    value_set_number(unsent, sides[side], (double)entry->unsent[side]);
+    value_set_number(unsent, pipe_side_label((enum pipe_side)side), (double)entry->unsent[side]);
   }
-}
-
-static const char *tls_version_of(const struct connection_entry *entry) {
-  static const char *const versions[] = {"1.0", "1.1", "1.2", "1.3"};
-  for (unsigned i = 0; i < sizeof versions / sizeof versions[0]; i++)
-    if (entry->tls_version == TLS_1_0 << i)
-      return versions[i];
-  return NULL;
 }
 
 void connection_entry_write(struct value *list, const struct connection_entry *entry, const struct route_order *order) {
@@ -103,7 +94,7 @@ void connection_entry_write(struct value *list, const struct connection_entry *e
     value_set_string(row, "local_address", ip_address_format(&entry->local, text));
   value_set_number(row, "port", entry->port);
   value_set_string(row, "domain", entry->domain);
-  value_set_string(row, "tls_version", tls_version_of(entry));
+  value_set_string(row, "tls_version", tls_version_label(entry->tls_version));
   if (entry->route)
     write_route(row, entry, order);
   value_set_string(row, "state", connection_state_label(entry->state));

@@ -23,6 +23,8 @@ static const char *trigger_of(enum diagnose_cause cause) {
       [DIAGNOSE_CONNECTIONS] = "connections",
       [DIAGNOSE_SPIKE] = "spike",
   };
+  _Static_assert(sizeof triggers / sizeof triggers[0] == DIAGNOSE_CAUSE_COUNT, "a word for each cause");
+  _Static_assert(DIAGNOSE_CAUSE_COUNT <= 8, "a bit of to_diagnose for each cause");
   return triggers[cause];
 }
 

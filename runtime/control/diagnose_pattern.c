@@ -15,6 +15,7 @@ const char *diagnose_pattern_label(enum diagnose_pattern pattern) {
       [PATTERN_NO_DATA] = "no_data",
       [PATTERN_UNREAD] = "unread",
   };
+  _Static_assert(sizeof labels / sizeof labels[0] == PATTERN_COUNT, "a label for each pattern");
   return labels[pattern];
 }
 

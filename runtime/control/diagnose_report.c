@@ -151,7 +151,6 @@ static void add_stats(struct worker_stats *sum, const struct worker_stats *part)
 
 /* What has been counted since the last snapshot. What is 0 is left out. */
 static void write_since(struct value *root, const struct connections_round *round, struct diagnose *diagnose) {
-  static const char *const sides[] = {[PIPE_CLIENT] = "client", [PIPE_TARGET] = "target"};
   struct worker_stats sum = {.connections = 0}, *before = &diagnose->since;
   clock_ms now = clock_now(&round->owner->instance->runtime->clock);
   for (size_t i = 0; i < round->part_count; i++) {
@@ -164,7 +163,7 @@ static void write_since(struct value *root, const struct connections_round *roun
   value_set_number(since, "accepted", growth(sum.connections, before->connections));
   struct value *terminations = value_set_table(since, "terminations");
   for (size_t side = 0; side < METRIC_SIDES; side++) {
-    struct value *reasons = value_set_table(terminations, sides[side]);
+    struct value *reasons = value_set_table(terminations, pipe_side_label((enum pipe_side)side));
     for (unsigned reason = CLOSE_NONE + 1; reason < CLOSE_REASON_COUNT; reason++)
       if (sum.terminations[side][reason] > before->terminations[side][reason])
         value_set_number(reasons, close_reason_label((enum close_reason)reason),

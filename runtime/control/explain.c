@@ -43,13 +43,9 @@ static int read_address(struct ip_address *address, const char *field, const cha
 }
 
 static int read_tls_version(struct route_question *question, const char *text, struct error *error) {
-  static const char *const versions[] = {"1.0", "1.1", "1.2", "1.3"};
-  for (unsigned i = 0; i < sizeof versions / sizeof versions[0]; i++) {
-    if (strcmp(text, versions[i]) == 0) {
-      question->tls_versions = (unsigned)TLS_1_0 << i;
-      return 0;
-    }
-  }
+  question->tls_versions = tls_version_from_label(text);
+  if (question->tls_versions)
+    return 0;
   return error_set(error, EINVAL, "tls_version: expected 1.0, 1.1, 1.2 or 1.3, got \"%.32s\"", text);
 }
 

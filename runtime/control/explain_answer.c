@@ -122,7 +122,6 @@ static void describe_client(const struct explained *explained, const struct rout
 
 /* What it asks for of what is not said: of the first in `text`, of the second with the field that it stands in. */
 static void describe_open(const struct route_verdict *verdict, char text[REASON_SIZE]) {
-  static const char *const names[] = {"1.0", "1.1", "1.2", "1.3"};
   const struct route *route = verdict->route;
   const char *before = "";
   if (verdict->open & ROUTE_OPEN_CLIENT_IP) {
@@ -134,10 +133,10 @@ static void describe_open(const struct route_verdict *verdict, char text[REASON_
   if (!(verdict->open & ROUTE_OPEN_TLS_VERSION))
     return;
   snprintf(text + strlen(text), REASON_SIZE - strlen(text), "takes only ");
-  for (unsigned i = 0; i < sizeof names / sizeof names[0]; i++) {
-    if (!(route->tls_versions & ((unsigned)TLS_1_0 << i)))
+  for (unsigned version = TLS_1_0; version <= TLS_1_3; version <<= 1) {
+    if (!(route->tls_versions & version))
       continue;
-    snprintf(text + strlen(text), REASON_SIZE - strlen(text), "%s%s", before, names[i]);
+    snprintf(text + strlen(text), REASON_SIZE - strlen(text), "%s%s", before, tls_version_label(version));
     before = " or ";
   }
   snprintf(text + strlen(text), REASON_SIZE - strlen(text), " as the highest that the client offers (not said)");

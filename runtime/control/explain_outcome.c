@@ -4,8 +4,6 @@
  * is refused when no route takes it: as connection/corridor.c and connection/sniff.c do it. */
 #include "control/explain_private.h"
 
-enum { ALL_VERSIONS = TLS_1_0 | TLS_1_1 | TLS_1_2 | TLS_1_3 };
-
 /* A client that is not said may be one that the route does not take anyway. */
 static bool hangs_on_client(const struct explained *explained, const struct route *route) {
   return route->client_ips && explained->open & ROUTE_OPEN_CLIENT_IP;
@@ -33,11 +31,10 @@ int outcome_add(struct outcome *outcome, const struct explained *explained, cons
 }
 
 static void write_versions(struct value *row, unsigned versions) {
-  static const char *const names[] = {"1.0", "1.1", "1.2", "1.3"};
   struct value *list = value_set_table(row, "tls_version");
-  for (unsigned i = 0; i < sizeof names / sizeof names[0]; i++)
-    if (versions & ((unsigned)TLS_1_0 << i))
-      value_set_string(list, NULL, names[i]);
+  for (unsigned version = TLS_1_0; version <= TLS_1_3; version <<= 1)
+    if (versions & version)
+      value_set_string(list, NULL, tls_version_label(version));
 }
 
 static void write_members(struct value *row, const struct route_case *one) {
@@ -121,7 +118,7 @@ static void write_open(struct value *root, unsigned open) {
 }
 
 void outcome_write(struct value *root, struct outcome *outcome, const struct explained *explained) {
-  bool may_be_refused = !outcome->has_chosen && outcome->taken != ALL_VERSIONS;
+  bool may_be_refused = !outcome->has_chosen && outcome->taken != TLS_ALL;
   route_cases_finish(&outcome->cases);
   if (outcome->open) {
     write_open(root, outcome->open);

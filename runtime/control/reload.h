@@ -20,7 +20,7 @@ enum {
   RELOAD_NAME_SIZE = 136,
 };
 
-enum reload_phase { RELOAD_IDLE, RELOAD_LOADING, RELOAD_SWAPPING, RELOAD_STORING };
+enum reload_phase { RELOAD_IDLE, RELOAD_LOADING, RELOAD_SWAPPING, RELOAD_STORING, RELOAD_PHASE_COUNT };
 
 /* What the last rounds came to, for status and metrics. */
 struct reload_totals {

@@ -20,6 +20,7 @@ const char *reload_phase_name(enum reload_phase phase) {
       [RELOAD_SWAPPING] = "swapping",
       [RELOAD_STORING] = "storing",
   };
+  _Static_assert(sizeof names / sizeof names[0] == RELOAD_PHASE_COUNT, "a name for each phase");
   return names[phase];
 }
 

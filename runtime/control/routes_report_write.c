@@ -37,7 +37,6 @@ static void write_ports(struct value *match, const struct route *route) {
 }
 
 static void write_match(struct value *row, const struct route *route) {
-  static const char *const versions[] = {"1.0", "1.1", "1.2", "1.3"};
   struct value *match = value_set_table(row, "match");
   write_ports(match, route);
   if (route->address.length) {
@@ -53,9 +52,9 @@ static void write_match(struct value *row, const struct route *route) {
   for (size_t i = 0; list && i < ip_set_count(route->client_ips); i++)
     value_set_string(list, NULL, ip_set_text(route->client_ips, i));
   list = route->tls_versions ? value_set_table(match, "tls_version") : NULL;
-  for (unsigned i = 0; list && i < sizeof versions / sizeof versions[0]; i++)
-    if (route->tls_versions & ((unsigned)TLS_1_0 << i))
-      value_set_string(list, NULL, versions[i]);
+  for (unsigned version = TLS_1_0; list && version <= TLS_1_3; version <<= 1)
+    if (route->tls_versions & version)
+      value_set_string(list, NULL, tls_version_label(version));
   if (route->when_function != ROUTE_NO_FUNCTION)
     value_set_boolean(match, "when", true);
 }
@@ -75,7 +74,6 @@ static void write_target(struct value *list, const struct route_target *target) 
 }
 
 static void write_action(struct value *row, const struct route *route) {
-  static const char *const changes[] = {[ROUTE_KEEP] = "keep", [ROUTE_DRAIN] = "drain", [ROUTE_CLOSE] = "close"};
   struct value *action = value_set_table(row, "action");
   value_set_string(action, "type", route->action == ROUTE_HANDLER ? "handler" : "forward");
   if (route->tls == ROUTE_TLS_PASSTHROUGH)
@@ -87,7 +85,7 @@ static void write_action(struct value *row, const struct route *route) {
     write_target(targets, &route->targets[i]);
   if (route->half_open)
     value_set_boolean(action, "half_open", true);
-  value_set_string(row, "on_change", changes[route->on_change]);
+  value_set_string(row, "on_change", route_on_change_words[route->on_change]);
 }
 
 /* The first of the table's ports with that number, or behind it. */

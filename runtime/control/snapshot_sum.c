@@ -106,10 +106,9 @@ static void write_states(struct value *root, const struct worker_stats *sum) {
 }
 
 static void write_counts(struct value *root, const struct worker_stats *sum) {
-  static const char *const sides[] = {[PIPE_CLIENT] = "client", [PIPE_TARGET] = "target"};
   struct value *terminations = value_set_table(root, "terminations");
   for (size_t side = 0; side < METRIC_SIDES; side++) {
-    struct value *reasons = value_set_table(terminations, sides[side]);
+    struct value *reasons = value_set_table(terminations, pipe_side_label((enum pipe_side)side));
     for (unsigned reason = CLOSE_NONE + 1; reason < CLOSE_REASON_COUNT; reason++)
       value_set_number(reasons, close_reason_label((enum close_reason)reason), (double)sum->terminations[side][reason]);
   }

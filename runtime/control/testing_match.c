@@ -66,15 +66,6 @@ static void on_verdict(void *context, const struct route_verdict *verdict) {
   value_set_string(entry, "reason", verdict->detail);
 }
 
-static unsigned version_bit(const char *version) {
-  static const char *const names[] = {"1.0", "1.1", "1.2", "1.3"};
-  static const unsigned bits[] = {TLS_1_0, TLS_1_1, TLS_1_2, TLS_1_3};
-  for (size_t i = 0; version && i < 4; i++)
-    if (strcmp(version, names[i]) == 0)
-      return bits[i];
-  return 0;
-}
-
 /* 0, or -1 with a fault. */
 static int read_question(const struct testing_question *asked, struct route_question *question, struct value *faults) {
   struct endpoint client;
@@ -82,7 +73,7 @@ static int read_question(const struct testing_question *asked, struct route_ques
       .domain = asked->domain,
       .domain_length = asked->domain ? strlen(asked->domain) : 0,
       .is_tls = asked->is_tls,
-      .tls_versions = version_bit(asked->tls_version),
+      .tls_versions = asked->tls_version ? tls_version_from_label(asked->tls_version) : 0,
   };
   const char *ip = asked->client_ip ? asked->client_ip : "127.0.0.1";
   if (endpoint_from_literal(&client, ip, 0) != 0) {

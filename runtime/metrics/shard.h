@@ -43,6 +43,7 @@ struct route_stats {
   uint64_t handler_errors;
 };
 
+/* Rooms above have the enums that these make place for, and assert that they fit. */
 enum { METRIC_SIDES = 2, METRIC_REASONS = 64, METRIC_STATES = 8, METRIC_NO_ROUTE = 0 };
 
 /* What does not belong to a route. Copied whole into snapshots. */

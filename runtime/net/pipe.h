@@ -16,9 +16,11 @@
 struct splice_pipe; /* net/splice_pool.h */
 struct splice_pool;
 
-enum pipe_side { PIPE_CLIENT, PIPE_TARGET };
+enum pipe_side { PIPE_CLIENT, PIPE_TARGET, PIPE_SIDES };
 
 static inline enum pipe_side pipe_other(enum pipe_side side) { return side == PIPE_CLIENT ? PIPE_TARGET : PIPE_CLIENT; }
+
+static inline const char *pipe_side_label(enum pipe_side side) { return side == PIPE_CLIENT ? "client" : "target"; }
 
 /* What the pipes of one worker share. */
 struct pipe_shared {
@@ -51,14 +53,14 @@ struct pipe_callbacks {
 
 /* Embedded. 136 bytes of an idle connection. */
 struct pipe {
-  struct pipe_shared *shared; /* NULL: not running */
-  struct stream *streams[2];  /* by enum pipe_side */
-  struct pipe_flow flows[2];  /* by the side that the bytes come from */
+  struct pipe_shared *shared;         /* NULL: not running */
+  struct stream *streams[PIPE_SIDES]; /* by enum pipe_side */
+  struct pipe_flow flows[PIPE_SIDES]; /* by the side that the bytes come from */
   const struct pipe_callbacks *callbacks;
   void *context;
-  clock_ms *last_active; /* written whenever bytes move */
-  struct deferred again; /* more to do that must not hold up the others */
-  int failure[2];        /* why a side failed, until it is told */
+  clock_ms *last_active;   /* written whenever bytes move */
+  struct deferred again;   /* more to do that must not hold up the others */
+  int failure[PIPE_SIDES]; /* why a side failed, until it is told */
 };
 
 /* Joins two open streams: takes over on_ready of both, and moves what is there already. `last_active` outlives the

@@ -31,7 +31,7 @@ struct explanation {
   char name[DOMAIN_SIZE];
 };
 
-static const char *const clause_labels[ROUTE_CLAUSE_COUNT] = {
+static const char *const clause_labels[] = {
     [ROUTE_CLAUSE_CHOSEN] = "chosen",
     [ROUTE_CLAUSE_WHEN] = "when",
     [ROUTE_CLAUSE_OUTRANKED] = "outranked",
@@ -41,10 +41,11 @@ static const char *const clause_labels[ROUTE_CLAUSE_COUNT] = {
     [ROUTE_CLAUSE_CLIENT_IP] = "client_ip",
     [ROUTE_CLAUSE_TLS_VERSION] = "tls_version",
 };
+_Static_assert(sizeof clause_labels / sizeof clause_labels[0] == ROUTE_CLAUSE_COUNT, "a label for each clause");
 
 const char *route_clause_label(enum route_clause clause) { return clause_labels[clause]; }
 
-static const char *const tie_labels[ROUTE_TIE_COUNT] = {
+static const char *const tie_labels[] = {
     [ROUTE_TIE_NONE] = "none",
     [ROUTE_TIE_PRIORITY] = "priority",
     [ROUTE_TIE_ADDRESS] = "address",
@@ -53,6 +54,7 @@ static const char *const tie_labels[ROUTE_TIE_COUNT] = {
     [ROUTE_TIE_TLS_VERSION] = "tls_version",
     [ROUTE_TIE_FILE_ORDER] = "file order",
 };
+_Static_assert(sizeof tie_labels / sizeof tie_labels[0] == ROUTE_TIE_COUNT, "a label for each step");
 
 const char *route_tie_label(enum route_tie tie) { return tie_labels[tie]; }
 
@@ -99,14 +101,13 @@ static bool match_client(const struct explanation *about, const struct route *ro
 }
 
 static bool match_version(const struct explanation *about, const struct route *route, struct candidate *candidate) {
-  enum { ALL = TLS_1_0 | TLS_1_1 | TLS_1_2 | TLS_1_3 };
   if (!route->tls_versions || route->tls_versions & about->question->tls_versions)
     return true;
   if (!(about->open & ROUTE_OPEN_TLS_VERSION)) {
     candidate->verdict.open = 0;
     return false;
   }
-  if (route->tls_versions != ALL)
+  if (route->tls_versions != TLS_ALL)
     candidate->verdict.open |= ROUTE_OPEN_TLS_VERSION;
   return true;
 }
@@ -175,19 +176,15 @@ static void describe_domains(const struct explanation *about, const struct route
     snprintf(text + used, DETAIL_SIZE - (size_t)used, " or one of %zu more", route->domain_count - SHOWN_DOMAINS);
 }
 
-static const char *version_name(unsigned bit) {
-  return bit == TLS_1_0 ? "1.0" : bit == TLS_1_1 ? "1.1" : bit == TLS_1_2 ? "1.2" : bit == TLS_1_3 ? "1.3" : "none";
-}
-
 static void describe_versions(const struct explanation *about, const struct route *route, char *text) {
   unsigned offered = about->question->tls_versions;
   const char *before = "only";
   int used = snprintf(text, DETAIL_SIZE, "the highest TLS version that the client offers is %s, and this route takes",
-                      version_name(offered));
+                      offered ? tls_version_label(offered) : "none");
   for (unsigned bit = TLS_1_0; bit <= TLS_1_3; bit *= 2) {
     if (!(route->tls_versions & bit))
       continue;
-    used += snprintf(text + used, DETAIL_SIZE - (size_t)used, " %s %s", before, version_name(bit));
+    used += snprintf(text + used, DETAIL_SIZE - (size_t)used, " %s %s", before, tls_version_label(bit));
     before = "or";
   }
 }
@@ -218,7 +215,7 @@ static void describe_match(const struct explanation *about, const struct candida
   }
   if (verdict->route->tls_versions & about->question->tls_versions)
     used += snprintf(text + used, DETAIL_SIZE - (size_t)used, "%stls_version %s", before,
-                     version_name(about->question->tls_versions));
+                     tls_version_label(about->question->tls_versions));
   if (used == 0)
     snprintf(text, DETAIL_SIZE, "takes %s",
              !about->port->has_tls ? "any connection"
@@ -271,7 +268,7 @@ static enum route_clause award_one(const struct route_verdict *verdict, unsigned
 
 /* Those that match, in order: until one has no `when`, and nothing of it is open, it is open which it is. */
 static void award(struct candidate *candidates, size_t count) {
-  unsigned left = TLS_1_0 | TLS_1_1 | TLS_1_2 | TLS_1_3;
+  unsigned left = TLS_ALL;
   for (size_t i = 0; i < count && is_matching(&candidates[i]); i++) {
     struct route_verdict *verdict = &candidates[i].verdict;
     if (i > 0)

@@ -9,6 +9,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+const char *const route_on_change_words[] = {
+    [ROUTE_KEEP] = "keep", [ROUTE_DRAIN] = "drain", [ROUTE_CLOSE] = "close", NULL};
+
+const char *const keep_alive_words[] = {
+    [KEEP_ALIVE_STANDARD] = "standard", [KEEP_ALIVE_EXTENDED] = "extended", [KEEP_ALIVE_IMMORTAL] = "immortal", NULL};
+
 struct route *route_new(void) {
   struct route *route = calloc(1, sizeof *route);
   if (!route)

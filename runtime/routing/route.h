@@ -33,6 +33,8 @@ enum route_tls { ROUTE_TLS_NONE, ROUTE_TLS_PASSTHROUGH };
 /* What becomes of a route's connections when it changes or goes. */
 enum route_on_change { ROUTE_KEEP, ROUTE_DRAIN, ROUTE_CLOSE };
 
+extern const char *const route_on_change_words[]; /* by the enum, then NULL */
+
 /* Milliseconds; 0 is off. */
 struct route_timeouts {
   uint64_t connect, initial_data, idle, lifetime, half_closed, linger, shutdown, half_dead, half_dead_tls, stuck,
@@ -41,6 +43,8 @@ struct route_timeouts {
 
 /* keep_alive: how idle and lifetime are treated. EXTENDED multiplies both, IMMORTAL lifts both, and `stuck` too. */
 enum keep_alive_treatment { KEEP_ALIVE_STANDARD, KEEP_ALIVE_EXTENDED, KEEP_ALIVE_IMMORTAL };
+
+extern const char *const keep_alive_words[]; /* by the enum, then NULL */
 
 struct route_keep_alive {
   enum keep_alive_treatment treatment;

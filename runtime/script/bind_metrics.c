@@ -20,14 +20,19 @@ struct metric {
   struct registry_metric *metric;
 };
 
+enum { KINDS = REGISTRY_HISTOGRAM + 1 };
+
 static const char *const metatables[] = {[REGISTRY_COUNTER] = "moongate.counter",
                                          [REGISTRY_GAUGE] = "moongate.gauge",
                                          [REGISTRY_HISTOGRAM] = "moongate.histogram"};
+_Static_assert(sizeof metatables / sizeof metatables[0] == KINDS, "a metatable for each kind");
 
 static const double default_buckets[] = {0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10};
 
 static struct metric *check_metric(lua_State *L, enum registry_kind kind) {
-  static const char *const wanted[] = {"a counter", "a gauge", "a histogram"};
+  static const char *const wanted[] = {
+      [REGISTRY_COUNTER] = "a counter", [REGISTRY_GAUGE] = "a gauge", [REGISTRY_HISTOGRAM] = "a histogram"};
+  _Static_assert(sizeof wanted / sizeof wanted[0] == KINDS, "words for each kind");
   struct metric *metric = lua_touserdata(L, 1);
   bool is_one = metric != NULL && lua_getmetatable(L, 1);
   if (is_one) {

@@ -136,7 +136,8 @@ static bool log_budget_pass(struct script_state *state, const struct log *log, u
 }
 
 static int core_log(lua_State *L) {
-  static const char *const levels[] = {"debug", "info", "warn", "error", NULL};
+  static const char *const levels[] = {
+      [LOG_DEBUG] = "debug", [LOG_INFO] = "info", [LOG_WARN] = "warn", [LOG_ERROR] = "error", NULL};
   enum log_level level = (enum log_level)luaL_checkoption(L, 1, NULL, levels);
   const char *message = luaL_checkstring(L, 2);
   const struct log *log = log_of(script_state_of(L));

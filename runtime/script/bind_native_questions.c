@@ -72,6 +72,7 @@ int native_list_routes(lua_State *L) {
 static enum native_order order_option(lua_State *L) {
   static const char *const orders[] = {
       [ORDER_AGE] = "age", [ORDER_IDLE] = "idle", [ORDER_BYTES] = "bytes", [ORDER_CLIENT] = "client"};
+  _Static_assert(sizeof orders / sizeof orders[0] == ORDER_CLIENT + 1, "a word for each order");
   const char *text = text_option(L, "sort");
   for (unsigned i = 0; text && i < sizeof orders / sizeof orders[0]; i++)
     if (strcmp(text, orders[i]) == 0)
@@ -108,6 +109,7 @@ static enum native_address_order address_order_option(lua_State *L) {
       [ADDRESSES_BY_REFUSED] = "refused", [ADDRESSES_BY_CONNECTIONS] = "connections", [ADDRESSES_BY_RATE] = "rate",
       [ADDRESSES_BY_BLOCKED] = "blocked", [ADDRESSES_BY_CLIENT] = "client",
   };
+  _Static_assert(sizeof orders / sizeof orders[0] == ADDRESSES_BY_CLIENT + 1, "a word for each order");
   const char *text = text_option(L, "sort");
   for (unsigned i = 0; text && i < sizeof orders / sizeof orders[0]; i++)
     if (strcmp(text, orders[i]) == 0)

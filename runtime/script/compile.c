@@ -142,7 +142,10 @@ static void compile_target(lua_State *L, int t, struct route_target *target) {
 
 /* A slot, or one of the words. */
 static void compile_balance(lua_State *L, int action, struct route *route) {
-  static const char *const words[] = {"round-robin", "least-connections", "source-hash", NULL};
+  static const char *const words[] = {[BALANCE_ROUND_ROBIN] = "round-robin",
+                                      [BALANCE_LEAST_CONNECTIONS] = "least-connections",
+                                      [BALANCE_SOURCE_HASH] = "source-hash",
+                                      NULL};
   route->balance_function = slot_at(L, action, "balance_function");
   if (route->balance_function != ROUTE_NO_FUNCTION) {
     route->balance = BALANCE_FUNCTION;
@@ -233,8 +236,7 @@ int compile_route(lua_State *L, int index, const char *file, struct route **comp
   route->line = (int)number_at(L, t, "line");
   lua_getfield(L, t, "on_change");
   if (lua_isstring(L, -1)) {
-    static const char *const words[] = {"keep", "drain", "close", NULL};
-    route->on_change = (enum route_on_change)luaL_checkoption(L, -1, NULL, words);
+    route->on_change = (enum route_on_change)luaL_checkoption(L, -1, NULL, route_on_change_words);
   }
   lua_pop(L, 1);
   route->priority = (int)number_at(L, t, "priority");

@@ -66,12 +66,11 @@ int compile_security(lua_State *L, int t, struct route *route, struct error *err
 }
 
 void compile_keep_alive(lua_State *L, int t, struct route_keep_alive *keep_alive) {
-  static const char *const treatments[] = {"standard", "extended", "immortal", NULL};
   *keep_alive = (struct route_keep_alive){.multiplier = 1, .function = ROUTE_NO_FUNCTION};
   if (!has_field(L, t, "keep_alive"))
     return;
   int fields = field_table(L, t, "keep_alive");
-  keep_alive->treatment = (enum keep_alive_treatment)field_word(L, fields, "treatment", treatments);
+  keep_alive->treatment = (enum keep_alive_treatment)field_word(L, fields, "treatment", keep_alive_words);
   keep_alive->multiplier = (unsigned)field_number(L, fields, "multiplier");
   keep_alive->function = field_slot(L, fields, "keep_alive_function");
   lua_settop(L, fields - 1);
@@ -97,7 +96,8 @@ int compile_proxy_send(lua_State *L, int action, struct route_proxy_send *send, 
 }
 
 int compile_policy(lua_State *L, int t, struct policy *policy, struct error *error) {
-  static const char *const accepts[] = {"never", "auto", "must", NULL};
+  static const char *const accepts[] = {
+      [PROXY_ACCEPT_NEVER] = "never", [PROXY_ACCEPT_AUTO] = "auto", [PROXY_ACCEPT_MUST] = "must", NULL};
   int fields = field_table(L, t, "security");
   int status = compile_ip_set(L, fields, "ip_allow", "security.ip_allow", &policy->allow, error);
   if (status == 0)

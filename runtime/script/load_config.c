@@ -74,8 +74,9 @@ static void push_environment(lua_State *L, const struct config_load *load) {
 }
 
 static void read_log(lua_State *L, int t, struct config *config) {
-  static const char *const levels[] = {"debug", "info", "warn", "error", "off", NULL};
-  static const char *const formats[] = {"logfmt", "json", NULL};
+  static const char *const levels[] = {
+      [LOG_DEBUG] = "debug", [LOG_INFO] = "info", [LOG_WARN] = "warn", [LOG_ERROR] = "error", [LOG_OFF] = "off", NULL};
+  static const char *const formats[] = {[LOG_LOGFMT] = "logfmt", [LOG_JSON] = "json", NULL};
   int fields = field_table(L, t, "log");
   config->log_level = (enum log_level)field_word(L, fields, "level", levels);
   config->log_format = (enum log_format)field_word(L, fields, "format", formats);

@@ -31,9 +31,8 @@ static void push_timeouts(lua_State *L, const struct route_timeouts *timeouts) {
 }
 
 static void push_keep_alive(lua_State *L, const struct route_keep_alive *keep_alive) {
-  static const char *const treatments[] = {"standard", "extended", "immortal"};
   lua_createtable(L, 0, 2);
-  lua_pushstring(L, treatments[keep_alive->treatment]);
+  lua_pushstring(L, keep_alive_words[keep_alive->treatment]);
   lua_setfield(L, -2, "treatment");
   lua_pushinteger(L, (lua_Integer)keep_alive->multiplier);
   lua_setfield(L, -2, "multiplier");

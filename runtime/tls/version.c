@@ -4,6 +4,7 @@
 #include "tls/version.h"
 
 #include <stddef.h>
+#include <string.h>
 
 unsigned tls_version_highest(unsigned versions) {
   for (unsigned bit = TLS_1_3; bit; bit >>= 1)
@@ -25,4 +26,11 @@ const char *tls_version_label(unsigned versions) {
   default:
     return NULL;
   }
+}
+
+unsigned tls_version_from_label(const char *label) {
+  for (unsigned bit = TLS_1_0; bit <= TLS_1_3; bit <<= 1)
+    if (strcmp(label, tls_version_label(bit)) == 0)
+      return bit;
+  return 0;
 }
