@@ -215,6 +215,22 @@ static void what_was_sent_before_close_arrives_despite_unread_input(void **conte
   assert_true(list_is_empty(&fixture->base.place.lingering));
 }
 
+static void a_peer_that_goes_on_after_the_end_has_come_is_told(void **context) {
+  struct socket_fixture *fixture = *context;
+  expect(context, "before", false, "s:send('goodbye') s:close() return 'done'", "done");
+  char bytes[64] = {0};
+  put(fixture->peers[0], "in between");
+  loop_round(&fixture->base.loop, false);
+  assert_false(list_is_empty(&fixture->base.place.lingering));
+  assert_int_equal(7, read(fixture->peers[0], bytes, sizeof bytes));
+  loop_round(&fixture->base.loop, false);
+  assert_false(list_is_empty(&fixture->base.place.lingering));
+  put(fixture->peers[0], "after");
+  loop_round(&fixture->base.loop, false);
+  assert_true(list_is_empty(&fixture->base.place.lingering));
+  assert_int_equal(-1, send(fixture->peers[0], "x", 1, MSG_NOSIGNAL));
+}
+
 static void lingering_is_bounded(void **context) {
   struct socket_fixture *fixture = *context;
   expect(context, "", false, "s:close() return 'done'", "done");
@@ -365,6 +381,7 @@ int main(void) {
       TEST(after_close_everything_is_closed),
       TEST(closing_wakes_the_one_who_waits),
       TEST(what_was_sent_before_close_arrives_despite_unread_input),
+      TEST(a_peer_that_goes_on_after_the_end_has_come_is_told),
       TEST(lingering_is_bounded),
       TEST(a_socket_that_is_forgotten_is_closed),
       TEST(shutdown_of_receiving_ends_reading),

@@ -175,6 +175,21 @@ static void an_end_of_one_side_leaves_the_other_open(void **context) {
   assert_int_equal(read_one(ends, &ends->client, bytes, sizeof bytes), 0);
 }
 
+static void the_end_has_not_arrived_before_close_notify_has(void **context) {
+  struct ends *ends = *context;
+  uint8_t bytes[16 * 1024] = {0};
+  establish(ends);
+  while (ends->server.readiness & STREAM_WRITABLE)
+    assert_true(stream_write(&ends->server, bytes, sizeof bytes) > 0);
+  assert_int_equal(stream_shutdown(&ends->server), 0);
+  assert_false(stream_end_arrived(&ends->server));
+  assert_int_equal(read_one(ends, &ends->client, bytes, sizeof bytes), sizeof bytes);
+  assert_false(stream_end_arrived(&ends->server));
+  while (read_one(ends, &ends->client, bytes, sizeof bytes) > 0)
+    ;
+  assert_true(stream_end_arrived(&ends->server));
+}
+
 static void a_socket_that_just_ends_is_no_end(void **context) {
   struct ends *ends = *context;
   char bytes[8];
@@ -347,6 +362,7 @@ int main(void) {
       TEST(the_wire_is_counted_under_tls),
       TEST(megabytes_arrive_whole_through_a_narrow_socket),
       TEST(an_end_of_one_side_leaves_the_other_open),
+      TEST(the_end_has_not_arrived_before_close_notify_has),
       TEST(a_socket_that_just_ends_is_no_end),
       TEST(what_a_peer_said_before_it_broke_is_read),
       TEST(what_was_read_ahead_goes_to_tls),

@@ -2,8 +2,9 @@
  *
  * The way out: one function, in constant time, whatever was going on. The target's side is closed at once, but after a
  * client that has broken, whose last bytes it still gets before it is reset. The client's is shut down, its input
- * discarded until it ends too (a close with unread input would reset it, and with it what the client has not read yet),
- * or reset, so that what was cut short never looks like an end. */
+ * discarded until it ends too, or goes on although it has been told the end (a close with unread input before that
+ * would reset it, and with it what it has not had yet); or it is reset, so that what was cut short never looks like an
+ * end. */
 #include "connection/access_log.h"
 #include "connection/admission.h"
 #include "connection/connection_private.h"
@@ -74,8 +75,9 @@ static void connection_finish(struct connection *connection, bool reset) {
     worker->on_drained(worker, worker->drain_context);
 }
 
-/* What the client still sends is read, counted, and dropped. */
-static void discard(struct connection *connection) {
+/* What the client still sends is read, counted, and dropped. One that goes on when it has the end, and all that stood
+ * before it, is told that nobody listens any more, as a closed target would tell it. */
+static void discard(struct connection *connection, bool goes_on) {
   struct worker *worker = connection->worker;
   for (int round = 0; stream_may_read(&connection->client); round++) {
     if (round == DISCARD_ROUNDS) {
@@ -85,6 +87,10 @@ static void discard(struct connection *connection) {
     ssize_t got = stream_read(&connection->client, worker->pipes.bytes, worker->pipes.size);
     if (got == 0) {
       connection_finish(connection, false);
+      return;
+    }
+    if (got > 0 && goes_on && stream_end_arrived(&connection->client)) {
+      connection_finish(connection, true);
       return;
     }
     if (got < 0 && got != STREAM_WANT_READ && got != STREAM_WANT_WRITE) {
@@ -98,10 +104,10 @@ static void discard(struct connection *connection) {
 
 static void on_client_ready(struct stream *stream, void *context) {
   (void)stream;
-  discard(context);
+  discard(context, true);
 }
 
-static void on_discard_again(struct deferred *deferred) { discard(connection_of(deferred)); }
+static void on_discard_again(struct deferred *deferred) { discard(connection_of(deferred), true); }
 
 static void set_closing_timer(struct connection *connection) {
   uint64_t wait = connection->linger_until - loop_now(&connection->worker->loop);
@@ -175,7 +181,7 @@ static void linger(struct connection *connection) {
   connection->later.run = on_discard_again;
   connection->client.on_ready = on_client_ready;
   connection->client.context = connection;
-  discard(connection);
+  discard(connection, false); /* what was there before it could know */
 }
 
 /* Whether we end what would have gone on by itself: bytes that were moving, an answer that was awaited, a handler at

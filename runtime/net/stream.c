@@ -279,12 +279,23 @@ ssize_t stream_splice_out(struct stream *stream, int pipe_fd, size_t size) {
   return after_write(stream, put, size);
 }
 
+/* SIOCOUTQ: what the peer has not acknowledged, a FIN counting as one; on a unix socket, what it has not read. */
+static int unacknowledged(const struct stream *stream) {
+  int bytes;
+  return ioctl(stream->fd, SIOCOUTQ, &bytes) == 0 && bytes >= 0 ? bytes : -1;
+}
+
 size_t stream_unsent(const struct stream *stream) {
-  int bytes = 0;
   if (!stream_is_open(stream))
     return 0;
   size_t held = stream->ops->held ? stream->ops->held(stream) : 0;
-  if (ioctl(stream->fd, SIOCOUTQ, &bytes) < 0 || bytes < 0)
+  int bytes = unacknowledged(stream);
+  if (bytes <= 0)
     return held;
-  return held + (size_t)(stream->is_shut && bytes > 0 ? bytes - 1 : bytes);
+  return held + (size_t)(stream->is_shut ? bytes - 1 : bytes);
+}
+
+/* TLS shuts the socket down only behind close_notify. */
+bool stream_end_arrived(const struct stream *stream) {
+  return stream_is_open(stream) && stream->is_shut && unacknowledged(stream) == 0;
 }

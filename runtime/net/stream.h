@@ -125,6 +125,10 @@ int stream_shutdown(struct stream *stream);
  * holds), without the FIN; 0 where unknown. */
 size_t stream_unsent(const struct stream *stream);
 
+/* Whether our side has ended and the peer's kernel has acknowledged that, and so all that was written before: nothing
+ * is lost any more by closing with input unread, or by a reset (RFC 9112 section 9.6). */
+bool stream_end_arrived(const struct stream *stream);
+
 /* Closes the descriptor at once; with `reset` the peer gets RST, and what was not sent is dropped. Nothing on a stream
  * that is not open. The memory is the caller's, and nothing touches it any more. */
 void stream_close(struct stream *stream, bool reset);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
  * How a socket of a script's own ends once the script has let go of it: the sending side is shut down, what still comes
- * is discarded until the peer ends as well, and only then it is closed. Closed at once, with input unread, it would
- * reset the peer, and take from it what it has not read yet. Bounded by a time without progress, and by one in all. */
+ * is discarded until the peer ends as well, or goes on although it has been told, and only then it is closed. Closed at
+ * once, with input unread, it would reset the peer, and take from it what it has not had yet. Bounded by a time without
+ * progress, and by one in all. */
 #include "connection/connection.h"
 #include "script/socket.h"
 #include "script/state_private.h"
@@ -12,18 +13,19 @@
 
 enum { LINGER_MS = 5000, LOOK_MS = LINGER_MS / 8, DISCARD_ROUNDS = 16 };
 
-static void finish(struct script_socket *socket) {
+static void finish(struct script_socket *socket, bool reset) {
   struct loop *loop = socket->own->loop;
   list_remove(&socket->node);
   loop_cancel_timer(loop, &socket->linger);
   loop_undefer(loop, &socket->discarding);
-  stream_close(socket->own, false);
+  stream_close(socket->own, reset);
   socket->lingering = false;
   if (socket->collected)
     loop_defer(loop, &socket->freeing);
 }
 
-static void discard(struct script_socket *socket) {
+/* A peer that goes on when it has the end is told that nobody listens any more. */
+static void discard(struct script_socket *socket, bool goes_on) {
   uint8_t bytes[16 * 1024];
   for (int round = 0; stream_may_read(socket->own); round++) {
     if (round == DISCARD_ROUNDS) {
@@ -33,8 +35,8 @@ static void discard(struct script_socket *socket) {
     ssize_t got = stream_read(socket->own, bytes, sizeof bytes);
     if (got == STREAM_WANT_READ || got == STREAM_WANT_WRITE)
       return;
-    if (got <= 0) {
-      finish(socket);
+    if (got <= 0 || (goes_on && stream_end_arrived(socket->own))) {
+      finish(socket, got > 0);
       return;
     }
   }
@@ -42,11 +44,11 @@ static void discard(struct script_socket *socket) {
 
 static void on_ready(struct stream *stream, void *context) {
   (void)stream;
-  discard(context);
+  discard(context, true);
 }
 
 static void on_again(struct deferred *deferred) {
-  discard((struct script_socket *)(void *)((char *)deferred - offsetof(struct script_socket, discarding)));
+  discard((struct script_socket *)(void *)((char *)deferred - offsetof(struct script_socket, discarding)), true);
 }
 
 static void on_look(struct wheel_timer *timer) {
@@ -59,7 +61,7 @@ static void on_look(struct wheel_timer *timer) {
     socket->linger_until = now + LINGER_MS < socket->linger_end ? now + LINGER_MS : socket->linger_end;
   socket->unsent = unsent;
   if (now >= socket->linger_until)
-    finish(socket);
+    finish(socket, false);
   else
     loop_set_timer(loop, timer, socket->linger_until - now < LOOK_MS ? socket->linger_until - now : LOOK_MS);
 }
@@ -76,10 +78,10 @@ void socket_linger(struct script_socket *socket, struct script_place *place) {
   socket->linger_until = loop_now(loop) + LINGER_MS;
   socket->linger_end = loop_now(loop) + CONNECTION_CLOSING_MOST_MS;
   loop_set_timer(loop, &socket->linger, LOOK_MS);
-  discard(socket);
+  discard(socket, false);
 }
 
 void script_place_close_lingering(struct script_place *place) {
   while (!list_is_empty(&place->lingering))
-    finish(LIST_OWNER(place->lingering.next, struct script_socket, node));
+    finish(LIST_OWNER(place->lingering.next, struct script_socket, node), false);
 }
