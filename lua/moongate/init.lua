@@ -5,7 +5,7 @@
 -- them.
 
 local _, core = ...
-local require, setmetatable, rawset, error, type = require, setmetatable, rawset, error, type
+local require, setmetatable, rawget, rawset, error, type = require, setmetatable, rawget, rawset, error, type
 
 local parts = {
   handlers = "moongate.handlers",
@@ -24,6 +24,9 @@ local function logger(level)
     if fields ~= nil and type(fields) ~= "table" then
       local wanted = "a table of fields expected, such as { user = name }, got "
       error(("bad argument #2 to 'moongate.log.%s' (%s%s)"):format(level, wanted, type(fields)), 2)
+    end
+    if fields and rawget(fields, "") ~= nil then
+      error(("bad argument #2 to 'moongate.log.%s' (a field with an empty name)"):format(level), 2)
     end
     log(level, message, fields)
   end

@@ -12,6 +12,8 @@
 
 #include <lauxlib.h>
 #include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -75,9 +77,22 @@ static int core_worker(lua_State *L) {
   return 1;
 }
 
-/* Keys are written as they are: only what logfmt takes in one. */
+/* What a line of the log has of its own: a reader of JSON takes the last of two equal keys, and so a forged one. */
+static bool is_reserved(const char *key) {
+  static const char *const reserved[] = {"time", "level", "msg"};
+  for (size_t i = 0; i < sizeof reserved / sizeof reserved[0]; i++)
+    if (strcmp(key, reserved[i]) == 0)
+      return true;
+  return false;
+}
+
+/* Keys are written as they are: only what logfmt takes in one; a reserved one as "field_time". */
 static void copy_key(char key[KEY_SIZE], const char *text) {
   size_t i = 0;
+  if (is_reserved(text)) {
+    snprintf(key, KEY_SIZE, "field_%s", text);
+    return;
+  }
   for (; text[i] != '\0' && i < KEY_SIZE - 1; i++) {
     char c = text[i];
     bool plain =
@@ -85,6 +100,20 @@ static void copy_key(char key[KEY_SIZE], const char *text) {
     key[i] = plain ? c : '_';
   }
   key[i] = '\0';
+}
+
+/* Keys that were told apart by what a key can't have get underscores behind them. False where there is no room. */
+static bool make_unique(char keys[][KEY_SIZE], size_t count) {
+  for (size_t i = 0; i < count; i++) {
+    if (strcmp(keys[i], keys[count]) != 0)
+      continue;
+    size_t length = strlen(keys[count]);
+    if (length == KEY_SIZE - 1)
+      return false;
+    memcpy(keys[count] + length, "_", 2);
+    i = SIZE_MAX; /* from the start */
+  }
+  return true;
 }
 
 /* The fields of the table at `index`; texts that have to be made stay on the stack. */
@@ -98,6 +127,10 @@ static size_t read_fields(lua_State *L, int index, struct log_field *fields, cha
       continue;
     }
     copy_key(keys[count], lua_tostring(L, -2));
+    if (!make_unique(keys, count)) {
+      lua_pop(L, 1);
+      continue;
+    }
     if (lua_type(L, -1) == LUA_TNUMBER) {
       fields[count] = LOG_NUMBER(keys[count], lua_tonumber(L, -1));
       lua_pop(L, 1);

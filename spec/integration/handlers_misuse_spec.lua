@@ -77,6 +77,10 @@ describe("a handler that", function()
     expect {
       { "function() moongate.log.info('a', 'b') end", "routes/routes.lua:2: bad argument #2 to 'moongate.log.info'" },
       { "function() moongate.log.warn({}) end", "routes/routes.lua:3: bad argument #1 to 'moongate.log.warn'" },
+      {
+        "function() moongate.log.warn('a', { [''] = 1 }) end",
+        "routes/routes.lua:4: bad argument #2 to 'moongate.log.warn' (a field with an empty name)",
+      },
     }
   end)
 
