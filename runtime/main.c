@@ -27,10 +27,9 @@ int main(int argc, char **argv) {
   setvbuf(stdout, NULL, _IOLBF, 0); /* what routes print is seen at once, also through a pipe */
   const char *library = secure_getenv("MOONGATE_LUA");
   if (library)
-    fprintf(stderr, "moongate: MOONGATE_LUA is set: its own library is read from %s, and not from the binary\n",
-            library);
+    error_complain("MOONGATE_LUA is set: its own library is read from %s, and not from the binary", library);
   if (runtime_init(&runtime, library, &error) != 0) {
-    fprintf(stderr, "moongate: %s\n", error.message);
+    error_complain("%s", error.message);
     return 1;
   }
   int status = runtime_main(&runtime, argc > 0 ? (size_t)(argc - 1) : 0, argv + (argc > 0));

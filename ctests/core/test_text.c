@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The hash: that it looks at every byte, the length and the seed, and spreads short similar keys. */
+ * The hash: that it looks at every byte, the length and the seed, and spreads short similar keys; and what of a text
+ * may be printed. */
 #include "core/text.h"
 
 #include <setjmp.h>
@@ -73,12 +74,42 @@ static void both_halves_of_the_wide_hash_matter_each_by_itself(void **state) {
   }
 }
 
+static void what_a_terminal_would_obey_is_replaced_and_the_rest_stays(void **state) {
+  (void)state;
+  static const struct {
+    const char *text, *printable;
+  } cases[] = {
+      {"", ""},
+      {"plain, Grüße, 日本, 🌙", "plain, Grüße, 日本, 🌙"},
+      {"\x1b[2J\a\r\n\t\x7f", "?[2J?????"},
+      {"\xc2\x9b"
+       "1m",
+       "?1m"}, /* U+009B, CSI */
+      {"a\xe2\x80\xae"
+       "b\xe2\x81\xa6"
+       "c\xe2\x80\xa8",
+       "a?b?c?"}, /* RLO, LRI, LS */
+      {"\xff\xc3", "??"},
+      {"\xc0\x80\xed\xa0\x80", "?????"}, /* overlong, a surrogate */
+      {"\xe2\x80", "??"},                /* cut */
+      {"\xc2\xa0\xe2\x80\xaf", "\xc2\xa0\xe2\x80\xaf"},
+  };
+  for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    char text[64];
+    snprintf(text, sizeof text, "%s", cases[i].text);
+    text_make_printable(text);
+    assert_string_equal(text, cases[i].printable);
+  }
+  assert_int_equal(text_code_point("\xf0\x9f\x8c\x99", 4), 0x1F319);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(equal_keys_have_equal_hashes_wherever_they_lie),
       cmocka_unit_test(every_bit_the_length_and_the_seed_matter),
       cmocka_unit_test(both_halves_of_the_wide_hash_matter_each_by_itself),
       cmocka_unit_test(similar_keys_spread_evenly),
+      cmocka_unit_test(what_a_terminal_would_obey_is_replaced_and_the_rest_stays),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

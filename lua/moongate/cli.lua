@@ -8,6 +8,7 @@ local cli = {}
 
 local help = require("moongate.cli.help")
 local nearest_of = require("moongate.text").nearest
+local unicode = require("moongate.unicode")
 
 local COMMANDS = {
   "run", "check", "test", "reload", "drain", "status", "routes", "conns", "explain", "diagnose", "version",
@@ -83,7 +84,7 @@ local function build()
   parser:command_target("command")
   parser:require_command(true)
   function parser.error(current, message)
-    stop(2, ("%s\n\nmoongate: %s\n"):format(current:get_usage(), message))
+    stop(2, ("%s\n\nmoongate: %s\n"):format(current:get_usage(), unicode.printable(message)))
   end
   for _, name in ipairs(COMMANDS) do
     local command = require("moongate.cli." .. name)
@@ -106,7 +107,7 @@ local function parse(arguments)
   local words = normalise(arguments)
   local wrong = fault_of_command(find_command(words), commands)
   if wrong then
-    return nil, 2, ("%s\n\nmoongate: %s\n"):format(parser:get_usage(), wrong)
+    return nil, 2, ("%s\n\nmoongate: %s\n"):format(parser:get_usage(), unicode.printable(wrong))
   end
   local fine, result = pcall(parser.parse, parser, words)
   if fine then
@@ -131,7 +132,7 @@ function cli.main(...)
   local options, command, text = parse({ ... })
   if not options then
     local stream = command == 0 and io.stdout or io.stderr
-    stream:write(text)
+    stream:write(unicode.printable_lines(text)) -- a wrong word is quoted
     return command
   end
   return command.run(options)

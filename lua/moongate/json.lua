@@ -17,12 +17,13 @@ function json.list(values)
   return setmetatable(values or {}, LIST)
 end
 
+local function escape(character)
+  return ESCAPES[character] or ("\\u%04x"):format(unicode.code_point(character))
+end
+
+-- It may be read on a terminal, too.
 local function encode_string(text)
-  return '"'
-    .. unicode.clean(text):gsub('[%c"\\\127]', function(byte)
-      return ESCAPES[byte] or ("\\u%04x"):format(byte:byte())
-    end)
-    .. '"'
+  return '"' .. unicode.without_controls(text, escape, '[%c"\\\127]') .. '"'
 end
 
 local function encode_number(number)

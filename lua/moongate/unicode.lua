@@ -65,31 +65,70 @@ local function is_in(point, ranges)
   return false
 end
 
-local function code_point(sequence)
-  local first = sequence:byte()
+local SEQUENCE = "[%z\1-\127\194-\244][\128-\191]*"
+
+-- Beyond those of ASCII: U+0080 to U+009F, the separators of lines, and the marks that turn the order of what follows
+-- (UAX #9). As text_is_control() of runtime/core/text.h.
+local CONTROLS = { "\194[\128-\159]", "\226\128[\168-\174]", "\226\129[\166-\169]" }
+
+---Valid UTF-8 in which each character that a terminal or an editor obeys, rather than showing it, is what
+---`replace` makes of it.
+---@param text string
+---@param replace string|fun(character: string): string
+---@param controls? string of ASCII, as a set of Lua's patterns
+---@return string
+function unicode.without_controls(text, replace, controls)
+  text = unicode.clean(text):gsub(controls or "[%c\127]", replace)
+  if text:find "[\194\226]" then
+    for _, control in ipairs(CONTROLS) do
+      text = text:gsub(control, replace)
+    end
+  end
+  return text
+end
+
+---Whether the text has such a character.
+---@param text string
+---@return boolean
+function unicode.has_controls(text)
+  return text:find "[%c\127]" ~= nil or unicode.without_controls(text, "") ~= unicode.clean(text)
+end
+
+---The text as a terminal may show it, in one line: valid UTF-8, "?" in place of control characters.
+---@param text string
+---@return string
+function unicode.printable(text)
+  return unicode.without_controls(text, "?")
+end
+
+---The same of text in lines.
+---@param text string
+---@return string
+function unicode.printable_lines(text)
+  return unicode.without_controls(text, "?", "[%z\1-\9\11-\31\127]")
+end
+
+---The number of the one character that the text is.
+---@param character string
+---@return integer
+function unicode.code_point(character)
+  local first = character:byte()
   if first < 0x80 then
     return first
   end
   local point = first % (first < 0xE0 and 0x20 or first < 0xF0 and 0x10 or 0x08)
-  for index = 2, #sequence do
-    point = point * 64 + sequence:byte(index) % 64
+  for index = 2, #character do
+    point = point * 64 + character:byte(index) % 64
   end
   return point
 end
 
 local function width_of(sequence)
-  local point = code_point(sequence)
+  local point = unicode.code_point(sequence)
   if point < 0x300 then
     return 1
   end
   return is_in(point, NARROWEST) and 0 or is_in(point, WIDE) and 2 or 1
-end
-
-local SEQUENCE = "[%z\1-\127\194-\244][\128-\191]*"
-
---- The text as a terminal may show it: valid UTF-8, "?" in place of control characters.
-function unicode.printable(text)
-  return (unicode.clean(text):gsub("[%c\127]", "?"):gsub("\194[\128-\159]", "?"))
 end
 
 --- How many columns a printable text takes.

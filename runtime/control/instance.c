@@ -18,8 +18,8 @@
 #include <unistd.h>
 
 int instance_complain(const char *subject, const struct error *error) {
-  fprintf(stderr, "moongate: %s%s%s%s%s\n", subject ? subject : "", subject ? ": " : "", error->place,
-          error->place[0] ? ": " : "", error->message);
+  error_complain("%s%s%s%s%s", subject ? subject : "", subject ? ": " : "", error->place, error->place[0] ? ": " : "",
+                 error->message);
   return -1;
 }
 
@@ -216,7 +216,7 @@ void instance_run(struct runtime *runtime, const struct native_settings *setting
   if (!runtime->has_run)
     instance = calloc(1, sizeof *instance);
   if (!instance) {
-    fprintf(stderr, "moongate: %s\n", runtime->has_run ? "one process runs one moongate" : "no memory to start");
+    error_complain("%s", runtime->has_run ? "one process runs one moongate" : "no memory to start");
     native_call_answer(call, value_number(1));
     return;
   }

@@ -16,7 +16,7 @@ static void print_faults(const struct fault_list *faults) {
   char text[FAULT_TEXT_SIZE];
   for (size_t i = 0; i < faults->count; i++) {
     fault_format(&faults->faults[i], text, sizeof text);
-    fprintf(stderr, "moongate: %s\n", text);
+    error_complain("%s", text);
   }
 }
 
@@ -62,7 +62,7 @@ static int read_config(struct instance *instance, const struct native_settings *
   int status = loader_read_config(instance->loader, &overrides, &instance->config, &faults);
   print_faults(&faults);
   if (status != 0 && faults.count == 0)
-    fprintf(stderr, "moongate: the config can't be read: %s\n", strerror(-status));
+    error_complain("the config can't be read: %s", strerror(-status));
   fault_list_clear(&faults);
   if (status != 0)
     return -1;

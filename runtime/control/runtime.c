@@ -9,7 +9,6 @@
 
 #include <errno.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -64,10 +63,15 @@ void runtime_deinit(struct runtime *runtime) {
   free(runtime->pipes.bytes);
 }
 
+/* An error of ours, with its traceback. */
+static void complain_lines(const char *message) {
+  for (const char *line = message; line; line = strchr(line, '\n') ? strchr(line, '\n') + 1 : NULL)
+    error_complain("%.*s", (int)strcspn(line, "\n"), line);
+}
+
 static void on_main_ended(struct native_task *task, int status, const char *message) {
   struct runtime *runtime = (struct runtime *)(void *)((char *)task - offsetof(struct runtime, main));
-  if (message)
-    fprintf(stderr, "moongate: %s\n", message);
+  complain_lines(message);
   runtime->status = status < 0 ? 1 : status;
   loop_stop(&runtime->loop);
 }
@@ -76,7 +80,7 @@ int runtime_main(struct runtime *runtime, size_t count, char *const *words) {
   struct error error;
   runtime->main.on_ended = on_main_ended;
   if (native_start_words(&runtime->host, &runtime->main, "moongate.cli", "main", count, words, &error) != 0) {
-    fprintf(stderr, "moongate: the command line can't be run: %s\n", error.message);
+    error_complain("the command line can't be run: %s", error.message);
     return 1;
   }
   loop_run(&runtime->loop);

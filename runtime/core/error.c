@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * Filling a `struct error`. What to do with one is its reader's business. */
+ * Filling a `struct error`, and telling one to people. What else to do with it is its reader's business. */
 #include "core/error.h"
+
+#include "core/text.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -50,4 +52,16 @@ void error_set_place(struct error *error, const char *format, ...) {
   va_start(arguments, format);
   format_into(error->place, sizeof error->place, format, arguments);
   va_end(arguments);
+}
+
+void error_complain(const char *format, ...) {
+  char text[3 * ERROR_MESSAGE_SIZE];
+  va_list arguments;
+  va_start(arguments, format);
+  int wanted = vsnprintf(text, sizeof text, format, arguments);
+  va_end(arguments);
+  if (wanted >= (int)sizeof text)
+    text[whole_characters(text, sizeof text - 1)] = '\0';
+  text_make_printable(text);
+  fprintf(stderr, "moongate: %s\n", text);
 }

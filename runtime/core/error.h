@@ -18,3 +18,7 @@ int error_set(struct error *error, int code, const char *format, ...) __attribut
 
 /* Names the place of an error that was set; keeps the one that is there already. */
 void error_set_place(struct error *error, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* Tells the person at the terminal: "moongate: …" and a newline, on stderr. What it is told comes in part from others:
+ * nothing in it moves the cursor, or begins a line. */
+void error_complain(const char *format, ...) __attribute__((format(printf, 1, 2)));

@@ -4,6 +4,8 @@
  * network: none can end a line, forge a field or move the cursor of a terminal. */
 #include "core/log.h"
 
+#include "core/text.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -62,80 +64,57 @@ static void close_with(struct line *line, char byte) {
   line->bytes[line->size++] = byte;
 }
 
-/* The length of the character of UTF-8 at `at`, 0 when there is none (RFC 3629 section 4). The NUL at the end of the
- * string keeps it from reading on. */
-static size_t character_length(const unsigned char *at) {
-  if (at[0] < 0x80)
-    return 1;
-  size_t length = at[0] >= 0xF0 ? 4 : at[0] >= 0xE0 ? 3 : 2;
-  if (at[0] < 0xC2 || at[0] > 0xF4)
-    return 0;
-  for (size_t i = 1; i < length; i++)
-    if ((at[i] & 0xC0) != 0x80)
-      return 0;
-  bool overlong = (at[0] == 0xE0 && at[1] < 0xA0) || (at[0] == 0xF0 && at[1] < 0x90);
-  bool surrogate = at[0] == 0xED && at[1] >= 0xA0;
-  bool beyond = at[0] == 0xF4 && at[1] >= 0x90;
-  return overlong || surrogate || beyond ? 0 : length;
-}
-
-/* The control characters of ASCII, DEL, and U+0080 to U+009F, which terminals obey as well. */
-static bool is_control(const unsigned char *at, size_t length) {
-  return (length == 1 && (at[0] < 0x20 || at[0] == 0x7F)) || (length == 2 && at[0] == 0xC2 && at[1] < 0xA0);
-}
-
-static void put_escape(struct line *line, const unsigned char *at, size_t length) {
+static void put_escape(struct line *line, const char *at, size_t length) {
   char escape[16];
-  if (line->format == LOG_JSON)
-    snprintf(escape, sizeof escape, "\\u%04x", length == 2 ? at[1] : at[0]);
-  else if (length == 2)
-    snprintf(escape, sizeof escape, "\\x%02x\\x%02x", at[0], at[1]);
-  else
-    snprintf(escape, sizeof escape, "\\x%02x", at[0]);
-  put_text(line, escape);
+  if (line->format == LOG_JSON) {
+    snprintf(escape, sizeof escape, "\\u%04x", (unsigned)text_code_point(at, length));
+    put_text(line, escape);
+    return;
+  }
+  for (size_t i = 0; i < length; i++) {
+    snprintf(escape, sizeof escape, "\\x%02x", (unsigned char)at[i]);
+    put_text(line, escape);
+  }
 }
 
-static void put_character(struct line *line, const unsigned char *at, size_t length) {
+static void put_character(struct line *line, const char *at, size_t length) {
   if (length == 0 && line->format == LOG_JSON)
     put_text(line, "\xEF\xBF\xBD");
   else if (length == 0)
     put_escape(line, at, 1);
   else if (*at == '"' || *at == '\\')
-    put(line, (const char[]){'\\', (char)*at}, 2);
+    put(line, (const char[]){'\\', *at}, 2);
   else if (*at == '\n')
     put_text(line, "\\n");
   else if (*at == '\r')
     put_text(line, "\\r");
   else if (*at == '\t')
     put_text(line, "\\t");
-  else if (is_control(at, length))
+  else if (text_is_control(at, length))
     put_escape(line, at, length);
   else
-    put(line, (const char *)at, length);
+    put(line, at, length);
 }
 
 static void put_quoted(struct line *line, const char *text) {
   put(line, "\"", 1);
   if (line->cut)
     return;
-  const unsigned char *at = (const unsigned char *)text;
-  while (*at && !line->cut) {
-    size_t length = character_length(at);
-    put_character(line, at, length);
-    at += length ? length : 1;
+  while (*text && !line->cut) {
+    size_t length = text_character(text);
+    put_character(line, text, length);
+    text += length ? length : 1;
   }
   close_with(line, '"');
 }
 
 static bool needs_quotes(const char *text) {
-  const unsigned char *at = (const unsigned char *)text;
-  if (!*at)
+  if (!*text)
     return true;
-  while (*at) {
-    size_t length = character_length(at);
-    if (length == 0 || is_control(at, length) || *at == ' ' || *at == '=' || *at == '"' || *at == '\\')
+  for (size_t length; *text; text += length) {
+    length = text_character(text);
+    if (length == 0 || text_is_control(text, length) || *text == ' ' || *text == '=' || *text == '"' || *text == '\\')
       return true;
-    at += length;
   }
   return false;
 }

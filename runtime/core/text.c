@@ -78,3 +78,50 @@ uint64_t text_hash_wide(const void *bytes, size_t size, uint64_t seed, uint64_t 
   *second = sip_finish(&s);
   return first;
 }
+
+size_t text_character(const char *text) {
+  const unsigned char *at = (const unsigned char *)text;
+  if (at[0] < 0x80)
+    return 1;
+  size_t length = at[0] >= 0xF0 ? 4 : at[0] >= 0xE0 ? 3 : 2;
+  if (at[0] < 0xC2 || at[0] > 0xF4)
+    return 0;
+  for (size_t i = 1; i < length; i++) /* the NUL at the end keeps it from reading on */
+    if ((at[i] & 0xC0) != 0x80)
+      return 0;
+  bool overlong = (at[0] == 0xE0 && at[1] < 0xA0) || (at[0] == 0xF0 && at[1] < 0x90);
+  bool surrogate = at[0] == 0xED && at[1] >= 0xA0;
+  bool beyond = at[0] == 0xF4 && at[1] >= 0x90;
+  return overlong || surrogate || beyond ? 0 : length;
+}
+
+uint32_t text_code_point(const char *at, size_t length) {
+  static const unsigned char first[] = {0, 0x7F, 0x1F, 0x0F, 0x07};
+  uint32_t point = (unsigned char)at[0] & first[length];
+  for (size_t i = 1; i < length; i++)
+    point = point << 6 | ((unsigned char)at[i] & 0x3F);
+  return point;
+}
+
+bool text_is_control(const char *at, size_t length) {
+  if (length == 0 || length > 3)
+    return false;
+  uint32_t point = text_code_point(at, length);
+  return point < 0x20 || (point >= 0x7F && point < 0xA0) || (point >= 0x2028 && point <= 0x202E) ||
+         (point >= 0x2066 && point <= 0x2069);
+}
+
+void text_make_printable(char *text) {
+  char *to = text;
+  while (*text) {
+    size_t length = text_character(text);
+    if (length == 0 || text_is_control(text, length)) {
+      *to++ = '?';
+      text += length ? length : 1;
+    } else {
+      while (length-- > 0)
+        *to++ = *text++;
+    }
+  }
+  *to = '\0';
+}

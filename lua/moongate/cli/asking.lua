@@ -3,8 +3,9 @@
 -- What the commands that read from a running moongate share: asking the API, saying what went wrong, and options that
 -- become a query.
 
-local control = require("moongate.control")
 local query = require("moongate.admin.query")
+local output = require("moongate.cli.output")
+local control = require("moongate.control")
 
 local asking = {}
 
@@ -55,7 +56,7 @@ end
 ---@param message string
 ---@return integer
 function asking.fail(message)
-  io.stderr:write("moongate: ", message, "\n")
+  output.complain(message)
   return 1
 end
 
@@ -63,7 +64,7 @@ end
 ---@param raw string
 ---@return integer
 function asking.print_raw(raw)
-  io.stdout:write((raw:gsub("\n*$", "\n", 1)))
+  output.raw(raw)
   return 0
 end
 

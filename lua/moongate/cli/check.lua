@@ -2,13 +2,15 @@
 --
 -- `moongate check`: loads exactly as `run` would, and says what is wrong. It binds nothing.
 
-local json = require("moongate.json")
 local loading = require("moongate.cli.loading")
+local output = require("moongate.cli.output")
+local json = require("moongate.json")
 local text = require("moongate.text")
+local unicode = require("moongate.unicode")
 
 local check = { summary = "Check the config and the route files." }
 
----"routes/site.lua:3: route "api": match.ports: …", without what does not apply.
+---"routes/site.lua:3: route "api": match.ports: …", without what does not apply: one printable line.
 ---@param fault table { file, line, route, field, message }
 ---@return string
 function check.format(fault)
@@ -23,7 +25,7 @@ function check.format(fault)
     parts[#parts + 1] = fault.field
   end
   parts[#parts + 1] = fault.message
-  return table.concat(parts, ": ")
+  return unicode.printable((table.concat(parts, ": "):gsub("%s*\n%s*", " ")))
 end
 
 -- By file and line; those of one line in the order in which they were found, and what is of no file first.
@@ -60,13 +62,13 @@ function check.run(options)
     return #faults == 0 and 0 or 1
   end
   for _, warning in ipairs(warnings) do
-    io.stderr:write("warning: ", check.format(warning), "\n")
+    output.warn("warning: ", check.format(warning), "\n")
   end
   for _, fault in ipairs(faults) do
-    io.stdout:write(check.format(fault), "\n")
+    output.write(check.format(fault), "\n")
   end
   local loaded = text.plural(result.files or 0, "file") .. ", " .. text.plural(result.routes or 0, "route")
-  io.stdout:write(("%s: %s\n"):format(loaded, #faults == 0 and "no fault" or text.plural(#faults, "fault")))
+  output.write(("%s: %s\n"):format(loaded, #faults == 0 and "no fault" or text.plural(#faults, "fault")))
   return #faults == 0 and 0 or 1
 end
 

@@ -3,6 +3,7 @@
 -- `moongate conns`: the connections that are there, oldest first, with filters; with --stuck those that get nowhere.
 
 local asking = require("moongate.cli.asking")
+local output = require("moongate.cli.output")
 local tables = require("moongate.cli.table")
 local text = require("moongate.text")
 
@@ -98,12 +99,12 @@ function conns.run(options)
     return asking.fail(raw)
   end
   if not body.complete then
-    io.stderr:write("moongate: a worker did not answer in time; its connections are missing\n")
+    output.complain("a worker did not answer in time; its connections are missing")
   end
   if options.json then
     return asking.print_raw(raw)
   end
-  io.stdout:write(conns.format(body, options.stuck))
+  output.write(conns.format(body, options.stuck))
   return 0
 end
 

@@ -3,8 +3,10 @@
 -- `moongate diagnose`: a snapshot of all connections, kept as a file; on the terminal what to look at.
 
 local asking = require("moongate.cli.asking")
+local output = require("moongate.cli.output")
 local tables = require("moongate.cli.table")
 local text = require("moongate.text")
+local unicode = require("moongate.unicode")
 
 local diagnose = { summary = "Keep a snapshot of the connections, and say what to look at." }
 
@@ -105,7 +107,7 @@ function diagnose.format(body, width)
   for index, finding in ipairs(body.look_at) do
     lines[#lines + 1] = tables.paragraph(finding.text, ("%3d. "):format(index), "     ", width)
     if finding.command then
-      lines[#lines + 1] = "     -> " .. finding.command .. "\n"
+      lines[#lines + 1] = "     -> " .. unicode.printable(finding.command) .. "\n"
     end
   end
   return table.concat(lines)
@@ -119,10 +121,10 @@ function diagnose.run(options)
   if options.json then
     asking.print_raw(raw)
   else
-    io.stdout:write(body.path and body.path .. "\n\n" or "", diagnose.format(body))
+    output.write(body.path and body.path .. "\n\n" or "", diagnose.format(body))
   end
   if not body.connections.complete then
-    io.stderr:write("moongate: a worker did not answer in time; its connections are missing\n")
+    output.complain("a worker did not answer in time; its connections are missing")
   end
   return body.path and 0 or asking.fail(("the snapshot could not be kept: %s"):format(tostring(body.not_kept)))
 end

@@ -3,8 +3,9 @@
 -- `moongate drain`: has the running moongate stop in good order, says once a second what it waits for, and how it went.
 
 local asking = require("moongate.cli.asking")
-local control = require("moongate.control")
+local output = require("moongate.cli.output")
 local status = require("moongate.cli.status")
+local control = require("moongate.control")
 local text = require("moongate.text")
 
 local drain = { summary = "Stop it: nothing new, and what runs may finish." }
@@ -35,7 +36,7 @@ local function tell(options, answer)
     if answer.code ~= nil then
       return
     elseif code == 200 and type(body) == "table" and body.draining and (body.connections or {}).active ~= 0 then
-      io.stderr:write(status.draining(body, WIDTH), "\n")
+      output.warn(status.draining(body, WIDTH), "\n")
     end
   end
 end
@@ -75,7 +76,7 @@ function drain.run(options)
   if options.json then
     asking.print_raw(raw)
   else
-    io.stdout:write(drain.format(body), "\n")
+    output.write(drain.format(body), "\n")
   end
   return (body.cut or 0) == 0 and 0 or 1
 end

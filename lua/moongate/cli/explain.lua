@@ -9,8 +9,9 @@ local asking = require("moongate.cli.asking")
 local check = require("moongate.cli.check")
 local connection_text = require("moongate.cli.explain_connection")
 local explain_text = require("moongate.cli.explain_text")
-local json = require("moongate.json")
+local output = require("moongate.cli.output")
 local tables = require("moongate.cli.table")
+local json = require("moongate.json")
 
 local explain = { summary = "Say which route a connection gets, and why not another." }
 
@@ -76,7 +77,7 @@ local function ask(options, question)
     limit = question.limit,
   })
   for _, fault in ipairs(answer.faults or {}) do
-    io.stderr:write("fault: ", check.format(fault), "\n")
+    output.warn("fault: ", check.format(fault), "\n")
   end
   if answer.error then
     return nil, answer.error, answer.ports
@@ -91,19 +92,19 @@ local function explain_one(options, question)
   if not body and not question.port and ports and #ports > 1 and #ports <= MOST_PORTS then
     local status = 0
     for i, port in ipairs(ports) do
-      io.stdout:write(i > 1 and not options.json and "\n" or "")
+      output.write(i > 1 and not options.json and "\n" or "")
       question.port = port
       status = math.max(status, explain_one(options, question))
     end
     return status
   elseif not body then
     local listed = raw:find(", only on ", 1, true) and "" or explain_text.ports(ports, question.port ~= nil)
-    io.stderr:write(tables.paragraph("moongate: " .. raw .. listed))
+    output.warn(tables.paragraph("moongate: " .. raw .. listed))
     return 1
   elseif options.json then
     return asking.print_raw(raw)
   end
-  io.stdout:write(explain_text.choice(body, question))
+  output.write(explain_text.choice(body, question))
   return 0
 end
 
@@ -133,8 +134,8 @@ local function explain_connection(options, id)
     question.tls = row.tls_version ~= nil
   end
   local choice, why = ask(options, question)
-  io.stdout:write(connection_text(row), "\n", "One like it, if it came now:\n")
-  io.stdout:write(choice and explain_text.choice(choice, question) or tables.paragraph(why .. "."))
+  output.write(connection_text(row), "\n", "One like it, if it came now:\n")
+  output.write(choice and explain_text.choice(choice, question) or tables.paragraph(why .. "."))
   return 0
 end
 
@@ -143,13 +144,13 @@ function explain.run(options)
   local live = not (options.config or options.routes)
   for i = 1, math.max(1, #words) do
     local word = words[i]
-    io.stdout:write(i > 1 and not options.json and "\n" or "")
+    output.write(i > 1 and not options.json and "\n" or "")
     if word and live and address.is_connection(word) then
       status = math.max(status, explain_connection(options, word))
     else
       local question, wrong = question_of(options, word)
       if not question then
-        io.stderr:write("moongate: ", wrong, "\n")
+        output.complain(wrong)
         return 2
       end
       status = math.max(status, explain_one(options, question))

@@ -3,8 +3,10 @@
 -- `moongate reload`: has the running moongate take up what has changed, waits until it is live, and says what is wrong.
 
 local check = require("moongate.cli.check")
+local output = require("moongate.cli.output")
 local control = require("moongate.control")
 local text = require("moongate.text")
+local unicode = require("moongate.unicode")
 
 local reload = { summary = "Take up changed files, and wait until they are live." }
 
@@ -44,48 +46,48 @@ function reload.format(body)
   if body.ms then
     parts[#parts + 1] = ("%.0f ms"):format(body.ms)
   end
-  return "live: " .. table.concat(parts, ", ")
+  return "live: " .. unicode.printable(table.concat(parts, ", "))
 end
 
 local function say_more(body)
   for _, warning in ipairs(body.warnings or {}) do
-    io.stderr:write("warning: ", check.format(warning), "\n")
+    output.warn("warning: ", check.format(warning), "\n")
   end
   for _, note in ipairs(body.notes or {}) do
-    io.stderr:write("a restart is needed: ", note, "\n")
+    output.warn("a restart is needed: ", unicode.printable(note), "\n")
   end
   for _, fault in ipairs(body.faults or {}) do
-    io.stderr:write(check.format(fault), "\n")
+    output.warn(check.format(fault), "\n")
   end
 end
 
 function reload.run(options)
   local code, body, raw = control.request(options.control, "POST", PATH, nil, PATIENCE)
   if not code then
-    io.stderr:write("moongate: ", body, "\n")
+    output.complain(body)
     return 1
   elseif type(body) ~= "table" or (code ~= 200 and not body.faults) then
     local why = type(body) == "table" and type(body.error) == "table" and body.error.message
-    io.stderr:write("moongate: ", why or ("%s answered with status %d"):format(PATH, code), "\n")
+    output.complain(why or ("%s answered with status %d"):format(PATH, code))
     return 1
   end
   local fine = code == 200 and #(body.faults or {}) == 0
   if options.json then
-    io.stdout:write((raw:gsub("\n*$", "\n", 1)))
+    output.raw(raw)
     return fine and 0 or 1
   end
   local first = (body.faults or {})[1]
   if first and first.file == "" and not body.faults[2] then -- of no file: nothing was looked at
-    io.stderr:write("moongate: ", first.message, "\n")
+    output.complain(first.message)
     return 1
   end
   if fine or #(body.changed or {}) + #(body.removed or {}) > 0 then
-    io.stdout:write(reload.format(body), "\n")
+    output.write(reload.format(body), "\n")
   end
   say_more(body)
   if not fine then
     local count = text.plural(#(body.faults or {}), "fault")
-    io.stderr:write("moongate: ", count, "; what is at fault stays as it was\n")
+    output.complain(count, "; what is at fault stays as it was")
   end
   return fine and 0 or 1
 end

@@ -3,6 +3,7 @@
 -- `moongate routes`: the live routes in the order of choice; with a name, all of one.
 
 local asking = require("moongate.cli.asking")
+local output = require("moongate.cli.output")
 local tables = require("moongate.cli.table")
 local text = require("moongate.text")
 
@@ -171,11 +172,11 @@ function routes.run(options)
   elseif options.json then
     return asking.print_raw(raw)
   elseif options.name then
-    io.stdout:write(routes.describe(body.routes[1]))
+    output.write(routes.describe(body.routes[1]))
   elseif body.total == 0 then
-    io.stdout:write("no live route\n")
+    output.write("no live route\n")
   else
-    io.stdout:write(routes.format(body))
+    output.write(routes.format(body))
   end
   return 0
 end

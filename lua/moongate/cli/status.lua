@@ -4,6 +4,7 @@
 
 local asking = require("moongate.cli.asking")
 local check = require("moongate.cli.check")
+local output = require("moongate.cli.output")
 local routes = require("moongate.cli.routes")
 local tables = require("moongate.cli.table")
 local text = require("moongate.text")
@@ -105,7 +106,7 @@ function status.run(options)
   if options.json then
     return asking.print_raw(raw)
   end
-  io.stdout:write(status.format(body))
+  output.write(status.format(body))
   return 0
 end
 

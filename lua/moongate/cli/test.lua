@@ -5,6 +5,8 @@
 
 local _, core = ...
 
+local output = require("moongate.cli.output")
+
 local command = {
   name = "test",
   summary = "Run specs (default: spec/) with busted, inside the runtime.",
@@ -155,7 +157,7 @@ local function run_busted(words, state)
   elseif status == nil then
     return 1 -- how busted ends where it can't pass a status on
   end
-  io.stderr:write("moongate: busted failed: ", tostring(status), "\n")
+  output.complain("busted failed: ", tostring(status))
   return 1
 end
 
@@ -189,13 +191,13 @@ end
 function command.main(words)
   local rest, timeout = take_timeout(words)
   if not rest then
-    io.stderr:write("moongate: ", timeout, "\n")
+    output.complain(timeout)
     return 2
   end
   search_project("path", "LUA_PATH", "./?.lua;./?/init.lua")
   search_project("cpath", "LUA_CPATH", "./?.so")
   if not is_installed() then
-    io.stderr:write("moongate: specs are run with busted, which is not installed: apt-get install lua-busted\n")
+    output.complain("specs are run with busted, which is not installed: apt-get install lua-busted")
     return 1
   end
   if wants_help(rest) then
@@ -204,7 +206,7 @@ function command.main(words)
   end
   local fine, fault = parse(rest)
   if not fine then
-    io.stderr:write(fault, "\n")
+    output.warn(fault, "\n")
     return 2
   end
   local moongate = require "moongate"

@@ -2,6 +2,8 @@
 --
 -- `moongate version`: ours, and those of the libraries that it runs with.
 
+local output = require("moongate.cli.output")
+
 return {
   summary = "Print the version.",
 
@@ -15,7 +17,7 @@ return {
         libraries[#libraries + 1] = name .. " " .. known[name]
       end
     end
-    io.stdout:write(("moongate %s (%s)\n"):format(require("moongate").version, table.concat(libraries, ", ")))
+    output.write(("moongate %s (%s)\n"):format(require("moongate").version, table.concat(libraries, ", ")))
     return 0
   end,
 }

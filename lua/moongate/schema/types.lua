@@ -6,6 +6,7 @@
 local Check = require("moongate.schema.check")
 local mark = require("moongate.schema.mark")
 local text = require("moongate.text")
+local unicode = require("moongate.unicode")
 
 local types = { table = Check.table }
 
@@ -77,7 +78,7 @@ function types.string(check, value, descriptor)
     check:fault("is longer than %d bytes", max)
   elseif value == "" and not descriptor.empty then
     check:fault("is empty%s", descriptor.off and " (false turns it off)" or "")
-  elseif value:find(descriptor.empty and "%z" or "%c") then
+  elseif value:find "%z" or not descriptor.empty and unicode.has_controls(value) then
     check:fault("has control characters in it: %s", check.show(value))
   else
     return value
