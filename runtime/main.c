@@ -2,6 +2,7 @@
  *
  * The program: makes the runtime, has it run the command line, and takes it down again. */
 #include "control/runtime.h"
+#include "core/stack.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -23,6 +24,7 @@ static void hold_standard_descriptors(void) {
 int main(int argc, char **argv) {
   struct runtime runtime;
   struct error error;
+  stack_widen();
   hold_standard_descriptors();
   setvbuf(stdout, NULL, _IOLBF, 0); /* what routes print is seen at once, also through a pipe */
   const char *library = secure_getenv("MOONGATE_LUA");

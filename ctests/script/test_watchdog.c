@@ -8,6 +8,9 @@ static int set_up(void **context) { return fixture_new(context, 50, 64 * 1024 * 
 /* For what must not be stopped, on however busy a machine. */
 static int set_up_patient(void **context) { return fixture_new(context, 500, 64 * 1024 * 1024); }
 
+/* For what has to end by itself. */
+static int set_up_unhurried(void **context) { return fixture_new(context, 60 * 1000, 512 * 1024 * 1024); }
+
 static const char *const loops[] = {
     "while true do end",
     "local n = 0 while true do n = n + 1 end",
@@ -98,6 +101,39 @@ static void user_code_has_no_finalizers_to_loop_in(void **context) {
   fixture_expect(*context, "return newproxy == nil", "true");
 }
 
+/* Each nests C frames without an end, through something else. */
+static const char *const nests[] = {
+    "local function nest() return coroutine.wrap(nest)() end nest()",
+    "local function nest() local co = coroutine.create(nest) return select(2, coroutine.resume(co)) end error(nest())",
+    "local function nest() table.sort({ 1, 2 }, nest) end nest()",
+    "local function nest() coroutine.wrap(function() table.sort({ 1, 2 }, nest) end)() end nest()",
+    "local function nest() coroutine.wrap(function() local _ = ('x'):gsub('.', nest) end)() end nest()",
+    "local t = setmetatable({}, {}) getmetatable(t).__lt = function() coroutine.wrap(table.sort)({ t, t }) end "
+    "return t < t",
+    "local t = setmetatable({}, {}) getmetatable(t).__tostring = function() return coroutine.wrap(function() return "
+    "('%s'):format(t) end)() end tostring(t)",
+    "local function nest() xpcall(error, function() coroutine.wrap(nest)() end) nest() end nest()",
+};
+
+static void what_nests_without_end_is_an_error(void **context) {
+  struct fixture *fixture = *context;
+  for (size_t i = 0; i < sizeof nests / sizeof nests[0]; i++) {
+    struct outcome outcome;
+    fixture_run(fixture, nests[i], &outcome, NULL);
+    if (outcome.end != TASK_RAISED && outcome.end != TASK_STOPPED)
+      fail_msg("%s\nended as %d: %s", nests[i], outcome.end, outcome.text);
+    fixture_expect(fixture, "return pcall(error, 'caught')", "false");
+  }
+}
+
+static void coroutines_within_each_other_overflow_the_stack(void **context) {
+  struct outcome outcome;
+  fixture_run(*context, "local function nest() return coroutine.wrap(nest)() end nest()", &outcome, NULL);
+  assert_int_equal(TASK_RAISED, outcome.end);
+  if (strstr(outcome.text, "stack overflow: coroutines or callbacks within each other") == NULL)
+    fail_msg("reported: %s", outcome.text);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup_teardown(every_loop_is_stopped_and_the_state_runs_on, set_up, fixture_free),
@@ -105,6 +141,8 @@ int main(void) {
       cmocka_unit_test(whole_seconds_are_printed_as_such),
       cmocka_unit_test_setup_teardown(waiting_begins_a_new_stretch, set_up_patient, fixture_free),
       cmocka_unit_test_setup_teardown(a_guarded_call_is_stopped_too, set_up, fixture_free),
+      cmocka_unit_test_setup_teardown(what_nests_without_end_is_an_error, set_up_patient, fixture_free),
+      cmocka_unit_test_setup_teardown(coroutines_within_each_other_overflow_the_stack, set_up_unhurried, fixture_free),
       cmocka_unit_test_setup_teardown(user_code_has_no_finalizers_to_loop_in, set_up, fixture_free),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

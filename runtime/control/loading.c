@@ -3,7 +3,8 @@
  * The thread is a loop of its own that lives on messages. */
 #include "control/loading.h"
 
-#include <signal.h>
+#include "core/stack.h"
+
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -49,11 +50,7 @@ int loading_start(struct loading *loading, struct loop *control, struct clock *c
   int status = loop_init(&loading->loop, clock, loading);
   if (status)
     return error_set(error, -status, "the loader's event loop can't be made: %s", strerror(-status));
-  sigset_t all, before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
-  status = pthread_create(&loading->thread, NULL, thread_main, loading);
-  pthread_sigmask(SIG_SETMASK, &before, NULL);
+  status = stack_start_thread(&loading->thread, thread_main, loading);
   loading->started = status == 0;
   if (loading->started)
     return 0;

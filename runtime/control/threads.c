@@ -4,10 +4,10 @@
  * Lua states) is given back there before the thread ends. */
 #include "control/threads.h"
 
+#include "core/stack.h"
 #include "script/worker_script.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -133,18 +133,14 @@ int threads_set_table(struct threads *threads, struct route_table *table, uint16
 }
 
 int threads_start(struct threads *threads, struct error *error) {
-  sigset_t all, before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
   int status = 0;
   for (size_t i = 0; i < threads->count && status == 0; i++) {
     struct thread *thread = threads->threads[i];
     if (!thread->worker.loop.outer)
-      status = pthread_create(&thread->worker.thread, NULL, thread_main, thread);
+      status = stack_start_thread(&thread->worker.thread, thread_main, thread);
     thread->started = status == 0;
     threads->started += status == 0;
   }
-  pthread_sigmask(SIG_SETMASK, &before, NULL);
   return status == 0 ? 0 : error_set(error, status, "a worker thread can't be started: %s", strerror(status));
 }
 

@@ -14,7 +14,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_TURNS = 100 };
+enum {
+  MOST_TURNS = 100,
+  MOST_LEVELS = 100, /* of the stack that are looked at for a line: each costs more than the one before */
+};
 
 /* What a wait yields: an address that user code never gets hold of. */
 static const char wait_sentinel;
@@ -215,7 +218,7 @@ void task_start_soon(struct script_task *task) { loop_defer(task->state->place->
 
 static bool push_line_of(lua_State *L, bool of_user) {
   lua_Debug place;
-  for (int level = 0; lua_getstack(L, level, &place); level++) {
+  for (int level = 0; level < MOST_LEVELS && lua_getstack(L, level, &place); level++) {
     lua_getinfo(L, "Sl", &place);
     if (place.currentline > 0 && (!of_user || strncmp(place.short_src, "moongate/", 9) != 0)) {
       lua_pushfstring(L, "%s:%d: ", place.short_src, place.currentline);

@@ -72,6 +72,7 @@ struct script_watch {
   uint64_t thread_ns; /* what the thread had run at half of the time; 0: not looked yet */
   unsigned depth;     /* stretches within stretches count as one */
   bool stopping;      /* past the deadline: raising until the coroutine is dead */
+  bool is_low;        /* little is left of the C stack: raising until there is more */
   bool refusing;      /* the allocator refuses, which raises what no error handler sees */
   char *report;       /* what was stopped last, with a traceback; NULL mostly */
 };

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT
  *
- * The watchdog: stops Lua code that runs too long without waiting. A count hook, set once by the thread that made the
- * state, looks at the clock. Past the limit it raises at every instruction, so that whatever pcall catches it is thrown
- * out again at once, until the coroutine is dead. What it raises is a failed allocation: the one error that calls no
- * error handler, which could loop as well. Within a call into C no hook runs: what can be long there asks
- * script_watch_is_over() itself. Out of its reach: finalizers (LuaJIT runs them without hooks; user states have none of
- * their own), compiled code. */
+ * The watchdog: stops Lua code that runs too long without waiting, or nests too deep for the C stack. A count hook, set
+ * once by the thread that made the state, looks at the clock and at the stack. Past the limit it raises at every
+ * instruction, so that whatever pcall catches it is thrown out again at once, until the coroutine is dead. What it
+ * raises is a failed allocation: the one error that calls no error handler, which could loop as well. Within a call
+ * into C no hook runs: what can be long there asks script_watch_is_over() itself. Out of its reach: finalizers (LuaJIT
+ * runs them without hooks; user states have none of their own), compiled code. */
+#include "core/stack.h"
+#include "script/scheduler.h"
 #include "script/state.h"
 #include "script/state_private.h"
 
@@ -49,6 +51,8 @@ static bool is_over(struct script_state *state, uint64_t now) {
   state->watch.look_ns = now + limit / 8;
   return false;
 }
+
+static void on_count(lua_State *L, lua_Debug *unused);
 
 static void refuse(struct script_state *state, lua_State *L) {
   state->watch.refusing = true;
@@ -98,6 +102,17 @@ static bool look_at_clock(struct script_state *state) {
   return state->watch.look_ns != 0 && now >= state->watch.look_ns && is_over(state, now);
 }
 
+/* LuaJIT bounds Lua's stack, and not how deep coroutines within coroutines and callbacks of C functions take C's. As
+ * long as there is little of it every instruction raises: what catches the error, or handles it, might nest on. */
+static void watch_stack(struct script_state *state, lua_State *L) {
+  bool is_low = stack_is_low();
+  if (is_low != state->watch.is_low)
+    lua_sethook(L, on_count, LUA_MASKCOUNT, is_low ? 1 : HOOK_INSTRUCTIONS);
+  state->watch.is_low = is_low;
+  if (is_low)
+    task_raise(L, "stack overflow: coroutines or callbacks within each other, too many of them");
+}
+
 static void on_count(lua_State *L, lua_Debug *unused) {
   (void)unused;
   struct script_state *state = script_state_of(L);
@@ -106,6 +121,7 @@ static void on_count(lua_State *L, lua_Debug *unused) {
     relieve_memory(state, L);
   if (look_at_clock(state))
     script_watch_stop(L);
+  watch_stack(state, L);
 }
 
 bool script_watch_is_over(lua_State *L) { return look_at_clock(script_state_of(L)); }
@@ -145,8 +161,10 @@ bool script_watch_end(struct script_state *state) {
     return stopped;
   state->watch.look_ns = 0;
   state->watch.stopping = false;
-  if (stopped)
+  stack_trim();
+  if (stopped || state->watch.is_low)
     script_watch_arm(state);
+  state->watch.is_low = false;
   return stopped;
 }
 
