@@ -94,10 +94,18 @@ enum step_result step_cap(struct connection *connection) {
 
 /* --- one address --- */
 
+/* The loopback that counts is ours, where a connection has come from: what a proxy names so is its own, or anybody's.
+ */
+static bool is_local(const struct connection *connection) {
+  const struct ip_address *address = &connection->client_address;
+  bool is_named = connection->proxied && memcmp(connection->proxied->hop.bytes, address->bytes, sizeof address->bytes);
+  return !is_named && ip_address_is_loopback(address);
+}
+
 static bool is_exempt(const struct connection *connection) {
   const struct ip_address *address = &connection->client_address;
   const struct policy *policy = policy_of(connection);
-  return !address->is_set || ip_address_is_loopback(address) ||
+  return !address->is_set || is_local(connection) ||
          (policy && policy->trusted && ip_set_contains(policy->trusted, address));
 }
 

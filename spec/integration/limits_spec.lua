@@ -29,6 +29,21 @@ describe("limits", function()
     assert.are.equal(5, (clients.race(m, CLIENT, 50)))
   end)
 
+  it("hold for a loopback address that a proxy names, and not for the proxy itself", function()
+    local m = clients.start "limits = { connections_per_ip = 2, connection_rate = false },"
+    for _, ip in ipairs { "127.0.0.9", "::1" } do
+      local count, admitted = clients.race(m, ip, 5)
+      assert.are.equal(2, count, ip)
+      for _, client in ipairs(admitted) do
+        client:close()
+      end
+      m:await_idle()
+    end
+    for _ = 1, 5 do
+      assert.is_true(clients.enter(m, "127.0.0.1"))
+    end
+  end)
+
   it("let in exactly as many in all as limits.connections says, of 50 that race", function()
     local m = clients.start("limits = { connections = 20, connections_per_ip = 0 },", nil, { workers = 2 })
     for round = 1, 3 do
@@ -143,8 +158,9 @@ describe("limits", function()
   it("do not hold for loopback and trusted proxies", function()
     local m = clients.start 'limits = { connections_per_ip = 1, connection_rate = { 1, "1h" }, block_for = "1h" },'
     for _ = 1, 3 do
-      assert.is_true(clients.enter(m, "127.0.0.9"))
-      assert.is_true(clients.enter(m, "::1"))
+      local client = assert(net.connect(m:port "front"))
+      assert(client:send "PROXY UNKNOWN\r\n")
+      assert.are.equal("127.0.0.1", client:receive_line())
     end
     clients.reconfigure(m, '"127.0.0.1"', '"127.0.0.1", "192.0.2.0/29"')
     for _ = 1, 3 do
