@@ -45,6 +45,7 @@ describe("admin", function()
         generation = 1,
         ready = true,
         draining = false,
+        stuck = {},
         config = "moongate.lua",
         routes_directory = "routes",
         control = "/run/moongate.sock",
@@ -80,6 +81,12 @@ describe("admin", function()
       end,
       status = function()
         return state.status
+      end,
+      readiness = function()
+        return { ready = state.status.ready, draining = state.status.draining, stuck = state.status.stuck }
+      end,
+      defaults = function()
+        return { version = state.status.version }
       end,
       metrics = function()
         return { metrics = {}, dictionaries = {}, dropped = 0 }
@@ -150,6 +157,19 @@ describe("admin", function()
     status, body = ask("GET", "/readyz")
     assert.equal(503, status)
     assert.matches("draining", body)
+  end)
+
+  it("is not ready while a worker is stuck, says where, and never asks for the whole status", function()
+    local stuck = { number = 2, seconds = 61.5, route = "web", file = "web.lua" }
+    state.status.stuck = { stuck, { number = 3, seconds = 2 } }
+    local native = package.loaded["moongate.native"]
+    local whole = native.status
+    native.status = error
+    local status, body = ask("GET", "/readyz")
+    native.status = whole
+    assert.equal(503, status)
+    assert.matches("\nworker 2 is stuck for 1m 1s in route web (web.lua)\n", body, 1, true)
+    assert.matches("\nworker 3 is stuck for 2s\n", body, 1, true)
   end)
 
   it("exposes metrics as Prometheus reads them", function()

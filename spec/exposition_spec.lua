@@ -83,6 +83,7 @@ describe("exposition", function()
       ['moongate_shared_bytes{dictionary="words"}'] = "300",
       ['moongate_shared_evictions_total{dictionary="words"}'] = "1",
       ["moongate_script_series_dropped_total"] = "6",
+      ["moongate_stuck_workers"] = "0",
       ["moongate_start_time_seconds"] = "1700000000.25",
       ['moongate_build_info{version="1.2.3"}'] = "1",
     }

@@ -14,6 +14,7 @@ local http_server = require "moongate.http_server"
 local json = require "moongate.json"
 local native = require "moongate.native"
 local questions = require "moongate.admin.questions"
+local texts = require "moongate.text"
 
 local admin = {}
 
@@ -25,12 +26,24 @@ local function healthz()
   return plain(200, "ok\n")
 end
 
+-- One line for each worker that is stuck.
+local function stuck_lines(stuck)
+  local lines = {}
+  for index, worker in ipairs(stuck) do
+    lines[index] = texts.stuck_worker(worker) .. "\n"
+  end
+  return table.concat(lines)
+end
+
+-- Asked for all the time, and also when much is wrong: of native's answers the one whose cost does not grow.
 local function readyz()
-  local status = native.status()
-  if status.draining then
+  local state = native.readiness()
+  if state.draining then
     return plain(503, "draining: moongate is stopping and takes no new connections\n")
-  elseif not status.ready then
+  elseif not state.ready then
     return plain(503, "not ready: no route table is live yet\n")
+  elseif #state.stuck > 0 then
+    return plain(503, "not ready: what comes to a worker that is stuck waits for it\n" .. stuck_lines(state.stuck))
   end
   return plain(200, "ready\n")
 end
@@ -55,7 +68,7 @@ local function status_of_api()
   for _, route in ipairs(status.routes) do
     route.ports = json.list(route.ports)
   end
-  status.ports = json.list(status.ports)
+  status.ports, status.stuck, status.complete = json.list(status.ports), json.list(status.stuck), totals.complete
   if status.reload then
     status.reload.old_connections = totals.old_connections
   end
@@ -189,7 +202,7 @@ function index()
 %s
 </table>
 </html>
-]]):format(tostring(native.status().version), table.concat(rows, "\n")),
+]]):format(tostring(native.defaults().version), table.concat(rows, "\n")),
   }
 end
 

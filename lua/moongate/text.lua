@@ -156,4 +156,14 @@ function text.plural(count, noun)
   return ("%d %s%s"):format(count, noun, count == 1 and "" or "s")
 end
 
+---"worker 2 is stuck for 37s in route web (web.lua)", of one that native.readiness() tells.
+---@param worker table
+---@return string
+function text.stuck_worker(worker)
+  local route = worker.route and "route " .. worker.route
+  local place = route and worker.file and ("%s (%s)"):format(route, worker.file) or route or worker.file
+  return ("worker %d is stuck for %s%s"):format(
+    worker.number, text.format_duration(math.floor(worker.seconds)), place and " in " .. place or "")
+end
+
 return text

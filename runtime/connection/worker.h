@@ -16,12 +16,14 @@
 #include "routing/table.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 
 struct connection;
 struct worker;
 struct admission;     /* connection/admission.h */
 struct script_worker; /* script/: the worker's Lua side */
+struct script_version;
 
 /* What the corridor asks of the room above it, for routes with functions. One table, handed in at start. Unless noted,
  * an answer comes through the function named there, perhaps before the call returns. */
@@ -67,6 +69,14 @@ enum route_log {
   ROUTE_LOG_COUNT
 };
 
+/* What the worker's thread is in, for who wonders why it does not come back; any thread may look. Only to be compared:
+ * what it points to may go at any moment. */
+struct worker_inside {
+  const struct script_version *_Atomic version; /* whose function runs; NULL: none */
+  atomic_uint route;                            /* for which route (route->stats); METRIC_NO_ROUTE: for none */
+  atomic_int thread;                            /* the kernel's number of the thread; 0: not known yet */
+};
+
 struct worker_port;  /* a listener and the table's entry for it */
 struct table_pin;    /* a table, while something of the worker may use it */
 struct table_change; /* a table that is prepared */
@@ -75,6 +85,8 @@ struct worker {
   unsigned number; /* from 1 */
   unsigned count;
   pthread_t thread;
+  struct worker_inside inside;
+  bool stuck; /* the control thread's (control/heartbeat.h): it is not to be waited for */
   struct loop loop;
   const struct log *log;
   const struct worker_settings *settings;

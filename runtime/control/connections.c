@@ -33,7 +33,7 @@ static void free_round(struct connections_round *round) {
     free_blocks(round->parts[i].first);
   connections_filter_deinit(&round->filter);
   list_remove(&round->node);
-  round->owner->count--;
+  round->owner->count -= round->call != NULL;
   free(round);
 }
 
@@ -62,6 +62,7 @@ static void answer(struct connections_round *round) {
   bound_by_drain(round);
   struct value *value = round->report(round);
   round->call = NULL;
+  round->owner->count--;
   loop_cancel_timer(&round->owner->instance->runtime->loop, &round->timer);
   if (round->missing == 0)
     free_round(round);
@@ -147,12 +148,13 @@ static void on_question(struct message *message, void *receiver) {
   mailbox_post(&part->round->owner->instance->runtime->loop.mailbox, message);
 }
 
+/* Not one that is stuck: its part would keep the round for as long. */
 static void ask_worker(struct connections_part *part, struct connections_round *round, struct worker *worker) {
   part->round = round;
   part->worker = worker;
   part->message.deliver = on_question;
   part->asked_ns = clock_ns(worker->loop.clock);
-  part->asked = mailbox_post(&worker->loop.mailbox, &part->message);
+  part->asked = !worker->stuck && mailbox_post(&worker->loop.mailbox, &part->message);
   round->missing += part->asked;
 }
 

@@ -23,7 +23,7 @@ enum {
 struct connections {
   struct instance *instance;
   struct list_node rounds;
-  size_t count;
+  size_t count; /* of those that are not answered: the rest are answered, and have a part that is still a worker's */
 };
 
 void connections_init(struct connections *connections, struct instance *instance);

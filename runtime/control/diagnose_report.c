@@ -108,7 +108,7 @@ static bool write_connections(struct value *root, const struct connections_round
 /* A worker that has not answered is at least as late as its question is old. */
 static void write_worker(struct value *list, const struct connections_part *part, struct diagnose_watch *watch,
                          uint64_t now_ns) {
-  bool answered = !part->asked;
+  bool answered = !part->asked && part->begun;
   uint64_t waited = now_ns > part->asked_ns ? now_ns - part->asked_ns : 0;
   if (watch && watch->asked && now_ns > watch->asked_ns && now_ns - watch->asked_ns > waited)
     waited = now_ns - watch->asked_ns;
@@ -154,7 +154,7 @@ static void write_since(struct value *root, const struct connections_round *roun
   struct worker_stats sum = {.connections = 0}, *before = &diagnose->since;
   clock_ms now = clock_now(&round->owner->instance->runtime->clock);
   for (size_t i = 0; i < round->part_count; i++) {
-    bool answered = !round->parts[i].asked;
+    bool answered = !round->parts[i].asked && round->parts[i].begun;
     if (answered || i < diagnose->count)
       add_stats(&sum, answered ? &round->parts[i].look.stats : &diagnose->watches[i].last.stats);
   }

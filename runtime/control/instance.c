@@ -57,6 +57,7 @@ void instance_release(struct instance *instance) {
   snapshots_deinit(&instance->snapshots); /* answers, and who is answered may ask for the status */
   connections_deinit(&instance->connections);
   diagnose_deinit(&instance->diagnose);
+  heartbeats_deinit(&instance->heartbeats);
   admin_close(instance->control);
   admin_close(instance->admin);
   route_order_free(instance->order);
@@ -114,6 +115,7 @@ void instance_stop(struct instance *instance) {
     return;
   reload_stop(&instance->reload);
   diagnose_stop(&instance->diagnose);
+  heartbeats_stop(&instance->heartbeats);
   instance->phase = INSTANCE_STOPPING;
   loop_cancel_timer(&instance->runtime->loop, &instance->patience);
   instance->patience.on_expired = on_patience_over;
@@ -190,7 +192,7 @@ static int start(struct instance *instance, const struct native_settings *settin
     return instance_complain(NULL, &error);
   if (threads_start(&instance->threads, &error) != 0 || reload_start(instance, &error) != 0)
     return instance_complain(NULL, &error);
-  if (diagnose_start(instance) != 0) {
+  if (diagnose_start(instance) != 0 || heartbeats_start(instance) != 0) {
     error_set(&error, ENOMEM, "no memory to start");
     return instance_complain(NULL, &error);
   }

@@ -6,6 +6,7 @@
 #include "admin/admin.h"
 #include "control/connections.h"
 #include "control/diagnose.h"
+#include "control/heartbeat.h"
 #include "control/instance_lock.h"
 #include "control/names.h"
 #include "control/reload.h"
@@ -58,6 +59,7 @@ struct instance {
   struct snapshots snapshots;
   struct connections connections;
   struct diagnose diagnose;
+  struct heartbeats heartbeats;
   struct route_order *order; /* NULL: not asked for yet, or of an earlier table */
   struct signals *signals;
   struct reload reload;

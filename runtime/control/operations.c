@@ -133,6 +133,8 @@ static void totals(void *context, struct native_call *call) {
 
 static struct value *status(void *context) { return status_report(context); }
 
+static struct value *readiness(void *context) { return readiness_report(context); }
+
 static struct value *defaults(void *context) {
   (void)context;
   struct value *root = value_table();
@@ -241,6 +243,7 @@ const struct native_ops operations = {
     .snapshot = snapshot,
     .totals = totals,
     .status = status,
+    .readiness = readiness,
     .defaults = defaults,
     .reload = reload,
     .files = files,

@@ -18,6 +18,9 @@ struct value *status_of(struct instance *instance);
 /* native.status(): without a running instance only what is known of the process. NULL without memory. */
 struct value *status_report(const struct runtime *runtime);
 
+/* native.readiness(). NULL without memory. */
+struct value *readiness_report(const struct runtime *runtime);
+
 /* native.metrics(). NULL without memory. */
 struct value *commons_report(const struct runtime *runtime);
 

@@ -9,8 +9,9 @@
 #include <stddef.h>
 
 enum {
-  LONG_MS = 10 * 1000,  /* a phase that lasts for longer is told … */
-  AGAIN_MS = 60 * 1000, /* … and so often again */
+  LONG_MS = 10 * 1000,     /* a phase that lasts for longer is told … */
+  SWAP_LONG_MS = 2 * 1000, /* … a swap, which only asks the workers, earlier … */
+  AGAIN_MS = 60 * 1000,    /* … and so often again */
 };
 
 const char *reload_phase_name(enum reload_phase phase) {
@@ -53,5 +54,5 @@ void reload_enter(struct reload *reload, enum reload_phase phase) {
   if (phase == RELOAD_IDLE)
     loop_cancel_timer(&runtime->loop, &reload->patience);
   else
-    loop_set_timer(&runtime->loop, &reload->patience, LONG_MS);
+    loop_set_timer(&runtime->loop, &reload->patience, phase == RELOAD_SWAPPING ? SWAP_LONG_MS : LONG_MS);
 }

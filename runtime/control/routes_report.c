@@ -187,6 +187,7 @@ static struct value *answer(const struct snapshots *snapshots, void *context) {
   value_set_number(root, "limit", (double)page.limit);
   value_set_number(root, "offset", (double)page.offset);
   value_set_number(root, "generation", (double)order->generation);
+  value_set_boolean(root, "complete", snapshots_are_complete(snapshots));
   struct value *list = value_set_table(root, "routes");
   for (size_t i = page.offset; i < count && i - page.offset < page.limit; i++)
     write_counters(route_report_write(list, question->instance, routes[i]->route), snapshots, routes[i]->route);

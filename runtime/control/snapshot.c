@@ -78,16 +78,18 @@ static void on_answer(struct message *message, void *receiver) {
   struct snapshot_part *part = (struct snapshot_part *)(void *)message;
   struct snapshots *snapshots = part->owner;
   (void)receiver;
-  part->asked = false;
+  bool awaited = part->awaited;
+  part->asked = part->awaited = false;
   if (part->filled) {
     struct shard_copy last = part->last;
     part->last = part->filling;
     part->filling = last;
   }
-  if (snapshots->missing == 0)
+  if (!awaited || snapshots->missing == 0)
     return;
   if (part->round != snapshots->round) { /* too late for the round that asked, and too early for this one */
     ask_worker(part);
+    part->awaited = part->asked;
     if (part->asked)
       return;
   }
@@ -109,7 +111,8 @@ static void begin_round(struct snapshots *snapshots) {
     part->complete = false;
     if (!part->asked)
       ask_worker(part);
-    if (part->asked) {
+    part->awaited = part->asked && !part->worker->stuck;
+    if (part->awaited) {
       snapshots->missing++;
       patience = SNAPSHOT_PATIENCE_MS;
     }

@@ -41,6 +41,7 @@ struct snapshot_part {
   struct shard_copy last;
   bool filled;    /* with the message on its way back: `filling` is whole */
   bool asked;     /* the message is the worker's */
+  bool awaited;   /* … and this round waits for it; not for a worker that is stuck */
   uint64_t round; /* in which it was asked, or answered */
   bool complete;  /* answered in this round */
 };
@@ -79,6 +80,9 @@ void snapshots_ask(struct snapshots *snapshots, struct native_call *call);
 /* The same, with another answer. */
 void snapshots_ask_for(struct snapshots *snapshots, struct native_call *call, snapshot_answer_fn *answer,
                        void *context);
+
+/* Whether every worker has answered in this round; while answers are made. */
+bool snapshots_are_complete(const struct snapshots *snapshots);
 
 /* The sum over the last copies for the route with this number. */
 struct route_stats snapshots_sum_route(const struct snapshots *snapshots, unsigned number);

@@ -34,6 +34,13 @@ static void add_route(struct route_stats *sum, const struct route_stats *part) {
   sum->handler_errors += part->handler_errors;
 }
 
+bool snapshots_are_complete(const struct snapshots *snapshots) {
+  for (size_t i = 0; i < snapshots->count; i++)
+    if (!snapshots->parts[i].complete)
+      return false;
+  return true;
+}
+
 static void write_workers(struct value *root, const struct snapshots *snapshots) {
   struct value *workers = value_set_table(root, "workers");
   for (size_t i = 0; i < snapshots->count; i++) {
@@ -147,6 +154,7 @@ static struct value *sum_of(const struct snapshots *snapshots, bool with_routes)
       add_route(&total, &copy->routes[r]);
     }
   }
+  value_set_boolean(root, "complete", snapshots_are_complete(snapshots));
   value_set_number(root, "connections", (double)sum.connections);
   value_set_number(root, "active", (double)sum.active);
   value_set_number(root, "old_connections", (double)sum.riders);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * native.status(): what is running, since when, on which ports, from which files. */
+ * native.status(): what is running, since when, on which ports, from which files. native.readiness(): the part of it
+ * that is asked for again and again. */
 #include "control/files.h"
 #include "control/instance.h"
 #include "control/operations.h"
@@ -12,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* Resident memory in bytes; 0 when not known. */
@@ -26,7 +28,11 @@ static double resident_memory(void) {
   return (double)resident * (double)sysconf(_SC_PAGESIZE);
 }
 
+/* Newer kernels tell it as the size of the directory; with a hundred thousand of them, going through it takes long. */
 static double open_descriptors(void) {
+  struct stat status;
+  if (stat("/proc/self/fd", &status) == 0 && status.st_size > 0)
+    return (double)status.st_size;
   DIR *directory = opendir("/proc/self/fd");
   if (!directory)
     return 0;
@@ -103,16 +109,21 @@ static void write_drain(struct value *root, const struct instance *instance) {
   value_set_number(value_set_table(root, "drain"), "seconds", end > now ? (double)(end - now) / 1000 : 0);
 }
 
+static void write_readiness(struct value *root, const struct instance *instance) {
+  value_set_number(root, "workers", (double)instance->threads.count);
+  value_set_boolean(root, "ready", instance->phase == INSTANCE_READY);
+  value_set_boolean(root, "draining", instance->phase > INSTANCE_READY);
+  heartbeats_write(&instance->heartbeats, value_set_table(root, "stuck"));
+}
+
 static void write_instance(struct value *root, struct instance *instance) {
   char admin[ENDPOINT_TEXT_SIZE];
   const struct clock *clock = &instance->runtime->clock;
   bool open = instance->phase == INSTANCE_READY || instance->phase == INSTANCE_DRAINING;
   value_set_number(root, "started", instance->started);
   value_set_number(root, "uptime", (double)(clock_now(clock) - instance->started_ms) / 1000);
-  value_set_number(root, "workers", (double)instance->threads.count);
+  write_readiness(root, instance);
   value_set_number(root, "generation", instance->table ? (double)instance->table->generation : 0);
-  value_set_boolean(root, "ready", instance->phase == INSTANCE_READY);
-  value_set_boolean(root, "draining", instance->phase > INSTANCE_READY);
   value_set_string(root, "config", instance->config.path);
   value_set_string(root, "routes_directory", instance->config.routes);
   value_set_string(root, "state", instance->config.state);
@@ -144,5 +155,16 @@ struct value *status_report(const struct runtime *runtime) {
   value_set_boolean(root, "draining", runtime->has_run);
   value_set_table(root, "routes");
   value_set_table(root, "files");
+  return root;
+}
+
+struct value *readiness_report(const struct runtime *runtime) {
+  struct value *root = value_table();
+  if (runtime->instance) {
+    write_readiness(root, runtime->instance);
+  } else {
+    value_set_boolean(root, "ready", false);
+    value_set_boolean(root, "draining", runtime->has_run);
+  }
   return root;
 }

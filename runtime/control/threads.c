@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static void on_told_drained(struct message *message, void *receiver) {
   struct threads *threads = ((struct thread_order *)(void *)message)->thread->threads;
@@ -88,6 +89,7 @@ static void *thread_main(void *argument) {
   char name[16];
   snprintf(name, sizeof name, "worker-%u", worker->number);
   pthread_setname_np(pthread_self(), name);
+  atomic_store_explicit(&worker->inside.thread, gettid(), memory_order_relaxed);
   loop_run(&worker->loop);
   release(thread);
   post_back(thread, &thread->ended);

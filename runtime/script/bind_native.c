@@ -177,6 +177,10 @@ static int native_totals(lua_State *L) {
 
 static int native_status(lua_State *L) { return native_return(L, native_of(L)->ops->status(native_of(L)->context)); }
 
+static int native_readiness(lua_State *L) {
+  return native_return(L, native_of(L)->ops->readiness(native_of(L)->context));
+}
+
 static int native_defaults(lua_State *L) {
   return native_return(L, native_of(L)->ops->defaults(native_of(L)->context));
 }
@@ -280,6 +284,7 @@ static const struct luaL_Reg functions[] = {
     {"snapshot", native_snapshot},
     {"totals", native_totals},
     {"status", native_status},
+    {"readiness", native_readiness},
     {"defaults", native_defaults},
     {"reload", native_reload},
     {"files", native_files},

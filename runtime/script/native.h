@@ -104,8 +104,10 @@ struct native_ops {
   void (*snapshot)(void *context, struct native_call *call);
   /* native.totals(): the same, without the routes one by one. */
   void (*totals)(void *context, struct native_call *call);
-  /* native.status() and native.defaults() */
+  /* native.status(), native.defaults(), and native.readiness(), whose cost does not grow: { ready =, draining =,
+   * workers =, stuck = { { number =, seconds =, route =, file =, kernel = }, … } }. */
   struct value *(*status)(void *context);
+  struct value *(*readiness)(void *context);
   struct value *(*defaults)(void *context);
   /* native.reload(): answers, when all is live or refused, with { ok =, generation =, ms =, changed = { file, … },
    * removed = { file, … }, faults = { { file, line, route, field, message }, … }, warnings = { the same, … },

@@ -5,6 +5,7 @@
  * would end the process, hence the protected pushes. */
 #include "script/scheduler.h"
 #include "script/state_private.h"
+#include "script/worker_script.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -190,9 +191,11 @@ static void run_task(struct script_task *task, int arguments) {
   task->turns = 0;
   state->running = task;
   state->lifted = 0;
+  script_worker_enter(task);
   script_watch_begin(state);
   int status = lua_resume(task->coroutine, arguments);
   bool stopped = script_watch_end(state);
+  script_worker_leave(state);
   state->running = NULL;
   if (stopped) {
     fail_task(task, TASK_STOPPED, script_watch_report(state), false);

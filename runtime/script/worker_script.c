@@ -155,3 +155,20 @@ size_t script_worker_memory(const struct worker *worker, size_t *states) {
   }
   return memory;
 }
+
+void script_worker_enter(const struct script_task *task) {
+  const struct script_state *state = task->state;
+  struct worker *worker = state->place->worker;
+  if (worker == NULL)
+    return;
+  const struct script_run *run = task->run;
+  const struct route *route = run != NULL ? connection_route(run->connection) : NULL;
+  atomic_store_explicit(&worker->inside.route, route != NULL ? route->stats : METRIC_NO_ROUTE, memory_order_relaxed);
+  atomic_store_explicit(&worker->inside.version, state->version != NULL ? state->version : state->retired_from,
+                        memory_order_relaxed);
+}
+
+void script_worker_leave(const struct script_state *state) {
+  if (state->place->worker != NULL)
+    atomic_store_explicit(&state->place->worker->inside.version, NULL, memory_order_relaxed);
+}

@@ -103,5 +103,9 @@ const char *script_state_file(const struct script_state *state);
 /* What its Lua states hold, in bytes; `*states`: how many there are. On its thread. */
 size_t script_worker_memory(const struct worker *worker, size_t *states);
 
+/* Around the running of a task: writes down what its worker is in (worker_inside). Not nested. */
+void script_worker_enter(const struct script_task *task);
+void script_worker_leave(const struct script_state *state);
+
 /* Whether the handler could hand its client on as it is. */
 bool script_run_has_client(const struct script_run *run);

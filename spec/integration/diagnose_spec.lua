@@ -302,7 +302,8 @@ describe("a snapshot", function()
     local body = cjson.decode(result.out)
     assert.is_false(body.connections.complete)
     assert.truthy(finding(body, "workers").text:find("^worker %d has not answered for "), finding(body, "workers").text)
-    m:await_idle(20) -- a worker that hangs holds up the stop
+    m:await_log("a worker that was stuck goes on", 20) -- one that hangs holds up the stop
+    m:await_idle()
   end)
 
   it("needs the control socket or the token, and POST", function()

@@ -1,28 +1,31 @@
 -- SPDX-License-Identifier: MIT
 --
--- A worker that hangs in a call which nothing can stop holds a reload up, and does not do so in silence.
+-- A worker that hangs in a call which nothing can stop holds a swap up, and does not do so in silence. When it is back,
+-- what had been saved meanwhile goes live.
 
 local moongate = require "spec.support.moongate"
 local net = require "spec.support.net"
 local process = require "spec.support.process"
 local swapping = require "spec.support.swapping"
 
--- One call of string.find that takes minutes: no hook is called meanwhile.
-local hanging = [[
-local text, pattern = ("a"):rep(90), ("a*"):rep(12) .. "b"
+-- A FIFO that nobody writes to.
+local HANGING = [[
 local function hang(socket)
   socket:send "hello\n"
   socket:receive("*l")
   socket:send "hanging\n"
-  text:find(pattern)
+  io.open(%q):close()
 end
 return ]] .. swapping.route("a", "handler = hang") .. "\n"
 
 describe("a worker that hangs", function()
   after_each(moongate.finish)
 
-  it("is named in the log when a reload has waited for it for ten seconds", function()
-    local m = swapping.start({ ["a.lua"] = hanging, ["b.lua"] = swapping.counting("b", "v1") }, { workers = 1 })
+  it("is named in the log when a swap waits for it, and the swap is made when it goes on", function()
+    local fifo = process.directory() .. "/fifo"
+    assert(os.execute("mkfifo " .. fifo) == 0)
+    local routes = { ["a.lua"] = HANGING:format(fifo), ["b.lua"] = swapping.counting("b", "v1") }
+    local m = swapping.start(routes, { workers = 1 })
     process.wait_for(function()
       return m:status().reload.phase == "idle"
     end, 30)
@@ -32,10 +35,13 @@ describe("a worker that hangs", function()
     process.wait_for(function()
       return m:status().reload.phase == "swapping"
     end, 30)
-    m:await_log("a reload waits for a worker", 40)
+    m:await_log "a reload waits for a worker"
     local line = m:log():match "[^\n]*a reload waits for a worker[^\n]*"
     assert.truthy(line:find("phase=swapping", 1, true), line)
     assert.truthy(line:find("worker=1", 1, true), line)
-    m:stop "SIGKILL"
+    local generation = m:generation()
+    process.run { "sh", "-c", ": > " .. fifo }
+    m:await_generation(generation + 1)
+    assert.are.equal(200, (m:get "/readyz"))
   end)
 end)

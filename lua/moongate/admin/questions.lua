@@ -53,6 +53,15 @@ local EXPLAIN = {
   limit = query.number(1, MOST),
 }
 
+-- The list in an answer that workers have a part in: if one has no part in this one, why, as far as that is known.
+local function finish(answer, list)
+  answer[list] = json.list(answer[list])
+  if not answer.complete then
+    answer.stuck = json.list(native.readiness().stuck)
+  end
+  return answers.json(200, answer)
+end
+
 -- What native says, or nil and the response that refuses: { error =, status = } of its own, or an error raised while
 -- moongate starts or stops.
 local function ask(fn, request, kinds, limit)
@@ -78,8 +87,7 @@ function questions.routes(request)
   if not answer then
     return refusal
   end
-  answer.routes = json.list(answer.routes)
-  return answers.json(200, answer)
+  return finish(answer, "routes")
 end
 
 function questions.connections(request)
@@ -87,8 +95,7 @@ function questions.connections(request)
   if not answer then
     return refusal
   end
-  answer.connections = json.list(answer.connections)
-  return answers.json(200, answer)
+  return finish(answer, "connections")
 end
 
 function questions.addresses(request)

@@ -6,6 +6,8 @@
 local query = require("moongate.admin.query")
 local output = require("moongate.cli.output")
 local control = require("moongate.control")
+local tables = require("moongate.cli.table")
+local text = require("moongate.text")
 
 local asking = {}
 
@@ -58,6 +60,23 @@ end
 function asking.fail(message)
   output.complain(message)
   return 1
+end
+
+---What an answer does not know because workers have no part in it, as lines; "" when it knows all. And the exit status.
+---@param body table
+---@param what string "its connections are missing"
+---@param width? integer
+---@return string lines
+---@return integer
+function asking.unknown(body, what, width)
+  local lines = {}
+  if body.complete == false then
+    for index, worker in ipairs(body.stuck or {}) do
+      lines[index] = tables.paragraph(text.stuck_worker(worker) .. ": " .. what, "not known: ", "  ", width)
+    end
+    lines[1] = lines[1] or tables.paragraph("a worker did not answer in time: " .. what, "not known: ", "  ", width)
+  end
+  return table.concat(lines), #lines > 0 and 1 or 0
 end
 
 ---Prints the API's body as it came. Returns the exit status.

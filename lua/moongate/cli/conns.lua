@@ -98,14 +98,13 @@ function conns.run(options)
   if not body then
     return asking.fail(raw)
   end
-  if not body.complete then
-    output.complain("a worker did not answer in time; its connections are missing")
-  end
+  local unknown, status = asking.unknown(body, "its connections are missing")
   if options.json then
-    return asking.print_raw(raw)
+    asking.print_raw(raw)
+  else
+    output.write(conns.format(body, options.stuck), unknown)
   end
-  output.write(conns.format(body, options.stuck))
-  return 0
+  return status
 end
 
 return conns

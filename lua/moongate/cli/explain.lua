@@ -118,7 +118,11 @@ local function explain_connection(options, id)
     return body.total > 0 and 0 or 1
   end
   local row = body.connections[1]
-  if not row then
+  local unknown = asking.unknown(body, "it may be one of its connections")
+  if not row and unknown ~= "" then
+    output.write(unknown)
+    return 1
+  elseif not row then
     return asking.fail(("there is no connection %s (any more); with log.access the log says how it ended"):format(id))
   end
   local question = {

@@ -164,13 +164,16 @@ function routes.run(options)
   local body, raw = asking.get(options.control, path)
   if not body then
     return asking.fail(raw)
-  elseif options.name and body.total == 0 then
+  end
+  local unknown, status = asking.unknown(body, "connections and bytes are without what it has done since")
+  if options.name and body.total == 0 then
     if options.json then
       asking.print_raw(raw)
     end
     return asking.fail(("there is no live route \"%s\"; `moongate routes` lists them"):format(options.name))
   elseif options.json then
-    return asking.print_raw(raw)
+    asking.print_raw(raw)
+    return status
   elseif options.name then
     output.write(routes.describe(body.routes[1]))
   elseif body.total == 0 then
@@ -178,7 +181,8 @@ function routes.run(options)
   else
     output.write(routes.format(body))
   end
-  return 0
+  output.write(unknown)
+  return status
 end
 
 return routes

@@ -103,11 +103,13 @@ function status.run(options)
   if not body then
     return asking.fail(raw)
   end
+  local unknown, code = asking.unknown(body, "connections and bytes are without what it has done since")
   if options.json then
-    return asking.print_raw(raw)
+    asking.print_raw(raw)
+  else
+    output.write(status.format(body), unknown)
   end
-  output.write(status.format(body))
-  return 0
+  return code
 end
 
 return status

@@ -270,6 +270,15 @@ return {
     end,
   },
   {
+    name = "moongate_stuck_workers",
+    type = "gauge",
+    help = "Workers that are stuck in a call that does not return; what they carry stands still.",
+    labels = {},
+    collect = function(source, add)
+      add(#(source.status.stuck or {}))
+    end,
+  },
+  {
     name = "moongate_start_time_seconds",
     type = "gauge",
     help = "When this process started, in seconds since the epoch.",

@@ -1,0 +1,107 @@
+-- SPDX-License-Identifier: MIT
+--
+-- A worker that is blocked in the kernel: said in the log with its route and file, told by /readyz, /metrics and the
+-- commands, and not waited for by them.
+
+local fcntl = require "posix.fcntl"
+local moongate = require "spec.support.moongate"
+local net = require "spec.support.net"
+local process = require "spec.support.process"
+local unistd = require "posix.unistd"
+
+-- Opening a FIFO that nobody writes to: no hook of Lua's runs, and no signal reaches the thread.
+local HANGING = [[
+local function hang(socket)
+  socket:send "hanging\n"
+  io.open(%q):close()
+  socket:send "back\n"
+end
+return { name = "slow-disk", match = { ports = 0 }, action = { handler = hang } }
+]]
+
+describe("a worker that is blocked in the kernel", function()
+  local fifo
+
+  local function start(workers)
+    local space = moongate.workspace { workers = workers }
+    fifo = space.directory .. "/fifo"
+    assert(os.execute("mkfifo " .. fifo) == 0)
+    process.write(space.directory .. "/routes/hanging.lua", HANGING:format(fifo))
+    return moongate.start { space = space }
+  end
+
+  -- Lets one opening of the FIFO return.
+  local function release()
+    process.wait_for(function()
+      local fd = fcntl.open(fifo, fcntl.O_WRONLY + fcntl.O_NONBLOCK)
+      return fd and unistd.close(fd)
+    end)
+  end
+
+  local function block(m)
+    local client = assert(net.connect(m:port "slow-disk"))
+    assert.are.equal("hanging", client:receive_line())
+    return client
+  end
+
+  after_each(moongate.finish)
+
+  it("is told by the log, /readyz, metrics and commands, with its route and file, until it goes on", function()
+    local m = start(1)
+    assert.are.equal(0, m:metric "stuck_workers")
+    local client = block(m)
+    m:await_log "a worker is stuck"
+    local line = m:log():match "[^\n]*a worker is stuck[^\n]*"
+    for _, words in ipairs { "level=error", "worker=1", "route=slow-disk", "file=hanging.lua" } do
+      assert.truthy(line:find(words, 1, true), line)
+    end
+    local seconds = tonumber(line:match "seconds=([%d.]+)")
+    assert.is_true(seconds >= 2 and seconds < 10, line)
+
+    local status, body = m:get "/readyz"
+    assert.are.equal(503, status)
+    assert.truthy(body:find("worker 1 is stuck for %d+s in route slow%-disk %(hanging%.lua%)"), body)
+    assert.are.equal(1, m:metric "stuck_workers")
+
+    for _, words in ipairs { { "status" }, { "conns" }, { "routes" }, { "explain", "1-1" } } do
+      local result = moongate.command { words[1], "--control", m.control, words[2] }
+      assert.are.equal(1, result.status, words[1] .. result.err)
+      assert.truthy(result.out:find("not known: worker 1 is stuck for ", 1, true), result.out)
+      assert.are.equal("", result.err)
+    end
+    local json = moongate.command { "conns", "--json", "--control", m.control }
+    assert.are.equal(1, json.status)
+    assert.truthy(json.out:find('"complete":false', 1, true), json.out)
+
+    release()
+    assert.are.equal("back\n", client:receive_all())
+    m:await_log "a worker that was stuck goes on"
+    assert.are.equal(200, (m:get "/readyz"))
+    assert.are.equal(0, moongate.command({ "status", "--control", m.control }).status)
+  end)
+
+  it("is asked no more questions than it can answer at once when it is back", function()
+    local m = start(1)
+    block(m)
+    m:await_log "a worker is stuck"
+    for _ = 1, 40 do -- more than may be under way
+      assert.is_false(m:live_connections().complete)
+    end
+    release()
+    m:await_idle()
+    assert.is_true(m:live_connections().complete)
+  end)
+
+  it("is not what a process is taken for that was frozen", function()
+    local m = start(2)
+    m.process:signal "SIGSTOP"
+    process.nap(4)
+    m.process:signal "SIGCONT"
+    local before = m:status().uptime
+    process.wait_for(function()
+      return m:status().uptime > before + 3
+    end)
+    assert.is_nil(m:log():find("stuck", 1, true))
+    assert.are.equal(200, (m:get "/readyz"))
+  end)
+end)
