@@ -101,17 +101,17 @@ describe("the findings of a snapshot", function()
     end
   end)
 
-  it("tell a target that is silent from one whose clients are silent too", function()
-    local function told(bytes)
-      local patterns = pattern("stuck", 2, 20, {
-        by_target = { { name = "a:80", count = 2, oldest = 20, limit = 60 } },
-        examples = { { target = "b:80", bytes_in = 5 }, { target = "a:80", bytes_in = 0 },
-          { target = "a:80", bytes_in = bytes } },
-      })
-      return findings.of(snapshot { patterns = patterns })[1].text
-    end
-    assert.truthy(told(5):find("taken by a:80, which has never answered: it accepts, and hangs", 1, true), told(5))
-    assert.truthy(told(0):find("taken by a:80, and neither side has said a word", 1, true), told(0))
+  it("tell a target that does not answer from connections on which nobody has said anything", function()
+    local text = findings.of(snapshot {
+      patterns = pattern("stuck", 2, 20, { by_target = { { name = "a:80", count = 2, oldest = 20, limit = 60 } } }),
+    })[1].text
+    assert.are.equal("2 connections were taken by a:80, which has never answered what the client has sent: it accepts, "
+      .. "and hangs or is overloaded; quiet for up to 20s; timeouts.stuck is 1m", text)
+    local found = findings.of(snapshot {
+      patterns = pattern("no_data", 3, 90, { by_route = { { name = "pool", count = 3, oldest = 90 } } }),
+    })[1]
+    assert.are.same({ "note", "no_data" }, { found.severity, found.about })
+    assert.truthy(found.text:find("most are of route pool: pools that connect ahead of need", 1, true), found.text)
   end)
 
   it("name the route whose peers do not read", function()

@@ -59,9 +59,32 @@ static void test_what_the_client_was_sent_before_is_no_answer_of_the_target(void
   (void)state;
   connection.exchange.pipe.shared = &shared;
   connection.exchange.out_before = connection.tally.own.out = 12;
+  connection.tally.own.in = 1;
   assert_class(&connection, CONNECTION_STUCK, 1000, 60000);
   connection.tally.own.out = 13;
   assert_class(&connection, CONNECTION_WELL, 0, 0);
+}
+
+static void test_one_on_which_nobody_has_said_anything_is_well_and_looked_at(void **state) {
+  struct route plain = route_of(ROUTE_TLS_NONE, false), tls = route_of(ROUTE_TLS_PASSTHROUGH, false);
+  struct pipe_shared shared = {.size = 0};
+  struct connection connection = {.state = CONNECTION_FORWARDING, .exchange.route = &plain, .last_active = 1000};
+  (void)state;
+  connection.exchange.pipe.shared = &shared;
+  assert_class(&connection, CONNECTION_WELL, 0, 0);
+  assert_int_equal(connection_unasked_limit(&connection), 60000);
+  connection.exchange.in_before = connection.tally.own.in = 7; /* a handler's */
+  assert_class(&connection, CONNECTION_WELL, 0, 0);
+  assert_int_equal(connection_unasked_limit(&connection), 60000);
+  connection.exchange.route = &tls;
+  assert_int_equal(connection_unasked_limit(&connection), 0);
+  connection.exchange.route = &plain;
+  connection.tally.own.in = 8;
+  assert_class(&connection, CONNECTION_STUCK, 1000, 60000);
+  assert_int_equal(connection_unasked_limit(&connection), 0);
+  connection.tally.own.out = 1;
+  assert_class(&connection, CONNECTION_WELL, 0, 0);
+  assert_int_equal(connection_unasked_limit(&connection), 0);
 }
 
 static void test_what_is_not_forwarded_byte_by_byte_is_never_stuck(void **state) {
@@ -123,6 +146,7 @@ int main(void) {
       cmocka_unit_test(test_one_whose_target_has_answered_is_well_however_quiet),
       cmocka_unit_test(test_one_whose_target_never_answered_is_stuck),
       cmocka_unit_test(test_what_the_client_was_sent_before_is_no_answer_of_the_target),
+      cmocka_unit_test(test_one_on_which_nobody_has_said_anything_is_well_and_looked_at),
       cmocka_unit_test(test_what_is_not_forwarded_byte_by_byte_is_never_stuck),
       cmocka_unit_test(test_one_with_an_ended_side_is_half_dead_unless_half_open),
       cmocka_unit_test(test_connecting_is_since_connecting_began),

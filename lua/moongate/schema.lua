@@ -48,7 +48,7 @@ local function timeouts()
     stuck = {
       type = "duration_pair",
       default = { "60s", tls = "5m" },
-      doc = "The target has never answered, and no byte has moved either way",
+      doc = "The client has sent bytes that the target has never answered, and none has moved since",
     },
   }
 end

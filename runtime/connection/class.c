@@ -29,10 +29,14 @@ bool connection_is_tls(const struct connection *connection) {
   return connection->sniffed || (route && route->tls != ROUTE_TLS_NONE);
 }
 
-bool connection_is_unanswered(const struct connection *connection) {
+static bool has_silent_target(const struct connection *connection) {
   const struct exchange *exchange = &connection->exchange;
   return connection->state == CONNECTION_FORWARDING && !connection->ended && pipe_is_running(&exchange->pipe) &&
          connection->tally.own.out == exchange->out_before && pipe_pending(&exchange->pipe, PIPE_TARGET) == 0;
+}
+
+static bool has_silent_client(const struct connection *connection) {
+  return connection->tally.own.in == connection->exchange.in_before;
 }
 
 static uint64_t stuck_limit(const struct connection *connection, bool tls) {
@@ -40,6 +44,11 @@ static uint64_t stuck_limit(const struct connection *connection, bool tls) {
   if (connection->keep_alive.treatment == KEEP_ALIVE_IMMORTAL)
     return 0;
   return tls ? timeouts->stuck_tls : timeouts->stuck;
+}
+
+uint64_t connection_unasked_limit(const struct connection *connection) {
+  bool unasked = has_silent_target(connection) && has_silent_client(connection);
+  return unasked ? stuck_limit(connection, connection_is_tls(connection)) : 0;
 }
 
 struct connection_finding connection_classify(const struct connection *connection) {
@@ -52,7 +61,7 @@ struct connection_finding connection_classify(const struct connection *connectio
   if (connection->ended && !route->half_open)
     return (struct connection_finding){CONNECTION_HALF_DEAD, connection->last_active,
                                        tls ? route->timeouts.half_dead_tls : route->timeouts.half_dead};
-  if (connection_is_unanswered(connection))
+  if (has_silent_target(connection) && !has_silent_client(connection))
     return (struct connection_finding){CONNECTION_STUCK, connection->last_active, stuck_limit(connection, tls)};
   return (struct connection_finding){.class = CONNECTION_WELL};
 }

@@ -17,7 +17,7 @@ enum connection_class {
   CONNECTION_WELL,         /* "": nothing is to be said against it */
   CONNECTION_SLOW_CONNECT, /* "connecting": no target has answered yet */
   CONNECTION_HALF_DEAD,    /* "half_dead": one side has ended, and no byte moves; never with half_open */
-  CONNECTION_STUCK,        /* "stuck": the target has never answered, and no byte moves */
+  CONNECTION_STUCK,        /* "stuck": the client has sent what the target has never answered, and no byte moves */
   CONNECTION_CLASS_COUNT
 };
 
@@ -32,9 +32,10 @@ struct connection_finding {
   uint64_t limit; /* ms from `since` after which the route's timeouts want it ended; 0: never */
 };
 
-/* Whether it is what timeouts.stuck bounds: forwarded byte by byte (never HTTP), both sides there, and nothing has come
- * from the target. */
-bool connection_is_unanswered(const struct connection *connection);
+/* Of one that is forwarded byte by byte (never HTTP), both sides of which are there and have said nothing yet: the
+ * timeouts.stuck that begins with the client's first byte, of which nobody is told; 0: it has none, or is not such a
+ * one. */
+uint64_t connection_unasked_limit(const struct connection *connection);
 
 /* Whether it is TLS, so that the `tls` of stuck and half_dead holds. */
 bool connection_is_tls(const struct connection *connection);

@@ -63,7 +63,7 @@ struct exchange {
   struct dial *dial; /* while connecting */
   struct stream target_stream;
   struct pipe pipe;
-  uint64_t out_before; /* bytes that the client had been sent before the pipe began */
+  uint64_t in_before, out_before; /* bytes of the client's wire that were not, and will not be, the target's */
 };
 
 struct connection {

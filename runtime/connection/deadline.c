@@ -193,6 +193,16 @@ static clock_ms look_of(const struct connection *connection, const struct bound 
   return connection->last_active + (bound->at - connection->last_active) / FIRST_LOOK;
 }
 
+/* When to look again at one on which nobody has said anything, so that it is not found late once the client has: after
+ * a part of `stuck` at first, then the more rarely the longer it has been silent. */
+static clock_ms unasked_look(const struct connection *connection, uint64_t limit) {
+  clock_ms now = loop_now(&connection->worker->loop);
+  uint64_t wait = now - connection->last_active;
+  uint64_t least = limit / FIRST_LOOK + 1;
+  wait = wait < least ? least : wait > limit ? limit : wait;
+  return now + wait;
+}
+
 /* What has been said, and not been taken, is in the middle of something, though nothing moves. */
 static bool has_unsent(const struct connection *connection) {
   return stream_unsent(&connection->client) + stream_unsent(&connection->exchange.target_stream) > 0;
@@ -256,6 +266,9 @@ void connection_arm_timer(struct connection *connection) {
   }
   if (connection->state == CONNECTION_FORWARDING && !connection->probed && probes_at(connection) < at)
     at = probes_at(connection);
+  uint64_t unasked = connection_unasked_limit(connection);
+  if (unasked > 0 && unasked_look(connection, unasked) < at)
+    at = unasked_look(connection, unasked);
   if (connection->worker->draining && connection->state == CONNECTION_HANDLING) {
     /* It may come to wait for its client without anybody being told. */
     clock_ms again = loop_now(&connection->worker->loop) + DRAIN_QUIET_MS;

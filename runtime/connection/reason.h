@@ -37,7 +37,8 @@
   X(CLOSE_HALF_CLOSED, "half_closed",                                                                                  \
     "one side had ended, and half_open's time (timeouts.half_closed) passed without a byte")                           \
   X(CLOSE_HALF_DEAD, "half_dead", "one side had ended, and timeouts.half_dead passed without a byte")                  \
-  X(CLOSE_STUCK, "stuck", "the target had never answered, and no byte moved either way for timeouts.stuck")            \
+  X(CLOSE_STUCK, "stuck",                                                                                              \
+    "the target had never answered what the client had sent, and no byte moved either way for timeouts.stuck")         \
   X(CLOSE_LINGER, "linger",                                                                                            \
     "everything was sent, but the client took none of it for timeouts.linger, or not all of it in 24 h")               \
   X(CLOSE_HANDLER_ERROR, "handler_error", "the handler, or another function of the route, raised an error")            \

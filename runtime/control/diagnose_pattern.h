@@ -11,7 +11,7 @@ enum diagnose_pattern {
   PATTERN_HALF_ZOMBIE,      /* "half_zombie": one side has ended, and no byte moves (the class half_dead) */
   PATTERN_STUCK_CONNECTING, /* "stuck_connecting": no target has answered yet */
   PATTERN_NO_OUTGOING,      /* "no_outgoing": it has no target yet, and nobody is choosing one: it has no route */
-  PATTERN_STUCK,            /* "stuck": the target took it and has never answered */
+  PATTERN_STUCK,            /* "stuck": the target took it and has never answered what the client sent */
   PATTERN_KEEP_ALIVE_STUCK, /* "keep_alive_stuck": quiet for diagnose.old, and kept by its keep_alive treatment */
   PATTERN_OLD,              /* "old": older than diagnose.old */
   PATTERN_NO_DATA,          /* "no_data": forwarded or handled for a while, and no byte has come either way */

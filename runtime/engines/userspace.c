@@ -313,6 +313,7 @@ static enum step_result join(struct connection *connection, int fd) {
   connection_set_state(connection, CONNECTION_FORWARDING);
   connection_unpin_table(connection);
   connection_touch(connection);
+  exchange->in_before = connection->tally.own.in - buffer_size(connection->client.unread);
   exchange->out_before = connection->tally.own.out;
   pipe_start(&exchange->pipe, &worker->pipes, &connection->client, &exchange->target_stream, &pipe_callbacks,
              connection, &connection->last_active);

@@ -102,7 +102,8 @@ describe("who goes on writing after the other side has closed", function()
       routes = moongate.front(("handler = function(socket) socket:send(('x'):rep(%d)) end"):format(size)),
     }
     local client = assert(net.connect(m:port "front", { receive_buffer = 16384 }))
-    local received, bytes, how = 0, nil, nil
+    local received = 0
+    local bytes, how
     repeat
       client:send("more\n", 0)
       bytes, how = client:receive(8192, 5)

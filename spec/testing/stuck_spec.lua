@@ -104,11 +104,45 @@ describe("a connection that gets nowhere", function()
     assert.same({ nil, "closed", "" }, { c:receive(1) })
   end)
 
-  it("is stuck too when nobody says anything", function()
-    local c = start() -- kept: one that is collected closes
+  -- A pool that connects ahead of need (Redis, databases).
+  it("is not stuck as long as nobody has said anything", function()
+    start({ timeouts = { idle = "4h" } })
     await_state "forwarding"
+    expect_end("239m", "2m", "client", "idle")
+  end)
+
+  it("is stuck a minute after the first word, however long both have been silent before", function()
+    for index, silence in ipairs { 5, 20, 65, 90, "1h" } do
+      if index > 1 then
+        m:stop()
+        back:stop()
+      end
+      local c = start()
+      await_state "forwarding"
+      testing.clock.advance(silence)
+      c:send "question"
+      await_server()
+      expect_end(58, 8, "target", "stuck") -- 5 of them are `linger`
+    end
+  end)
+
+  it("is not stuck when what the client has said was for a handler, and stuck by what it has left", function()
+    local function handler(socket, context, target)
+      socket:receive()
+      context:forward(target)
+    end
+    local c = start({ handler = handler })
+    c:send "knock\n"
+    await_state "forwarding"
+    testing.clock.advance "1h"
+    assert.equal(1, m:connections())
+    m:stop()
+    back:stop()
+    c = start({ handler = handler })
+    c:send "knock\nquestion"
+    await_state "forwarding"
+    await_server()
     expect_end(58, 10, "target", "stuck")
-    assert.same({ nil, "closed", "" }, { c:receive(1) })
   end)
 
   it("is stuck, and not idle, where both times are the same", function()
@@ -189,25 +223,29 @@ describe("a connection that gets nowhere", function()
   end)
 
   it("may take longer by the route's own time, and for ever with 0", function()
-    start({ timeouts = { stuck = { "10m", tls = "20m" } } })
+    start({ timeouts = { stuck = { "10m", tls = "20m" } } }):send "question"
     await_state "forwarding"
+    await_server()
     expect_end(590, 20, "target", "stuck")
     m:stop()
     back:stop()
-    start({ timeouts = { stuck = 0, idle = "4h" } })
+    start({ timeouts = { stuck = 0, idle = "4h" } }):send "question"
     await_state "forwarding"
+    await_server()
     expect_end("230m", "20m", "client", "idle")
   end)
 
   it("is not stuck when it is immortal; extended does not change it", function()
-    start({ keep_alive = "immortal" })
+    start({ keep_alive = "immortal" }):send "question"
     await_state "forwarding"
+    await_server()
     testing.clock.advance("30d")
     assert.equal(1, m:connections())
     m:stop()
     back:stop()
-    start({ keep_alive = "extended" })
+    start({ keep_alive = "extended" }):send "question"
     await_state "forwarding"
+    await_server()
     expect_end(58, 10, "target", "stuck")
   end)
 
@@ -219,7 +257,9 @@ describe("a connection that gets nowhere", function()
       end,
     })
     assert.equal("wait…", c:receive "*l")
+    c:send "question"
     await_state "forwarding"
+    await_server()
     expect_end(58, 10, "target", "stuck")
   end)
 

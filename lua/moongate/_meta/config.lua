@@ -129,7 +129,7 @@
 ---@field lifetime? moongate.Duration|false Of a connection, whatever it does ("24h")
 ---@field linger? moongate.Duration|false For a closing client to take what was sent, without progress ("5s")
 ---@field shutdown? moongate.Duration|false For connections to finish when moongate stops ("30s")
----@field stuck? moongate.DurationPair|moongate.Duration|false The target has never answered, and no byte has moved either way ({ "60s", tls = "5m" })
+---@field stuck? moongate.DurationPair|moongate.Duration|false The client has sent bytes that the target has never answered, and none has moved since ({ "60s", tls = "5m" })
 
 ---A route of which any part may be missing, merged under every route.
 ---@class moongate.Config.Defaults

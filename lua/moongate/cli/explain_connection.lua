@@ -17,8 +17,11 @@ local STATES = {
 local CLASSES = {
   connecting = "no target has answered for %s",
   half_dead = "half dead: one side has ended, and no byte has moved for %s",
-  stuck = "the target has never answered, and no byte has moved for %s",
+  stuck = "the target has never answered what the client has sent, and no byte has moved for %s",
 }
+
+-- What a byte that moves puts off.
+local FOR_QUIET = { idle = true, stuck = true, half_dead = true, half_closed = true }
 
 local function trouble(row)
   local class = row.class
@@ -45,7 +48,7 @@ local function ending(row)
   if not deadline then
     return "never by moongate: no timeout applies"
   end
-  local unless = (deadline.reason == "idle" or deadline.reason:find("^half")) and ", unless a byte moves before" or ""
+  local unless = FOR_QUIET[deadline.reason] and ", unless a byte moves before" or ""
   return ("by moongate in %s, reason %s%s"):format(
     text.format_duration(math.floor(deadline.seconds)), deadline.reason, unless)
 end

@@ -78,29 +78,11 @@ PATTERNS[#PATTERNS + 1] = { "stuck_connecting", function(pattern, add)
   end
 end }
 
--- Whether no client of the target's connections has said anything, as far as the examples tell.
-local function clients_are_silent(pattern, target)
-  local silent = false
-  for _, example in ipairs(pattern.examples or {}) do
-    if example.target == target then
-      silent = example.bytes_in == 0
-      if not silent then
-        break
-      end
-    end
-  end
-  return silent
-end
-
 PATTERNS[#PATTERNS + 1] = { "stuck", function(pattern, add)
   each_group(pattern, "by_target", function(group)
-    local why = "which has never answered: it accepts, and hangs or is overloaded"
-    if clients_are_silent(pattern, group.name) then
-      why = "and neither side has said a word: it should speak first and hangs, or clients connect ahead of need"
-    end
-    add(PROBLEM, ("%s taken by %s, %s; quiet for up to %s%s"):format(
-      several(group.count, "connection was", "connections were"), group.name, why,
-      duration(group.oldest), bound(group.limit, "timeouts.stuck")),
+    add(PROBLEM, ("%s taken by %s, which has never answered what the client has sent: it accepts, and hangs or is "
+      .. "overloaded; quiet for up to %s%s"):format(several(group.count, "connection was", "connections were"),
+      group.name, duration(group.oldest), bound(group.limit, "timeouts.stuck")),
       "moongate conns --stuck --target " .. word(group.name))
   end)
 end }
@@ -143,12 +125,12 @@ PATTERNS[#PATTERNS + 1] = { "keep_alive_stuck", function(pattern, add)
 end }
 
 PATTERNS[#PATTERNS + 1] = { "no_data", function(pattern, add, snapshot)
-  local rest = pattern.count - (snapshot.patterns.stuck or { count = 0 }).count
   local first = (pattern.by_route or {})[1]
-  if rest > 0 and first then
-    add(NOTE, ("%s not carried a byte either way, the oldest for %s%s; most are of route %s: health checks, "
-      .. "preconnected pools, or scanners"):format(several(pattern.count, "connection has", "connections have"),
-      duration(pattern.oldest), mostly_from(pattern), first.name), "moongate conns --older 10s --sort bytes")
+  if first then
+    add(NOTE, ("%s not carried a byte either way, the oldest for %s%s; most are of route %s: pools that connect ahead "
+      .. "of need, health checks, scanners, or a target that should speak first and hangs%s"):format(
+      several(pattern.count, "connection has", "connections have"), duration(pattern.oldest), mostly_from(pattern),
+      first.name, bound(snapshot.config.timeouts.idle, "timeouts.idle")), "moongate conns --older 10s --sort bytes")
   end
 end }
 
