@@ -11,9 +11,9 @@
 #include <string.h>
 #include <unistd.h>
 
-_Static_assert(METRIC_SIDES == PIPE_SIDES, "terminations have both sides");
-_Static_assert(CLOSE_REASON_COUNT <= METRIC_REASONS, "terminations have a place for each reason");
-_Static_assert(CONNECTION_STATE_COUNT <= METRIC_STATES, "states have a place for each");
+_Static_assert((int)METRIC_SIDES == (int)PIPE_SIDES, "terminations have both sides");
+_Static_assert((int)CLOSE_REASON_COUNT <= (int)METRIC_REASONS, "terminations have a place for each reason");
+_Static_assert((int)CONNECTION_STATE_COUNT <= (int)METRIC_STATES, "states have a place for each");
 _Static_assert(CLOSE_REASON_COUNT <= UINT8_MAX, "a reason fits into connection->reasons");
 
 const char *connection_state_label(enum connection_state state) {
