@@ -3,12 +3,12 @@
 # What ctest runs: each ctests/<room>/test_x.c as an executable of its own (named <room>/test_x), each spec/**/x_spec.lua by
 # busted in its own process (named by its path), from the root of the repository; those of routes and of moongate.testing
 # by moongate test, which has busted within; and each fuzz target's corpus (named fuzz/x). Programs that specs start as peers
-# (spec/support/*.c) are built into support/.
+# (spec/support/*.c), and what they load into others (*_preload.c), are built into support/.
 
 pkg_check_modules(CMOCKA REQUIRED IMPORTED_TARGET cmocka)
 find_program(BUSTED_PROGRAM busted REQUIRED)
 
-set(sanitizer_environment "ASAN_OPTIONS=detect_leaks=1:abort_on_error=0:strict_string_checks=1"
+set(sanitizer_environment "ASAN_OPTIONS=detect_leaks=1:abort_on_error=0:strict_string_checks=1:verify_asan_link_order=0"
                           "UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1")
 
 file(GLOB test_sources CONFIGURE_DEPENDS ctests/*/test_*.c)
@@ -39,9 +39,17 @@ endforeach()
 file(GLOB support_sources CONFIGURE_DEPENDS spec/support/*.c)
 foreach(source IN LISTS support_sources)
   get_filename_component(name ${source} NAME_WE)
-  add_executable(support_${name} ${source})
+  if(name MATCHES "_preload$")
+    add_library(support_${name} MODULE ${source})
+    target_compile_options(support_${name} PRIVATE -fno-sanitize=all) # it is there before any sanitizer is
+    set_target_properties(support_${name} PROPERTIES PREFIX "")
+  else()
+    add_executable(support_${name} ${source})
+  endif()
   target_link_libraries(support_${name} PRIVATE moongate_flags Threads::Threads)
-  set_target_properties(support_${name} PROPERTIES OUTPUT_NAME ${name} RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/support)
+  set_target_properties(
+    support_${name} PROPERTIES OUTPUT_NAME ${name} RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/support
+                               LIBRARY_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/support)
 endforeach()
 
 file(GLOB_RECURSE specs CONFIGURE_DEPENDS RELATIVE ${PROJECT_SOURCE_DIR} spec/*_spec.lua)

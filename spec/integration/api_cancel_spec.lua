@@ -14,7 +14,7 @@ describe("what waits", function()
     local seen = moongate.shared "seen"
     local function wait(...)
       seen:incr("began", 1, 0)
-      moongate.sleep(0.7)
+      moongate.sleep(60)
       seen:incr("went on", 1, 0)
       return ...
     end
@@ -36,21 +36,14 @@ describe("what waits", function()
       .. "action = { target = { host = '127.0.0.1', port = function() return wait(9) end } }, %s }",
     ["spawned function"] = "{ name = 'r', match = { ports = 0 }, action = { handler = function() "
       .. "moongate.spawn(wait) moongate.spawn(function() moongate.spawn(wait):join() end) "
-      .. "moongate.sleep(60) end }, %s }",
+      .. "moongate.sleep(600) end }, %s }",
   }
-
-  -- For what must not happen.
-  local function pause(seconds)
-    local due = process.now() + seconds
-    process.wait_for(function()
-      return process.now() >= due
-    end)
-  end
 
   local function start(text)
     local m = moongate.start {
+      clock = true,
       -- While a route is not chosen, its own do not hold.
-      config = 'timeouts = { shutdown = "2s", initial_data = "150ms" }',
+      config = 'timeouts = { shutdown = "2s", initial_data = "30s" }',
       routes = { ["r.lua"] = NOTED .. "return " .. text, ["look.lua"] = LOOK },
     }
     local look = net.connect(m:port "look")
@@ -62,14 +55,16 @@ describe("what waits", function()
 
   for name, route in pairs(HOOKS) do
     it(("in a %s ends with its connection"):format(name), function()
-      local m, seen = start(route:format 'timeouts = { lifetime = "150ms" }')
+      local m, seen = start(route:format 'timeouts = { lifetime = "30s" }')
       local client = net.connect(m:port "r")
       process.wait_for(function()
         return seen "began" ~= "nil"
       end)
+      m:advance(31)
       client:receive_all()
+      client:close()
       m:await_metric("active_connections", 1) -- the one that looks
-      pause(0.9)
+      m:advance(60)
       assert.are.equal("nil", seen "went on")
       assert.are.equal(0, m:metric 'handler_errors_total{route="r"}')
     end)
@@ -87,16 +82,21 @@ describe("what waits", function()
 
   it("in a timer made by a handler goes on after its connection, and ends with the file's version", function()
     local text = "{ name = 'r', match = { ports = 0 }, action = { handler = function(socket) "
-      .. "moongate.every(0.02, function() seen:incr('ticks', 1, 0) end) socket:send 'made' end } }"
+      .. "moongate.every(1, function() seen:incr('ticks', 1, 0) end) socket:send 'made' end } }"
     local m, seen = start(text)
     net.connect(m:port "r"):receive_all()
+    for _ = 1, 4 do
+      m:advance(1)
+    end
     process.wait_for(function()
       return tonumber(seen "ticks") and tonumber(seen "ticks") > 3
     end)
     m:write("r.lua", NOTED .. "return " .. text .. "-- changed")
     m:await_generation(2)
     local ticks = seen "ticks"
-    pause(0.3)
+    for _ = 1, 4 do
+      m:advance(1)
+    end
     assert.are.equal(ticks, seen "ticks")
   end)
 end)

@@ -137,6 +137,7 @@ describe("the connections", function()
   it("that get nowhere are found: connecting, half dead and stuck; one that is merely idle is not", function()
     local silent, chatty = net.listen(), net.listen()
     local m = moongate.start {
+      clock = true,
       routes = ([[return {
         { name = "blackhole", match = { ports = 0 }, action = { target = "127.0.0.1:%d" } },
         { name = "silent", match = { ports = 0 }, action = { target = "127.0.0.1:%d" } },
@@ -150,7 +151,14 @@ describe("the connections", function()
     target:send "hello"
     assert.are.equal("hello", well:receive(5))
     net.connect(m:port "chatty"):shutdown()
-    local answer = await(m, { stuck = 1 }, has(3), 25)
+    await(m, { state = "connecting" }, has(1))
+    await(m, { state = "forwarding" }, has(3))
+    local ended = assert(chatty:accept())
+    assert.are.same({ "", "end" }, { ended:receive_all() })
+    m:advance(9)
+    assert.are.equal(0, m:live_connections({ stuck = 1 }).total)
+    m:advance(2)
+    local answer = await(m, { stuck = 1 }, has(3))
     local classes = {}
     for _, row in ipairs(answer.connections) do
       classes[row.class.name] = row.route

@@ -60,6 +60,14 @@ local function wait_for_open(m, count)
   m:await_metric("active_connections", count, 20)
 end
 
+-- Thirty more connections, which come to so many.
+local function open_thirty(m, sum)
+  for _ = 1, 30 do
+    net.connect(m:port "front")
+  end
+  wait_for_open(m, sum)
+end
+
 describe("a snapshot", function()
   after_each(moongate.finish)
 
@@ -121,6 +129,7 @@ describe("a snapshot", function()
     local silent, half = net.listen(), net.listen()
     local m = moongate.start {
       workers = 2,
+      clock = true,
       config = [[diagnose = { old = "1s" }]],
       routes = ([[return {
         { name = "blackhole", match = { ports = 0 }, action = { target = "127.0.0.1:%d" },
@@ -143,6 +152,10 @@ describe("a snapshot", function()
     assert.are.equal("bye", target:receive(3))
     target:send "yes"
     leaving:shutdown()
+    m:await_metric('connections{state="connecting"}', 3)
+    m:await_metric('connections{state="forwarding"}', 2)
+    assert.are.same({ "", "end" }, { target:receive_all() })
+    m:advance(11)
     local body = await(m, function(now)
       local p = now.patterns
       return p.stuck_connecting.count == 3 and p.stuck.count + p.half_zombie.count + p.no_outgoing.count == 3
@@ -167,10 +180,13 @@ describe("a snapshot", function()
 
   it("tells connections that keep_alive keeps", function()
     local m = moongate.start {
-      config = [[diagnose = { old = "1s" }]],
+      clock = true,
+      config = [[diagnose = { old = "1h" }]],
       routes = moongate.front(HOLD, nil, [[keep_alive = "immortal"]]),
     }
     net.connect(m:port "front")
+    wait_for_open(m, 1)
+    m:advance(3601)
     local body = await(m, function(now)
       return now.patterns.keep_alive_stuck.count == 1
     end)
@@ -214,15 +230,16 @@ describe("a snapshot", function()
 
   it("is made when there are so many more than at the last look", function()
     local m = moongate.start {
-      config = [[diagnose = { every = "2s", spike = 10 }]],
+      clock = true,
+      config = [[diagnose = { every = "1m", spike = 10 }]],
       routes = moongate.front(HOLD),
     }
+    m:advance(60)
     process.wait_for(function()
       return #snapshot(m).trend >= 1
     end)
-    for _ = 1, 30 do
-      net.connect(m:port "front")
-    end
+    open_thirty(m, 30)
+    m:advance(60)
     process.wait_for(function()
       return #kept(m, "spike") == 1
     end, 20)
@@ -231,18 +248,20 @@ describe("a snapshot", function()
 
   it("is made of a spike also right after others, by a signal, the command and the other threshold", function()
     local m = moongate.start {
+      clock = true,
       config = [[diagnose = { every = "2s", connections = 1, spike = 10 }]],
       routes = moongate.front(HOLD),
     }
     m.process:signal "SIGUSR1"
     assert.are.equal(0, command(m).status)
     net.connect(m:port "front")
+    wait_for_open(m, 1)
+    m:advance(2)
     process.wait_for(function()
       return #kept(m, "signal") == 1 and #kept(m, "connections") == 1
     end, 20)
-    for _ = 1, 30 do
-      net.connect(m:port "front")
-    end
+    open_thirty(m, 31)
+    m:advance(2)
     process.wait_for(function()
       return #kept(m, "spike") == 1
     end, 20)
@@ -287,21 +306,23 @@ describe("a snapshot", function()
   it("names a worker that does not answer", function()
     local m = moongate.start {
       workers = 2,
-      config = [[limits = { script_time = "20s" }]],
+      clock = true,
+      config = [[limits = { script_time = "5m" }]],
       routes = moongate.front [[handler = function(socket)
         moongate.log.info "busy"
         local began = moongate.now()
-        while moongate.now() - began < 8 do end
+        while moongate.now() - began < 60 do end
       end]],
     }
     net.connect(m:port "front")
     m:await_log 'msg="busy"'
-    local result = command(m, "--json")
+    local result = command(m, "--json") -- the command's patience is real
     assert.are.equal(0, result.status, result.err)
     assert.truthy(result.err:find("a worker did not answer in time", 1, true), result.err)
     local body = cjson.decode(result.out)
     assert.is_false(body.connections.complete)
     assert.truthy(finding(body, "workers").text:find("^worker %d has not answered for "), finding(body, "workers").text)
+    m:advance(60)
     m:await_log("a worker that was stuck goes on", 20) -- one that hangs holds up the stop
     m:await_idle()
   end)

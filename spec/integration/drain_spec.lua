@@ -10,10 +10,11 @@ local process = require "spec.support.process"
 describe("draining", function()
   after_each(moongate.finish)
 
-  -- A moongate with one route, and how long stopping may take.
+  -- A moongate with one route, and how long stopping may take. Its clock is moved.
   local function start(action, options)
     options = options or {}
     options.routes = moongate.front(action)
+    options.clock = true
     options.config = ('timeouts = { shutdown = %q },'):format(options.shutdown or "60s")
     return moongate.start(options)
   end
@@ -45,7 +46,7 @@ describe("draining", function()
   end)
 
   it("takes nothing new, waits for what runs, and says so", function()
-    local m = start "handler = function(s) moongate.sleep(3) s:send('done') end"
+    local m = start "handler = function(s) moongate.sleep(20) s:send('done') end"
     local client = assert(net.connect(m:port "front"))
     m:await_metric('connections{state="handling"}', 1)
     local port, child = m:port "front", drain(m)
@@ -54,12 +55,15 @@ describe("draining", function()
     local status = m:status()
     assert.is_true(status.draining)
     assert.is_true(status.drain.seconds > 30 and status.drain.seconds <= 60)
+    process.wait_for(function()
+      return child:err():find("draining: 1 connection left %(1 handling%), cut in %d+s\n")
+    end)
+    m:advance(20)
     assert.are.same({ "done", "end" }, { client:receive_all() })
     client:close()
-    local code, out, err = finished(m, child)
+    local code, out = finished(m, child)
     assert.are.equal(0, code)
     assert.matches("^drained", out)
-    assert.matches("draining: 1 connection left %(1 handling%), cut in %d+s\n", err)
   end)
 
   it("is what ends a connection that would have had longer", function()
@@ -84,7 +88,12 @@ describe("draining", function()
     assert(net.connect(m:port "front"))
     assert(net.connect(m:port "front"))
     m:await_metric('connections{state="handling"}', 2)
-    local code, out = finished(m, drain(m, "--timeout", "1s"))
+    local child = drain(m, "--timeout", "30s")
+    await_draining(m)
+    m:advance(28)
+    assert.are.equal(2, m:status().connections.active)
+    m:advance(2)
+    local code, out = finished(m, child)
     assert.are.equal(1, code)
     assert.matches("^stopped: 2 connections had to be cut", out)
     assert.matches("msg=\"stopped\"[^\n]* cut=2", m:log())
@@ -94,7 +103,10 @@ describe("draining", function()
     local m = start "handler = function(s) s:send('half of it') moongate.sleep(600) end"
     local client = assert(net.connect(m:port "front"))
     assert.are.equal("half of it", (client:receive(10)))
-    assert.are.equal(1, (finished(m, drain(m, "--timeout", "1s"))))
+    local child = drain(m, "--timeout", "30s")
+    await_draining(m)
+    m:advance(30)
+    assert.are.equal(1, (finished(m, child)))
     assert.are.same({ "", "reset" }, { client:receive_all() })
   end)
 
@@ -163,17 +175,28 @@ describe("draining", function()
       return m, client
     end
 
-    local function expect_exit(m)
+    -- With the client, for one that stays has `linger` to read what it was sent.
+    local function expect_exit(m, client)
+      client:close()
       m.stopped = true
       assert.are.equal(0, m.process:wait(20))
+    end
+
+    -- However long it is quiet, it is not taken for idle.
+    local function expect_patience(m, client)
+      for _ = 1, 5 do
+        m:advance(1)
+      end
+      assert.are.same({ "", "timeout" }, { client:receive(1, 0.1) })
     end
 
     it("a handler that waits for its client is idle", function()
       local m, client = told("handler = moongate.handlers.echo()", function(m)
         m:await_metric('connections{state="handling"}', 1)
       end)
+      m:advance(2)
       assert.are.same({ "", "end" }, { client:receive_all() })
-      expect_exit(m)
+      expect_exit(m, client)
     end)
 
     it("a handler that has half a line is not", function()
@@ -181,10 +204,10 @@ describe("draining", function()
         client:send "half "
         m:await_metric('route_bytes_total{route="front",direction="in"}', 5)
       end)
-      assert.are.same({ "", "timeout" }, { client:receive(1, 2.5) })
+      expect_patience(m, client)
       client:send "a line\n"
       assert.are.same({ "half a line!", "end" }, { client:receive_all() })
-      expect_exit(m)
+      expect_exit(m, client)
     end)
 
     it("a handler that waits on another socket is not, nor one that has spawned what does", function()
@@ -195,26 +218,28 @@ describe("draining", function()
         local m, client = told(("handler = function(s) %s end"):format(body), function()
           other = assert(target:accept())
         end)
-        assert.are.same({ "", "timeout" }, { client:receive(1, 2.5) })
+        expect_patience(m, client)
         other:send "ok"
         assert.are.same({ "ok", "end" }, { client:receive_all() })
-        expect_exit(m)
+        expect_exit(m, client)
       end
     end)
 
     it("a function that is asked may answer", function()
       local target = net.listen()
-      local action = "target = function() moongate.sleep(3) return '127.0.0.1', %d end"
+      local action = "target = function() moongate.sleep(6) return '127.0.0.1', %d end"
       local m, client = told(action:format(target:port()), function(m, client)
         client:send "question"
         m:await_metric('connections{state="connecting"}', 1)
       end)
+      expect_patience(m, client)
+      m:advance(2)
       local server = assert(target:accept())
       assert.are.equal("question", server:receive(8))
       server:send "answer"
       server:close()
       assert.are.same({ "answer", "end" }, { client:receive_all() })
-      expect_exit(m)
+      expect_exit(m, client)
     end)
 
     it("a quiet forwarded connection is idle; a client that has ended waits for its answer", function()
@@ -229,13 +254,15 @@ describe("draining", function()
       end)
       local server, other = assert(target:accept()), assert(target:accept())
       assert.are.same({ "question", "end" }, { server:receive_all() })
+      m:advance(2)
       assert.are.same({ "", "end" }, { quiet:receive_all() })
+      quiet:close()
       other:close()
-      assert.are.same({ "", "timeout" }, { client:receive(1, 1.5) })
+      expect_patience(m, client)
       server:send "answer"
       server:close()
       assert.are.same({ "answer", "end" }, { client:receive_all() })
-      expect_exit(m)
+      expect_exit(m, client)
     end)
 
     it("a reader that is slow gets all of it", function()
@@ -252,13 +279,13 @@ describe("draining", function()
       end)
       m.process:signal "SIGTERM"
       await_draining(m)
-      process.wait_for(function()
-        return m:status().drain.seconds < 57
-      end, 20)
+      for _ = 1, 5 do
+        m:advance(1)
+      end
       assert.are.equal(sent, #client:receive(sent))
       server:close()
       assert.are.same({ "", "end" }, { client:receive_all() })
-      expect_exit(m)
+      expect_exit(m, client)
     end)
   end)
 end)

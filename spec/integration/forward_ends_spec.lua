@@ -18,6 +18,7 @@ describe("the end of a forwarded connection", function()
     options = options or {}
     local target = net.listen(options.target)
     local m = moongate.start {
+      clock = true,
       config = options.config,
       routes = moongate.front(("target = '127.0.0.1:%d', %s"):format(target:port(), options.action or "")),
     }
@@ -83,13 +84,13 @@ describe("the end of a forwarded connection", function()
   end)
 
   it("leaves the target its time to answer from the end on, however quiet it was before", function()
-    local client, target = through { config = "timeouts = { half_dead = '1s', shutdown = '2s' }," }
+    local client, target, m = through { config = "timeouts = { half_dead = '1m', shutdown = '2s' }," }
     client:send "x"
     assert.are.equal("x", (target:receive(1)))
-    process.nap(1.5)
+    m:advance(58)
     client:shutdown()
     assert.are.equal("end", select(2, target:receive_all()))
-    process.nap(0.3)
+    m:advance(50)
     target:send "answer"
     target:close()
     assert.are.same({ "answer", "end" }, { client:receive_all() })
@@ -101,10 +102,12 @@ describe("the end of a forwarded connection", function()
     assert.are.same({ "", "end" }, { served:receive_all() })
   end)
 
-  -- Sends from one side to the other until that reads something else than bytes: what.
-  local function trickle(from, to)
+  -- Sends from one side to the other, and lets a little time pass each time, until that reads something else than bytes:
+  -- what.
+  local function trickle(m, from, to)
     local how
     process.wait_for(function()
+      m:advance(0.2)
       from:send("some more\n", 0)
       repeat
         how = select(2, to:receive(65536, 0.01))
@@ -116,21 +119,22 @@ describe("the end of a forwarded connection", function()
 
   it("is a reset where moongate ends it while bytes move, in either direction", function()
     for _, direction in ipairs { "to the client", "to the target" } do
-      local client, served, m = through { config = "timeouts = { lifetime = '1s', shutdown = '2s' }," }
+      local client, served, m = through { config = "timeouts = { lifetime = '5s', shutdown = '2s' }," }
       local from, to = served, client
       if direction == "to the target" then
         from, to = client, served
       end
-      assert.are.equal("reset", trickle(from, to), direction)
+      assert.are.equal("reset", trickle(m, from, to), direction)
       m:await_metric('connection_terminations_total{side="client",reason="lifetime"}', 1)
       m:await_idle()
     end
   end)
 
   it("is an end for both where moongate ends what is quiet", function()
-    local client, served = through { config = "timeouts = { lifetime = '1s', shutdown = '2s' }," }
+    local client, served, m = through { config = "timeouts = { lifetime = '10s', shutdown = '2s' }," }
     client:send "ping"
     assert.are.equal("ping", (served:receive(4)))
+    m:advance(10)
     assert.are.same({ "", "end" }, { client:receive_all() })
     assert.are.same({ "", "end" }, { served:receive_all() })
   end)
@@ -278,10 +282,11 @@ describe("the end of a forwarded connection", function()
   it("waits for a reader that takes longer than half_dead, but goes on taking", function()
     local target = net.listen()
     local m = moongate.start {
+      clock = true,
       routes = moongate.front(
         ("target = '127.0.0.1:%d'"):format(target:port()),
         "",
-        "timeouts = { half_dead = '400ms' }"
+        "timeouts = { half_dead = '10s' }"
       ),
     }
     local bytes, sent, received, how = text(6 * megabyte), 0, 0, nil
@@ -299,8 +304,10 @@ describe("the end of a forwarded connection", function()
       end
       local got
       got, how = client:receive(65536, 0)
-      received = received + #(got or "")
-      process.nap(0.03)
+      received = received + #got
+      if #got > 0 then
+        m:advance(1)
+      end
       return how == "end" or how == "reset"
     end, 60, "the end")
     assert.are.same({ #bytes, "end" }, { received, how })

@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
 --
--- Two hundred saves, every fifth broken, while clients are being served: no request fails, who is held notices nothing,
--- and the faults are told.
+-- Eighty saves, every fifth broken, while clients are being served: no request fails, who is held notices nothing, and
+-- the faults are told. With MOONGATE_SLOW=1 they are two hundred.
 
 local moongate = require "spec.support.moongate"
 local net = require "spec.support.net"
@@ -9,7 +9,7 @@ local peers = require "spec.support.peers"
 local process = require "spec.support.process"
 local swapping = require "spec.support.swapping"
 
-local saves = moongate.sanitized and 60 or 200
+local saves = os.getenv "MOONGATE_SLOW" and 200 or moongate.sanitized and 40 or 80
 
 describe("under load", function()
   after_each(moongate.finish)

@@ -97,6 +97,9 @@ end
 -- Lines of one reason are a second apart: enters in vain until the log has the pattern.
 function clients.await_refusal_log(m, pattern, ip, route)
   process.wait_for(function()
+    if m.clock_path then
+      m:advance(1)
+    end
     assert(not clients.enter(m, ip, route), "let in")
     return m:log():find("client was refused[^\n]*" .. pattern)
   end, 10, "the log to have " .. pattern)

@@ -16,6 +16,11 @@ if binary:sub(1, 1) ~= "/" then
 end
 moongate.binary = binary
 
+local support = os.getenv "MOONGATE_SUPPORT" or "build/support"
+if support:sub(1, 1) ~= "/" then
+  support = require("posix.unistd").getcwd() .. "/" .. support
+end
+
 local running = {}
 
 -- Whether the binary is an instrumented one: slower, and with a memory of its own.
@@ -77,11 +82,31 @@ function moongate.files_of(space)
   return "--config", space.config_path, "--routes", space.routes or space.directory .. "/routes"
 end
 
+-- What spec/support/clock_preload.c reads: eight bytes, the lowest first, in one write.
+local function write_clock(self)
+  local bytes, left = {}, self.moved_ns
+  for i = 1, 8 do
+    bytes[i], left = string.char(left % 256), math.floor(left / 256)
+  end
+  local file = io.open(self.clock_path, "r+b") or assert(io.open(self.clock_path, "wb"))
+  file:write(table.concat(bytes))
+  file:close()
+end
+
 -- Starts `moongate run` on a workspace, which is made from `options` unless options.space has it, and waits until it is
--- ready. Also options.flags (more words), options.within (words of a command that runs it), nofile, env, and ready =
--- false: not to wait.
+-- ready. Also options.flags (more words), options.within (words of a command that runs it), nofile, env, ready = false:
+-- not to wait, and clock = true: with a clock that advance() moves.
 function moongate.start(options)
   local self = setmetatable(options.space or moongate.workspace(options), moongate)
+  local env = options.env
+  if options.clock then
+    self.clock_path, self.moved_ns = self.directory .. "/clock", 0
+    write_clock(self)
+    env = { LD_PRELOAD = support .. "/clock_preload.so", MOONGATE_SPEC_CLOCK = self.clock_path }
+    for name, value in pairs(options.env or {}) do
+      env[name] = value
+    end
+  end
   local line = { unpack(options.within or {}) }
   for _, word in ipairs { binary, "run", moongate.files_of(self) } do
     line[#line + 1] = word
@@ -89,7 +114,7 @@ function moongate.start(options)
   for _, word in ipairs(options.flags or {}) do
     line[#line + 1] = word
   end
-  self.process = process.start(line, { nofile = options.nofile, env = options.env, cwd = self.directory })
+  self.process = process.start(line, { nofile = options.nofile, env = env, cwd = self.directory })
   running[#running + 1] = self
   if options.ready ~= false then
     process.wait_for(function()
@@ -211,6 +236,16 @@ function moongate:await_metric(name, wanted, seconds)
     error(("%s is %s, not %s (%s)"):format(name, value, tostring(wanted), message), 2)
   end
   return value
+end
+
+-- Lets time pass for a moongate that was started with clock = true, and for nobody else: what comes due is done when
+-- this returns. The clock goes on by itself as well.
+function moongate:advance(seconds)
+  self.moved_ns = self.moved_ns + seconds * 1e9
+  write_clock(self)
+  for _ = 1, 2 do -- it asks every thread, which sees to its timers after the question
+    self:get "/metrics"
+  end
 end
 
 -- Waits until every connection has gone.
