@@ -12,10 +12,14 @@
 #include <cmocka.h>
 
 static struct route route_of(enum route_tls tls, bool half_open) {
-  return (struct route){
-      .tls = tls,
-      .half_open = half_open,
-      .timeouts = {.connect = 5000, .half_dead = 30000, .half_dead_tls = 300000, .stuck = 60000, .stuck_tls = 0}};
+  return (struct route){.tls = tls,
+                        .half_open = half_open,
+                        .timeouts = {.connect = 5000,
+                                     .linger = 4000,
+                                     .half_dead = 30000,
+                                     .half_dead_tls = 300000,
+                                     .stuck = 60000,
+                                     .stuck_tls = 0}};
 }
 
 static void assert_class(const struct connection *connection, enum connection_class class, clock_ms since,
@@ -87,6 +91,33 @@ static void test_one_on_which_nobody_has_said_anything_is_well_and_looked_at(voi
   assert_int_equal(connection_unasked_limit(&connection), 0);
 }
 
+static void test_one_whose_end_stands_behind_bytes_is_half_dead(void **state) {
+  struct route plain = route_of(ROUTE_TLS_NONE, false), open = route_of(ROUTE_TLS_NONE, true);
+  struct pipe_shared shared = {.size = 0};
+  struct connection connection = {.state = CONNECTION_FORWARDING, .exchange.route = &plain, .last_active = 7};
+  (void)state;
+  connection.exchange.pipe.shared = &shared;
+  connection.exchange.pipe.flows[PIPE_TARGET].ending = true;
+  assert_class(&connection, CONNECTION_HALF_DEAD, 7, 30000);
+  assert_int_equal(connection_ended_sides(&connection), 1 << PIPE_TARGET);
+  connection.exchange.route = &open;
+  assert_class(&connection, CONNECTION_WELL, 0, 0);
+}
+
+static void test_one_that_is_broken_behind_bytes_has_linger_also_when_half_open(void **state) {
+  struct route open = route_of(ROUTE_TLS_NONE, true);
+  struct pipe_shared shared = {.size = 0};
+  struct connection connection = {.state = CONNECTION_FORWARDING, .exchange.route = &open, .last_active = 7};
+  enum pipe_side side;
+  (void)state;
+  connection.exchange.pipe.shared = &shared;
+  assert_false(connection_is_breaking(&connection, &side));
+  connection.exchange.pipe.flows[PIPE_CLIENT].failing = true;
+  assert_class(&connection, CONNECTION_HALF_DEAD, 7, 4000);
+  assert_true(connection_is_breaking(&connection, &side));
+  assert_int_equal(side, PIPE_CLIENT);
+}
+
 static void test_what_is_not_forwarded_byte_by_byte_is_never_stuck(void **state) {
   struct route route = route_of(ROUTE_TLS_NONE, false);
   struct connection connection = {.state = CONNECTION_FORWARDING, .exchange.route = &route, .last_active = 1000};
@@ -147,6 +178,8 @@ int main(void) {
       cmocka_unit_test(test_one_whose_target_never_answered_is_stuck),
       cmocka_unit_test(test_what_the_client_was_sent_before_is_no_answer_of_the_target),
       cmocka_unit_test(test_one_on_which_nobody_has_said_anything_is_well_and_looked_at),
+      cmocka_unit_test(test_one_whose_end_stands_behind_bytes_is_half_dead),
+      cmocka_unit_test(test_one_that_is_broken_behind_bytes_has_linger_also_when_half_open),
       cmocka_unit_test(test_what_is_not_forwarded_byte_by_byte_is_never_stuck),
       cmocka_unit_test(test_one_with_an_ended_side_is_half_dead_unless_half_open),
       cmocka_unit_test(test_connecting_is_since_connecting_began),

@@ -27,7 +27,7 @@ struct fixture {
   struct pipe pipe;
   clock_ms active;
   int ends[2]; /* ours: what stands for the client, and for the target */
-  int ended[2], failed[2];
+  int ended[2], failed[2], endings[2], ending_status[2];
   bool stop_at_end;
 };
 
@@ -38,13 +38,19 @@ static void on_ended(void *context, enum pipe_side side) {
     pipe_stop(&f->pipe);
 }
 
+static void on_ending(void *context, enum pipe_side side, int status) {
+  struct fixture *f = context;
+  f->endings[side]++;
+  f->ending_status[side] = status;
+}
+
 static void on_failed(void *context, enum pipe_side side, int status) {
   struct fixture *f = context;
   f->failed[side] = status;
   pipe_stop(&f->pipe);
 }
 
-static const struct pipe_callbacks callbacks = {.on_ended = on_ended, .on_failed = on_failed};
+static const struct pipe_callbacks callbacks = {.on_ending = on_ending, .on_ended = on_ended, .on_failed = on_failed};
 
 /* A connected pair of TCP sockets over loopback, non-blocking: resets are only real on TCP. */
 static void tcp_pair(int pair[2]) {
@@ -336,6 +342,90 @@ static void a_reset_after_an_end_is_told_when_the_other_side_has_taken_all_that_
   teardown(f);
 }
 
+/* Until nothing more is taken, neither on the way nor by the sender's socket, unless `most` bytes are. */
+static size_t fill(struct fixture *f, enum pipe_side from, size_t most) {
+  static uint8_t bytes[4096];
+  size_t size = 0;
+  for (int idle = 0; idle < 20 && size < most; idle++) {
+    for (ssize_t put; size < most && (put = send(f->ends[from], bytes, sizeof bytes, 0)) > 0; idle = 0)
+      size += (size_t)put;
+    loop_round(&f->loop, false);
+  }
+  return size;
+}
+
+static void read_all(struct fixture *f, enum pipe_side side, size_t size) {
+  static uint8_t bytes[65536];
+  size_t received = 0;
+  for (int i = 0; i < 100000 && received < size; i++) {
+    ssize_t got = recv(f->ends[side], bytes, sizeof bytes, 0);
+    received += got > 0 ? (size_t)got : 0;
+    loop_round(&f->loop, false);
+  }
+  assert_int_equal(received, size);
+}
+
+static void a_reset_behind_bytes_that_nobody_takes_is_told(void **state) {
+  (void)state;
+  for (int variant = 0; variant < 4; variant++) {
+    struct fixture *f = setup_with(4096, variant & 2);
+    enum pipe_side from = variant & 1;
+    fill(f, from, SIZE_MAX);
+    assert_int_equal(f->pipe.flows[from].splice != NULL, (variant & 2) != 0);
+    assert_int_equal(send(f->ends[pipe_other(from)], "back", 4, 0), 4);
+    close_with_reset(f, from);
+    rounds_until(f, &f->endings[from]);
+    assert_int_equal(f->ending_status[from], -ECONNRESET);
+    assert_true(pipe_pending(&f->pipe, from) > 0);
+    assert_true(f->pipe.flows[pipe_other(from)].broken);
+    for (int i = 0; i < 10; i++)
+      loop_round(&f->loop, false);
+    assert_int_equal(f->endings[from] + f->endings[pipe_other(from)], 1);
+    assert_int_equal(f->failed[from] + f->ended[from], 0);
+    teardown(f);
+  }
+}
+
+static void an_end_behind_bytes_that_nobody_takes_is_told_and_comes_after_them(void **state) {
+  (void)state;
+  for (int variant = 0; variant < 4; variant++) {
+    struct fixture *f = setup_with(4096, variant & 2);
+    enum pipe_side from = variant & 1;
+    size_t size = 0;
+    while (pipe_pending(&f->pipe, from) == 0)
+      size += fill(f, from, 65536);
+    shutdown(f->ends[from], SHUT_WR);
+    rounds_until(f, &f->endings[from]);
+    assert_int_equal(f->ending_status[from], 0);
+    assert_false(f->pipe.flows[pipe_other(from)].broken);
+    read_all(f, pipe_other(from), size);
+    rounds_until(f, &f->ended[from]);
+    assert_int_equal(f->endings[from], 1);
+    teardown(f);
+  }
+}
+
+static void a_reset_behind_an_end_that_nobody_takes_is_told_after_it(void **state) {
+  (void)state;
+  struct fixture *f = setup_with(4096, false);
+  size_t size = 0;
+  while (pipe_pending(&f->pipe, PIPE_CLIENT) == 0)
+    size += fill(f, PIPE_CLIENT, 65536);
+  shutdown(f->ends[PIPE_CLIENT], SHUT_WR);
+  rounds_until(f, &f->endings[PIPE_CLIENT]);
+  close_with_reset(f, PIPE_CLIENT);
+  for (int i = 0; i < 1000 && f->endings[PIPE_CLIENT] < 2; i++)
+    loop_round(&f->loop, false);
+  assert_int_equal(f->endings[PIPE_CLIENT], 2);
+  assert_int_equal(f->ending_status[PIPE_CLIENT], -ECONNRESET);
+  read_all(f, PIPE_TARGET, size);
+  for (int i = 0; i < 1000 && !f->failed[PIPE_CLIENT]; i++)
+    loop_round(&f->loop, false);
+  assert_int_equal(f->ended[PIPE_CLIENT], 1); /* it had said all */
+  assert_int_equal(f->failed[PIPE_CLIENT], -ECONNRESET);
+  teardown(f);
+}
+
 /* The target answers, and closes without reading what still comes: its answer must get through although writing fails.
  */
 static void an_answer_survives_a_failed_write(void **state) {
@@ -460,6 +550,9 @@ int main(void) {
       cmocka_unit_test(a_reset_is_told_after_what_came_before_it),
       cmocka_unit_test(a_reset_after_an_end_is_told_though_the_other_side_is_silent),
       cmocka_unit_test(a_reset_after_an_end_is_told_when_the_other_side_has_taken_all_that_came_before),
+      cmocka_unit_test(a_reset_behind_bytes_that_nobody_takes_is_told),
+      cmocka_unit_test(an_end_behind_bytes_that_nobody_takes_is_told_and_comes_after_them),
+      cmocka_unit_test(a_reset_behind_an_end_that_nobody_takes_is_told_after_it),
       cmocka_unit_test(an_answer_survives_a_failed_write),
       cmocka_unit_test(two_sides_that_break_one_after_the_other_are_told),
       cmocka_unit_test(stopping_in_a_callback_is_allowed),

@@ -29,10 +29,25 @@ bool connection_is_tls(const struct connection *connection) {
   return connection->sniffed || (route && route->tls != ROUTE_TLS_NONE);
 }
 
+unsigned connection_ended_sides(const struct connection *connection) {
+  unsigned sides = connection->ended;
+  for (enum pipe_side side = PIPE_CLIENT; connection->state == CONNECTION_FORWARDING && side <= PIPE_TARGET; side++)
+    if (pipe_is_ending(&connection->exchange.pipe, side))
+      sides |= 1u << side;
+  return sides;
+}
+
+bool connection_is_breaking(const struct connection *connection, enum pipe_side *side) {
+  const struct pipe *pipe = &connection->exchange.pipe;
+  *side = pipe_is_failing(pipe, PIPE_TARGET) ? PIPE_TARGET : PIPE_CLIENT;
+  return connection->state == CONNECTION_FORWARDING && pipe_is_failing(pipe, *side);
+}
+
 static bool has_silent_target(const struct connection *connection) {
   const struct exchange *exchange = &connection->exchange;
-  return connection->state == CONNECTION_FORWARDING && !connection->ended && pipe_is_running(&exchange->pipe) &&
-         connection->tally.own.out == exchange->out_before && pipe_pending(&exchange->pipe, PIPE_TARGET) == 0;
+  return connection->state == CONNECTION_FORWARDING && !connection_ended_sides(connection) &&
+         pipe_is_running(&exchange->pipe) && connection->tally.own.out == exchange->out_before &&
+         pipe_pending(&exchange->pipe, PIPE_TARGET) == 0;
 }
 
 static bool has_silent_client(const struct connection *connection) {
@@ -58,7 +73,10 @@ struct connection_finding connection_classify(const struct connection *connectio
   if (connection->state != CONNECTION_FORWARDING)
     return (struct connection_finding){.class = CONNECTION_WELL};
   bool tls = connection_is_tls(connection);
-  if (connection->ended && !route->half_open)
+  enum pipe_side broken;
+  if (connection_is_breaking(connection, &broken))
+    return (struct connection_finding){CONNECTION_HALF_DEAD, connection->last_active, route->timeouts.linger};
+  if (connection_ended_sides(connection) && !route->half_open)
     return (struct connection_finding){CONNECTION_HALF_DEAD, connection->last_active,
                                        tls ? route->timeouts.half_dead_tls : route->timeouts.half_dead};
   if (has_silent_target(connection) && !has_silent_client(connection))

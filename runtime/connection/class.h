@@ -6,6 +6,7 @@
 #pragma once
 
 #include "core/clock.h"
+#include "net/pipe.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -16,8 +17,9 @@ struct connection;
 enum connection_class {
   CONNECTION_WELL,         /* "": nothing is to be said against it */
   CONNECTION_SLOW_CONNECT, /* "connecting": no target has answered yet */
-  CONNECTION_HALF_DEAD,    /* "half_dead": one side has ended, and no byte moves; never with half_open */
-  CONNECTION_STUCK,        /* "stuck": the client has sent what the target has never answered, and no byte moves */
+  CONNECTION_HALF_DEAD, /* "half_dead": one side has ended, and no byte moves; never with half_open, but where that side
+                           has broken */
+  CONNECTION_STUCK,     /* "stuck": the client has sent what the target has never answered, and no byte moves */
   CONNECTION_CLASS_COUNT
 };
 
@@ -36,6 +38,13 @@ struct connection_finding {
  * timeouts.stuck that begins with the client's first byte, of which nobody is told; 0: it has none, or is not such a
  * one. */
 uint64_t connection_unasked_limit(const struct connection *connection);
+
+/* Sides that have ended, by 1 << enum pipe_side; also those whose end, or break, has reached us and stands behind bytes
+ * that the other side does not take. */
+unsigned connection_ended_sides(const struct connection *connection);
+
+/* The one that has broken, while the other still has to take what came before that; false: none has. */
+bool connection_is_breaking(const struct connection *connection, enum pipe_side *side);
 
 /* Whether it is TLS, so that the `tls` of stuck and half_dead holds. */
 bool connection_is_tls(const struct connection *connection);

@@ -10,6 +10,10 @@ void connection_set_state(struct connection *connection, enum connection_state s
 /* Sets the timer for whichever bound comes next, if that is sooner than what it is set for. */
 void connection_arm_timer(struct connection *connection);
 
+/* A side has ended or broken, and the other does not take what stands in front of that (on_ending in net/pipe.h): what
+ * bounds it begins now. */
+void connection_await_end(struct connection *connection);
+
 /* Lets go of the table, when no function of the route can be asked any more. */
 void connection_unpin_table(struct connection *connection);
 

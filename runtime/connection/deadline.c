@@ -10,8 +10,8 @@
 /* While draining, a connection that has been quiet for so long counts as idle. */
 enum { DRAIN_QUIET_MS = 1000, PROBES_AFTER_MS = 60 * 1000, DIAL_GRACE_MS = 100, NOTICE_MOST_MS = 60 * 1000 };
 
-/* Of the time that a quiet connection has, the part after which it is looked at first: 1/8. */
-enum { FIRST_LOOK = 8 };
+/* Of the time that a quiet connection has, the part after which it is looked at first. */
+enum { LOOKS = 8 };
 
 struct bound {
   clock_ms at;
@@ -71,11 +71,17 @@ static void bound_routing(const struct connection *connection, struct bound *bou
     take_sooner(bound, connection->last_active, DRAIN_QUIET_MS, CLOSE_SHUTDOWN, PIPE_CLIENT);
 }
 
-/* One side has ended; to blame is the side that should still have said something. */
+/* One side has ended; to blame is the side that should still have said something, or taken what came before. One that
+ * has broken is to blame itself. */
 static void bound_half(const struct connection *connection, struct bound *bound) {
   const struct route *route = connection->exchange.route;
   const struct route_timeouts *timeouts = &route->timeouts;
-  enum pipe_side side = connection->ended & (1 << PIPE_CLIENT) ? PIPE_TARGET : PIPE_CLIENT;
+  enum pipe_side side;
+  if (connection_is_breaking(connection, &side)) {
+    take_sooner(bound, connection->last_active, timeouts->linger, CLOSE_RESET, side);
+    return;
+  }
+  side = connection_ended_sides(connection) & (1 << PIPE_CLIENT) ? PIPE_TARGET : PIPE_CLIENT;
   if (route->half_open) {
     take_sooner(bound, connection->last_active, timeouts->half_closed, CLOSE_HALF_CLOSED, side);
     return;
@@ -88,7 +94,7 @@ static void bound_half(const struct connection *connection, struct bound *bound)
 static bool may_be_idle(const struct connection *connection) {
   if (connection->state == CONNECTION_HANDLING)
     return connection->worker->hooks->handler_is_idle(connection);
-  return !connection->ended;
+  return !connection_ended_sides(connection);
 }
 
 static void bound_routed(const struct connection *connection, struct bound *bound) {
@@ -106,7 +112,7 @@ static void bound_routed(const struct connection *connection, struct bound *boun
     take_sooner(bound, connection->last_active, DRAIN_QUIET_MS, CLOSE_SHUTDOWN, PIPE_CLIENT);
   if (connection->drain_until && connection->drain_until < bound->at)
     *bound = (struct bound){connection->drain_until, CLOSE_CHANGED, PIPE_CLIENT};
-  if (connection->ended)
+  if (connection_ended_sides(connection))
     bound_half(connection, bound);
   else if (connection->state == CONNECTION_FORWARDING) {
     struct connection_finding finding = connection_classify(connection);
@@ -182,15 +188,20 @@ static bool is_being_read(struct connection *connection) {
 }
 
 static bool is_for_quiet(enum close_reason reason) {
-  return reason == CLOSE_IDLE || reason == CLOSE_HALF_DEAD || reason == CLOSE_HALF_CLOSED || reason == CLOSE_STUCK;
+  return reason == CLOSE_IDLE || reason == CLOSE_HALF_DEAD || reason == CLOSE_HALF_CLOSED || reason == CLOSE_STUCK ||
+         reason == CLOSE_RESET;
 }
 
 /* When to look at it for this bound: where it ends what is quiet, first after a part of the time, so that at its end it
- * is known what has been taken meanwhile. */
+ * is known what has been taken meanwhile; after a break, whose time is short and was looked at from its beginning,
+ * after every such part. */
 static clock_ms look_of(const struct connection *connection, const struct bound *bound) {
-  if (!is_for_quiet(bound->reason) || bound->at == CLOCK_NEVER || is_looked_at(connection))
+  if (!is_for_quiet(bound->reason) || bound->at == CLOCK_NEVER)
     return bound->at;
-  return connection->last_active + (bound->at - connection->last_active) / FIRST_LOOK;
+  clock_ms part = (bound->at - connection->last_active) / LOOKS;
+  if (!is_looked_at(connection))
+    return connection->last_active + part;
+  return bound->reason == CLOSE_RESET && connection->looked + part < bound->at ? connection->looked + part : bound->at;
 }
 
 /* When to look again at one on which nobody has said anything, so that it is not found late once the client has: after
@@ -198,7 +209,7 @@ static clock_ms look_of(const struct connection *connection, const struct bound 
 static clock_ms unasked_look(const struct connection *connection, uint64_t limit) {
   clock_ms now = loop_now(&connection->worker->loop);
   uint64_t wait = now - connection->last_active;
-  uint64_t least = limit / FIRST_LOOK + 1;
+  uint64_t least = limit / LOOKS + 1;
   wait = wait < least ? least : wait > limit ? limit : wait;
   return now + wait;
 }
@@ -252,6 +263,12 @@ void connection_look(struct wheel_timer *timer) {
   if (is_near && !is_warned(connection, bound.reason))
     warn(connection, &bound, now);
   note_warned(connection, bound.reason, is_near);
+  connection_arm_timer(connection);
+}
+
+void connection_await_end(struct connection *connection) {
+  connection_touch(connection);
+  is_being_read(connection);
   connection_arm_timer(connection);
 }
 

@@ -143,6 +143,7 @@ int connection_entry_fill(struct connection_entry *entry, const struct connectio
   entry->route = exchange->route ? route_ref(exchange->route) : NULL;
   entry->state = connection->state;
   entry->ended = connection->ended;
+  entry->ending = (uint8_t)connection_ended_sides(connection);
   entry->treatment = connection->keep_alive.treatment;
   entry->tls_version = connection->sniffed ? connection->sniffed->version : 0;
   entry->age = now - connection->started;

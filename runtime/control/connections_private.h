@@ -24,6 +24,7 @@ struct connection_entry {
   char *domain;           /* NULL: none */
   enum connection_state state;
   uint8_t ended;       /* bits by enum pipe_side */
+  uint8_t ending;      /* connection_ended_sides() */
   uint8_t tls_version; /* the highest that the client offers, TLS_1_0 to TLS_1_3; 0: not known */
   uint64_t age, idle;
   size_t unsent[PIPE_SIDES]; /* bytes that the client, and the target, have been sent and have not taken; by enum

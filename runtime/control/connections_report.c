@@ -104,7 +104,7 @@ void connection_entry_write(struct value *list, const struct connection_entry *e
   value_set_number(row, "bytes_in", (double)entry->bytes.in);
   value_set_number(row, "bytes_out", (double)entry->bytes.out);
   write_unsent(row, entry);
-  value_set_string(row, "ended", ends[entry->ended & 3]);
+  value_set_string(row, "ended", ends[entry->ending & 3]);
   write_class(row, entry);
   if (entry->deadline == UINT64_MAX)
     return;

@@ -279,6 +279,14 @@ static void dial(struct connection *connection) {
     exchange->dial = dial;
 }
 
+static void on_ending(void *context, enum pipe_side side, int status) {
+  struct connection *connection = context;
+  if (status < 0 && connection->exchange.route->timeouts.linger == 0)
+    connection_close(connection, side, CLOSE_RESET);
+  else
+    connection_await_end(connection);
+}
+
 static void on_ended(void *context, enum pipe_side side) {
   struct connection *connection = context;
   connection->ended |= (uint8_t)(1 << side);
@@ -294,7 +302,8 @@ static void on_failed(void *context, enum pipe_side side, int status) {
   connection_close(context, side, status == -ENOMEM ? CLOSE_NO_MEMORY : CLOSE_RESET);
 }
 
-static const struct pipe_callbacks pipe_callbacks = {.on_ended = on_ended, .on_failed = on_failed};
+static const struct pipe_callbacks pipe_callbacks = {
+    .on_ending = on_ending, .on_ended = on_ended, .on_failed = on_failed};
 
 static enum step_result join(struct connection *connection, int fd) {
   struct exchange *exchange = &connection->exchange;

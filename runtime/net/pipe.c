@@ -153,15 +153,20 @@ static ssize_t flow_splice(struct pipe *pipe, enum pipe_side from) {
   return got;
 }
 
+/* Once, whichever flow comes to know it; what else happens is told to nobody. */
+static void tell_failure(struct pipe *pipe, enum pipe_side side) {
+  for (int from = PIPE_CLIENT; from <= PIPE_TARGET; from++)
+    pipe->flows[from].finished = pipe->flows[from].broken = true;
+  pipe->callbacks->on_failed(pipe->context, side, pipe->failure[side] ? pipe->failure[side] : -ECONNRESET);
+}
+
 /* A failure that no flow is left to come and tell: of a side that had ended already, or of both sides, one after the
  * other (what the first had sent has nowhere to go any more). */
 static void tell_late_failure(struct pipe *pipe, enum pipe_side from) {
-  struct pipe_flow *flow = &pipe->flows[from], *back = &pipe->flows[pipe_other(from)];
-  if (!flow->broken || back->finished == back->broken)
-    return;
-  enum pipe_side failed = back->finished ? pipe_other(from) : from;
-  flow->finished = back->finished = back->broken = true;
-  pipe->callbacks->on_failed(pipe->context, failed, pipe->failure[failed]);
+  const struct pipe_flow *flow = &pipe->flows[from], *back = &pipe->flows[pipe_other(from)];
+  bool told = flow->finished && back->finished && back->broken;
+  if (flow->broken && (back->finished || back->broken) && !told)
+    tell_failure(pipe, back->finished ? pipe_other(from) : from);
 }
 
 /* The source has ended, and broken since (a reset after its FIN, probes in vain): nobody is there to answer, and there
@@ -169,10 +174,31 @@ static void tell_late_failure(struct pipe *pipe, enum pipe_side from) {
 static void note_late_break(struct pipe *pipe, enum pipe_side from) {
   const struct pipe_flow *back = &pipe->flows[pipe_other(from)];
   struct stream *source = pipe->streams[from];
-  if (!(source->readiness & STREAM_FAILED) || back->finished || back->broken || !stream_is_broken(source))
+  if (!stream_is_broken(source) || back->finished)
     return;
-  destination_failed(pipe, pipe_other(from), -ECONNRESET);
+  if (!back->broken)
+    destination_failed(pipe, pipe_other(from), -ECONNRESET);
   tell_late_failure(pipe, pipe_other(from));
+}
+
+/* The destination takes nothing more for now. Events tell of the source's end all the same, and nothing else would: it
+ * stands behind bytes that may never be read. */
+static void note_ending(struct pipe *pipe, enum pipe_side from) {
+  struct pipe_flow *flow = &pipe->flows[from], *back = &pipe->flows[pipe_other(from)];
+  const struct stream *source = pipe->streams[from];
+  int failure = pipe->failure[from] ? pipe->failure[from] : stream_is_broken(source) ? -ECONNRESET : 0;
+  if (failure && !flow->failing) {
+    flow->failing = true;
+    if (!back->finished) {
+      flow_drop(pipe, back);
+      back->broken = true;
+    }
+  } else if (!failure && !flow->ending && (flow->ended || (source->readiness & STREAM_ENDED))) {
+    flow->ending = true;
+  } else {
+    return;
+  }
+  pipe->callbacks->on_ending(pipe->context, from, failure);
 }
 
 static enum pumped flow_pump(struct pipe *pipe, enum pipe_side from) {
@@ -185,8 +211,10 @@ static enum pumped flow_pump(struct pipe *pipe, enum pipe_side from) {
   for (int round = 0;; round++) {
     if (flow->broken) /* its bytes have nowhere to go, and its end is told by the other flow */
       return PUMP_WAITS;
-    if (!flow_flush(pipe, from))
+    if (!flow_flush(pipe, from)) {
+      note_ending(pipe, from);
       return PUMP_WAITS;
+    }
     if (flow->broken)
       continue;
     if (flow->ended)
@@ -210,7 +238,7 @@ static void flow_finish(struct pipe *pipe, enum pipe_side from) {
   pipe->flows[from].finished = true;
   flow_drop(pipe, &pipe->flows[from]);
   if (pipe->failure[from]) {
-    pipe->callbacks->on_failed(pipe->context, from, pipe->failure[from]);
+    tell_failure(pipe, from);
     return;
   }
   int status = stream_shutdown(pipe->streams[pipe_other(from)]);

@@ -36,14 +36,20 @@ struct pipe_flow {
   struct splice_pipe *splice; /* NULL while copying */
   uint32_t spliced;           /* bytes in it */
   uint8_t evidence;           /* full reads in a row (copying), small ones in a row (splicing) */
-  bool ended;                 /* the source's end, or failure, has been read */
-  bool finished;              /* … and passed on */
-  bool broken;                /* the destination failed: nothing is read for it any more */
+  bool ended : 1;             /* the source's end, or failure, has been read */
+  bool finished : 1;          /* … and passed on */
+  bool broken : 1;            /* the destination failed: nothing is read for it any more */
+  bool ending : 1;            /* on_ending has been called: for the source's end */
+  bool failing : 1;           /* … for its failure */
 };
 
-/* Called in an event of one of the streams or in deferred work, each at most once for a side. The callee may stop the
- * pipe and close the streams, and must not free them before deferred work. */
+/* Called in an event of one of the streams or in deferred work, each at most once for a side (on_ending: for an end and
+ * for a failure). The callee may stop the pipe and close the streams, and must not free them before deferred work. */
 struct pipe_callbacks {
+  /* Side `side` has ended (`status` 0) or failed (negative), and the other side does not take what stands in front of
+   * that, now at least; if it never does, neither of the others is called: the bound is the callee's to keep. After a
+   * failure nothing is read for `side` any more. */
+  void (*on_ending)(void *context, enum pipe_side side, int status);
   /* Side `side` has ended, all its bytes have been taken by the other, and that one has been told the end. */
   void (*on_ended)(void *context, enum pipe_side side);
   /* Side `side` failed (`status`: -ECONNRESET, -EPIPE, -ETIMEDOUT, …) and all that it had sent before has been taken by
@@ -72,6 +78,18 @@ void pipe_start(struct pipe *pipe, struct pipe_shared *shared, struct stream *cl
 void pipe_stop(struct pipe *pipe);
 
 static inline bool pipe_is_running(const struct pipe *pipe) { return pipe->shared != NULL; }
+
+/* Whether on_ending has been called for `side`: for its end, which may have been passed on since; for its failure. */
+static inline bool pipe_is_ending(const struct pipe *pipe, enum pipe_side side) {
+  return pipe->flows[side].ending || pipe->flows[side].failing;
+}
+static inline bool pipe_is_failing(const struct pipe *pipe, enum pipe_side side) { return pipe->flows[side].failing; }
+
+/* Whether either still is. */
+static inline bool pipe_awaits_end(const struct pipe *pipe) {
+  return (pipe_is_ending(pipe, PIPE_CLIENT) && !pipe->flows[PIPE_CLIENT].finished) ||
+         (pipe_is_ending(pipe, PIPE_TARGET) && !pipe->flows[PIPE_TARGET].finished);
+}
 
 /* Bytes that were read from `side` and that the other has not taken. */
 static inline size_t pipe_pending(const struct pipe *pipe, enum pipe_side side) {

@@ -24,6 +24,8 @@ void stream_note_events(struct stream *stream, uint32_t events) {
     stream->readiness |= STREAM_READABLE | STREAM_URGENT;
   if (events & (EPOLLERR | EPOLLHUP))
     stream->readiness |= STREAM_READABLE | STREAM_WRITABLE | STREAM_FAILED;
+  if (events & EPOLLERR)
+    stream->readiness |= STREAM_BROKEN;
 }
 
 static void on_event(struct poll_source *source, uint32_t events) {
@@ -31,12 +33,6 @@ static void on_event(struct poll_source *source, uint32_t events) {
   stream_note_events(stream, events);
   if (stream->on_ready)
     stream->on_ready(stream, stream->context);
-}
-
-bool stream_is_broken(const struct stream *stream) {
-  int error = 0;
-  socklen_t size = sizeof error;
-  return getsockopt(stream->fd, SOL_SOCKET, SO_ERROR, &error, &size) == 0 && error != 0;
 }
 
 static int watch_writable(struct stream *stream) {
@@ -53,6 +49,12 @@ int stream_open(struct stream *stream, struct loop *loop, int fd, struct tally *
   if (status == 0)
     stream->ops = &socket_stream_ops;
   return status;
+}
+
+void stream_break(struct stream *stream) {
+  const struct sockaddr nobody = {.sa_family = AF_UNSPEC};
+  if (stream_is_open(stream) && connect(stream->fd, &nobody, sizeof nobody) < 0)
+    shutdown(stream->fd, SHUT_RDWR);
 }
 
 void stream_close(struct stream *stream, bool reset) {

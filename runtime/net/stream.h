@@ -34,6 +34,7 @@ enum stream_readiness {
   STREAM_ENDED = 4,    /* the peer has ended its side (its FIN is behind the bytes that are still to be read) */
   STREAM_FAILED = 8,   /* the socket is broken (reset, …); what arrived before can still be read, then the error */
   STREAM_URGENT = 16,  /* the peer has sent urgent data: a read stops there, so a short one has not emptied the queue */
+  STREAM_BROKEN = 32,  /* beside FAILED: by an error, rather than by having ended both ways */
 };
 
 /* Called in an event of the stream, with `readiness` brought up to date. May close the stream. */
@@ -115,9 +116,8 @@ static inline bool stream_may_read(const struct stream *stream) {
   return stream->unread != NULL || (stream->readiness & STREAM_READABLE) != 0;
 }
 
-/* Of a stream that is STREAM_FAILED: whether its socket has an error, rather than having merely ended both ways. Takes
- * the error: only for who is about to close it. */
-bool stream_is_broken(const struct stream *stream);
+/* Whether an event has told that the socket has an error (a reset, probes in vain). */
+static inline bool stream_is_broken(const struct stream *stream) { return (stream->readiness & STREAM_BROKEN) != 0; }
 
 int stream_shutdown(struct stream *stream);
 
@@ -128,6 +128,10 @@ size_t stream_unsent(const struct stream *stream);
 /* Whether our side has ended and the peer's kernel has acknowledged that, and so all that was written before: nothing
  * is lost any more by closing with input unread, or by a reset (RFC 9112 section 9.6). */
 bool stream_end_arrived(const struct stream *stream);
+
+/* Ends the connection as a reset from the peer would, for both: what was not sent or read is gone, an event tells. A
+ * unix socket's peer reads an end. */
+void stream_break(struct stream *stream);
 
 /* Closes the descriptor at once; with `reset` the peer gets RST, and what was not sent is dropped. Nothing on a stream
  * that is not open. The memory is the caller's, and nothing touches it any more. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * socket:pipe(other): joins two sockets natively (net/pipe.h) until both have ended, while the task waits. */
+#include "connection/class.h"
 #include "connection/connection.h"
 #include "script/arguments.h"
 #include "script/socket.h"
@@ -10,6 +11,9 @@
 #include <stddef.h>
 #include <stdlib.h>
 
+/* Where no route says it, as for the sockets of socket_linger.c; and how often it is looked within such a time. */
+enum { LINGER_MS = 5000, HALF_DEAD_MS = 30 * 1000, LOOKS = 8 };
+
 /* The userdata's own, because it ends with the wait; its memory waits for the end of the round. */
 struct socket_pipe {
   struct script_wait wait;
@@ -17,8 +21,14 @@ struct socket_pipe {
   struct script_socket *sockets[2];
   uint64_t before[2];     /* bytes that had been written to each */
   unsigned ended, failed; /* bits by side */
+  bool is_cut;            /* ended by us: why the call ends is not what the sockets answer then */
   const char *error;
-  clock_ms last_active; /* where no connection keeps it */
+  clock_ms last_active;       /* where no connection keeps it */
+  struct wheel_timer timer;   /* a side has ended or broken behind bytes that the other does not take */
+  uint64_t linger, half_dead; /* ms; 0: at once, and without a bound */
+  uint64_t limit;             /* … for how long that may be so without progress */
+  clock_ms since;             /* the last progress, or when it began */
+  size_t unsent;              /* what the peers had not taken when it was looked last */
   struct deferred later, freeing;
 };
 
@@ -44,9 +54,10 @@ static void finish(struct socket_pipe *joined) {
     if (joined->ended & (1u << (1 - side)))
       socket->shut_send = true;
     if (joined->failed & (1u << side))
-      socket->failure = joined->error;
+      socket->failure = joined->is_cut ? "closed" : joined->error;
   }
   loop_undefer(loop, &joined->later);
+  loop_cancel_timer(loop, &joined->timer);
   loop_defer(loop, &joined->freeing);
 }
 
@@ -91,7 +102,66 @@ static void on_failed(void *context, enum pipe_side side, int status) {
   loop_defer(joined->pipe.shared->loop, &joined->later);
 }
 
-static const struct pipe_callbacks callbacks = {on_ended, on_failed};
+static size_t unsent_of(const struct socket_pipe *joined) {
+  return stream_unsent(joined->pipe.streams[0]) + stream_unsent(joined->pipe.streams[1]);
+}
+
+/* Both are reset: what is cut short must not look like an end, whatever the script does with them. */
+static void cut(struct socket_pipe *joined, const char *error) {
+  joined->failed = 3;
+  joined->is_cut = true;
+  joined->error = error;
+  for (int side = 0; side < 2; side++)
+    stream_break(joined->pipe.streams[side]);
+  loop_defer(joined->pipe.shared->loop, &joined->later);
+}
+
+static bool is_breaking(const struct socket_pipe *joined) {
+  return pipe_is_failing(&joined->pipe, PIPE_CLIENT) || pipe_is_failing(&joined->pipe, PIPE_TARGET);
+}
+
+static void on_look(struct wheel_timer *timer) {
+  struct socket_pipe *joined = (struct socket_pipe *)(void *)((char *)timer - offsetof(struct socket_pipe, timer));
+  struct loop *loop = joined->pipe.shared->loop;
+  if (joined->failed || !pipe_awaits_end(&joined->pipe))
+    return;
+  clock_ms now = loop_now(loop), active = *joined->pipe.last_active;
+  size_t unsent = unsent_of(joined);
+  if (unsent != joined->unsent)
+    joined->since = now;
+  else if (active > joined->since)
+    joined->since = active;
+  joined->unsent = unsent;
+  if (now < joined->since + joined->limit)
+    loop_set_timer(loop, timer, joined->limit / LOOKS + 1);
+  else
+    cut(joined, is_breaking(joined) ? "closed" : "timeout");
+}
+
+static void on_ending(void *context, enum pipe_side side, int status) {
+  struct socket_pipe *joined = context;
+  struct loop *loop = joined->pipe.shared->loop;
+  (void)side;
+  joined->limit = status < 0 ? joined->linger : joined->half_dead;
+  joined->since = loop_now(loop);
+  joined->unsent = unsent_of(joined);
+  if (joined->limit > 0)
+    loop_set_timer(loop, &joined->timer, joined->limit / LOOKS + 1);
+  else if (status < 0)
+    cut(joined, "closed");
+}
+
+static const struct pipe_callbacks callbacks = {on_ending, on_ended, on_failed};
+
+static void take_times(struct socket_pipe *joined, const struct connection *connection) {
+  const struct route *route = connection != NULL ? connection_route(connection) : NULL;
+  joined->linger = LINGER_MS;
+  joined->half_dead = HALF_DEAD_MS;
+  if (route == NULL)
+    return;
+  joined->linger = route->timeouts.linger;
+  joined->half_dead = connection_is_tls(connection) ? route->timeouts.half_dead_tls : route->timeouts.half_dead;
+}
 
 static void check_free(lua_State *L, const struct script_socket *socket) {
   if (socket->piped || socket->reader.wait.task != NULL || socket->writer.wait.task != NULL)
@@ -121,12 +191,14 @@ int socket_pipe(lua_State *L) {
   }
   joined->later.run = on_later;
   joined->freeing.run = on_freeing;
+  joined->timer.on_expired = on_look;
   for (int side = 0; side < 2; side++) {
     joined->sockets[side] = sockets[side];
     joined->before[side] = written(sockets[side]);
     sockets[side]->piped = &joined->wait;
   }
   const struct script_run *run = task->run;
+  take_times(joined, run != NULL ? run->connection : NULL);
   pipe_start(&joined->pipe, place->pipes, sockets[0]->stream, sockets[1]->stream, &callbacks, joined,
              run != NULL ? &run->connection->last_active : &joined->last_active);
   return task_wait(L, &joined->wait, on_cancel);

@@ -14,6 +14,7 @@ local unistd = require "posix.unistd"
 local net = {}
 
 local PATIENCE = 10 -- seconds
+local TCP_MAXSEG = 2 -- linux/tcp.h
 
 local open = {} -- by descriptor
 
@@ -139,9 +140,13 @@ function connection:accept(seconds)
   return nil, "timeout"
 end
 
--- A socket of that family, also options.receive_buffer and options.send_buffer in bytes.
+-- A socket of that family, also options.receive_buffer and options.send_buffer in bytes, and options.segment: the most
+-- that a segment to it carries (where that is little, the kernel's buffers at the other end are small too).
 local function make(family, options)
   local self = wrap(assert(posix.socket(family, posix.SOCK_STREAM, 0)))
+  if options and options.segment then
+    assert(posix.setsockopt(self.fd, posix.IPPROTO_TCP, TCP_MAXSEG, options.segment))
+  end
   for name, option in pairs { receive_buffer = posix.SO_RCVBUF, send_buffer = posix.SO_SNDBUF } do
     if options and options[name] then
       assert(posix.setsockopt(self.fd, posix.SOL_SOCKET, option, options[name]))
