@@ -180,6 +180,8 @@ int script_open_libraries(lua_State *L) {
     luaL_openlibs(L);
   else
     open_user_libraries(L, state->options.jit);
+  if (!state->options.jit)
+    script_open_patterns(L, state->options.trusted);
   if (!load_library(L, state, "moongate.sandbox"))
     return luaL_error(L, "the library has no moongate.sandbox: is MOONGATE_LUA set to the lua/ of another version?");
   lua_pushliteral(L, "moongate.sandbox");
