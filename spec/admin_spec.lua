@@ -11,6 +11,8 @@ describe("admin", function()
     "moongate.admin",
     "moongate.admin.access",
     "moongate.admin.files",
+    "moongate.admin.room",
+    "moongate",
   }
 
   local function make_file()
@@ -20,6 +22,8 @@ describe("admin", function()
   local function make_state()
     return {
       calls = {},
+      logged = {},
+      now = 0,
       files = { make_file() },
       answer = { ok = true, generation = 3, ms = 12, changed = { "web.lua" }, removed = {}, faults = {} },
       snapshot = {
@@ -72,6 +76,16 @@ describe("admin", function()
       package.loaded[name] = nil
     end
     package.loaded["moongate.http_parser"] = require "spec.support.plain_parser"
+    package.loaded["moongate"] = {
+      now = function()
+        return state.now
+      end,
+      log = {
+        warn = function(message, fields)
+          state.logged[#state.logged + 1] = { message, fields }
+        end,
+      },
+    }
     package.loaded["moongate.native"] = {
       snapshot = function()
         return state.snapshot
@@ -91,8 +105,13 @@ describe("admin", function()
       metrics = function()
         return { metrics = {}, dictionaries = {}, dropped = 0 }
       end,
-      token = function()
-        return state.token
+      admission = function()
+        return {
+          token = state.token,
+          hosts = state.hosts or "",
+          write = state.write ~= false,
+          public_metrics = state.public_metrics ~= false,
+        }
       end,
       files = function()
         return state.files
@@ -379,8 +398,116 @@ describe("admin", function()
   it("shows the token nowhere", function()
     state.token = "s3cret"
     for _, path in ipairs { "/", "/metrics", "/api/v1/status", "/api/v1/files" } do
-      assert.is_nil(select(2, ask("GET", path)):find("s3cret", 1, true))
+      local status, body = ask("GET", path, "tcp", nil, "Authorization: Bearer s3cret\r\n")
+      assert.equal(200, status)
+      assert.is_nil(body:find("s3cret", 1, true))
     end
+  end)
+
+  it("lets read over TCP for the token only, once there is one, but for health and, unless told, metrics", function()
+    local token = "Authorization: Bearer s3cret\r\n"
+    for _, path in ipairs { "/", "/metrics", "/api/v1/status", "/api/v1/connections", "/healthz", "/readyz" } do
+      local health = path:find "z$"
+      for _, public in ipairs { true, false } do
+        state.token, state.public_metrics = "s3cret", public
+        local is_open = health or public and path == "/metrics"
+        assert.equal(is_open and 200 or 401, (ask("GET", path)), path)
+        assert.equal(is_open and 200 or 401, (ask("HEAD", path)), path)
+        if path ~= "/api/v1/connections" then
+          assert.equal(200, (ask("GET", path, "tcp", nil, token)), path)
+          assert.equal(200, (ask("GET", path, "control")), path)
+        end
+      end
+    end
+    state.token, state.public_metrics = nil, false
+    assert.equal(200, (ask("GET", "/metrics")))
+  end)
+
+  it("is asked over TCP by an address, localhost and the names of admin.hosts, and by no other", function()
+    state.hosts = "gate.example,moon.test"
+    local function asked(host, path, channel, target)
+      state.now = state.now + 10
+      local line = ("GET %s HTTP/1.1\r\nHost: %s\r\n\r\n"):format(target or path or "/api/v1/status", host)
+      local socket = fake_socket { line }
+      admin.serve(socket, channel or "tcp", { now = socket:clock() })
+      return tonumber(socket:output():match "^HTTP/1.1 (%d+)"), socket:output()
+    end
+    for _, host in ipairs {
+      "127.0.0.1", "127.0.0.1:9090", "192.0.2.7", "[::1]", "[::1]:9090", "localhost", "LOCALHOST:9090", "localhost.",
+      "gate.example", "Gate.Example.:9090", "moon.test:80",
+    } do
+      assert.equal(200, (asked(host)), host)
+    end
+    assert.same({}, state.logged)
+    for _, host in ipairs {
+      "evil.example", "evil.example:9090", "gate.example.evil.test", "gate", "example", "127.0.0.1.evil.test",
+      "127.0.0.1x", "localhost.evil.test", "gate.example,moon.test", ",", "[::1].evil.test", "0x7f.1", "a@127.0.0.1",
+    } do
+      local status, text = asked(host)
+      assert.is_true(status == 421 or status == 400, host)
+      assert.is_nil(text:find("generation", 1, true))
+      for _, path in ipairs { "/healthz", "/readyz", "/metrics" } do
+        assert.is_true(status == 400 or asked(host, path) == 200, host)
+      end
+      assert.is_true(status == 400 or asked(host, nil, "control") == 200)
+    end
+    assert.equal("evil.example", state.logged[1][2].host)
+    assert.matches("admin.hosts", state.logged[1][1], 1, true)
+    assert.equal(421, (asked("localhost", nil, nil, "http://evil.example/api/v1/status")))
+    local count = #state.logged
+    state.now = state.now - 10 -- within the same second
+    asked "evil.example"
+    assert.equal(count, #state.logged)
+  end)
+
+  it("changes nothing that the config's write = false forbids", function()
+    state.write, state.token = false, "s3cret"
+    for _, call in ipairs(WRITES) do
+      assert.equal(403, (ask(call[1], call[2], "tcp", nil, "Authorization: Bearer s3cret\r\n")))
+      if call[1] ~= "POST" then
+        local status, body = ask(call[1], call[2], "control")
+        assert.equal(403, status)
+        assert.matches("admin.write", cjson.decode(body).error.message, 1, true)
+      end
+    end
+    assert.same({}, state.calls)
+    assert.equal(200, (ask("POST", "/api/v1/reload", "control")))
+  end)
+
+  it("has room for who asks, however many are connected and say nothing", function()
+    local room = require "moongate.admin.room"
+    local now, closed = 0, {}
+    local function enter(name)
+      now = now + 1
+      return room.enter({ close = function()
+        closed[#closed + 1] = name
+      end }, "tcp", function()
+        return now
+      end)
+    end
+    local asking, asked = enter "asking", enter "asked"
+    asking:ask()
+    asked:ask()
+    asked:answered()
+    local silent = {}
+    for i = 1, 125 do
+      silent[i] = enter("silent " .. i)
+    end
+    assert.is_true(silent[1]:patience() < 0.2)
+    local last = enter "last"
+    assert.same({}, closed)
+    silent[1]:ask()
+    for _ = 1, 126 do
+      enter("more")
+    end
+    assert.equal("silent 2", closed[1])
+    assert.equal("silent 125", closed[124])
+    assert.equal("last", closed[125])
+    assert.equal("more", closed[126])
+    silent[1]:leave()
+    asking:leave()
+    asked:leave()
+    last:leave()
   end)
 
   it("reads no body that it would not take", function()

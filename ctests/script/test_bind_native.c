@@ -50,16 +50,18 @@ static struct value *list_files(void *context) {
   return list;
 }
 
-static const char *tell_token(void *context) {
+static struct value *tell_admission(void *context) {
   (void)context;
-  return "s3cret";
+  struct value *table = value_table();
+  value_set_string(table, "token", "s3cret");
+  return table;
 }
 
 static const struct native_ops whole = {.reload = on_reload,
                                         .put_file = on_put_file,
                                         .delete_file = on_delete_file,
                                         .files = list_files,
-                                        .token = tell_token};
+                                        .admission = tell_admission};
 static const struct native_ops empty = {.reload = NULL};
 
 static struct test *begin(const struct native_ops *ops) {
@@ -92,12 +94,13 @@ static void what_nobody_offers_raises(void **state) {
       &test->fixture,
       "local native, raised = require 'moongate.native', ''\n"
       "for _, call in ipairs { { native.reload }, { native.files }, { native.delete_file, 'a.lua' },\n"
-      "    { native.put_file, { name = 'a.lua', text = '' } } } do\n"
+      "    { native.put_file, { name = 'a.lua', text = '' } }, { native.admission } } do\n"
       "  local done, message = pcall(call[1], call[2])\n"
       "  raised = raised .. (done and 'done' or message:match('moongate is not running') or message) .. ';'\n"
       "end\n"
-      "return raised .. tostring(native.token())",
-      "moongate is not running;moongate is not running;moongate is not running;moongate is not running;nil");
+      "return raised",
+      "moongate is not running;moongate is not running;moongate is not running;moongate is not running;"
+      "moongate is not running;");
   end(test);
 }
 
@@ -127,7 +130,7 @@ static void an_answer_may_come_at_once(void **state) {
   struct test *test = begin(&whole);
   fixture_expect(&test->fixture,
                  "local native = require 'moongate.native'\n"
-                 "return native.delete_file('b.lua').status .. native.files()[1].file .. native.token()",
+                 "return native.delete_file('b.lua').status .. native.files()[1].file .. native.admission().token",
                  "404a.luas3cret");
   assert_string_equal("b.lua", test->name);
   end(test);

@@ -14,11 +14,13 @@ local http_server = require "moongate.http_server"
 local json = require "moongate.json"
 local native = require "moongate.native"
 local questions = require "moongate.admin.questions"
+local room = require "moongate.admin.room"
 local texts = require "moongate.text"
 
 local admin = {}
 
 local MAX_HEAD, MAX_BODY, MAX_FILE = 16 * 1024, 64 * 1024, 8 * 1024 * 1024
+local HEAD_SECONDS, IDLE_SECONDS = 10, 60
 
 local plain, fault = answers.plain, answers.fault
 
@@ -79,19 +81,19 @@ end
 
 local index
 
--- `calls` by method; HEAD is answered as GET is. `writes`: changes something, see admin/access.lua. `max_body`: bytes,
--- when it is not MAX_BODY.
-local function reading(path, text, answer)
-  return { path = path, text = text, calls = { GET = { answer = answer } } }
+-- `calls` by method; HEAD is answered as GET is. `writes`, `writes_files`, `open`: see admin/access.lua. `max_body`:
+-- bytes, when it is not MAX_BODY.
+local function reading(path, text, answer, open)
+  return { path = path, text = text, calls = { GET = { answer = answer, open = open } } }
 end
 
 local PAGES = {
   reading("/", "this page", function()
     return index()
   end),
-  reading("/healthz", "200 while the process answers", healthz),
-  reading("/readyz", "200 while new connections are taken, else 503 and why", readyz),
-  reading("/metrics", "counters and gauges as Prometheus reads them", metrics),
+  reading("/healthz", "200 while the process answers", healthz, "always"),
+  reading("/readyz", "200 while new connections are taken, else 503 and why", readyz, "always"),
+  reading("/metrics", "counters and gauges as Prometheus reads them", metrics, "metrics"),
   reading("/api/v1/status", "what is running, as JSON", status_of_api),
   reading("/api/v1/routes", "the live routes in the order of choice: ?route= ?file= ?port= ?limit= ?offset=",
     questions.routes),
@@ -124,8 +126,8 @@ local FILE_PAGE = {
   path = FILE_PREFIX .. "NAME.lua",
   text = "PUT, DELETE: checks a route file, then writes it; deletes it",
   calls = {
-    PUT = { answer = files.put, writes = true, max_body = MAX_FILE },
-    DELETE = { answer = files.delete, writes = true },
+    PUT = { answer = files.put, writes = true, writes_files = true, max_body = MAX_FILE },
+    DELETE = { answer = files.delete, writes = true, writes_files = true },
   },
 }
 
@@ -168,7 +170,7 @@ local function find(request, channel)
     local message = ("%s does not answer %s, only %s"):format(request.path, request.method, known)
     return nil, fault(405, message, { Allow = table.concat(methods, ", ") })
   end
-  local refusal = call.writes and access.refusal(request, channel)
+  local refusal = access.refusal(request, channel, call)
   local wrong = not refusal and name and files.fault_of_name(name)
   if refusal or wrong then
     return nil, refusal or fault(400, ("%q: %s"):format(name, wrong))
@@ -221,7 +223,15 @@ end
 
 --- Serves one connection until it ends, and closes it. `options`: see moongate.http_server.
 function admin.serve(socket, channel, options)
-  local settings = { max_head = MAX_HEAD, max_body = MAX_FILE }
+  local now = options and options.now or require("moongate").now
+  local place = room.enter(socket, channel, now)
+  local patience = place:patience()
+  local settings = {
+    max_head = MAX_HEAD,
+    max_body = MAX_FILE,
+    head_timeout = HEAD_SECONDS * patience,
+    idle_timeout = IDLE_SECONDS * patience,
+  }
   function settings.on_head(request)
     local call, refusal = find(request, channel)
     return not call and finish(refusal) or nil
@@ -233,8 +243,12 @@ function admin.serve(socket, channel, options)
     settings[name] = value
   end
   local done, failure = pcall(http_server.serve, socket, function(request)
-    return admin.answer(request, channel)
+    place:ask()
+    local response = admin.answer(request, channel)
+    place:answered()
+    return response
   end, settings)
+  place:leave()
   socket:close()
   if not done then
     error(failure, 0)

@@ -176,7 +176,25 @@ schema.config = {
         listen = { type = "listen", default = "127.0.0.1:9090", doc = "Where it listens; false: nowhere" },
         token = {
           type = "string",
-          doc = "What writing calls have to show; without one they are answered on the control socket only",
+          doc = "What calls over TCP have to show, to read too; without one nothing is written there. Whoever has it "
+            .. "can put Lua into `routes`: keep it as a key of the machine",
+        },
+        hosts = {
+          type = "list",
+          of = { type = "host_name" },
+          default = {},
+          doc = "Names by which it is asked over TCP (in the header Host), beside addresses and localhost",
+        },
+        write = {
+          type = "boolean",
+          default = true,
+          doc = "Whether calls may change something: false refuses them over TCP, and route files on the control "
+            .. "socket too",
+        },
+        public_metrics = {
+          type = "boolean",
+          default = true,
+          doc = "Whether `/metrics` is read without the token",
         },
       },
     },

@@ -232,9 +232,17 @@ static struct value *keep_diagnosis(void *context, const char *trigger, const ch
   return root;
 }
 
-static const char *token(void *context) {
+static struct value *admission(void *context) {
   const struct runtime *runtime = context;
-  return runtime->instance ? runtime->instance->config.admin_token : NULL;
+  const struct config *config = runtime->instance ? &runtime->instance->config : NULL;
+  struct value *root = value_table();
+  if (config) {
+    value_set_string(root, "token", config->admin_token);
+    value_set_string(root, "hosts", config->admin_hosts);
+    value_set_boolean(root, "write", config->admin_write);
+    value_set_boolean(root, "public_metrics", config->admin_public_metrics);
+  }
+  return root;
 }
 
 const struct native_ops operations = {
@@ -256,6 +264,6 @@ const struct native_ops operations = {
     .drain = drain,
     .diagnose = diagnose,
     .keep_diagnosis = keep_diagnosis,
-    .token = token,
+    .admission = admission,
     .metrics = metrics,
 };

@@ -90,6 +90,9 @@ void reconfigure(struct instance *instance, struct config *next) {
   struct config *current = &instance->config;
   current->hash = next->hash;
   swap_strings(&current->admin_token, &next->admin_token);
+  swap_strings(&current->admin_hosts, &next->admin_hosts);
+  current->admin_write = next->admin_write;
+  current->admin_public_metrics = next->admin_public_metrics;
   current->log_level = next->log_level;
   current->log_format = next->log_format;
   current->timeouts = next->timeouts;

@@ -272,10 +272,11 @@ static int native_keep_diagnosis(lua_State *L) {
   return native_return(L, native->ops->keep_diagnosis(native->context, trigger, text, size));
 }
 
-static int native_token(lua_State *L) {
+static int native_admission(lua_State *L) {
   const struct native_module *native = native_of(L);
-  lua_pushstring(L, native->ops->token ? native->ops->token(native->context) : NULL);
-  return 1;
+  if (!native->ops->admission)
+    return native_raise_not_running(L);
+  return native_return(L, native->ops->admission(native->context));
 }
 
 static const struct luaL_Reg functions[] = {
@@ -297,7 +298,7 @@ static const struct luaL_Reg functions[] = {
     {"drain", native_drain},
     {"diagnose", native_diagnose},
     {"keep_diagnosis", native_keep_diagnosis},
-    {"token", native_token},
+    {"admission", native_admission},
     {"metrics", native_metrics},
     {"testing", native_testing},
     {NULL, NULL},

@@ -54,7 +54,9 @@ struct config {
   char *control;    /* the socket, the default place if none is named; NULL: this user has none (no XDG_RUNTIME_DIR) */
   char *state;      /* the directory, likewise; NULL: this user has none (no HOME) */
   char *admin_listen; /* "127.0.0.1:9090"; NULL: off */
-  char *admin_token;  /* NULL: writing calls only on the control socket */
+  char *admin_token;  /* NULL: reading needs none, and writing calls are answered on the control socket only */
+  char *admin_hosts;  /* names that Host may say, with commas between; "" or NULL: none */
+  bool admin_write, admin_public_metrics;
   enum log_level log_level;
   enum log_format log_format;
   struct route_timeouts timeouts;

@@ -166,6 +166,9 @@ static void read_config(lua_State *L, int t, const struct config_load *load) {
   int admin = field_table(L, t, "admin");
   field_string(L, admin, "listen", &config->admin_listen);
   field_string(L, admin, "token", &config->admin_token);
+  field_string(L, admin, "hosts", &config->admin_hosts);
+  config->admin_write = field_boolean(L, admin, "write");
+  config->admin_public_metrics = field_boolean(L, admin, "public_metrics");
   lua_settop(L, admin - 1);
   read_log(L, t, config);
   compile_timeouts(L, t, &config->timeouts);
@@ -332,6 +335,7 @@ void config_clear(struct config *config) {
   free(config->state);
   free(config->admin_listen);
   free(config->admin_token);
+  free(config->admin_hosts);
   free(config->dns_servers);
   free(config->defaults);
   for (size_t i = 0; i < config->jit_file_count; i++)

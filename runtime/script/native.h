@@ -93,7 +93,7 @@ struct native_explain {
 };
 
 /* `context` is native_module's. `settings` with its strings, `name` and `text` are valid during the call only. What
- * stands below `defaults` may be NULL: then its function raises "moongate is not running", and native.token() is nil.
+ * stands below `defaults` may be NULL: then its function raises "moongate is not running".
  */
 struct native_ops {
   /* native.check{config=, routes=, workers=}: may block. The caller frees the value. */
@@ -149,8 +149,9 @@ struct native_ops {
   /* native.keep_diagnosis(trigger, text): keeps it as a file under the state directory: { path = } or { path =, error =
    * }. `trigger` is a plain word. The caller frees it. */
   struct value *(*keep_diagnosis)(void *context, const char *trigger, const char *text, size_t size);
-  /* native.token(): admin.token, or NULL (nil in Lua). Never to be printed. */
-  const char *(*token)(void *context);
+  /* native.admission(): who may ask the admin interface, as the config's `admin` has it: { token =, hosts = "a,b",
+   * write =, public_metrics = }; {} while moongate stops. Never to be printed. The caller frees it. */
+  struct value *(*admission)(void *context);
 };
 
 struct script_given; /* script/load.h */

@@ -128,6 +128,7 @@ local types = {
   },
   listen = { words = '`"address:port"`, or `false`', lua = "string|false" },
   nameserver = { words = "address", several = "addresses", lua = "string" },
+  host_name = { words = "name", several = "names", lua = "string" },
   address = { words = "address", lua = "string" },
   ip_pattern = { words = "address, network or glob", several = "addresses, networks and globs", lua = "string" },
   keep_alive = {

@@ -141,7 +141,7 @@ function moongate:request(method, path, options)
   if not connection then
     return nil
   end
-  local lines = { ("%s %s HTTP/1.1"):format(method, path), "Host: moongate", "Connection: close" }
+  local lines = { ("%s %s HTTP/1.1"):format(method, path), "Host: localhost", "Connection: close" }
   for _, line in ipairs(options.headers or {}) do
     lines[#lines + 1] = line
   end

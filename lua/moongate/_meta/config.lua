@@ -36,8 +36,11 @@
 
 ---The admin interface over TCP
 ---@class moongate.Config.Admin
+---@field hosts? string|string[] Names by which it is asked over TCP (in the header Host), beside addresses and localhost ({})
 ---@field listen? string|false Where it listens; false: nowhere ("127.0.0.1:9090")
----@field token? string What writing calls have to show; without one they are answered on the control socket only
+---@field public_metrics? boolean Whether `/metrics` is read without the token (true)
+---@field token? string What calls over TCP have to show, to read too; without one nothing is written there. Whoever has it can put Lua into `routes`: keep it as a key of the machine
+---@field write? boolean Whether calls may change something: false refuses them over TCP, and route files on the control socket too (true)
 
 ---When a snapshot is made by itself; 0: off
 ---@class moongate.Config.Diagnose

@@ -48,6 +48,7 @@ local function resolve(normal, environment)
   if normal.dns.servers then
     normal.dns.servers = table.concat(normal.dns.servers, ",")
   end
+  normal.admin.hosts = table.concat(normal.admin.hosts, ",")
 end
 
 -- What is left of the value without what is at fault: two keys deep, since a list without an item is another list.

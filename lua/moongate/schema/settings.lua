@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
 --
--- The types of the schema that only the config has: addresses to listen on and name servers.
+-- The types of the schema that only the config has: addresses to listen on, name servers, names of this machine.
 
 local settings = {}
 
@@ -40,6 +40,17 @@ function settings.nameserver(check, value)
     end
   end
   check:expected('an address such as "192.0.2.1", "192.0.2.1:53" or "[2001:db8::1]:53"', value)
+end
+
+-- A name as it stands in Host, without its port: "admin.example.com", in lower case.
+function settings.host_name(check, value)
+  local name = type(value) == "string" and value:lower():gsub("%.$", "")
+  if name and #name <= 253 and name:find("^[%w_][%w_.-]*$") and not name:find("..", 1, true) then
+    return name
+  end
+  local hint = type(value) == "string" and value:match("^%a[%w+.-]*://([%w_.-]+)") or nil
+  hint = hint or (type(value) == "string" and value:match("^([%w_.-]+):%d+$"))
+  check:expected('a name such as "admin.example.com"', value, hint and ('without the rest: "%s"'):format(hint))
 end
 
 return settings
