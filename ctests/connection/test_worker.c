@@ -91,7 +91,7 @@ static int tear_down(void **state) {
 
 static void a_prepared_table_is_taken(void **state) {
   struct fixture *fixture = *state;
-  worker_commit_table(&fixture->worker, NULL);
+  worker_commit_table(&fixture->worker);
   assert_int_equal(2, fixture->worker.port_count);
   assert_int_equal(1, fixture->adopted);
 }

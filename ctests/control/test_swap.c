@@ -90,7 +90,7 @@ static int set_up(void **state) {
   }
   fixture->threads = (struct threads){.loop = &fixture->control, .threads = fixture->pointers, .count = WORKERS};
   assert_int_equal(0, swap_init(&fixture->swap, &fixture->threads));
-  swap_begin(&fixture->swap, fixture->tables[1], fixture->resolved, NULL, on_done);
+  swap_begin(&fixture->swap, fixture->tables[1], fixture->resolved, on_done);
   *state = fixture;
   return 0;
 }

@@ -49,6 +49,26 @@ static void a_range_is_an_endpoint_for_each_port(void **state) {
   route_table_unref(table);
 }
 
+static void a_table_has_its_records_and_no_others(void **state) {
+  (void)state;
+  enum { COUNT = 200 };
+  struct route *records[COUNT], *old[COUNT];
+  for (uint16_t i = 0; i < COUNT; i++) {
+    records[i] = make_route("same", NULL, 80, 80, 0);
+    old[i] = make_route("same", NULL, 80, 80, 0);
+  }
+  struct route_table *table = make_table(records, COUNT), *empty = make_table(NULL, 0);
+  for (size_t i = 0; i < COUNT; i++) {
+    assert_true(route_table_has(table, records[i]));
+    assert_false(route_table_has(table, old[i]));
+    assert_false(route_table_has(empty, old[i]));
+    route_unref(old[i]);
+  }
+  assert_false(route_table_has(table, NULL));
+  route_table_unref(table);
+  route_table_unref(empty);
+}
+
 static void a_port_knows_what_it_takes_and_how_long_it_waits(void **state) {
   (void)state;
   struct route *both = make_route("plain", NULL, 80, 81, 0), *tls = make_route("tls", NULL, 81, 82, 0);
@@ -178,6 +198,7 @@ static void a_port_says_what_has_to_be_known(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(a_range_is_an_endpoint_for_each_port),
+      cmocka_unit_test(a_table_has_its_records_and_no_others),
       cmocka_unit_test(a_port_knows_what_it_takes_and_how_long_it_waits),
       cmocka_unit_test(routes_share_an_endpoint_in_order_of_priority_then_file),
       cmocka_unit_test(a_bound_address_comes_before_the_wildcard_and_keeps_it),

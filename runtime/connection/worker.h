@@ -135,12 +135,8 @@ void worker_deinit(struct worker *worker);
 int worker_prepare_table(struct worker *worker, struct route_table *table, uint16_t *resolved, struct error *error);
 
 /* The second: the prepared table is the current one. Ports that are gone are accepted empty, then closed; connections
- * of routes that have changed or gone are treated as their on_change says. `records` are the table's routes in the
- * order of route_records_sort(), so that not every worker sorts them while its clients wait; NULL: it does. */
-void worker_commit_table(struct worker *worker, struct route *const *records);
-
-/* The table's routes, sorted by address: malloc'ed, the routes the table's. NULL without memory. Any thread. */
-struct route **route_records_sort(const struct route_table *table);
+ * of routes that have changed or gone are treated as their on_change says. */
+void worker_commit_table(struct worker *worker);
 
 /* Or: nothing of it. Nothing when none is prepared. */
 void worker_abort_table(struct worker *worker);

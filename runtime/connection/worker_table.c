@@ -69,20 +69,6 @@ void worker_abort_table(struct worker *worker) {
   change_free(change);
 }
 
-static int compare_pointers(const void *left, const void *right) {
-  const struct route *a = *(struct route *const *)left, *b = *(struct route *const *)right;
-  return a < b ? -1 : a > b;
-}
-
-struct route **route_records_sort(const struct route_table *table) {
-  struct route **records = malloc((table->route_count + 1) * sizeof(struct route *));
-  if (!records)
-    return NULL;
-  memcpy(records, table->routes, table->route_count * sizeof(struct route *));
-  qsort(records, table->route_count, sizeof(struct route *), compare_pointers);
-  return records;
-}
-
 /* Goes on by a record that the current table does not have, or as on_change says. */
 static void ride(struct connection *connection) {
   struct route *route = connection->exchange.route;
@@ -95,18 +81,12 @@ static void ride(struct connection *connection) {
 }
 
 void worker_treat_late(struct worker *worker, struct connection *connection) {
-  const struct route_table *table = worker->pin->table;
-  if (connection->pin == worker->pin)
-    return;
-  for (size_t i = 0; i < table->route_count; i++)
-    if (table->routes[i] == connection->exchange.route)
-      return;
-  ride(connection);
+  if (connection->pin != worker->pin && !route_table_has(worker->pin->table, connection->exchange.route))
+    ride(connection);
 }
 
 /* Connections of routes that have changed or gone go on with the record that they have, or as on_change says. */
-static void treat_riders(struct worker *worker, struct route *const *records) {
-  const struct route_table *table = worker->pin->table;
+static void treat_riders(struct worker *worker) {
   const struct route *known = NULL; /* the last that the table has: connections of one route often follow each other */
   worker->metrics->worker.riders = 0;
   LIST_FOREACH(node, &worker->connections) {
@@ -115,7 +95,7 @@ static void treat_riders(struct worker *worker, struct route *const *records) {
     connection->rides = false;
     if (!route || route == known || connection->state >= CONNECTION_CLOSING)
       continue;
-    if (bsearch(&route, records, table->route_count, sizeof(struct route *), compare_pointers)) {
+    if (route_table_has(worker->pin->table, route)) {
       known = route;
       continue;
     }
@@ -123,7 +103,7 @@ static void treat_riders(struct worker *worker, struct route *const *records) {
   }
 }
 
-void worker_commit_table(struct worker *worker, struct route *const *records) {
+void worker_commit_table(struct worker *worker) {
   struct table_change *change = worker->change;
   struct table_pin *old = worker->pin;
   worker->change = NULL;
@@ -132,17 +112,14 @@ void worker_commit_table(struct worker *worker, struct route *const *records) {
   change_free(change);
   if (worker->hooks->table_live)
     worker->hooks->table_live(worker, worker->pin->table);
-  struct route **own = records || list_is_empty(&worker->connections) ? NULL : route_records_sort(worker->pin->table);
-  if (records || own)
-    treat_riders(worker, records ? records : own);
-  free(own);
+  treat_riders(worker);
   table_pin_unref(worker, old);
 }
 
 int worker_set_table(struct worker *worker, struct route_table *table, uint16_t *resolved, struct error *error) {
   int status = worker_prepare_table(worker, table, resolved, error);
   if (status == 0)
-    worker_commit_table(worker, NULL);
+    worker_commit_table(worker);
   return status;
 }
 

@@ -22,8 +22,6 @@ static void clear_loaded(struct reload *reload) {
   loaded_routes_clear(&reload->loaded);
   route_table_unref(reload->table);
   reload->table = NULL;
-  free(reload->records);
-  reload->records = NULL;
   free(reload->resolved);
   reload->resolved = NULL;
   route_table_unref(reload->replaced);
@@ -220,14 +218,13 @@ static void make_table(struct loading_job *job) {
   if (!reload->table)
     return;
   reload->resolved = calloc(reload->table->port_count + 1, sizeof *reload->resolved);
-  reload->records = route_records_sort(reload->table);
 }
 
 static void on_made(struct loading_job *job) {
   struct reload *reload = RELOAD_OF_JOB(job);
   struct instance *instance = reload->instance;
   struct error error;
-  if (!reload->table || !reload->resolved || !reload->records) {
+  if (!reload->table || !reload->resolved) {
     LOG(&instance->runtime->log, LOG_ERROR, "the routes can't go live",
         LOG_STRING("error", reload->table ? "no memory" : reload->table_error.message));
     end_round(reload);
@@ -247,7 +244,7 @@ static void on_made(struct loading_job *job) {
     return;
   }
   reload_enter(reload, RELOAD_SWAPPING);
-  swap_begin(&reload->swap, reload->table, reload->resolved, reload->records, on_swapped);
+  swap_begin(&reload->swap, reload->table, reload->resolved, on_swapped);
 }
 
 static void on_loaded(struct loading_job *job) {

@@ -59,7 +59,6 @@ struct reload {
   struct loaded_routes loaded; /* by this round */
   struct route_table *table;   /* made of it */
   struct error table_error;    /* without it */
-  struct route **records;      /* of the table, sorted: see worker_commit_table() */
   uint16_t *resolved;
   struct route_table *replaced; /* the table before, for the loader thread to let go of */
   size_t refusals;              /* of files, because a port of theirs can't be opened */

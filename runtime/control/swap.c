@@ -53,7 +53,7 @@ static void on_commit(struct message *message, void *receiver) {
   struct worker *worker = receiver;
   order->taken = worker->change != NULL;
   if (order->taken)
-    worker_commit_table(worker, order->swap->records);
+    worker_commit_table(worker);
   order->riders = worker->metrics->worker.riders;
   post_back(order, on_carried_out);
 }
@@ -133,11 +133,9 @@ void swap_deinit(struct swap *swap) {
   *swap = (struct swap){.threads = NULL};
 }
 
-void swap_begin(struct swap *swap, struct route_table *table, uint16_t *resolved, struct route *const *records,
-                swap_done_fn *on_done) {
+void swap_begin(struct swap *swap, struct route_table *table, uint16_t *resolved, swap_done_fn *on_done) {
   swap->table = route_table_ref(table);
   swap->resolved = resolved;
-  swap->records = records;
   swap->prepared = 0;
   swap->riders = swap->taken = 0;
   swap->error = (struct error){.code = 0};

@@ -20,12 +20,11 @@ typedef void swap_done_fn(struct swap *swap, int status);
 
 struct swap {
   struct threads *threads;
-  struct swap_order *orders;    /* one a worker */
-  struct route_table *table;    /* one reference, while under way */
-  uint16_t *resolved;           /* the user's; see worker_prepare_table() */
-  struct route *const *records; /* likewise; see worker_commit_table() */
-  size_t missing;               /* workers that have not answered */
-  size_t prepared, taken;       /* workers */
+  struct swap_order *orders; /* one a worker */
+  struct route_table *table; /* one reference, while under way */
+  uint16_t *resolved;        /* the user's; see worker_prepare_table() */
+  size_t missing;            /* workers that have not answered */
+  size_t prepared, taken;    /* workers */
   int status;
   size_t riders; /* connections that go on with records of older tables, when it was live */
   struct error error;
@@ -44,7 +43,6 @@ static inline bool swap_is_under_way(const struct swap *swap) { return swap->tab
 /* The number of a worker that has not answered yet; 0: there is none. */
 unsigned swap_awaited_worker(const struct swap *swap);
 
-/* One at a time. `resolved` and `records` stay valid until `on_done`, which is called in a later event; never, when the
- * workers end meanwhile. */
-void swap_begin(struct swap *swap, struct route_table *table, uint16_t *resolved, struct route *const *records,
-                swap_done_fn *on_done);
+/* One at a time. `resolved` stays valid until `on_done`, which is called in a later event; never, when the workers end
+ * meanwhile. */
+void swap_begin(struct swap *swap, struct route_table *table, uint16_t *resolved, swap_done_fn *on_done);

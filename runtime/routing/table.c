@@ -9,14 +9,23 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
+
+static int compare_addresses(const void *left, const void *right) {
+  const struct route *a = *(struct route *const *)left, *b = *(struct route *const *)right;
+  return a < b ? -1 : a > b;
+}
 
 static bool copy_routes(struct route_table *table, struct route *const *routes, size_t count, size_t script_count) {
   table->routes = calloc(count + 1, sizeof(struct route *));
+  table->by_address = calloc(count + 1, sizeof(struct route *));
   table->scripts = calloc(script_count + 1, sizeof(struct script_version *));
-  if (!table->routes || !table->scripts)
+  if (!table->routes || !table->by_address || !table->scripts)
     return false;
   for (; table->route_count < count; table->route_count++)
     table->routes[table->route_count] = route_ref(routes[table->route_count]);
+  memcpy(table->by_address, table->routes, count * sizeof(struct route *));
+  qsort(table->by_address, count, sizeof(struct route *), compare_addresses);
   return true;
 }
 
@@ -66,11 +75,16 @@ void route_table_unref(struct route_table *table) {
   for (size_t i = 0; i < table->route_count; i++)
     route_unref(table->routes[i]);
   free(table->routes);
+  free(table->by_address);
   for (size_t i = 0; i < table->script_count; i++)
     table->script_unref(table->scripts[i]);
   free(table->scripts);
   policy_unref(table->policy);
   free(table);
+}
+
+bool route_table_has(const struct route_table *table, const struct route *route) {
+  return bsearch(&route, table->by_address, table->route_count, sizeof(struct route *), compare_addresses) != NULL;
 }
 
 bool table_port_has(const struct table_port *port, const struct route *route) {

@@ -43,6 +43,7 @@ struct route_table {
   atomic_uint references;
   uint64_t generation;
   struct route **routes;
+  struct route **by_address; /* the same, for route_table_has() */
   size_t route_count;
   struct table_port *ports;
   size_t port_count;
@@ -66,6 +67,9 @@ struct route_table *route_table_new(struct route *const *routes, size_t count, s
                                     struct error *error);
 struct route_table *route_table_ref(struct route_table *table);
 void route_table_unref(struct route_table *table);
+
+/* Is the very record among the table's? Its time grows with the logarithm of their number. */
+bool route_table_has(const struct route_table *table, const struct route *route);
 
 /* Is the route among the port's? Both are of one table. Time grows with the route's ranges only. */
 bool table_port_has(const struct table_port *port, const struct route *route);

@@ -184,6 +184,43 @@ describe("a save", function()
     end)
   end
 
+  it("treats those likewise whose route is known only after it has changed, and leaves the others", function()
+    local one, two = net.listen(), net.listen()
+    local gate = process.directory() .. "/open"
+    local function waiting(name, target)
+      return ([[return {
+        name = %q, match = { address = %q, ports = %d, when = function()
+          local file
+          repeat
+            moongate.sleep(0.02)
+            file = io.open(%q)
+          until file
+          return file:close()
+        end },
+        action = { target = "127.0.0.1:%d" }, on_change = "close",
+      }]]):format(name, swapping.host, swapping.port(name), gate, target:port())
+    end
+    local m = swapping.start {
+      ["a.lua"] = waiting("a", one),
+      ["b.lua"] = waiting("b", one),
+      ["c.lua"] = counting("c", "v1"),
+    }
+    local late, kept = assert(swapping.connect "a"), assert(swapping.connect "b")
+    kept:send "x"
+    m:await_metric('connections{state="routing"}', 2)
+    m:write("a.lua", waiting("a", two))
+    m:write("c.lua", counting("c", "v2"))
+    swapping.await("c", "v2")
+    assert.are.equal(0, m:reload().status)
+    process.write(gate, "")
+    local _, how = late:receive_all()
+    assert.truthy(how == "end" or how == "reset", how)
+    local served = assert(one:accept())
+    assert.are.equal("x", (served:receive(1)))
+    expect_alive(kept, served)
+    m:await_metric('connection_terminations_total{side="client",reason="changed"}', 1)
+  end)
+
   it("lets connections of a draining route finish first", function()
     local one, two = net.listen(), net.listen()
     local more = "on_change = 'drain', timeouts = { shutdown = '30s' }"
