@@ -26,6 +26,7 @@ describe("TLS in handlers", function()
           .. "-CAcreateserial -out %s.pem -days 3 -extfile %s.ext"):format(name, name, name, name, name)
       )
     end
+    run("openssl x509 -req -in site.csr -CA ca.pem -CAkey ca.key -CAcreateserial -out nameless.pem -days 3")
   end)
 
   teardown(function()
@@ -181,6 +182,17 @@ describe("TLS in handlers", function()
     assert.are.equal("nil|certificate not trusted|hostname mismatch", ask(m, "other\n"):lower())
     assert.truthy(ask(m, "address\n"):lower():find "^nil|certificate not trusted|ip address mismatch")
     assert.are.equal("in|nil|nil", ask(m, "blind\n"))
+  end)
+
+  it("takes no subject for a name: a certificate has to have the name among its SANs", function()
+    local m = start_both(
+      [[if socket:starttls { certificate = { cert = "KEYS/nameless.pem", key = "KEYS/site.key" } } then
+          socket:send "in" end]],
+      [[local back, err, detail = moongate.connect("127.0.0.1", PORT, { timeout = 10,
+          tls = { ca = "KEYS/ca.pem", server_name = "site.test" } })
+        socket:send(show(back and back:receive "*a", err, detail))]]
+    )
+    assert.are.equal("nil|certificate not trusted|hostname mismatch", ask(m):lower())
   end)
 
   it("starts TLS later on what connect gave, with the name that was connected to", function()
