@@ -251,10 +251,82 @@ static void a_table_full_of_holders_says_so(void **state) {
   for (unsigned i = 0; i < count; i++) {
     struct ip_address address = ipv4(i);
     full += limits_admit(limits, &address, &rule, START, &held[i]) == LIMIT_FULL;
+    assert_int_equal(full, i < LIMITS_SHARDS ? 0 : i + 1 - LIMITS_SHARDS);
   }
-  assert_int_equal(full, count - LIMITS_SHARDS);
   for (unsigned i = 0; i < count; i++)
     limits_release(limits, held[i]);
+  limits_free(limits);
+}
+
+static void none_is_forgotten_before_the_whole_table_is_full(void **state) {
+  (void)state;
+  enum { ROOM = 1024 };
+  struct limits *limits = new_limits(ROOM);
+  const struct limit_rule rule = {.rate = 1, .window_ms = 60000};
+  for (unsigned round = 0; round < 2; round++)
+    for (unsigned i = 0; i < ROOM; i++) {
+      struct ip_address address = ipv4(i);
+      struct limit_entry *held;
+      assert_int_equal(limits_admit(limits, &address, &rule, START, &held), round ? LIMIT_RATE : LIMIT_ADMITTED);
+      limits_release(limits, held);
+    }
+  limits_free(limits);
+}
+
+static void room_is_made_in_whatever_shard_there_is_some(void **state) {
+  (void)state;
+  enum { ROOM = 256, TURNS = 1000 };
+  struct limits *limits = new_limits(ROOM);
+  const struct limit_rule rule = {.connections = 1};
+  struct limit_entry *held[ROOM], *more;
+  for (unsigned i = 0; i < ROOM; i++) {
+    struct ip_address address = ipv4(i);
+    assert_int_equal(limits_admit(limits, &address, &rule, START, &held[i]), LIMIT_ADMITTED);
+  }
+  for (unsigned i = 0; i < TURNS; i++) {
+    struct ip_address address = ipv4(ROOM + i);
+    assert_int_equal(limits_admit(limits, &address, &rule, START, &more), LIMIT_FULL);
+    limits_release(limits, held[i % ROOM]);
+    assert_int_equal(limits_admit(limits, &address, &rule, START, &held[i % ROOM]), LIMIT_ADMITTED);
+  }
+  size_t counts[2] = {0};
+  limits_each(limits, START, count_report, counts);
+  assert_int_equal(counts[0], ROOM);
+  assert_int_equal(counts[1], ROOM);
+  for (unsigned i = 0; i < ROOM; i++)
+    limits_release(limits, held[i]);
+  limits_free(limits);
+}
+
+static void a_block_is_forgotten_only_where_nothing_else_is_to_be_had(void **state) {
+  (void)state;
+  enum { ROOM = 64, BLOCKED = 32 };
+  struct limits *limits = new_limits(ROOM);
+  const struct limit_rule strict = {.rate = 1, .window_ms = 100, .block_ms = 5000}, rule = {.connections = 1};
+  struct limit_entry *held;
+  struct limit_report report;
+  for (unsigned i = 0; i < ROOM; i++) {
+    struct ip_address address = ipv4(i);
+    assert_int_equal(limits_admit(limits, &address, &strict, START, &held), LIMIT_ADMITTED);
+    limits_release(limits, held);
+    if (i < BLOCKED)
+      assert_int_equal(limits_admit(limits, &address, &strict, START, &held), LIMIT_RATE);
+  }
+  for (unsigned i = 0; i < ROOM - BLOCKED; i++) {
+    struct ip_address address = ipv4(ROOM + i);
+    assert_int_equal(limits_admit(limits, &address, &rule, START, &held), LIMIT_ADMITTED);
+  }
+  for (unsigned i = 0; i < BLOCKED; i++) {
+    struct ip_address address = ipv4(i);
+    assert_true(limits_find(limits, &address, 0, START, &report));
+    assert_int_equal(report.blocked_ms, 5000);
+  }
+  for (unsigned i = 0; i < BLOCKED; i++) {
+    struct ip_address address = ipv4(2 * ROOM + i);
+    assert_int_equal(limits_admit(limits, &address, &rule, START, &held), LIMIT_ADMITTED);
+  }
+  struct ip_address last = ipv4(3 * ROOM);
+  assert_int_equal(limits_admit(limits, &last, &rule, START, &held), LIMIT_FULL);
   limits_free(limits);
 }
 
@@ -273,6 +345,38 @@ static void *race_main(void *argument) {
       atomic_fetch_add(&race->admitted, 1);
   }
   return NULL;
+}
+
+/* Each holds some and lets go of others, in a table that is full of both. */
+static void *crowd_main(void *argument) {
+  struct race *race = argument;
+  const struct limit_rule rule = {.connections = 1000};
+  struct limit_entry *held[16] = {NULL};
+  unsigned base = atomic_fetch_add(&race->admitted, 1000);
+  for (unsigned i = 0; i < 20000; i++) {
+    struct ip_address address = ipv4(i % 3 ? base + i % 1000 : i % 50);
+    limits_release(race->limits, held[i % 16]);
+    limits_admit(race->limits, &address, &rule, START + i, &held[i % 16]);
+  }
+  for (unsigned i = 0; i < 16; i++)
+    limits_release(race->limits, held[i]);
+  return NULL;
+}
+
+static void room_is_shared_among_threads_that_race(void **state) {
+  (void)state;
+  enum { ROOM = 100 };
+  struct race race = {.limits = new_limits(ROOM)};
+  pthread_t threads[4];
+  size_t counts[2] = {0};
+  for (int i = 0; i < 4; i++)
+    assert_int_equal(pthread_create(&threads[i], NULL, crowd_main, &race), 0);
+  for (int i = 0; i < 4; i++)
+    pthread_join(threads[i], NULL);
+  limits_each(race.limits, START, count_report, counts);
+  assert_int_equal(counts[0], ROOM);
+  assert_int_equal(counts[1], 0);
+  limits_free(race.limits);
 }
 
 static void limits_hold_among_threads_that_race(void **state) {
@@ -299,6 +403,10 @@ int main(void) {
       cmocka_unit_test(memory_is_bounded_whatever_the_number_of_addresses),
       cmocka_unit_test(each_address_is_told_once_while_others_come),
       cmocka_unit_test(a_table_full_of_holders_says_so),
+      cmocka_unit_test(none_is_forgotten_before_the_whole_table_is_full),
+      cmocka_unit_test(room_is_made_in_whatever_shard_there_is_some),
+      cmocka_unit_test(a_block_is_forgotten_only_where_nothing_else_is_to_be_had),
+      cmocka_unit_test(room_is_shared_among_threads_that_race),
       cmocka_unit_test(limits_hold_among_threads_that_race),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

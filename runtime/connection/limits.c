@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * The table: shards by the hash of address and scope, in each a hash table of chains and a list of those that hold
- * nothing, the longest unused first. The rate is HAProxy's frequency counter: what was in the window before counts by
- * the share of it that is still within a window's length. */
+ * nothing, the longest unused first. Only the table as a whole is ever full. The rate is HAProxy's frequency counter:
+ * what was in the window before counts by the share of it that is still within a window's length. */
 #include "connection/limits.h"
 
 #include "core/text.h"
@@ -42,12 +42,16 @@ struct shard {
 
 struct limits {
   uint64_t seed;
-  size_t most; /* a shard */
+  size_t most;         /* entries, in all shards together */
+  atomic_size_t count; /* … that there are, or will be in a moment */
   atomic_uint ipv6_prefix;
   struct shard shards[LIMITS_SHARDS];
 };
 
-enum { CHAINS_FIRST = 16 };
+enum {
+  CHAINS_FIRST = 16,
+  LOOKED_AT_MOST = 64, /* blocked entries, for one that is not */
+};
 
 struct limits *limits_new(size_t addresses) {
   struct limits *limits = aligned_alloc(64, sizeof *limits);
@@ -56,7 +60,8 @@ struct limits *limits_new(size_t addresses) {
   memset(limits, 0, sizeof *limits);
   if (getrandom(&limits->seed, sizeof limits->seed, 0) != sizeof limits->seed)
     limits->seed = (uint64_t)(uintptr_t)limits;
-  limits->most = (addresses + LIMITS_SHARDS - 1) / LIMITS_SHARDS;
+  limits->most = addresses;
+  atomic_init(&limits->count, 0);
   atomic_init(&limits->ipv6_prefix, LIMITS_IPV6_PREFIX_DEFAULT);
   for (size_t i = 0; i < LIMITS_SHARDS; i++) {
     pthread_mutex_init(&limits->shards[i].lock, NULL);
@@ -151,38 +156,94 @@ static void unlink_entry(struct limits *limits, struct shard *shard, struct limi
   shard->entry_count--;
 }
 
-/* The one that has been unused longest and is not blocked; blocked ones are looked over, at most so many. */
-static struct limit_entry *oldest(struct shard *shard, clock_ms now) {
-  enum { LOOKED_AT_MOST = 64 };
-  unsigned looked = 0;
-  struct limit_entry *blocked = NULL;
+/* A place for one entry more, while there is one: the bound is the whole table's, not a shard's. */
+static bool take_place(struct limits *limits) {
+  size_t count = atomic_load_explicit(&limits->count, memory_order_relaxed);
+  while (count < limits->most)
+    if (atomic_compare_exchange_weak_explicit(&limits->count, &count, count + 1, memory_order_relaxed,
+                                              memory_order_relaxed))
+      return true;
+  return false;
+}
+
+static void give_place(struct limits *limits) { atomic_fetch_sub_explicit(&limits->count, 1, memory_order_relaxed); }
+
+/* In a shard, the one that has been unused longest and is not blocked; blocked ones are looked over. */
+static struct limit_entry *oldest(const struct shard *shard, clock_ms now, unsigned *looks) {
   LIST_FOREACH(node, &shard->unused) {
     struct limit_entry *entry = LIST_OWNER(node, struct limit_entry, unused);
     if (entry->blocked_until <= now)
       return entry;
-    if (!blocked)
-      blocked = entry;
-    if (++looked == LOOKED_AT_MOST)
+    if (--*looks == 0)
       break;
   }
-  /* Better to forget a block than to let a flood of blocked addresses shut everybody else out. */
-  return blocked;
+  return NULL;
 }
 
+/* The table is full: takes one that holds nothing out of it, and its place with it; of the shard `first`, or else of
+ * the next that has one. No shard is locked before or afterwards. NULL: all hold something. */
+static struct limit_entry *make_room(struct limits *limits, size_t first, clock_ms now) {
+  unsigned looks = LOOKED_AT_MOST;
+  struct shard *with_blocked = NULL;
+  for (size_t i = 0; i < LIMITS_SHARDS && looks > 0; i++) {
+    struct shard *shard = &limits->shards[(first + i) % LIMITS_SHARDS];
+    pthread_mutex_lock(&shard->lock);
+    struct limit_entry *entry = oldest(shard, now, &looks);
+    if (entry)
+      unlink_entry(limits, shard, entry);
+    else if (!with_blocked && !list_is_empty(&shard->unused))
+      with_blocked = shard;
+    pthread_mutex_unlock(&shard->lock);
+    if (entry)
+      return entry;
+  }
+  if (!with_blocked)
+    return NULL;
+
+  /* Better to forget a block than to let a flood of blocked addresses shut everybody else out. */
+  struct limit_entry *entry = NULL;
+  pthread_mutex_lock(&with_blocked->lock);
+  if (!list_is_empty(&with_blocked->unused)) {
+    entry = LIST_OWNER(with_blocked->unused.next, struct limit_entry, unused);
+    unlink_entry(limits, with_blocked, entry);
+  }
+  pthread_mutex_unlock(&with_blocked->lock);
+  return entry;
+}
+
+/* Memory and a place for one more, the shard's lock let go of meanwhile if need be. NULL: there is none. */
+static struct limit_entry *allocate_entry(struct limits *limits, struct shard *shard, clock_ms now) {
+  if (!take_place(limits)) {
+    pthread_mutex_unlock(&shard->lock);
+    struct limit_entry *entry = make_room(limits, (size_t)(shard - limits->shards), now);
+    pthread_mutex_lock(&shard->lock);
+    return entry;
+  }
+  struct limit_entry *entry = malloc(sizeof *entry);
+  if (!entry)
+    give_place(limits);
+  return entry;
+}
+
+static void free_entry(struct limits *limits, struct limit_entry *entry) {
+  give_place(limits);
+  free(entry);
+}
+
+/* One that is not there yet; or that another thread has made meanwhile. */
 static struct limit_entry *make_entry(struct limits *limits, struct shard *shard, const struct limit_key *key,
                                       uint64_t hash, clock_ms now) {
-  struct limit_entry *entry;
-  if (shard->entry_count >= limits->most) {
-    entry = oldest(shard, now);
-    if (!entry)
-      return NULL;
-    unlink_entry(limits, shard, entry);
-  } else {
-    if (shard->entry_count >= shard->chain_count)
-      grow(limits, shard);
-    entry = shard->chain_count ? malloc(sizeof *entry) : NULL;
-    if (!entry)
-      return NULL;
+  struct limit_entry *entry = allocate_entry(limits, shard, now), *other = find(shard, key, hash);
+  if (other || !entry) {
+    if (entry)
+      free_entry(limits, entry);
+    return other;
+  }
+  if (shard->entry_count >= shard->chain_count)
+    grow(limits, shard);
+  if (shard->chain_count == 0) {
+    free_entry(limits, entry);
+    return NULL;
   }
   *entry = (struct limit_entry){.key = *key, .shard = (uint8_t)(shard - limits->shards), .window_start = now};
   struct limit_entry **chain = &shard->chains[chain_of(shard, hash)];
