@@ -38,11 +38,15 @@ int fault_make(struct fault *fault, const char *file, int line, const char *rout
 
 int fault_list_add(struct fault_list *list, const char *file, int line, const char *route, const char *field,
                    const char *message) {
-  struct fault *faults = realloc(list->faults, (list->count + 1) * sizeof *faults);
-  if (!faults)
-    return -ENOMEM;
-  list->faults = faults;
-  int status = fault_make(&faults[list->count], file, line, route, field, message);
+  if (list->count == list->room) {
+    size_t room = list->room ? 2 * list->room : 4;
+    struct fault *faults = realloc(list->faults, room * sizeof *faults);
+    if (!faults)
+      return -ENOMEM;
+    list->faults = faults;
+    list->room = room;
+  }
+  int status = fault_make(&list->faults[list->count], file, line, route, field, message);
   list->count += status == 0;
   return status;
 }

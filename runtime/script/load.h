@@ -30,7 +30,7 @@ struct fault {
 
 struct fault_list {
   struct fault *faults;
-  size_t count;
+  size_t count, room;
 };
 
 void fault_list_clear(struct fault_list *list);

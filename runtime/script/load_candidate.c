@@ -15,22 +15,35 @@ static const char *judge_name(const char *name) {
   return length > 200 ? "is too long a name" : NULL;
 }
 
-/* Beside what is live of the others. */
+static bool shares_name(const struct name_set *names, const struct known_file *known) {
+  for (size_t i = 0; i < known->route_count; i++)
+    if (name_set_has(names, known->routes[i]->name))
+      return true;
+  return false;
+}
+
+/* Beside what is live of the others: the schema is asked only about those that name a route as this one does. */
 static int compare(struct load_run *run, const struct known_file *known, const char *path, struct fault_list *faults) {
   const struct memory *memory = &run->loader->memory;
   struct fault_list unused = {0};
-  int status = schema_index_begin(run->loader);
+  struct name_set names;
+  int status = name_set_init(&names, known->route_count);
+  for (size_t i = 0; i < known->route_count && status == 0; i++)
+    name_set_enter(&names, known->routes[i]->name);
+  if (status == 0)
+    status = schema_index_begin(run->loader);
   for (size_t i = 0; i < memory->count && status == 0; i++) {
     const struct known_file *other = memory->files[i].committed;
-    char *other_path = other ? path_join(run->config->routes, other->file) : NULL;
-    if (other && !other_path)
-      status = -ENOMEM;
-    else if (other && strcmp(other->file, known->file) != 0)
-      status = schema_index_admit(run->loader, other->schema_id, other_path, &unused, &unused);
+    pace_breathe(run->loader->pace);
+    if (!other || strcmp(other->file, known->file) == 0 || !shares_name(&names, other))
+      continue;
+    char *other_path = path_join(run->config->routes, other->file);
+    status = other_path ? schema_index_admit(run->loader, other->schema_id, other_path, &unused, &unused) : -ENOMEM;
     free(other_path);
   }
   if (status == 0)
     status = schema_index_admit(run->loader, known->schema_id, path, faults, &unused);
+  name_set_deinit(&names);
   fault_list_clear(&unused);
   return status;
 }
@@ -69,6 +82,8 @@ static int check(struct load_run *run, const char *name, const char *path, const
     status = compare(run, known, path, faults);
   if (status == 0 && faults->count == 0 && table)
     status = make_table(run->loader, known, path, faults, table);
+  if (known)
+    schema_forget_known(run->loader, known->schema_id);
   known_file_unref(known);
   fault_list_clear(&warnings);
   source_clear(&source);

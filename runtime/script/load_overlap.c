@@ -12,27 +12,46 @@
 
 enum { PORTS = 65536, MAX_LOOKS = 8 * PORTS };
 
+int name_set_init(struct name_set *set, size_t count) {
+  for (set->room = 16; set->room < count * 2; set->room *= 2)
+    ;
+  set->slots = calloc(set->room, sizeof *set->slots);
+  return set->slots ? 0 : -ENOMEM;
+}
+
+void name_set_deinit(struct name_set *set) { free(set->slots); }
+
+/* Where the name is, or would be. */
+static const char **find_name(const struct name_set *set, const char *name) {
+  size_t slot = (size_t)text_hash(name, strlen(name), 0) & (set->room - 1);
+  while (set->slots[slot] && strcmp(set->slots[slot], name) != 0)
+    slot = (slot + 1) & (set->room - 1);
+  return &set->slots[slot];
+}
+
+bool name_set_has(const struct name_set *set, const char *name) { return *find_name(set, name) != NULL; }
+
+bool name_set_enter(struct name_set *set, const char *name) {
+  const char **slot = find_name(set, name);
+  if (*slot)
+    return false;
+  *slot = name;
+  return true;
+}
+
 bool load_names_may_clash(const struct load_run *run) {
   const struct loaded_routes *loaded = run->loaded;
-  size_t count = 0, room = 16;
+  struct name_set names;
+  size_t count = 0;
   for (size_t i = 0; i < loaded->file_count; i++)
     count += loaded->files[i].route_count;
-  while (room < count * 2)
-    room *= 2;
-  const char **slots = calloc(room, sizeof *slots);
-  bool clash = !slots;
+  bool clash = name_set_init(&names, count) < 0;
   for (size_t i = 0; i < loaded->file_count && !clash; i++) {
     pace_breathe(run->loader->pace);
-    for (size_t r = 0; r < loaded->files[i].route_count && !clash; r++) {
-      const char *name = loaded->files[i].routes[r]->name;
-      size_t slot = (size_t)text_hash(name, strlen(name), 0) & (room - 1);
-      for (; slots[slot] && !clash; slot = (slot + 1) & (room - 1))
-        clash = strcmp(slots[slot], name) == 0;
-      if (!clash)
-        slots[slot] = name;
-    }
+    for (size_t r = 0; r < loaded->files[i].route_count && !clash; r++)
+      clash = !name_set_enter(&names, loaded->files[i].routes[r]->name);
   }
-  free(slots);
+  name_set_deinit(&names);
   return clash;
 }
 

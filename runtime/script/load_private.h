@@ -124,6 +124,9 @@ void schema_keep_known(struct loader *loader, lua_State *L, int answer, unsigned
 /* Forgets what it kept of versions that are not committed. 0 or -ENOMEM. */
 int schema_sweep_known(struct loader *loader);
 
+/* Forgets what it kept of one version, which is not going to be committed. */
+void schema_forget_known(struct loader *loader, unsigned id);
+
 /* The line of a field ("match.ports") of a route; 0: not known. */
 int schema_find_line(struct loader *loader, unsigned id, const char *route, const char *field);
 
@@ -169,6 +172,18 @@ int load_resolve_conflicts(struct load_run *run);
 
 /* Marks the files that are new and name a route as another file's that is live: they `takes` a name. 0 or -ENOMEM. */
 int load_mark_takers(const struct load_run *run, bool *takes);
+
+/* Strings, which stay their owners'. */
+struct name_set {
+  const char **slots;
+  size_t room; /* a power of two */
+};
+
+/* With room for `count`. 0 or -ENOMEM; name_set_deinit() in each case. */
+int name_set_init(struct name_set *set, size_t count);
+void name_set_deinit(struct name_set *set);
+bool name_set_has(const struct name_set *set, const char *name);
+bool name_set_enter(struct name_set *set, const char *name); /* false: it is there already */
 
 /* Quick looks before that: false is certain. */
 bool load_names_may_clash(const struct load_run *run);

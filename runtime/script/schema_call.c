@@ -120,6 +120,24 @@ static int sweep(lua_State *L) {
 
 int schema_sweep_known(struct loader *loader) { return script_protect(loader->trusted, sweep, loader); }
 
+struct forgetting {
+  struct loader *loader;
+  unsigned id;
+};
+
+static int forget_known(lua_State *L) {
+  const struct forgetting *forgetting = lua_touserdata(L, 1);
+  lua_rawgeti(L, LUA_REGISTRYINDEX, forgetting->loader->knowns);
+  lua_pushnil(L);
+  lua_rawseti(L, -2, (int)forgetting->id);
+  return 0;
+}
+
+void schema_forget_known(struct loader *loader, unsigned id) {
+  struct forgetting forgetting = {loader, id};
+  script_protect(loader->trusted, forget_known, &forgetting); /* without memory the next load forgets it */
+}
+
 struct line_search {
   struct loader *loader;
   unsigned id;

@@ -40,23 +40,40 @@ function packed.unpack(kept)
   return list, place
 end
 
+-- What was unpacked last: who asks for the line of one route often asks for the next one's. The collector takes it.
+local last = setmetatable({}, { __mode = "v" })
+
+-- The place of the file, with its routes by name. Whoever looks a line up there holds all of it.
+local function place_of(kept)
+  local place = last.place
+  if not place or place.kept ~= kept then
+    local list
+    list, place = packed.unpack(kept)
+    place.kept, place.names = kept, {}
+    for _, known in ipairs(list) do
+      place.names[known.name] = place.names[known.name] or known
+    end
+    last.place = place
+  end
+  return place
+end
+
 ---The line of a field of a route: "match.ports"; 0: not known.
 ---@param kept moongate.schema.Packed
 ---@param name string
 ---@param field string
 ---@return integer
 function packed.line(kept, name, field)
-  local list, place = packed.unpack(kept)
-  for _, known in ipairs(list) do
-    if known.name == name then
-      local path = { unpack(known.at) }
-      for key in field:gmatch("[^.]+") do
-        path[#path + 1] = key
-      end
-      return known.made or place:line(path)
-    end
+  local place = place_of(kept)
+  local known = place.names[name]
+  if not known then
+    return 0
   end
-  return 0
+  local path = { unpack(known.at) }
+  for key in field:gmatch("[^.]+") do
+    path[#path + 1] = key
+  end
+  return known.made or place:line(path)
 end
 
 return packed
