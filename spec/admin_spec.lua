@@ -178,13 +178,17 @@ describe("admin", function()
     assert.matches("draining", body)
   end)
 
-  it("is not ready while a worker is stuck, says where, and never asks for the whole status", function()
+  it("is not ready while nobody accepts for a worker that is stuck, and says where", function()
+    state.status.stuck = { { number = 1, seconds = 5, accepted_by = 2 } }
+    local status, body = ask("GET", "/readyz")
+    assert.equal(200, status)
+    assert.equal("ready\nworker 1 is stuck for 5s; worker 2 accepts for it\n", body)
     local stuck = { number = 2, seconds = 61.5, route = "web", file = "web.lua" }
     state.status.stuck = { stuck, { number = 3, seconds = 2 } }
     local native = package.loaded["moongate.native"]
     local whole = native.status
     native.status = error
-    local status, body = ask("GET", "/readyz")
+    status, body = ask("GET", "/readyz")
     native.status = whole
     assert.equal(503, status)
     assert.matches("\nworker 2 is stuck for 1m 1s in route web (web.lua)\n", body, 1, true)

@@ -32,7 +32,8 @@ end
 local function stuck_lines(stuck)
   local lines = {}
   for index, worker in ipairs(stuck) do
-    lines[index] = texts.stuck_worker(worker) .. "\n"
+    local by = worker.accepted_by and ("; worker %d accepts for it"):format(worker.accepted_by)
+    lines[index] = texts.stuck_worker(worker) .. (by or "") .. "\n"
   end
   return table.concat(lines)
 end
@@ -44,10 +45,13 @@ local function readyz()
     return plain(503, "draining: moongate is stopping and takes no new connections\n")
   elseif not state.ready then
     return plain(503, "not ready: no route table is live yet\n")
-  elseif #state.stuck > 0 then
-    return plain(503, "not ready: what comes to a worker that is stuck waits for it\n" .. stuck_lines(state.stuck))
   end
-  return plain(200, "ready\n")
+  for _, worker in ipairs(state.stuck) do
+    if not worker.accepted_by then
+      return plain(503, "not ready: what comes to a worker that is stuck waits for it\n" .. stuck_lines(state.stuck))
+    end
+  end
+  return plain(200, "ready\n" .. stuck_lines(state.stuck))
 end
 
 -- Lets the control thread do what else there is.

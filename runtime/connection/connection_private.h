@@ -67,7 +67,14 @@ struct worker_port {
   const struct table_port *table_port; /* of the worker's current table; NULL while it is only prepared */
   uint16_t port;                       /* the real one, where the kernel gave it */
   bool stays;                          /* used while ports are taken over */
+  struct list_node loans;              /* sockets of other workers, for the same port */
 };
+
+/* Of every listener: its context is the worker's own port. */
+extern const struct listener_callbacks worker_port_callbacks;
+
+/* The port closes: on those that are taken over for it too, what waits is accepted first. (worker_takeover.c) */
+void worker_end_loans(struct worker_port *port);
 
 /* The port that its connections have come in on, as routes see it. Not while it is only prepared. */
 uint16_t worker_port_number(const struct worker_port *port);

@@ -18,6 +18,8 @@ int worker_init(struct worker *worker, unsigned number, unsigned count, struct c
   *worker = (struct worker){.number = number, .count = count, .log = log, .settings = settings, .hooks = hooks};
   list_init(&worker->connections);
   list_init(&worker->walks);
+  list_init(&worker->loans);
+  pthread_mutex_init(&worker->ports_lock, NULL); /* never destroyed: others may still ask, and it holds no resource */
   int status = settings->within ? loop_init_within(&worker->loop, settings->within, worker)
                                 : loop_init(&worker->loop, clock, worker);
   if (status)

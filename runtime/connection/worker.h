@@ -99,6 +99,8 @@ struct worker {
   struct table_pin *pin; /* of the current table; NULL before there is one */
   struct worker_port **ports;
   size_t port_count;
+  pthread_mutex_t ports_lock;  /* while `ports` or `change` become others: another worker may look at them */
+  struct list_node loans;      /* ports of others that it accepts on (worker_takeover.c) */
   size_t failed_port;          /* of the table that could not be prepared last: which port; SIZE_MAX: none */
   struct table_change *change; /* prepared, and neither committed nor aborted yet; NULL mostly */
   struct list_node connections;
@@ -143,6 +145,20 @@ void worker_abort_table(struct worker *worker);
 
 /* Both steps at once. */
 int worker_set_table(struct worker *worker, struct route_table *table, uint16_t *resolved, struct error *error);
+
+/* How far a takeover has come. */
+struct worker_takeover {
+  size_t next;   /* of the owner's ports */
+  size_t ports;  /* that are taken over */
+  size_t failed; /* that could not be: no descriptor or no memory left */
+};
+
+/* On the thread of `worker`, while that of `owner` is stuck: accepts on a piece of its ports too, where it has the same
+ * itself. True: there are more. The owner may go on meanwhile; then both accept. */
+bool worker_take_over(struct worker *worker, struct worker *owner, struct worker_takeover *progress);
+
+/* On the thread of `worker`: the end of that, for a piece. True: there are more. */
+bool worker_hand_back(struct worker *worker, const struct worker *owner);
 
 /* Takes over `fd` as a connection from `peer` that has come in on the port, as routes name it (0: on the first that
  * there is). On the worker's thread, for specs. 0, or -ENOENT when no route listens there: then `fd` is still the

@@ -44,7 +44,7 @@ static void on_accept(void *context, int fd, const struct sockaddr *peer, sockle
     close(fd); /* it waited for a table that was given up */
 }
 
-static const struct listener_callbacks callbacks = {.on_accept = on_accept, .on_refused = on_refused};
+const struct listener_callbacks worker_port_callbacks = {.on_accept = on_accept, .on_refused = on_refused};
 
 static struct worker_port *port_open(struct worker *worker, const struct table_port *table_port, uint16_t number,
                                      struct error *error) {
@@ -57,7 +57,9 @@ static struct worker_port *port_open(struct worker *worker, const struct table_p
   if (table_port->port == 0 || worker->settings->any_ports)
     endpoint_set_port(&endpoint, number);
   port->worker = worker;
-  port->listener = listener_prepare(&worker->loop, &endpoint, &worker->settings->tcp, &callbacks, port, error);
+  list_init(&port->loans);
+  port->listener =
+      listener_prepare(&worker->loop, &endpoint, &worker->settings->tcp, &worker_port_callbacks, port, error);
   if (!port->listener) {
     free(port);
     return NULL;
@@ -67,6 +69,7 @@ static struct worker_port *port_open(struct worker *worker, const struct table_p
 }
 
 static void port_close(struct worker_port *port) {
+  worker_end_loans(port);
   listener_close(port->listener);
   free(port);
 }
@@ -117,14 +120,16 @@ void worker_take_ports(struct worker *worker, struct table_change *change) {
   size_t old_count = worker->port_count;
   for (size_t i = 0; i < table->port_count; i++)
     change->ports[i]->stays = true;
+  pthread_mutex_lock(&worker->ports_lock);
+  worker->ports = change->ports;
+  worker->port_count = table->port_count;
+  pthread_mutex_unlock(&worker->ports_lock);
+  change->ports = NULL;
   /* What waits in a closing port's queue is accepted now, under the old table. */
   for (size_t o = 0; o < old_count; o++)
     if (!old[o]->stays)
       port_close(old[o]);
   free(old);
-  worker->ports = change->ports;
-  worker->port_count = table->port_count;
-  change->ports = NULL;
   for (size_t i = 0; i < table->port_count; i++) {
     bool is_new = !worker->ports[i]->table_port;
     worker->ports[i]->stays = false;
@@ -136,11 +141,15 @@ void worker_take_ports(struct worker *worker, struct table_change *change) {
 
 void worker_close_ports(struct worker *worker) {
   worker_abort_table(worker); /* a table that is prepared goes on with ports that are open */
-  for (size_t i = 0; i < worker->port_count; i++)
-    port_close(worker->ports[i]);
-  free(worker->ports);
+  struct worker_port **ports = worker->ports;
+  size_t count = worker->port_count;
+  pthread_mutex_lock(&worker->ports_lock);
   worker->ports = NULL;
   worker->port_count = 0;
+  pthread_mutex_unlock(&worker->ports_lock);
+  for (size_t i = 0; i < count; i++)
+    port_close(ports[i]);
+  free(ports);
 }
 
 int worker_accept(struct worker *worker, uint16_t port, int fd, const struct sockaddr *peer) {

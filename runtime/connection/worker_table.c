@@ -40,6 +40,12 @@ static void change_free(struct table_change *change) {
   free(change);
 }
 
+static void set_change(struct worker *worker, struct table_change *change) {
+  pthread_mutex_lock(&worker->ports_lock);
+  worker->change = change;
+  pthread_mutex_unlock(&worker->ports_lock);
+}
+
 int worker_prepare_table(struct worker *worker, struct route_table *table, uint16_t *resolved, struct error *error) {
   assert(!worker->change);
   worker->failed_port = SIZE_MAX;
@@ -51,7 +57,7 @@ int worker_prepare_table(struct worker *worker, struct route_table *table, uint1
   int status = change->pin ? worker_open_ports(worker, change, resolved, error)
                            : error_set(error, ENOMEM, "no memory for the route table");
   if (status == 0) {
-    worker->change = change;
+    set_change(worker, change);
     return 0;
   }
   table_pin_unref(worker, change->pin);
@@ -63,7 +69,7 @@ void worker_abort_table(struct worker *worker) {
   struct table_change *change = worker->change;
   if (!change)
     return;
-  worker->change = NULL;
+  set_change(worker, NULL);
   worker_close_new_ports(worker, change);
   table_pin_unref(worker, change->pin);
   change_free(change);
@@ -106,7 +112,7 @@ static void treat_riders(struct worker *worker) {
 void worker_commit_table(struct worker *worker) {
   struct table_change *change = worker->change;
   struct table_pin *old = worker->pin;
-  worker->change = NULL;
+  set_change(worker, NULL);
   worker_take_ports(worker, change);
   worker->pin = change->pin;
   change_free(change);

@@ -80,6 +80,7 @@ static void on_stuck(struct heartbeat *beat) {
       LOG_INTEGER("worker", beat->worker->number), LOG_NUMBER("seconds", seconds_since(beat)),
       LOG_STRING("route", beat->place.route), LOG_STRING("file", beat->place.file),
       LOG_STRING("kernel", kernel_of(beat)));
+  takeovers_begin(&beat->owner->takeovers);
 }
 
 static void on_recovered(struct heartbeat *beat) {
@@ -89,6 +90,7 @@ static void on_recovered(struct heartbeat *beat) {
   clear_place(beat);
   LOG(instance->log, LOG_WARN, "a worker that was stuck goes on", LOG_INTEGER("worker", beat->worker->number),
       LOG_NUMBER("seconds", seconds_since(beat)));
+  takeovers_end(&beat->owner->takeovers, beat->worker);
 }
 
 static void on_back(struct message *message, void *receiver) {
@@ -134,6 +136,7 @@ int heartbeats_start(struct instance *instance) {
   heartbeats->instance = instance;
   heartbeats->count = count;
   heartbeats->timer.on_expired = on_due;
+  takeovers_init(&heartbeats->takeovers, instance);
   for (size_t i = 0; i < count; i++)
     heartbeats->beats[i] = (struct heartbeat){.owner = heartbeats, .worker = &instance->threads.threads[i]->worker};
   if (count > 0)
@@ -151,6 +154,7 @@ void heartbeats_deinit(struct heartbeats *heartbeats) {
   for (size_t i = 0; i < heartbeats->count; i++)
     clear_place(&heartbeats->beats[i]);
   free(heartbeats->beats);
+  takeovers_deinit(&heartbeats->takeovers);
   *heartbeats = (struct heartbeats){.instance = NULL};
 }
 
@@ -165,5 +169,8 @@ void heartbeats_write(const struct heartbeats *heartbeats, struct value *list) {
     value_set_string(entry, "route", beat->place.route);
     value_set_string(entry, "file", beat->place.file);
     value_set_string(entry, "kernel", kernel_of(beat));
+    unsigned helper = takeovers_find(&heartbeats->takeovers, beat->worker);
+    if (helper > 0)
+      value_set_number(entry, "accepted_by", helper);
   }
 }

@@ -2,9 +2,11 @@
  *
  * Whether each worker still comes to its messages: it is sent one twice a second. One that has not come to it for two
  * seconds is stuck: in a call into the kernel or into C that does not return, since Lua is ended by the watchdog. Then
- * the log says where, and nobody waits for its answers, until it has come. Lives on the control thread. */
+ * the log says where, another accepts for it, and nobody waits for its answers, until it has come. Lives on the control
+ * thread. */
 #pragma once
 
+#include "control/takeover.h"
 #include "core/clock.h"
 #include "core/loop.h"
 #include "core/mailbox.h"
@@ -42,6 +44,7 @@ struct heartbeats {
   size_t count;
   size_t stuck; /* workers */
   struct wheel_timer timer;
+  struct takeovers takeovers;
 };
 
 /* Once the threads run. 0 or -ENOMEM. Nothing for workers that have no thread. */
@@ -53,6 +56,6 @@ void heartbeats_stop(struct heartbeats *heartbeats);
 /* After they have ended. Nothing when zeroed. */
 void heartbeats_deinit(struct heartbeats *heartbeats);
 
-/* Appends { number =, seconds =, route =, file =, kernel = } for each worker that is stuck; what is not known is left
- * out. */
+/* Appends { number =, seconds =, route =, file =, kernel =, accepted_by = } for each worker that is stuck; what is not
+ * known is left out. */
 void heartbeats_write(const struct heartbeats *heartbeats, struct value *list);

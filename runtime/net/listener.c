@@ -160,8 +160,9 @@ static void on_readable(evutil_socket_t fd, short what, void *argument) {
   adapt_batch(listener, true);
 }
 
-struct listener *listener_prepare(struct loop *loop, const struct endpoint *endpoint, const struct tcp_options *tcp,
-                                  const struct listener_callbacks *callbacks, void *context, struct error *error) {
+/* One without a socket. */
+static struct listener *listener_new(struct loop *loop, const struct listener_callbacks *callbacks, void *context,
+                                     struct error *error) {
   struct listener *listener = calloc(1, sizeof *listener);
   if (!listener) {
     error_set(error, ENOMEM, "not enough memory for a listener");
@@ -174,21 +175,49 @@ struct listener *listener_prepare(struct loop *loop, const struct endpoint *endp
                                 .batch = 1,
                                 .patience = 1,
                                 .pause.on_expired = on_pause_over};
-  if (have_spare(loop) < 0) {
-    error_set(error, errno, "cannot open /dev/null as the spare descriptor: %s", strerror(errno));
-    goto fail;
-  }
-  if (listening_socket_open(&listener->socket, endpoint, tcp, error) != 0)
-    goto fail;
-  if (event_assign(&listener->event, loop->base, listener->socket.fd, EV_READ | EV_PERSIST, on_readable, listener) !=
-      0) {
-    error_set(error, ENOMEM, "cannot wait for connections: the event loop refuses the socket");
-    goto fail;
-  }
-  return listener;
+  if (have_spare(loop) >= 0)
+    return listener;
+  error_set(error, errno, "cannot open /dev/null as the spare descriptor: %s", strerror(errno));
+  free(listener);
+  return NULL;
+}
 
-fail:
+/* NULL, and the listener is gone, when it can't be waited on its socket. */
+static struct listener *listener_ready(struct listener *listener, struct error *error) {
+  if (event_assign(&listener->event, listener->loop->base, listener->socket.fd, EV_READ | EV_PERSIST, on_readable,
+                   listener) == 0)
+    return listener;
+  error_set(error, ENOMEM, "cannot wait for connections: the event loop refuses the socket");
   listening_socket_close(&listener->socket);
+  free(listener);
+  return NULL;
+}
+
+struct listener *listener_prepare(struct loop *loop, const struct endpoint *endpoint, const struct tcp_options *tcp,
+                                  const struct listener_callbacks *callbacks, void *context, struct error *error) {
+  struct listener *listener = listener_new(loop, callbacks, context, error);
+  if (!listener)
+    return NULL;
+  if (listening_socket_open(&listener->socket, endpoint, tcp, error) == 0)
+    return listener_ready(listener, error);
+  free(listener);
+  return NULL;
+}
+
+struct listener *listener_share(struct loop *loop, const struct listener *other, int descriptors,
+                                const struct listener_callbacks *callbacks, void *context, struct error *error) {
+  struct listener *listener = listener_new(loop, callbacks, context, error);
+  if (!listener)
+    return NULL;
+  listener->socket.endpoint = other->socket.endpoint;
+  int fd = fcntl(other->socket.fd, F_DUPFD_CLOEXEC, 0);
+  if (fd >= 0 && (descriptors == 0 || fd < descriptors)) {
+    listener->socket.fd = fd;
+    return listener_ready(listener, error);
+  }
+  error_set(error, fd < 0 ? errno : EMFILE, "no file descriptor is left; raise the limit (ulimit -n)");
+  if (fd >= 0)
+    close(fd);
   free(listener);
   return NULL;
 }

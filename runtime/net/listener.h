@@ -41,6 +41,11 @@ struct listener *listener_prepare(struct loop *loop, const struct endpoint *endp
                                   const struct listener_callbacks *callbacks, void *context, struct error *error);
 void listener_start(struct listener *listener);
 
+/* Accepts on the socket of `other` too, by a descriptor of its own, which is below `descriptors` (0: any): a listener
+ * of any thread, which does not close meanwhile, but may at any time afterwards. To be started. */
+struct listener *listener_share(struct loop *loop, const struct listener *other, int descriptors,
+                                const struct listener_callbacks *callbacks, void *context, struct error *error);
+
 const struct endpoint *listener_endpoint(const struct listener *listener);
 
 /* Closes what was accepted by a reset: an end would look like an answer. */

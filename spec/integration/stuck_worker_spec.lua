@@ -19,6 +19,14 @@ end
 return { name = "slow-disk", match = { ports = 0 }, action = { handler = hang } }
 ]]
 
+local PLAIN = [[
+return {
+  name = "plain",
+  match = { ports = 0 },
+  action = { handler = function(socket) socket:send "hello\n" end },
+}
+]]
+
 describe("a worker that is blocked in the kernel", function()
   local fifo
 
@@ -27,10 +35,11 @@ describe("a worker that is blocked in the kernel", function()
     fifo = space.directory .. "/fifo"
     assert(os.execute("mkfifo " .. fifo) == 0)
     process.write(space.directory .. "/routes/hanging.lua", HANGING:format(fifo))
+    process.write(space.directory .. "/routes/plain.lua", PLAIN)
     return moongate.start { space = space }
   end
 
-  -- Lets one opening of the FIFO return.
+  -- Lets the openings of the FIFO return.
   local function release()
     process.wait_for(function()
       local fd = fcntl.open(fifo, fcntl.O_WRONLY + fcntl.O_NONBLOCK)
@@ -80,6 +89,48 @@ describe("a worker that is blocked in the kernel", function()
     assert.are.equal(0, moongate.command({ "status", "--control", m.control }).status)
   end)
 
+  it("has others accept for it, until it goes on", function()
+    local m = start(3)
+    local before = m:fds()
+    local clients = { block(m) }
+    m:await_log "another worker accepts for one that is stuck"
+    local port = m:port "plain"
+    local function ask(count)
+      for _ = 1, count do
+        local client = assert(net.connect(port))
+        assert.are.equal("hello\n", client:receive_all())
+        client:close()
+      end
+    end
+    ask(60)
+    local status, body = m:get "/readyz"
+    assert.are.equal(200, status)
+    local told = "^ready\nworker %d is stuck for %d+s in route slow%-disk %(hanging%.lua%); worker %d accepts"
+    assert.truthy(body:find(told), body)
+
+    -- A second one, perhaps the one that has taken over: the third has it all then.
+    clients[2] = block(m)
+    process.wait_for(function()
+      local stuck = m:status().stuck
+      return #stuck == 2 and stuck[1].accepted_by and stuck[1].accepted_by == stuck[2].accepted_by
+    end)
+    ask(60)
+
+    release()
+    for _, client in ipairs(clients) do
+      assert.are.equal("back\n", client:receive_all())
+      client:close()
+    end
+    process.wait_for(function()
+      return #m:status().stuck == 0 and m:fds() <= before
+    end)
+    ask(60)
+    -- What was taken over is not in the way of a swap.
+    m:delete "plain.lua"
+    m:await_generation(2)
+    assert.are.same({ nil, "refused" }, { net.connect(port) })
+  end)
+
   it("is asked no more questions than it can answer at once when it is back", function()
     local m = start(1)
     block(m)
@@ -88,7 +139,7 @@ describe("a worker that is blocked in the kernel", function()
       assert.is_false(m:live_connections().complete)
     end
     release()
-    m:await_idle()
+    m:await_log "a worker that was stuck goes on"
     assert.is_true(m:live_connections().complete)
   end)
 
