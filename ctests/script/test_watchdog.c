@@ -3,10 +3,16 @@
  * script/watchdog.c: every shape of a loop is stopped, whatever catches what stops it, and the state runs on. */
 #include "script_fixture.h"
 
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
 static int set_up(void **context) { return fixture_new(context, 50, 64 * 1024 * 1024); }
 
 /* For what must not be stopped, on however busy a machine. */
 static int set_up_patient(void **context) { return fixture_new(context, 500, 64 * 1024 * 1024); }
+
+static int set_up_waiting(void **context) { return fixture_new(context, 2000, 64 * 1024 * 1024); }
 
 /* For what has to end by itself. */
 static int set_up_unhurried(void **context) { return fixture_new(context, 60 * 1000, 512 * 1024 * 1024); }
@@ -41,6 +47,20 @@ static const char *const loops[] = {
     "for _ in function() return 1 end do end",
     "while true do string.rep('x', 1e6) end",
     "local t = {} while true do pcall(function() t[#t + 1] = ('x'):rep(1e6) .. #t end) end",
+    "tostring(setmetatable({}, { __tostring = tostring }))",
+    "local _ = ('%s'):format(setmetatable({}, { __tostring = tostring }))",
+    "error(setmetatable({}, { __tostring = tostring }))",
+    "while true do pcall(tostring, setmetatable({}, { __tostring = tostring })) end",
+    "local t = setmetatable({}, { __index = tostring, __tostring = tostring }) return t.x",
+    "local t = setmetatable({}, { __tostring = function(t) return tostring(t) end }) return tostring(t)",
+    "while true do pcall(table.insert, {}, -2 ^ 30, 1) end",
+    "local t = {} for i = 1, 1e6 do t[i] = 0 end while true do table.insert(t, 1, 0) table.remove(t) end",
+    "while true do collectgarbage() end",
+    "while true do table.sort({ 3, 2, 1 }) end",
+    "local t = {} for i = 1, 1e6 do t[i] = i % 1000 end while true do table.sort(t) end",
+    "while true do pcall(io.lines('/dev/zero', '*L')) end",
+    "local s = ('9'):rep(1e6) while true do local n = s + 0 end",
+    "local t = {} for i = 1, 1e6 do t[i] = i end for i = 1, 1e6 do t[i] = nil end while true do next(t) end",
 };
 
 static void every_loop_is_stopped_and_the_state_runs_on(void **context) {
@@ -96,9 +116,86 @@ static void a_guarded_call_is_stopped_too(void **context) {
   }
 }
 
+/* A child that stops this process a little later, for longer than it may run. */
+static pid_t start_freezer(void) {
+  pid_t child = fork();
+  if (child == 0) {
+    usleep(50 * 1000);
+    kill(getppid(), SIGSTOP);
+    usleep(4500 * 1000);
+    kill(getppid(), SIGCONT);
+    _exit(0);
+  }
+  return child;
+}
+
+static void time_in_which_the_process_was_stopped_is_not_charged(void **context) {
+  pid_t child = start_freezer();
+  fixture_expect(*context, "local start = os.clock() while os.clock() - start < 0.15 do end return 'done'", "done");
+  assert_int_equal(child, waitpid(child, NULL, 0));
+}
+
+/* A child that writes a byte every `ms`, for as long as it is read. */
+static pid_t start_dripping(int fds[2], unsigned ms) {
+  assert_int_equal(0, pipe(fds));
+  pid_t child = fork();
+  if (child == 0) {
+    close(fds[0]);
+    signal(SIGPIPE, SIG_DFL);
+    while (write(fds[1], "x", 1) == 1)
+      usleep(ms * 1000);
+    _exit(0);
+  }
+  close(fds[1]);
+  return child;
+}
+
+static void time_that_it_slept_in_the_kernel_is_charged(void **context) {
+  for (unsigned ms = 10; ms <= 250; ms += 240) {
+    int fds[2];
+    char code[160];
+    struct outcome outcome;
+    pid_t child = start_dripping(fds, ms);
+    snprintf(code, sizeof code, "local file = io.open('/proc/self/fd/%d') while true do file:read(1) end", fds[0]);
+    fixture_run(*context, code, &outcome, NULL);
+    close(fds[0]);
+    fixture_expect(*context, "collectgarbage() return true", "true");
+    assert_int_equal(child, waitpid(child, NULL, 0));
+    if (outcome.end != TASK_STOPPED)
+      fail_msg("a byte every %u ms: %s", ms, outcome.text);
+  }
+}
+
 static void user_code_has_no_finalizers_to_loop_in(void **context) {
   fixture_expect(*context, "return getmetatable(io.stdout)", "file");
   fixture_expect(*context, "return newproxy == nil", "true");
+}
+
+/* Past the end of LuaJIT's stack, or of its sight: what has to end as any other error, or as nothing at all. */
+static const char *const overruns[] = {
+    "setmetatable({}, { __call = pcall })()",
+    "setmetatable({}, { __call = xpcall })(print)",
+    "local t = {} for i = 1, 7900 do t[i] = pcall end pcall(unpack(t))",
+    "local t = {} for i = 1, 7900 do t[i] = xpcall end xpcall(unpack(t))",
+    "local function f() return pcall(pcall, pcall, pcall, pcall, pcall, pcall, pcall, pcall, pcall, pcall, f) end f()",
+    "local t = {} t[1], t[2] = t, table.sort table.sort(t, table.sort)",
+    "local t = setmetatable({}, { __index = moongate.connect }) moongate.connect(t)",
+    "local t = setmetatable({}, { __index = moongate.spawn }) moongate.connect('x', 1, t)",
+    "for _ in io.lines('/dev/zero') do end",
+    "io.open('/dev/zero'):read()",
+    "io.stdout.__gc()",
+    "io.stdout.__index.__gc = function() while true do end end",
+};
+
+static void what_would_overrun_ends(void **context) {
+  struct fixture *fixture = *context;
+  for (size_t i = 0; i < sizeof overruns / sizeof overruns[0]; i++) {
+    struct outcome outcome;
+    fixture_run(fixture, overruns[i], &outcome, NULL);
+    if (!outcome.over)
+      fail_msg("%s\nhas not ended", overruns[i]);
+    fixture_expect(fixture, "return pcall(error, 'caught')", "false");
+  }
 }
 
 /* Each nests C frames without an end, through something else. */
@@ -141,6 +238,10 @@ int main(void) {
       cmocka_unit_test(whole_seconds_are_printed_as_such),
       cmocka_unit_test_setup_teardown(waiting_begins_a_new_stretch, set_up_patient, fixture_free),
       cmocka_unit_test_setup_teardown(a_guarded_call_is_stopped_too, set_up, fixture_free),
+      cmocka_unit_test_setup_teardown(what_would_overrun_ends, set_up_patient, fixture_free),
+      cmocka_unit_test_setup_teardown(time_in_which_the_process_was_stopped_is_not_charged, set_up_waiting,
+                                      fixture_free),
+      cmocka_unit_test_setup_teardown(time_that_it_slept_in_the_kernel_is_charged, set_up_patient, fixture_free),
       cmocka_unit_test_setup_teardown(what_nests_without_end_is_an_error, set_up_patient, fixture_free),
       cmocka_unit_test_setup_teardown(coroutines_within_each_other_overflow_the_stack, set_up_unhurried, fixture_free),
       cmocka_unit_test_setup_teardown(user_code_has_no_finalizers_to_loop_in, set_up, fixture_free),

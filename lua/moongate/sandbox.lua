@@ -97,6 +97,11 @@ if core.trusted then
   return
 end
 
+if not core.compiled then
+  search("moongate.bounded")("moongate.bounded", core)
+  search("moongate.bounded_files")("moongate.bounded_files", core)
+end
+
 local forbidden = {
   ffi = "it reaches memory past every guard",
   jit = "what is compiled is beyond the watchdog's reach; see script.jit in the config",
@@ -130,7 +135,7 @@ local function load_module(name, loader)
   return loaded[name]
 end
 
-local pcall, format, gsub = pcall, string.format, string.gsub
+local pcall, format, gsub, sub = pcall, string.format, string.gsub, string.sub
 
 function require(name)
   if type(name) ~= "string" then
@@ -216,7 +221,13 @@ os.setlocale = refuse("os.setlocale", "it would change the whole process")
 io.popen = refuse("io.popen", "it would hold up every connection of the worker")
 string.dump = refuse("string.dump", "bytecode is not loaded either")
 newproxy, jit = nil, nil
-getmetatable(io.stdout).__metatable = "file"
+
+-- LuaJIT's metatable of files is its own __index: a file's field would be its finalizer, to call or to replace.
+local file, methods = getmetatable(io.stdout), {}
+for name, method in pairs(file) do
+  methods[name] = sub(name, 1, 2) ~= "__" and method or nil
+end
+file.__index, file.__metatable = methods, "file"
 
 local traceback, getinfo = debug.traceback, debug.getinfo
 

@@ -26,6 +26,11 @@ int core_after(lua_State *L);
 int core_every(lua_State *L);
 extern const luaL_Reg timer_methods[];
 
+/* For lua/moongate/bounded.lua (bind_bounded.c). */
+int core_look(lua_State *L);
+int core_insert(lua_State *L);
+int core_read_line(lua_State *L);
+
 /* core.measure(), for lua/moongate/metrics.lua (bind_measure.c). */
 int core_measure(lua_State *L);
 

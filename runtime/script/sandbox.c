@@ -190,6 +190,8 @@ int script_open_libraries(lua_State *L) {
   lua_setfield(L, -2, "search");
   lua_pushboolean(L, state->options.trusted);
   lua_setfield(L, -2, "trusted");
+  lua_pushboolean(L, state->options.jit);
+  lua_setfield(L, -2, "compiled");
   lua_pushstring(L, state->options.module_path);
   lua_setfield(L, -2, "module_path");
   lua_call(L, 2, 0);

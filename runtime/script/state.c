@@ -19,6 +19,9 @@
 /* What a finalizer may make the stack grow by, at most: a coroutine's largest is twice as large. */
 enum { FINALIZER_SLACK = 512 * 1024 };
 
+/* A block of which the watchdog is told. */
+enum { LARGE = 1024 * 1024 };
+
 /* While it calls a finalizer LuaJIT has set its collector still. Without room on the stack it would forget the
  * finalizer, and a socket's descriptor with it. (A script that has stopped the collector is let have as much more.) */
 static bool is_refused(const struct script_state *state, size_t growth) {
@@ -37,6 +40,8 @@ static void *allocate(void *context, void *block, size_t old_size, size_t new_si
       state->memory_refused = true;
       return NULL;
     }
+    if (new_size - old_size >= LARGE)
+      script_watch_soon(state);
   }
   void *result = state->allocate(state->allocator, block, old_size, new_size);
   if (result != NULL || new_size == 0)

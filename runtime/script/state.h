@@ -69,7 +69,11 @@ struct script_options {
 struct script_watch {
   uint64_t look_ns; /* of CLOCK_MONOTONIC_COARSE: when it is looked again; 0: not running, or nobody watches */
   uint64_t began_ns;
+  uint64_t seen_ns;   /* … when it was looked last */
   uint64_t thread_ns; /* what the thread had run at half of the time; 0: not looked yet */
+  int interval;       /* instructions between two looks */
+  unsigned near;      /* how many looks more there are at each instruction */
+  unsigned forgiven;  /* gaps of this stretch that the thread did not have */
   unsigned depth;     /* stretches within stretches count as one */
   bool stopping;      /* past the deadline: raising until the coroutine is dead */
   bool is_low;        /* little is left of the C stack: raising until there is more */
@@ -168,6 +172,9 @@ bool script_watch_end(struct script_state *state);
  * script_watch_stop(), which raises what no pcall keeps. */
 bool script_watch_is_over(lua_State *L);
 int script_watch_stop(lua_State *L);
+
+/* What the hook does: for C functions that are called often between two instructions, or were long. May raise. */
+void script_watch_look(lua_State *L);
 
 /* True once the present stretch has lasted for a while: time to let the others have a turn, where that is possible. */
 bool script_watch_is_late(const struct script_state *state);

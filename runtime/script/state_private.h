@@ -12,6 +12,9 @@ int script_open_libraries(lua_State *L);
 /* Arms the hook of a state that is to be watched. */
 void script_watch_arm(struct script_state *state);
 
+/* Something large was allocated: the watchdog looks at the next instruction, since more of the kind may be slow. */
+void script_watch_soon(struct script_state *state);
+
 /* Turns the error on top of `L` into a string with the traceback of `from` (the coroutine that raised it). Raises
  * without memory. */
 void script_add_traceback(lua_State *L, lua_State *from);

@@ -6,6 +6,7 @@
  * raises is a failed allocation: the one error that calls no error handler, which could loop as well. Within a call
  * into C no hook runs: what can be long there asks script_watch_is_over() itself. Out of its reach: finalizers (LuaJIT
  * runs them without hooks; user states have none of their own), compiled code. */
+#include "core/cpu_time.h"
 #include "core/stack.h"
 #include "script/scheduler.h"
 #include "script/state.h"
@@ -19,7 +20,10 @@
 
 enum {
   HOOK_INSTRUCTIONS = 100,
+  NEAR_LOOKS = 100, /* at each instruction, once it has been slow */
+  SLOW_NS = 8 * 1000 * 1000,
   LATE_NS = 8 * 1000 * 1000,
+  MOST_FORGIVEN = 2,
 };
 
 /* Real running time, not the clock that a spec moves; coarse, because it is read every hundred instructions. */
@@ -29,24 +33,17 @@ static uint64_t running_clock(void) {
   return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
-/* What this thread has run, a system call: asked only when a stretch is long already. */
-static uint64_t thread_clock(void) {
-  struct timespec used;
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used);
-  return (uint64_t)used.tv_sec * 1000000000u + (uint64_t)used.tv_nsec;
-}
-
 /* Whether a stretch has run too long. On a machine so busy that this thread hardly runs, time passes that is not the
  * script's fault: a script that had less than an eighth of a core in the second half of its time gets more, until it
  * has had as much, but at most as much time again. Others wait for it meanwhile, so that must stay the exception. */
 static bool is_over(struct script_state *state, uint64_t now) {
   uint64_t limit = state->options.time_ms * 1000000u, deadline = state->watch.began_ns + limit;
   if (state->watch.thread_ns == 0) {
-    state->watch.thread_ns = thread_clock();
+    state->watch.thread_ns = cpu_time_ran();
     state->watch.look_ns = deadline > now ? deadline : now + limit / 8;
     return false;
   }
-  if (thread_clock() - state->watch.thread_ns >= limit / 16 || now >= deadline + limit)
+  if (cpu_time_ran() - state->watch.thread_ns >= limit / 16 || now >= deadline + limit)
     return true;
   state->watch.look_ns = now + limit / 8;
   return false;
@@ -89,39 +86,72 @@ static void relieve_memory(struct script_state *state, lua_State *L) {
     state->memory_relief = least;
 }
 
+/* Between two looks there are microseconds. Where there was much more, and the thread neither ran nor waited for a
+ * core, it was stopped with its process, and the script had no share in that; or it slept in a call into the kernel,
+ * which it may do twice in a stretch without being charged. */
+static void forgive_gap(struct script_state *state, uint64_t now) {
+  uint64_t gap = now - state->watch.seen_ns;
+  if (gap < state->options.time_ms * 1000000u / 8 || state->watch.forgiven == MOST_FORGIVEN)
+    return;
+  uint64_t lost = cpu_time_lost(now, gap);
+  if (lost < gap / 2)
+    return;
+  state->watch.forgiven++;
+  state->watch.began_ns += lost;
+  state->watch.look_ns += lost;
+}
+
 /* Gives way where the thread does, and tells whether the stretch has lasted too long. */
 static bool look_at_clock(struct script_state *state) {
   uint64_t slept = pace_breathe(state->pace);
-  if (state->watch.look_ns != 0) { /* it did not run meanwhile */
-    state->watch.look_ns += slept;
-    state->watch.began_ns += slept;
-  }
   if (state->watch.stopping)
     return true;
-  uint64_t now = state->watch.look_ns == 0 ? 0 : running_clock();
-  return state->watch.look_ns != 0 && now >= state->watch.look_ns && is_over(state, now);
+  if (state->watch.look_ns == 0)
+    return false;
+  state->watch.look_ns += slept; /* it did not run meanwhile */
+  state->watch.began_ns += slept;
+  uint64_t now = running_clock();
+  if (now - state->watch.seen_ns >= SLOW_NS) {
+    state->watch.near = NEAR_LOOKS;
+    forgive_gap(state, now);
+  }
+  state->watch.seen_ns = now;
+  return now >= state->watch.look_ns && is_over(state, now);
+}
+
+/* After how many instructions it is looked again: usually a hundred. At each, when a hundred were slow, as they are
+ * with strings of megabytes; and when something has to be raised until nothing catches it any more. */
+static void set_interval(struct script_state *state, lua_State *L) {
+  int interval = state->watch.stopping || state->watch.is_low || state->watch.near > 0 ? 1 : HOOK_INSTRUCTIONS;
+  if (interval != state->watch.interval)
+    lua_sethook(L, on_count, LUA_MASKCOUNT, interval);
+  state->watch.interval = interval;
 }
 
 /* LuaJIT bounds Lua's stack, and not how deep coroutines within coroutines and callbacks of C functions take C's. As
  * long as there is little of it every instruction raises: what catches the error, or handles it, might nest on. */
-static void watch_stack(struct script_state *state, lua_State *L) {
-  bool is_low = stack_is_low();
-  if (is_low != state->watch.is_low)
-    lua_sethook(L, on_count, LUA_MASKCOUNT, is_low ? 1 : HOOK_INSTRUCTIONS);
-  state->watch.is_low = is_low;
-  if (is_low)
+static void look_at_stack(struct script_state *state, lua_State *L) {
+  state->watch.is_low = stack_is_low();
+  set_interval(state, L);
+  if (state->watch.is_low)
     task_raise(L, "stack overflow: coroutines or callbacks within each other, too many of them");
 }
 
-static void on_count(lua_State *L, lua_Debug *unused) {
-  (void)unused;
+void script_watch_look(lua_State *L) {
   struct script_state *state = script_state_of(L);
   state->watch.refusing = false;
+  if (state->watch.near > 0)
+    state->watch.near--;
   if (!state->watch.stopping && state->options.memory != 0 && state->memory_used > state->memory_relief)
     relieve_memory(state, L);
   if (look_at_clock(state))
     script_watch_stop(L);
-  watch_stack(state, L);
+  look_at_stack(state, L);
+}
+
+static void on_count(lua_State *L, lua_Debug *unused) {
+  (void)unused;
+  script_watch_look(L);
 }
 
 bool script_watch_is_over(lua_State *L) { return look_at_clock(script_state_of(L)); }
@@ -130,7 +160,7 @@ int script_watch_stop(lua_State *L) {
   struct script_state *state = script_state_of(L);
   if (!state->watch.stopping) {
     state->watch.stopping = true;
-    lua_sethook(L, on_count, LUA_MASKCOUNT, 1);
+    set_interval(state, L);
     free(state->watch.report);
     state->watch.report = NULL;
     take_report(state, L);
@@ -139,19 +169,32 @@ int script_watch_stop(lua_State *L) {
   return 0;
 }
 
+static bool is_watched(const struct script_state *state) { return !state->options.trusted && !state->options.jit; }
+
 void script_watch_arm(struct script_state *state) {
-  if (state->options.trusted || state->options.jit)
+  if (is_watched(state))
+    set_interval(state, state->L);
+}
+
+void script_watch_soon(struct script_state *state) {
+  if (!is_watched(state) || state->watch.depth == 0)
     return;
-  lua_sethook(state->L, on_count, LUA_MASKCOUNT, HOOK_INSTRUCTIONS);
+  state->watch.near = NEAR_LOOKS;
+  set_interval(state, state->L);
 }
 
 void script_watch_begin(struct script_state *state) {
   if (state->watch.depth++ > 0)
     return;
-  state->watch.began_ns = running_clock();
-  if (state->options.time_ms != 0 && !state->options.trusted)
-    state->watch.look_ns = state->watch.began_ns + state->options.time_ms * 500000u;
+  uint64_t now = running_clock();
+  state->watch.began_ns = now;
+  state->watch.seen_ns = now;
   state->watch.thread_ns = 0;
+  state->watch.forgiven = 0;
+  if (state->options.time_ms == 0 || !is_watched(state))
+    return;
+  state->watch.look_ns = now + state->options.time_ms * 500000u;
+  cpu_time_note(now);
 }
 
 bool script_watch_end(struct script_state *state) {
@@ -161,10 +204,9 @@ bool script_watch_end(struct script_state *state) {
     return stopped;
   state->watch.look_ns = 0;
   state->watch.stopping = false;
-  stack_trim();
-  if (stopped || state->watch.is_low)
-    script_watch_arm(state);
   state->watch.is_low = false;
+  stack_trim();
+  script_watch_arm(state);
   return stopped;
 }
 
