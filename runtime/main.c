@@ -21,6 +21,13 @@ static void hold_standard_descriptors(void) {
     close(fd);
 }
 
+/* Beside a thread that hangs, and may hold the lock of a file that exit() would write out. */
+static void leave(int status) {
+  if (ftrylockfile(stdout) == 0)
+    fflush(stdout);
+  _exit(status);
+}
+
 int main(int argc, char **argv) {
   struct runtime runtime;
   struct error error;
@@ -35,6 +42,8 @@ int main(int argc, char **argv) {
     return 1;
   }
   int status = runtime_main(&runtime, argc > 0 ? (size_t)(argc - 1) : 0, argv + (argc > 0));
+  if (runtime.left_behind)
+    leave(status);
   runtime_deinit(&runtime);
   return status;
 }

@@ -5,6 +5,7 @@
 #include "control/explain_private.h"
 
 #include "control/instance_private.h"
+#include "control/loading_apart.h"
 #include "control/operations.h"
 #include "control/runtime.h"
 
@@ -212,18 +213,20 @@ static struct value *explain_files(struct runtime *runtime, const struct native_
   struct loaded_routes loaded = {.file_count = 0};
   struct explained explained = {.limit = 0};
   struct error error;
+  struct loading loading = {.control = NULL};
   struct loader *loader = loader_new(&runtime->log, runtime->library, &error);
   struct value *found = value_set_table(root, "faults");
-  if (!loader) {
+  if (!loader || loading_start(&loading, NULL, &runtime->log, loader, &error) != 0) {
     refuse(root, 500, &error);
-  } else if (loader_read_config(loader, &overrides, &config, &faults) != 0) {
+  } else if (loading_read_config(&loading, &overrides, false, &config, &faults) != 0) {
     report_faults(found, &faults, NULL);
     error_set(&error, EINVAL, "the config has faults");
     refuse(root, 422, &error);
   } else {
     free(config.state); /* what an earlier run stored is not what the files say */
     config.state = NULL;
-    loader_load_routes(loader, &config, 1, NULL, NULL, &loaded);
+    loading.bound_ms = config.load_time_ms;
+    loading_load_routes(&loading, &config, 1, NULL, NULL, &loaded);
     report_faults(found, &loaded.faults, NULL);
     struct route_table *table = instance_make_table(&loaded, config.policy, &error);
     if (table)
@@ -235,6 +238,7 @@ static struct value *explain_files(struct runtime *runtime, const struct native_
     config_clear(&config);
   }
   fault_list_clear(&faults);
+  runtime->left_behind |= loading_deinit(&loading);
   loader_free(loader);
   return root;
 }

@@ -19,18 +19,26 @@
 
 enum { NAME_LONGEST = 128, PATH_SIZE = 4096, FILE_MODE = 0644 };
 
-/* A file that is being put. */
-struct file_put {
+/* The part of a put that the loader thread does: what it works on is left to that thread when it does not come back. */
+struct put_check {
   struct loading_job job;
-  struct list_node node; /* in instance->puts */
-  struct instance *instance;
-  struct native_call *call;
+  struct file_put *put; /* NULL: it has been answered already */
+  const struct config *config;
+  struct loader *loader;
   char *text;
   size_t size;
   struct fault_list faults;
   struct route_table *table; /* of its routes alone; NULL: it would not load */
   int status;
   char name[NAME_LONGEST + 1];
+};
+
+/* A file that is being put. */
+struct file_put {
+  struct list_node node; /* in instance->puts */
+  struct instance *instance;
+  struct native_call *call;
+  struct put_check *check;
 };
 
 static bool is_file_name(const char *name) {
@@ -107,24 +115,34 @@ static bool exists(const struct instance *instance, const char *name) {
          access(path, F_OK) == 0;
 }
 
+static struct put_check *check_of(struct loading_job *job) {
+  return (struct put_check *)(void *)((char *)job - offsetof(struct put_check, job));
+}
+
+static void drop_check(struct loading_job *job) {
+  struct put_check *check = check_of(job);
+  fault_list_clear(&check->faults);
+  route_table_unref(check->table);
+  free(check->text);
+  free(check);
+}
+
 static void put_free(struct file_put *put) {
   list_remove(&put->node);
-  fault_list_clear(&put->faults);
-  route_table_unref(put->table);
-  free(put->text);
+  put->check->put = NULL;
   free(put);
 }
 
-static void check(struct loading_job *job) {
-  struct file_put *put = (struct file_put *)(void *)((char *)job - offsetof(struct file_put, job));
-  put->status = loader_check_candidate(put->instance->loader, &put->instance->config, put->name, put->text, put->size,
-                                       &put->faults, &put->table);
+static void run_check(struct loading_job *job) {
+  struct put_check *check = check_of(job);
+  check->status = loader_check_candidate(check->loader, check->config, check->name, check->text, check->size,
+                                         &check->faults, &check->table);
 }
 
 static struct value *refuse(const struct file_put *put) {
   struct value *faults;
   struct value *root = answer_with_faults(422, put->instance, "it would not load; nothing has changed", &faults);
-  report_faults(faults, &put->faults, NULL);
+  report_faults(faults, &put->check->faults, NULL);
   return root;
 }
 
@@ -132,12 +150,12 @@ static struct value *refuse(const struct file_put *put) {
 static struct value *refuse_ports(const struct file_put *put) {
   const struct instance *instance = put->instance;
   struct error error;
-  const struct table_port *port = instance_find_foreign_port(instance, put->table, &error);
+  const struct table_port *port = instance_find_foreign_port(instance, put->check->table, &error);
   if (!port)
     return NULL;
   const struct route *route = port->routes[0];
   char path[PATH_SIZE];
-  snprintf(path, sizeof path, "%s/%s", instance->config.routes, put->name);
+  snprintf(path, sizeof path, "%s/%s", instance->config.routes, put->check->name);
   struct value *faults;
   struct value *root = answer_with_faults(422, instance, "a port of it can't be opened; nothing has changed", &faults);
   report_fault(faults, path, route->line, route->name, "match.ports", error.message);
@@ -147,34 +165,97 @@ static struct value *refuse_ports(const struct file_put *put) {
 /* NULL when it is in the directory; else the answer. */
 static struct value *write_put(const struct file_put *put) {
   const struct instance *instance = put->instance;
+  const struct put_check *check = put->check;
   char message[PATH_SIZE + 256];
-  int status = write_file(instance->config.routes, put->name, put->text, put->size);
+  int status = write_file(instance->config.routes, check->name, check->text, check->size);
   if (status == 0)
     return NULL;
-  snprintf(message, sizeof message, "%s/%s can't be written: %s", instance->config.routes, put->name,
+  snprintf(message, sizeof message, "%s/%s can't be written: %s", instance->config.routes, check->name,
            strerror(-status));
   return answer(500, instance, message);
 }
 
 static void on_checked(struct loading_job *job) {
-  struct file_put *put = (struct file_put *)(void *)((char *)job - offsetof(struct file_put, job));
+  struct put_check *check = check_of(job);
+  struct file_put *put = check->put;
+  if (!put) {
+    drop_check(job);
+    return;
+  }
   struct instance *instance = put->instance;
   struct native_call *call = put->call;
   struct value *refusal;
-  bool is_new = !exists(instance, put->name);
+  bool is_new = !exists(instance, check->name);
   char name[NAME_LONGEST + 1];
-  memcpy(name, put->name, sizeof name);
-  if (put->faults.count > 0)
+  memcpy(name, check->name, sizeof name);
+  if (check->faults.count > 0)
     refusal = refuse(put);
-  else if (put->status != 0)
+  else if (check->status != 0)
     refusal = answer(500, instance, "it could not be checked: no memory");
   else if (!(refusal = refuse_ports(put)))
     refusal = write_put(put);
   put_free(put);
+  drop_check(job);
   if (refusal)
     native_call_answer(call, refusal);
   else
     instance_reload_file(instance, name, is_new ? 201 : 200, call);
+}
+
+static void on_check_lost(struct loading_job *job, enum loader_loss loss, const char *message) {
+  const struct put_check *check = check_of(job);
+  struct file_put *put = check->put;
+  (void)loss;
+  if (!put)
+    return;
+  char path[PATH_SIZE];
+  struct native_call *call = put->call;
+  struct value *faults;
+  struct value *root = answer_with_faults(422, put->instance, "it does not load; nothing has changed", &faults);
+  snprintf(path, sizeof path, "%s/%s", put->instance->config.routes, check->name);
+  report_fault(faults, path, 0, "", "", message);
+  put_free(put);
+  native_call_answer(call, root);
+}
+
+static bool on_check_refused(struct loading_job *job, const char *message) {
+  struct file_put *put = check_of(job)->put;
+  if (put) {
+    struct native_call *call = put->call;
+    struct value *root = answer(503, put->instance, message);
+    put_free(put);
+    native_call_answer(call, root);
+  }
+  drop_check(job);
+  return true;
+}
+
+/* NULL without memory. */
+static struct file_put *put_new(struct instance *instance, const char *name, const char *text, size_t size) {
+  struct file_put *put = calloc(1, sizeof *put);
+  struct put_check *check = calloc(1, sizeof *check);
+  if (!put || !check || !(check->text = malloc(size + 1))) {
+    free(put);
+    free(check);
+    return NULL;
+  }
+  check->job = (struct loading_job){
+      .run = run_check,
+      .on_done = on_checked,
+      .on_lost = on_check_lost,
+      .on_refused = on_check_refused,
+      .drop = drop_check,
+  };
+  check->put = put;
+  check->config = &instance->config;
+  check->loader = instance->loader;
+  memcpy(check->text, text, size);
+  check->size = size;
+  snprintf(check->name, sizeof check->name, "%s", name);
+  put->instance = instance;
+  put->check = check;
+  list_add_tail(&instance->puts, &put->node);
+  return put;
 }
 
 void instance_put_file(struct instance *instance, const char *name, const char *text, size_t size,
@@ -188,21 +269,13 @@ void instance_put_file(struct instance *instance, const char *name, const char *
     native_call_answer(call, answer(409, instance, "moongate is starting or stopping"));
     return;
   }
-  struct file_put *put = calloc(1, sizeof *put);
-  if (!put || !(put->text = malloc(size + 1))) {
-    free(put);
+  struct file_put *put = put_new(instance, name, text, size);
+  if (!put) {
     native_call_answer(call, answer(500, instance, "no memory"));
     return;
   }
-  memcpy(put->text, text, size);
-  put->size = size;
-  put->instance = instance;
   put->call = call;
-  snprintf(put->name, sizeof put->name, "%s", name);
-  list_add_tail(&instance->puts, &put->node);
-  put->job.run = check;
-  put->job.on_done = on_checked;
-  loading_post(&instance->reload.loading, &put->job);
+  loading_post(&instance->loading, &put->check->job);
 }
 
 void instance_delete_file(struct instance *instance, const char *name, struct native_call *call) {

@@ -69,6 +69,7 @@ void instance_release(struct instance *instance) {
   route_table_unref(instance->table);
   free(instance->resolved);
   loaded_routes_clear(&instance->loaded);
+  runtime->left_behind |= loading_deinit(&instance->loading);
   loader_free(instance->loader);
   names_deinit(&instance->names);
   instance_lock_release(&instance->lock);
@@ -95,16 +96,29 @@ static void on_finish(struct deferred *deferred) {
     native_call_answer(call, value_number(status));
 }
 
-static void on_ended(void *context) {
-  struct instance *instance = context;
-  loop_defer(&instance->runtime->loop, &instance->finish);
+static void finish_if_ended(struct instance *instance) {
+  if (instance->threads_ended && instance->loading_ended)
+    loop_defer(&instance->runtime->loop, &instance->finish);
 }
 
-/* A worker hangs in the kernel, or in what else nothing can stop: the others are done with theirs, and the process has
+static void on_ended(void *context) {
+  struct instance *instance = context;
+  instance->threads_ended = true;
+  finish_if_ended(instance);
+}
+
+static void on_loading_ended(void *context) {
+  struct instance *instance = context;
+  instance->loading_ended = true;
+  finish_if_ended(instance);
+}
+
+/* A thread hangs in the kernel, or in what else nothing can stop: the others are done with theirs, and the process has
  * been told to end. */
 static void on_patience_over(struct wheel_timer *timer) {
   struct instance *instance = (struct instance *)(void *)((char *)timer - offsetof(struct instance, patience));
-  LOG(&instance->runtime->log, LOG_WARN, "a worker does not answer; ending without it");
+  LOG(&instance->runtime->log, LOG_WARN, "a thread does not answer; ending without it",
+      LOG_STRING("thread", instance->threads_ended ? "loader" : "worker"));
   admin_close(instance->control);
   instance_lock_release(&instance->lock);
   _exit(instance->status ? instance->status : 1);
@@ -124,6 +138,10 @@ void instance_stop(struct instance *instance) {
     loop_set_timer(&instance->runtime->loop, &instance->patience, INSTANCE_STOP_MS);
   if (instance->signals)
     signals_end_within(instance->signals, SIGNALS_HURRY_MS);
+  if (instance->loading.control)
+    loading_stop(&instance->loading, on_loading_ended, instance);
+  else
+    on_loading_ended(instance);
   if (instance->threads.started > 0)
     threads_stop(&instance->threads);
   else

@@ -8,6 +8,7 @@
 #include "control/diagnose.h"
 #include "control/heartbeat.h"
 #include "control/instance_lock.h"
+#include "control/loading.h"
 #include "control/names.h"
 #include "control/reload.h"
 #include "control/routes_report.h"
@@ -49,6 +50,7 @@ struct instance {
   unsigned workers_wanted;         /* likewise; 0 */
   char *control_path;              /* NULL: none */
   struct loader *loader;
+  struct loading loading; /* the thread that uses it */
   struct instance_lock lock;
   struct names names;
   struct loaded_routes loaded;
@@ -68,6 +70,7 @@ struct instance {
   clock_ms drain_began, drain_until; /* while draining */
   bool drain_told;                   /* they have been answered */
   struct wheel_timer patience;       /* for the workers, once they have been told to stop */
+  bool threads_ended, loading_ended; /* once they have been told to */
   struct deferred finish;
   void (*on_released)(struct instance *instance); /* in a spec: all is given back, and the record is its owner's */
 };

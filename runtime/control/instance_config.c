@@ -2,6 +2,7 @@
  *
  * What an instance reads before it touches the network: the config, its lock, the route files. */
 #include "control/instance_private.h"
+#include "control/loading_apart.h"
 #include "control/runtime.h"
 #include "script/version.h"
 
@@ -55,17 +56,19 @@ static int read_config(struct instance *instance, const struct native_settings *
   struct runtime *runtime = instance->runtime;
   struct error error;
   instance->loader = loader_new(&runtime->log, runtime->library, &error);
-  if (!instance->loader)
+  if (!instance->loader ||
+      loading_start(&instance->loading, &runtime->loop, &runtime->log, instance->loader, &error) != 0)
     return instance_complain(NULL, &error);
   struct config_overrides overrides = {settings->config, settings->routes, settings->workers};
   struct fault_list faults = {.count = 0};
-  int status = loader_read_config(instance->loader, &overrides, &instance->config, &faults);
+  int status = loading_read_config(&instance->loading, &overrides, false, &instance->config, &faults);
   print_faults(&faults);
   if (status != 0 && faults.count == 0)
     error_complain("the config can't be read: %s", strerror(-status));
   fault_list_clear(&faults);
   if (status != 0)
     return -1;
+  instance->loading.bound_ms = instance->config.load_time_ms;
   runtime->log.level = instance->config.log_level;
   runtime->log.format = instance->config.log_format;
   instance_log_faults(&runtime->log, LOG_WARN, "the config: take note", &instance->config.warnings);
@@ -159,8 +162,8 @@ static int judge_faults(const struct instance *instance, int status, bool strict
 static int load_routes(struct instance *instance, bool strict) {
   const struct log *log = &instance->runtime->log;
   struct error error;
-  int status = loader_load_routes(instance->loader, &instance->config, instance->config.workers, instance_number_of,
-                                  &instance->names, &instance->loaded);
+  int status = loading_load_routes(&instance->loading, &instance->config, instance->config.workers, instance_number_of,
+                                   &instance->names, &instance->loaded);
   instance_log_faults(log, LOG_WARN, "the routes: take note", &instance->loaded.warnings);
   if (judge_faults(instance, status, strict) != 0)
     return -1;

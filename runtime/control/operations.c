@@ -8,6 +8,7 @@
 #include "control/explain.h"
 #include "control/files.h"
 #include "control/instance_private.h"
+#include "control/loading_apart.h"
 #include "control/reload_private.h"
 #include "control/runtime.h"
 #include "script/load.h"
@@ -66,14 +67,15 @@ static void check_table(struct value *found, struct loader *loader, const struct
 
 /* As `run` would load them, for two workers (a third can't differ in another way), and without what an earlier run
  * stored. */
-static void check_routes(struct value *root, struct value *found, struct loader *loader, const struct config *config,
+static void check_routes(struct value *root, struct value *found, struct loading *loading, const struct config *config,
                          bool with_warnings) {
   struct loaded_routes loaded = {.file_count = 0};
   struct config stateless = *config;
   stateless.state = NULL;
-  loader_load_routes(loader, &stateless, config->workers > 1 ? 2 : 1, NULL, NULL, &loaded);
+  loading->bound_ms = config->load_time_ms;
+  loading_load_routes(loading, &stateless, config->workers > 1 ? 2 : 1, NULL, NULL, &loaded);
   if (loaded.faults.count == 0)
-    check_table(found, loader, &loaded, config);
+    check_table(found, loading->loader, &loaded, config);
   report_faults(found, &loaded.faults, NULL);
   struct value *warnings = value_set_table(root, "warnings");
   if (with_warnings) {
@@ -95,18 +97,20 @@ static struct value *check(void *context, const struct native_settings *settings
   struct fault_list faults = {.count = 0};
   struct error error;
   struct value *root = value_table(), *found = value_set_table(root, "faults");
+  struct loading loading = {.control = NULL};
   struct loader *loader = loader_new(&runtime->log, runtime->library, &error);
-  if (!loader) {
+  if (!loader || loading_start(&loading, NULL, &runtime->log, loader, &error) != 0) {
     report_fault(found, "", 0, "", "", error.message);
   } else {
-    int status = loader_read_config_leniently(loader, &overrides, &config, &faults);
+    int status = loading_read_config(&loading, &overrides, true, &config, &faults);
     report_faults(found, &faults, NULL);
     /* What the config's fault may be the reason of is not said: that there is no such directory, warnings. */
     if (status == 0 || (config.routes && access(config.routes, R_OK) == 0))
-      check_routes(root, found, loader, &config, status == 0);
-    config_clear(&config);
+      check_routes(root, found, &loading, &config, status == 0);
   }
   fault_list_clear(&faults);
+  runtime->left_behind |= loading_deinit(&loading);
+  config_clear(&config);
   loader_free(loader);
   return root;
 }

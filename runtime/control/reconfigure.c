@@ -103,6 +103,7 @@ void reconfigure(struct instance *instance, struct config *next) {
   current->policy = next->policy;
   next->policy = policy;
   current->old_versions = next->old_versions;
+  current->load_time_ms = instance->loading.bound_ms = next->load_time_ms;
   current->diagnose = next->diagnose;
   diagnose_reconfigure(&instance->diagnose);
   current->settings.script_time_ms = next->settings.script_time_ms;

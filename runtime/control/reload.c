@@ -17,7 +17,7 @@
 
 static void begin_round(struct reload *reload);
 
-/* What was made of the loaded routes, and they. On the loader thread too, where nobody waits for its end. */
+/* What was made of the loaded routes, and they. */
 static void clear_loaded(struct reload *reload) {
   loaded_routes_clear(&reload->loaded);
   route_table_unref(reload->table);
@@ -39,7 +39,7 @@ static void clear_round(struct reload *reload) {
 }
 
 /* Answering runs Lua, which may ask for the next round at once. */
-static void end_round(struct reload *reload) {
+void reload_end_round(struct reload *reload) {
   struct native_call *calls[RELOAD_WAITING_MAX];
   struct value *answers[RELOAD_WAITING_MAX];
   size_t count = reload->now_count;
@@ -56,42 +56,24 @@ static void end_round(struct reload *reload) {
     native_call_answer(calls[i], answers[i]);
 }
 
-/* On the loader thread. */
-static void store(struct loading_job *job) {
-  struct reload *reload = RELOAD_OF_JOB(job);
-  struct error error;
-  clear_loaded(reload); /* of 10,000 routes this takes a while, and the workers share the control thread's core */
-  pace_breathe(&reload->loading.pace);
-  if (loader_store_last_good(reload->instance->loader, reload->instance->config.state, &error) != 0)
-    LOG(&reload->instance->runtime->log, LOG_ERROR, "the last good versions can't be stored",
-        LOG_STRING("at", error.place), LOG_STRING("error", error.message));
-}
-
-static void on_stored(struct loading_job *job) { end_round(RELOAD_OF_JOB(job)); }
-
 /* What was loaded is what is live: the next round is compared with it, and copies of the good files are written. */
-static void commit(struct reload *reload, const struct loaded_routes *loaded) {
-  const struct instance *instance = reload->instance;
-  if (loader_commit(instance->loader, loaded) != 0)
-    LOG(&instance->runtime->log, LOG_WARN, "no memory to remember what is live: the next reload loads all files");
+static void commit(struct reload *reload) {
+  const struct loaded_routes *loaded = &reload->instance->loaded;
   if (reload->watcher)
     watcher_set_others(reload->watcher, (const char *const *)loaded->module_directories,
                        loaded->module_directory_count);
-  reload_enter(reload, RELOAD_STORING);
-  reload->job.run = store;
-  reload->job.on_done = on_stored;
+  reload_store(reload);
 }
 
 /* The old state of files goes. */
 static void take_loaded(struct reload *reload) {
   struct instance *instance = reload->instance;
-  commit(reload, &reload->loaded);
   if (reload->has_config)
     reconfigure(instance, &reload->config);
   struct loaded_routes before = instance->loaded;
   instance->loaded = reload->loaded;
   reload->loaded = before;
-  loading_post(&reload->loading, &reload->job);
+  commit(reload);
 }
 
 static bool has_script(const struct route_table *table, const struct script_version *version) {
@@ -179,7 +161,7 @@ static void refuse_file(struct reload *reload, const struct table_port *port, co
               : "ports can't be opened, whichever files are left out; what was live stays",
         LOG_STRING("file", route->file), LOG_STRING("route", route->name), LOG_INTEGER("port", port->port),
         LOG_STRING("error", error->message));
-    end_round(reload);
+    reload_end_round(reload);
     return;
   }
   clear_loaded(reload);
@@ -198,7 +180,7 @@ static void on_swapped(struct swap *swap, int status) {
   if (swap->failed_port < reload->table->port_count && status != -ENOMEM)
     refuse_file(reload, &reload->table->ports[swap->failed_port], &swap->error);
   else
-    end_round(reload);
+    reload_end_round(reload);
 }
 
 static bool is_same(const struct route_table *a, const struct route_table *b) {
@@ -208,26 +190,13 @@ static bool is_same(const struct route_table *a, const struct route_table *b) {
          memcmp(a->scripts, b->scripts, a->script_count * sizeof(struct script_version *)) == 0;
 }
 
-/* On the loader thread: a large table takes milliseconds. */
-static void make_table(struct loading_job *job) {
-  struct reload *reload = RELOAD_OF_JOB(job);
-  reload->table =
-      instance_make_table(&reload->loaded, reload->has_config ? reload->config.policy : reload->instance->config.policy,
-                          &reload->table_error);
-  pace_breathe(&reload->loading.pace);
-  if (!reload->table)
-    return;
-  reload->resolved = calloc(reload->table->port_count + 1, sizeof *reload->resolved);
-}
-
-static void on_made(struct loading_job *job) {
-  struct reload *reload = RELOAD_OF_JOB(job);
+void reload_on_made(struct reload *reload) {
   struct instance *instance = reload->instance;
   struct error error;
   if (!reload->table || !reload->resolved) {
     LOG(&instance->runtime->log, LOG_ERROR, "the routes can't go live",
         LOG_STRING("error", reload->table ? "no memory" : reload->table_error.message));
-    end_round(reload);
+    reload_end_round(reload);
     return;
   }
   if (is_same(reload->table, instance->table)) {
@@ -247,41 +216,14 @@ static void on_made(struct loading_job *job) {
   swap_begin(&reload->swap, reload->table, reload->resolved, on_swapped);
 }
 
-static void on_loaded(struct loading_job *job) {
-  struct reload *reload = RELOAD_OF_JOB(job);
+void reload_on_loaded(struct reload *reload) {
   reload_log_faults(reload);
   if (reload->status != 0 && reload->loaded.faults.count == 0) { /* no memory, no descriptors: nothing was looked at */
-    end_round(reload);
+    reload_end_round(reload);
     return;
   }
   loaded_routes_number(&reload->loaded, instance_number_of, &reload->instance->names);
-  reload->job.run = make_table;
-  reload->job.on_done = on_made;
-  loading_post(&reload->loading, &reload->job);
-}
-
-/* On the loader thread. The control thread leaves what this reads alone meanwhile. */
-static void load(struct loading_job *job) {
-  struct reload *reload = RELOAD_OF_JOB(job);
-  struct instance *instance = reload->instance;
-  if (reload->with_config && !reload->has_config && reload->config_faults.count == 0) {
-    struct config_overrides overrides = {instance->config_path, instance->routes_path, instance->workers_wanted};
-    loader_forget_faults(instance->loader);
-    reload->has_config = loader_read_config(instance->loader, &overrides, &reload->config, &reload->config_faults) == 0;
-  }
-  if (reload->has_config)
-    reload->config_changed = reload->config.hash != instance->config.hash;
-  if (reload->has_config && !reload->notes)
-    reload->notes = reconfigure_prepare(&instance->config, &reload->config);
-  reload->status = loader_load_routes(instance->loader, reload->has_config ? &reload->config : &instance->config,
-                                      (unsigned)instance->threads.count, NULL, NULL, &reload->loaded);
-}
-
-void reload_load(struct reload *reload) {
-  reload_enter(reload, RELOAD_LOADING);
-  reload->job.run = load;
-  reload->job.on_done = on_loaded;
-  loading_post(&reload->loading, &reload->job);
+  reload_make(reload);
 }
 
 static void begin_round(struct reload *reload) {
@@ -335,18 +277,22 @@ int reload_start(struct instance *instance, struct error *error) {
   int status = swap_init(&reload->swap, &instance->threads);
   if (status)
     return error_set(error, -status, "no memory to start");
-  status = loading_start(&reload->loading, &instance->runtime->loop, &instance->runtime->clock, error);
-  if (status)
-    return status;
-  loader_set_pace(instance->loader, &reload->loading.pace);
+  instance->loading.paced = true;
   struct error cause;
   reload->watcher = watcher_new(&instance->runtime->loop, instance->config.routes, on_changed, instance, &cause);
   if (!reload->watcher)
     LOG(log, LOG_WARN, "changes are not noticed by themselves: moongate reload takes them up",
         LOG_STRING("error", cause.message));
-  commit(reload, &instance->loaded);
-  loading_post(&reload->loading, &reload->job);
+  commit(reload);
   return 0;
+}
+
+void reload_refuse_all(struct reload *reload, const char *why) {
+  while (reload->now_count + reload->next_count > 0) {
+    const struct reload_waiter waiter =
+        reload->now_count > 0 ? reload->now[--reload->now_count] : reload->next[--reload->next_count];
+    native_call_answer(waiter.call, reload_refusal(&waiter, why));
+  }
 }
 
 void reload_stop(struct reload *reload) {
@@ -355,15 +301,9 @@ void reload_stop(struct reload *reload) {
   watcher_free(reload->watcher);
   reload->watcher = NULL;
   loop_cancel_timer(&reload->instance->runtime->loop, &reload->patience);
-  loading_stop(&reload->loading);
-  loader_set_pace(reload->instance->loader, NULL);
   files_stop(reload->instance);
   reload->again = false;
-  while (reload->now_count + reload->next_count > 0) {
-    const struct reload_waiter *waiter =
-        reload->now_count > 0 ? &reload->now[--reload->now_count] : &reload->next[--reload->next_count];
-    native_call_answer(waiter->call, reload_refusal(waiter, "moongate is stopping"));
-  }
+  reload_refuse_all(reload, "moongate is stopping");
 }
 
 void reload_deinit(struct reload *reload) {

@@ -4,7 +4,6 @@
  * thread, made live on all workers or none. One round at a time; what comes meanwhile makes one more round. */
 #pragma once
 
-#include "control/loading.h"
 #include "control/swap.h"
 #include "control/watcher.h"
 #include "script/load.h"
@@ -38,7 +37,6 @@ struct reload_waiter {
 
 struct reload {
   struct instance *instance;
-  struct loading loading;
   struct swap swap;
   struct watcher *watcher;
   enum reload_phase phase;
@@ -50,7 +48,6 @@ struct reload {
   uint64_t began_ns;
   struct reload_waiter now[RELOAD_WAITING_MAX], next[RELOAD_WAITING_MAX];
   size_t now_count, next_count;
-  struct loading_job job;
   struct config config; /* read in this round, when with_config */
   bool has_config;
   bool config_changed; /* it is another text than that of before */
@@ -71,7 +68,8 @@ struct reload {
 /* 0 or a negative errno and `error`. The threads run already. */
 int reload_start(struct instance *instance, struct error *error);
 
-/* Ends what is under way without a swap, and answers who waits. Before the threads are told to end. */
+/* Ends what is under way without a swap, and answers who waits. Before the threads are told to end. Nothing the second
+ * time. */
 void reload_stop(struct reload *reload);
 
 /* After the threads have ended. Nothing when zeroed. */

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * What the files of a reload share: reload.c has the rounds, reload_report.c what they say, reconfigure.c the config.
+ * What the files of a reload share: reload.c has the rounds, reload_steps.c what the loader thread does for them,
+ * reload_report.c what they say, reconfigure.c the config.
  */
 #pragma once
 
 #include "control/reload.h"
-
-#define RELOAD_OF_JOB(pointer) ((struct reload *)(void *)((char *)(pointer)-offsetof(struct reload, job)))
 
 /* Every change of the phase goes through here. One that lasts is told in the log. */
 void reload_enter(struct reload *reload, enum reload_phase phase);
@@ -17,8 +16,19 @@ const char *reload_phase_name(enum reload_phase phase);
 /* How long the phase has lasted; 0 while idle. */
 uint64_t reload_phase_ms(const struct reload *reload);
 
-/* Has the loader load for this round. */
+/* Has the loader load for this round, then make the table of it, then commit to it and write copies. Each ends in its
+ * callback below, later; without memory in reload_end_round(), at once. */
 void reload_load(struct reload *reload);
+void reload_make(struct reload *reload);
+void reload_store(struct reload *reload);
+void reload_on_loaded(struct reload *reload);
+void reload_on_made(struct reload *reload);
+
+/* Answers who waits, for this round or the next. */
+void reload_refuse_all(struct reload *reload, const char *why);
+
+/* Answers who has waited for the round; the next one begins if there was something meanwhile. */
+void reload_end_round(struct reload *reload);
 
 /* Lets go of old versions that run nothing any more. */
 void reload_forget_finished(struct reload *reload);

@@ -35,6 +35,7 @@ struct runtime {
   struct admin *admins[2];   /* of the instance that has ended: connections that its admin interface still serves */
   bool measuring;            /* control/measure.c: questions of workers are answered */
   bool has_run;
+  bool left_behind; /* a loader thread: the process ends by _exit(), for it may use what exit() takes down */
   struct native_task diagnosing; /* control/diagnose.c; here because it may outlast the instance */
   bool is_diagnosing;
   uint8_t to_diagnose;    /* bits by enum diagnose_cause: snapshots that come after the one that is being made */

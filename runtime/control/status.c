@@ -93,6 +93,11 @@ static void write_reload(struct value *root, struct instance *instance) {
     reload_forget_finished(&instance->reload);
   value_set_string(entry, "phase", reload_phase_name(reload->phase));
   value_set_number(entry, "phase_ms", reload->instance ? (double)reload_phase_ms(reload) : 0);
+  struct blocking_view view;
+  uint64_t away_ms;
+  if (loading_is_away(&instance->loading, &view, &away_ms) && away_ms > 0)
+    value_set_string(entry, "file", view.subject);
+  value_set_number(entry, "lost_loaders", (double)loading_count_lost(&instance->loading));
   value_set_number(entry, "swaps", (double)reload->totals.swaps);
   value_set_number(entry, "faults", (double)instance->loaded.faults.count);
   value_set_number(entry, "last_ms", reload->totals.last_seconds * 1000);

@@ -40,6 +40,7 @@ void loader_free(struct loader *loader) {
   if (loader->trusted)
     script_state_unref(loader->trusted);
   commons_unref(loader->commons);
+  blocking_unref(loader->store_lost);
   memory_clear(&loader->memory);
   free(loader->routes);
   free(loader->module_path);
@@ -47,7 +48,11 @@ void loader_free(struct loader *loader) {
   free(loader);
 }
 
-void loader_set_pace(struct loader *loader, struct pace *pace) { loader->pace = pace; }
+void loader_use(struct loader *loader, struct pace *pace, struct blocking *blocking) {
+  loader->pace = pace;
+  loader->blocking = blocking;
+  loader->now = (struct load_now){.kind = LOAD_NOTHING};
+}
 
 struct script_state *loader_user_state(const struct loader *loader, const struct config *config,
                                        const char *module_path, bool jit, struct error *error) {
@@ -94,7 +99,13 @@ static int collect(lua_State *L) {
 
 int load_run_init(struct load_run *run, struct loader *loader, const struct config *config, unsigned workers,
                   struct loaded_routes *loaded) {
-  *run = (struct load_run){.loader = loader, .config = config, .workers = workers, .loaded = loaded};
+  *run = (struct load_run){.loader = loader,
+                           .blocking = loader->blocking,
+                           .pace = loader->pace,
+                           .kind = LOAD_ROUTES,
+                           .config = config,
+                           .workers = workers,
+                           .loaded = loaded};
   char *real = realpath(config->routes, NULL), *modules = path_directory(config->routes);
   if (!real)
     real = strdup(config->routes);
@@ -120,10 +131,20 @@ static void collect_garbage(struct loader *loader) {
   loader->lua_memory = loader->trusted->memory_used;
 }
 
-void load_run_deinit(struct load_run *run) {
+void load_run_deinit(struct load_run *run, int status) {
   module_list_clear(&run->cache);
+  if (status == -ECANCELED)
+    return;
   schema_index_begin(run->loader); /* what was found between files is looked for anew, and is in the way till then */
   collect_garbage(run->loader);
+}
+
+/* What is committed says nothing any more, and what is not goes. */
+static void forget_fresh(struct file_memory *memory) {
+  if (memory->fresh)
+    fault_list_clear(&memory->fresh->warnings);
+  known_file_unref(memory->fresh);
+  memory->fresh = NULL;
 }
 
 int loader_commit(struct loader *loader, const struct loaded_routes *loaded) {
@@ -139,6 +160,7 @@ int loader_commit(struct loader *loader, const struct loaded_routes *loaded) {
     struct known_file *before = known->committed;
     known->committed = file->known ? known_file_ref(file->known) : NULL;
     known_file_unref(before);
+    forget_fresh(known);
     if (!file->ok)
       continue;
     known->told = 0;

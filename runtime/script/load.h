@@ -35,6 +35,13 @@ struct fault_list {
 
 void fault_list_clear(struct fault_list *list);
 
+/* Appends a fault; strings are copied, NULL is "". 0 or -ENOMEM. */
+int fault_list_add(struct fault_list *list, const char *file, int line, const char *route, const char *field,
+                   const char *message);
+
+/* Appends copies. 0 or -ENOMEM. */
+int fault_list_append(struct fault_list *list, const struct fault_list *more);
+
 /* "routes/site.lua:3: route "api": match.ports: …", without what does not apply. */
 void fault_format(const struct fault *fault, char *text, size_t size);
 
@@ -65,6 +72,7 @@ struct config {
   struct policy *policy;              /* one reference */
   unsigned limit_addresses;           /* limits.addresses */
   unsigned old_versions;              /* limits.old_versions */
+  uint64_t load_time_ms;              /* limits.load_time */
   struct commons_limits commons;
   unsigned log_lines; /* limits.log_lines */
   unsigned timers;    /* limits.timers */
@@ -84,6 +92,7 @@ struct config_overrides { /* from the command line; NULL or 0: not given */
 };
 
 struct loader;
+struct blocking;
 struct pace;
 
 /* One thread at a time may use it, each thread may. It keeps versions alive until it goes, which is after the workers
@@ -91,15 +100,23 @@ struct pace;
 struct loader *loader_new(const struct log *log, const char *library, struct error *error);
 void loader_free(struct loader *loader);
 
-/* From now on it works in short stretches, on a thread that shares its core with others. NULL: no more. `pace` outlives
- * the loader. */
-void loader_set_pace(struct loader *loader, struct pace *pace);
+/* Who uses it from now on. `pace` (may be NULL): it works in short stretches, on a thread that shares its core with
+ * others. `blocking` (may be NULL): the thread can be given up while it runs the user's code; what it called returns
+ * -ECANCELED then, when it comes back. Both outlive the use. */
+void loader_use(struct loader *loader, struct pace *pace, struct blocking *blocking);
+
+/* What a thread has been given up in. */
+enum loader_loss { LOSS_FILE, LOSS_CANDIDATE, LOSS_CONFIG, LOSS_STORE };
+
+/* The thread that uses it is away and does not come back (as `take` of blocking_give_up()): the loader is the caller's.
+ * A file is at fault with `message` from now on; the others are for the caller to tell. */
+enum loader_loss loader_give_up(struct loader *loader, const char *message);
 
 /* What the states that it makes have in common; the loader's. */
 struct script_commons *loader_commons(struct loader *loader);
 
 /* Reads and checks the config. 0 and `config` filled (config_clear() releases it), or -EINVAL with `faults` (appended
- * to; nothing to release in `config` then), or -ENOMEM. */
+ * to; nothing to release in `config` then), or -ENOMEM. Like all that runs files: -ECANCELED, see loader_use(). */
 int loader_read_config(struct loader *loader, const struct config_overrides *overrides, struct config *config,
                        struct fault_list *faults);
 
@@ -209,6 +226,9 @@ int loader_store_last_good(struct loader *loader, const char *state, struct erro
  * a port can't be opened. Told once, its stand-in is served; told twice, nothing is. 0 or -ENOMEM. */
 int loader_exclude_file(struct loader *loader, const char *file, const char *route, const char *field,
                         const char *message);
+
+/* Appends why files were at fault that were run and have not changed since. 0 or -ENOMEM. */
+int loader_list_failures(const struct loader *loader, struct fault_list *faults);
 
 /* The next load runs those at fault again, though nothing of them has changed: somebody asks for a reload, because what
  * they read or ask has. */

@@ -34,7 +34,7 @@ static int compare(struct load_run *run, const struct known_file *known, const c
     status = schema_index_begin(run->loader);
   for (size_t i = 0; i < memory->count && status == 0; i++) {
     const struct known_file *other = memory->files[i].committed;
-    pace_breathe(run->loader->pace);
+    pace_breathe(run->pace);
     if (!other || strcmp(other->file, known->file) == 0 || !shares_name(&names, other))
       continue;
     char *other_path = path_join(run->config->routes, other->file);
@@ -103,12 +103,15 @@ int loader_check_candidate(struct loader *loader, const struct config *config, c
     status = fault_list_add(faults, path, 0, NULL, NULL, "is larger than 8 MiB: keep large data elsewhere");
   } else if (status == 0) {
     status = load_run_init(&run, loader, config, config->workers, NULL);
+    run.kind = LOAD_CANDIDATE;
     if (status == 0) {
       status = check(&run, name, path, text, size, faults, table);
-      load_run_deinit(&run);
+      load_run_deinit(&run, status);
     }
   }
   free(path);
+  if (status == -ECANCELED)
+    return status;
   if (faults->count > before)
     return -EINVAL;
   return status == -EINVAL ? -ENOMEM : status;

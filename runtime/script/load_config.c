@@ -17,15 +17,16 @@
 enum { CONFIG_TIME_MS = 1000, CONFIG_MEMORY = 256 * 1024 * 1024, MAX_CPUS = 4096 };
 
 struct config_load {
-  const struct loader *loader;
+  struct loader *loader;
   const struct config_overrides *overrides;
   struct config *config;
   char *directory;
   struct source source;       /* no path: there is no file */
   struct script_state *state; /* NULL likewise */
   struct fault_list *faults;
-  bool lenient; /* a stand-in is wanted */
-  bool lost;    /* and it could not be run */
+  struct blocking *blocking; /* of our thread */
+  bool lenient;              /* a stand-in is wanted */
+  bool lost;                 /* and it could not be run */
   int status;
 };
 
@@ -106,6 +107,7 @@ static void read_settings(lua_State *L, int t, struct config *config) {
   fields = field_table(L, t, "limits");
   settings->script_time_ms = (uint64_t)field_number(L, fields, "script_time");
   settings->script_memory = (uint64_t)field_number(L, fields, "script_memory");
+  config->load_time_ms = (uint64_t)field_number(L, fields, "load_time");
   config->old_versions = (unsigned)field_number(L, fields, "old_versions");
   config->log_lines = (unsigned)field_number(L, fields, "log_lines");
   config->timers = (unsigned)field_number(L, fields, "timers");
@@ -233,7 +235,7 @@ static int check_copy(lua_State *L) {
 static int run_file(lua_State *L) {
   struct config_load *load = lua_touserdata(L, 1);
   luaL_checkstack(L, 96, "not enough memory");
-  load->status = source_run(&load->source, load->state, L, load->loader->log, load->faults);
+  load->status = source_run(&load->source, load->state, L, load->loader->log, load->blocking, load->faults);
   if (load->status == 0) {
     int status = script_protect(load->loader->trusted, check_copy, load);
     load->status = status < 0 ? status : load->status;
@@ -251,6 +253,8 @@ static int find_file(struct config_load *load) {
   if (!path)
     return 0;
   struct error error;
+  load->loader->now = (struct load_now){.kind = LOAD_CONFIG, .path = path};
+  blocking_enter(load->blocking, path);
   if (source_read(&load->source, path, &error) < 0) {
     int status = fault_list_add(load->faults, path, 0, NULL, NULL, error.message);
     return status < 0 ? status : -EINVAL;
@@ -269,8 +273,11 @@ static int run(struct config_load *load) {
   int status = find_file(load);
   if (status == 0)
     status = load->state ? script_protect(load->state, run_file, load) : script_protect(trusted, check_copy, load);
-  if (status == 0)
+  if (status == 0 || load->status == -ECANCELED)
     status = load->status;
+  if (status == -ECANCELED)
+    return status;
+  load->loader->now = (struct load_now){.kind = LOAD_NOTHING};
   load->lost = status < 0 && load->lenient && !load->config->routes && load->directory;
   if (load->lost && script_protect(trusted, check_nothing, load) != 0)
     config_clear(load->config);
@@ -281,6 +288,7 @@ static int read_file(struct config_load *load) {
   struct config *config = load->config;
   const struct config_overrides *overrides = load->overrides;
   *config = (struct config){0};
+  load->blocking = load->loader->blocking;
   int status = run(load);
   if (config->routes && overrides->routes) {
     free(config->routes);
@@ -291,7 +299,7 @@ static int read_file(struct config_load *load) {
     fault_list_add(load->faults, file_name(load), 0, NULL, NULL, "not enough memory to load it");
   if (load->source.text)
     config->hash = text_hash(load->source.text, load->source.size, 0);
-  if (status < 0 && !load->lenient)
+  if (status < 0 && (!load->lenient || status == -ECANCELED))
     config_clear(config);
   if (load->state)
     script_state_unref(load->state);

@@ -137,11 +137,15 @@ static int load_copy(struct load_run *run, struct loaded_file *file, const struc
   int status = last_good_read(run->loader, state, file->file, &copy.text, &copy.size, &modules, &error);
   if (status == -ENOENT)
     return 0;
+  if (status == 0 && memory_find(&run->loader->memory, file->file)->copy_is_lost)
+    status = error_set(&error, EIO, "loading it did not come back either");
   bool same = status == 0 && failed && failed->size == copy.size && memcmp(failed->text, copy.text, copy.size) == 0 &&
               module_list_is_current(&modules, &run->cache);
+  run->kind = LOAD_COPY;
   if (status == 0 && !same)
     status = load_file(run, file->file, &copy, run->workers, &modules, known, NULL, &faults, &warnings);
-  if (status < 0) {
+  run->kind = LOAD_ROUTES;
+  if (status < 0 && status != -ECANCELED) {
     char what[512];
     if (faults.count > 0)
       fault_format(&faults.faults[0], what, sizeof what);

@@ -63,7 +63,7 @@ static int compile_routes(struct file_load *load, lua_State *L, int index) {
     struct error error;
     lua_rawgeti(L, index, (int)i + 1);
     known->route_count = i + 1;
-    pace_breathe(load->run->loader->pace);
+    pace_breathe(load->run->pace);
     int status = compile_route(L, -1, load->file, &known->routes[i], &error);
     if (status < 0)
       result = add_route_fault(load, known->routes[i], &error);
@@ -101,7 +101,7 @@ int load_check_value(lua_State *L) {
 static int run_file(lua_State *L) {
   struct file_load *load = lua_touserdata(L, 1);
   luaL_checkstack(L, 96, "not enough memory");
-  load->status = source_run(&load->source, load->state, L, load->run->loader->log, load->faults);
+  load->status = source_run(&load->source, load->state, L, load->run->loader->log, load->run->blocking, load->faults);
   if (load->status < 0)
     return 0;
   int status = script_protect(load->run->loader->trusted, load_check_value, load);
@@ -127,7 +127,7 @@ static int run_source(struct file_load *load) {
   load->state->reader = &load->reader.reader;
   size_t before = load->faults->count;
   int status = script_protect(load->state, run_file, load);
-  if (status == 0)
+  if (status == 0 || load->status == -ECANCELED)
     status = load->status;
   if (status == 0) {
     load->known->function_count = load->function_count;
@@ -135,7 +135,7 @@ static int run_source(struct file_load *load) {
     if (acts && load->workers > 0)
       status = file_load_states(load, load->workers);
   }
-  if (status < 0 && load->faults->count == before) {
+  if (status < 0 && status != -ECANCELED && load->faults->count == before) {
     error_set(&error, ENOMEM, "not enough memory to load it");
     add_fault(load, NULL, &error);
   }
@@ -175,8 +175,11 @@ int load_file(struct load_run *run, const char *file, const struct source *sourc
       .faults = faults,
       .warnings = warnings,
   };
-  module_reader_init(&load.reader, &run->cache, given, &known->modules);
+  module_reader_init(&load.reader, &run->cache, given, &known->modules, run->blocking);
+  load_now_begin(run, &(struct load_now){run->kind, file, source->path, source, known->key, &known->modules});
   int status = run_source(&load);
+  if (status != -ECANCELED)
+    load_now_end(run);
   file_load_release(&load);
   for (size_t i = 0; i < known->route_count && status == 0; i++)
     if (route_has_functions(known->routes[i]))
@@ -185,7 +188,7 @@ int load_file(struct load_run *run, const char *file, const struct source *sourc
     *result = known;
     return 0;
   }
-  if (tried) {
+  if (tried && status != -ECANCELED) {
     *tried = known->modules;
     known->modules = (struct module_list){0};
   }

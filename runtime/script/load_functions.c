@@ -30,8 +30,8 @@ static int add_fault(const struct file_load *load, const struct script_function 
 static int run_again(lua_State *L) {
   struct resolve *resolve = lua_touserdata(L, 1);
   struct file_load *load = resolve->load;
-  resolve->status =
-      source_run(&load->source, resolve->version->states[resolve->worker], L, load->run->loader->log, load->faults);
+  resolve->status = source_run(&load->source, resolve->version->states[resolve->worker], L, load->run->loader->log,
+                               load->run->blocking, load->faults);
   if (resolve->status == 0)
     resolve->root = luaL_ref(L, LUA_REGISTRYINDEX);
   return 0;
@@ -168,7 +168,7 @@ static int load_state(struct file_load *load, struct script_version *version, un
     status = script_protect(state, resolve_functions, &resolve);
   state->reader = NULL;
   state->pace = NULL;
-  if (status < 0)
+  if (status < 0 && resolve.status != -ECANCELED)
     return add_fault(load, NULL, "not enough memory to load it: limits.script_memory bounds each of its states");
   return resolve.status;
 }

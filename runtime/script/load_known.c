@@ -34,6 +34,7 @@ void known_file_unref(struct known_file *known) {
   free(known->routes);
   script_version_unref(known->version);
   module_list_clear(&known->modules);
+  fault_list_clear(&known->warnings);
   free(known->text);
   free(known->file);
   free(known);
@@ -70,11 +71,13 @@ void known_file_share_routes(struct known_file *known, const struct known_file *
 void file_failure_clear(struct file_failure *failure) {
   module_list_clear(&failure->modules);
   fault_list_clear(&failure->faults);
+  blocking_unref(failure->lost);
   *failure = (struct file_failure){0};
 }
 
 static void file_memory_clear(struct file_memory *file) {
   known_file_unref(file->committed);
+  known_file_unref(file->fresh);
   file_failure_clear(&file->failure);
   free(file->file);
 }
@@ -184,7 +187,17 @@ int loader_exclude_file(struct loader *loader, const char *file, const char *rou
   return 0;
 }
 
+int loader_list_failures(const struct loader *loader, struct fault_list *faults) {
+  int status = 0;
+  for (size_t i = 0; i < loader->memory.count && status == 0; i++)
+    status = fault_list_append(faults, &loader->memory.files[i].failure.faults);
+  return status;
+}
+
 void loader_forget_faults(struct loader *loader) {
-  for (size_t i = 0; i < loader->memory.count; i++)
-    file_failure_clear(&loader->memory.files[i].failure);
+  for (size_t i = 0; i < loader->memory.count; i++) {
+    struct file_failure *failure = &loader->memory.files[i].failure;
+    if (!failure->lost || !blocking_is_lost(failure->lost)) /* it would hang once more */
+      file_failure_clear(failure);
+  }
 }

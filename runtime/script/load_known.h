@@ -9,7 +9,7 @@
 #include "script/load_modules.h"
 #include "script/version.h"
 
-/* A good version of a file. Immutable once it is made, but for `stored`. Shared with what was loaded. */
+/* A good version of a file. Immutable once it is made, but for `stored` and `warnings`. Shared with what was loaded. */
 struct known_file {
   atomic_uint references;
   char *file;
@@ -24,9 +24,10 @@ struct known_file {
   struct script_version *version;
   unsigned number;
   double loaded_at;
-  unsigned schema_id; /* what the schema knows of its routes (schema_call.c) */
-  bool stored;        /* its copy is under `state` … */
-  bool is_copy;       /* … and is what it was read from, as the file was at fault */
+  unsigned schema_id;         /* what the schema knows of its routes (schema_call.c) */
+  struct fault_list warnings; /* about it alone, while it is not committed */
+  bool stored;                /* its copy is under `state` … */
+  bool is_copy;               /* … and is what it was read from, as the file was at fault */
 };
 
 /* Why a file failed, and from what. */
@@ -36,14 +37,17 @@ struct file_failure {
   uint64_t hash, key;
   struct module_list modules;
   struct fault_list faults;
+  struct blocking *lost; /* the thread that it did not come back to; NULL: none */
 };
 
 struct file_memory {
   char *file;
   struct known_file *committed; /* NULL: none */
+  struct known_file *fresh;     /* what a load has made of it that has not been committed; NULL: none */
   struct file_failure failure;
-  uint64_t told;   /* the sum of the faults that the last load told; 0: none */
-  uint64_t warned; /* the sum of the warnings about it and other files */
+  uint64_t told;     /* the sum of the faults that the last load told; 0: none */
+  uint64_t warned;   /* the sum of the warnings about it and other files */
+  bool copy_is_lost; /* its last good version did not come back either */
 };
 
 struct exclusion {

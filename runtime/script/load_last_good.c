@@ -200,15 +200,27 @@ static bool is_stored(const char *state, const char *file, const struct copy *co
   return same;
 }
 
-static int store(const struct loader *loader, const char *state, int directory, struct known_file *known) {
+static int write_copy(const char *state, int directory, const char *file, const struct copy *copy) {
+  struct text_piece piece = {copy->bytes, copy->size};
+  return is_stored(state, file, copy) ? 0 : text_file_replace(directory, file, &piece, 1, COPY_MODE);
+}
+
+/* The disk may not answer: the thread is away meanwhile. */
+static int store(struct loader *loader, const char *state, int directory, struct known_file *known) {
+  struct blocking *blocking = loader->blocking;
   struct copy copy = {0};
   int status = make_copy(loader, known, &copy);
-  if (status == 0 && !is_stored(state, known->file, &copy)) {
-    struct text_piece piece = {copy.bytes, copy.size};
-    status = text_file_replace(directory, known->file, &piece, 1, COPY_MODE);
+  if (status == 0) {
+    known_file_ref(known);
+    load_now_store(loader, known->file);
+    blocking_begin(blocking);
+    status = write_copy(state, directory, known->file, &copy);
+    if (!blocking_end(blocking))
+      status = -ECANCELED;
+    else if (status == 0)
+      known->stored = true;
+    known_file_unref(known);
   }
-  if (status == 0)
-    known->stored = true;
   free(copy.bytes);
   return status;
 }
@@ -248,6 +260,8 @@ static void remove_rest(const struct loader *loader, const char *state, int dire
 }
 
 int loader_store_last_good(struct loader *loader, const char *state, struct error *error) {
+  if (loader->store_lost && blocking_is_lost(loader->store_lost))
+    return error_set(error, EIO, "the last good files can't be kept under %s: the disk has not answered yet", state);
   int status = 0, directory = open_directory(state);
   if (directory < 0)
     return error_set(error, -directory, "the last good files can't be kept under %s: %s", state, strerror(-directory));
@@ -256,7 +270,13 @@ int loader_store_last_good(struct loader *loader, const char *state, struct erro
     pace_breathe(loader->pace);
     if (!known || known->stored)
       continue;
+    if (blocking_is_hurried(loader->blocking))
+      break; /* the next start does the rest */
     int result = store(loader, state, directory, known);
+    if (result == -ECANCELED) {
+      close(directory);
+      return result;
+    }
     if (result < 0 && status == 0)
       status = error_set(error, -result, "the last good version of %s can't be kept under %s: %s", known->file, state,
                          strerror(-result));

@@ -51,6 +51,10 @@ static int insert(struct module_list *list, size_t place, struct module *module)
 
 int module_list_add(struct module_list *list, struct module *module) { return insert(list, list->count, module); }
 
+int module_list_add_again(struct module_list *list, struct module *module) {
+  return module_list_add(list, module_ref(module));
+}
+
 int module_list_add_text(struct module_list *list, const char *path, const char *text, size_t size) {
   struct module *module = module_new(path);
   if (module && text) {
@@ -116,6 +120,16 @@ bool module_list_is_current(const struct module_list *list, struct module_list *
   return true;
 }
 
+/* Who gives the thread up looks at what has been found. */
+static int add_found(const struct module_reader *reader, struct module *module) {
+  if (!blocking_end(reader->blocking))
+    return -ECANCELED;
+  int status = module_list_add_again(reader->found, module);
+  blocking_begin(reader->blocking);
+  return status;
+}
+
+/* The user's code asks, so the thread is away. */
 static int on_read(struct script_reader *base, const char *path, const char **text, size_t *size) {
   struct module_reader *reader = (struct module_reader *)(void *)base;
   struct module *module = module_list_find(reader->found, path);
@@ -123,8 +137,9 @@ static int on_read(struct script_reader *base, const char *path, const char **te
     module = reader->given ? module_list_find(reader->given, path) : NULL;
     if (!module)
       module = module_cache_read(reader->cache, path);
-    if (!module || module_list_add(reader->found, module_ref(module)) < 0)
-      return -ENOMEM;
+    int status = module ? add_found(reader, module) : -ENOMEM;
+    if (status < 0)
+      return status;
   }
   *text = module->text;
   *size = module->size;
@@ -132,6 +147,7 @@ static int on_read(struct script_reader *base, const char *path, const char **te
 }
 
 void module_reader_init(struct module_reader *reader, struct module_list *cache, const struct module_list *given,
-                        struct module_list *found) {
-  *reader = (struct module_reader){.reader.read = on_read, .cache = cache, .given = given, .found = found};
+                        struct module_list *found, struct blocking *blocking) {
+  *reader = (struct module_reader){
+      .reader.read = on_read, .cache = cache, .given = given, .found = found, .blocking = blocking};
 }

@@ -5,6 +5,7 @@
  * one has changed. A module that was looked for and is not there counts as one. */
 #pragma once
 
+#include "core/blocking.h"
 #include "script/state.h"
 
 #include <stdatomic.h>
@@ -30,6 +31,9 @@ void module_unref(struct module *module);
 /* Takes over the reference, also when it fails. 0 or -ENOMEM. */
 int module_list_add(struct module_list *list, struct module *module);
 
+/* Another reference on a module of another list. 0 or -ENOMEM. */
+int module_list_add_again(struct module_list *list, struct module *module);
+
 /* With bytes of the caller's, copied; `text` NULL: it is not there. 0 or -ENOMEM. */
 int module_list_add_text(struct module_list *list, const char *path, const char *text, size_t size);
 struct module *module_list_find(const struct module_list *list, const char *path); /* borrowed; NULL */
@@ -47,8 +51,9 @@ struct module_reader {
   struct script_reader reader;
   struct module_list *cache;
   const struct module_list *given; /* these take the place of what is on the disk; NULL: none */
+  struct blocking *blocking;       /* of the thread, which is away while it reads */
   struct module_list *found;       /* what was asked for; added to */
 };
 
 void module_reader_init(struct module_reader *reader, struct module_list *cache, const struct module_list *given,
-                        struct module_list *found);
+                        struct module_list *found, struct blocking *blocking);

@@ -47,7 +47,7 @@ bool load_names_may_clash(const struct load_run *run) {
     count += loaded->files[i].route_count;
   bool clash = name_set_init(&names, count) < 0;
   for (size_t i = 0; i < loaded->file_count && !clash; i++) {
-    pace_breathe(run->loader->pace);
+    pace_breathe(run->pace);
     for (size_t r = 0; r < loaded->files[i].route_count && !clash; r++)
       clash = !name_set_enter(&names, loaded->files[i].routes[r]->name);
   }
@@ -109,7 +109,7 @@ bool load_matches_may_clash(const struct load_run *run) {
   bool clash = domain_owners_init(&domains, loaded) < 0 || !ports;
   size_t looks = 0;
   for (size_t i = 0; i < loaded->file_count && !clash; i++) {
-    pace_breathe(run->loader->pace);
+    pace_breathe(run->pace);
     for (size_t r = 0; r < loaded->files[i].route_count && !clash; r++) {
       const struct route *route = loaded->files[i].routes[r];
       clash = !(route->domain_count > 0 ? enter_domains(&domains, route, i) : enter_ports(ports, route, i, &looks));

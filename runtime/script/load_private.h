@@ -21,11 +21,27 @@ struct source {
   size_t size;
 };
 
+/* What is loaded, and what for. */
+enum load_kind { LOAD_NOTHING, LOAD_ROUTES, LOAD_COPY, LOAD_CANDIDATE, LOAD_CONFIG, LOAD_STORE };
+
+/* What the thread that uses the loader is at: for who gives it up, while it is away (core/blocking.h). All of it is
+ * that thread's. */
+struct load_now {
+  enum load_kind kind;
+  const char *file, *path;     /* base name, and as people name it */
+  const struct source *source; /* NULL: it is still being read */
+  uint64_t key;                /* as in file_failure */
+  const struct module_list *modules;
+};
+
 struct loader {
   const struct log *log;
   char *library;
   struct script_state *trusted;
-  struct pace *pace;              /* NULL: it does not give way */
+  struct pace *pace;         /* NULL: it does not give way */
+  struct blocking *blocking; /* of the thread that uses it; NULL: that can't be given up */
+  struct load_now now;
+  struct blocking *store_lost;    /* the thread that was lost in writing last good versions; NULL: none */
   struct script_commons *commons; /* of the states that it makes */
   struct memory memory;
   char *routes; /* of the last load: the directory, as the kernel names it */
@@ -39,6 +55,9 @@ struct loader {
 /* One load of all files, or of one candidate. */
 struct load_run {
   struct loader *loader;
+  struct blocking *blocking; /* our own thread's: the loader may be another's by the time that we come back */
+  struct pace *pace;         /* likewise */
+  enum load_kind kind;
   const struct config *config;
   unsigned workers;
   const char *module_path; /* the loader's */
@@ -64,17 +83,10 @@ struct file_load {
   struct fault_list *faults, *warnings;
 };
 
-/* Appends a fault; strings are copied, NULL is "". 0 or -ENOMEM. */
-int fault_list_add(struct fault_list *list, const char *file, int line, const char *route, const char *field,
-                   const char *message);
-
 /* 0 or -ENOMEM, when there is nothing to clear. */
 int fault_make(struct fault *fault, const char *file, int line, const char *route, const char *field,
                const char *message);
 void fault_clear(struct fault *fault);
-
-/* Appends copies. 0 or -ENOMEM. */
-int fault_list_append(struct fault_list *list, const struct fault_list *more);
 
 /* Appends those of a list that the schema made ({ { route =, field =, message =, line = }, … }), at `index` of `L`.
  * Raises without memory. */
@@ -86,9 +98,9 @@ int source_read(struct source *source, const char *path, struct error *error);
 void source_clear(struct source *source);
 
 /* Runs the file in a user state, from within its script_protect(): leaves its first result on the stack of `L`, or adds
- * a fault and returns a negative errno. */
+ * a fault and returns a negative errno; -ECANCELED, without a fault, when the thread has been given up meanwhile. */
 int source_run(const struct source *source, struct script_state *state, lua_State *L, const struct log *log,
-               struct fault_list *faults);
+               struct blocking *blocking, struct fault_list *faults);
 
 /* Copies the value at `index` of `from` on top of `to`, as plain data; functions and the like become marks
  * (lua/moongate/schema/mark.lua). Raises in `to` only, where it runs protected; never calls what is the user's. 0, or
@@ -121,7 +133,7 @@ int schema_call_routes(const struct file_load *load, lua_State *L, struct error 
 /* Keeps what the schema's answer at `answer` of `L` has for later under a new id. Raises without memory. */
 void schema_keep_known(struct loader *loader, lua_State *L, int answer, unsigned *id);
 
-/* Forgets what it kept of versions that are not committed. 0 or -ENOMEM. */
+/* Forgets what it kept of versions that the loader does not remember. 0 or -ENOMEM. */
 int schema_sweep_known(struct loader *loader);
 
 /* Forgets what it kept of one version, which is not going to be committed. */
@@ -142,10 +154,16 @@ int load_check_value(lua_State *L);
 
 /* Runs and compiles the file `file` from `source`, in the end `*known`. `given` (may be NULL) takes the place of
  * modules on the disk. 0, or a negative errno with faults added; then `tried` (may be NULL, else empty) has the
- * modules. */
+ * modules. -ECANCELED, from here and from all that calls it: the thread has been given up, and uses nothing any more
+ * that is not its own, the loader least of all. */
 int load_file(struct load_run *run, const char *file, const struct source *source, unsigned workers,
               const struct module_list *given, struct known_file **result, struct module_list *tried,
               struct fault_list *faults, struct fault_list *warnings);
+
+/* The loader is at a file from now on, or at none. */
+void load_now_begin(struct load_run *run, const struct load_now *now);
+void load_now_end(struct load_run *run);
+void load_now_store(struct loader *loader, const char *file);
 
 /* What the config says to the file, as a number. */
 uint64_t load_key(const struct load_run *run, const char *file, const char *path);
@@ -202,7 +220,7 @@ char *last_good_path(const char *state, const char *file);
 /* Sets the loader's places, and the run up. 0 or -ENOMEM. */
 int load_run_init(struct load_run *run, struct loader *loader, const struct config *config, unsigned workers,
                   struct loaded_routes *loaded);
-void load_run_deinit(struct load_run *run);
+void load_run_deinit(struct load_run *run, int status); /* that of the load */
 
 /* "directory/name"; NULL without memory. */
 char *path_join(const char *directory, const char *name);

@@ -152,6 +152,8 @@ static void take_new(struct file_memory *memory, struct loaded_file *file, struc
     known->version->number = known->number;
   if (before)
     known_file_share_routes(known, before);
+  known_file_unref(memory->fresh);
+  memory->fresh = known_file_ref(known);
   file_failure_clear(&memory->failure);
   file->ok = true;
   loaded_file_serve(file, known);
@@ -160,7 +162,7 @@ static void take_new(struct file_memory *memory, struct loaded_file *file, struc
 /* Runs what has changed. 0 or -ENOMEM. */
 static int load_changed(struct load_run *run, struct file_memory *memory, struct loaded_file *file,
                         const struct source *source, uint64_t key) {
-  struct fault_list *all = &run->loaded->faults, faults = {0};
+  struct fault_list *all = &run->loaded->faults, faults = {0}, warnings = {0};
   int status = 0;
   if (fails_as_before(run, &memory->failure, source, key)) {
     status = fault_list_append(all, &memory->failure.faults);
@@ -168,9 +170,13 @@ static int load_changed(struct load_run *run, struct file_memory *memory, struct
   }
   struct known_file *known = NULL;
   struct module_list tried = {0};
-  if (load_file(run, file->file, source, run->workers, NULL, &known, &tried, &faults, &run->loaded->warnings) == 0) {
+  status = load_file(run, file->file, source, run->workers, NULL, &known, &tried, &faults, &warnings);
+  if (status != -ECANCELED && fault_list_append(&run->loaded->warnings, &warnings) < 0)
+    status = status == 0 ? -ENOMEM : status;
+  if (known) {
+    known->warnings = warnings;
     take_new(memory, file, known);
-  } else {
+  } else if (status != -ECANCELED) {
     if (faults.count == 0)
       fault_list_add(&faults, file->path, 0, NULL, NULL, "not enough memory to load it");
     remember_failure(memory, source, key, &tried, &faults);
@@ -178,8 +184,18 @@ static int load_changed(struct load_run *run, struct file_memory *memory, struct
     if (status == 0)
       status = load_stand_in(run, file, source);
   }
+  if (!known)
+    fault_list_clear(&warnings);
   fault_list_clear(&faults);
   return status;
+}
+
+/* What an earlier load has made of the same bytes, and another file has kept from going live. 0 or -ENOMEM. */
+static int take_fresh(struct load_run *run, struct file_memory *memory, struct loaded_file *file) {
+  file_failure_clear(&memory->failure);
+  file->ok = true;
+  loaded_file_serve(file, known_file_ref(memory->fresh));
+  return fault_list_append(&run->loaded->warnings, &memory->fresh->warnings);
 }
 
 static int add_exclusion_fault(struct load_run *run, const struct loaded_file *file,
@@ -189,6 +205,29 @@ static int add_exclusion_fault(struct load_run *run, const struct loaded_file *f
   return fault_list_add(&run->loaded->faults, file->path, line, fault->route, fault->field, fault->message);
 }
 
+/* It has not been run yet, and the disk has not answered since. */
+static bool is_lost_in_reading(const struct file_failure *failure) {
+  return failure->lost && !failure->is_known && blocking_is_lost(failure->lost);
+}
+
+/* 0; -ENOENT: it is gone; -ECANCELED; or another negative errno and `error`. */
+static int read_file(struct load_run *run, const struct file_memory *memory, const struct loaded_file *file,
+                     struct source *source, struct error *error) {
+  if (is_lost_in_reading(&memory->failure))
+    return error_set(error, EIO, "can't be read: who reads it has had no answer yet");
+  load_now_begin(run, &(struct load_now){LOAD_ROUTES, file->file, file->path, NULL, 0, NULL});
+  blocking_begin(run->blocking);
+  int status = source_read(source, file->path, error);
+  bool is_gone = status == -ENOENT && faccessat(AT_FDCWD, file->path, F_OK, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT;
+  if (!blocking_end(run->blocking)) {
+    if (status == 0)
+      source_clear(source);
+    return -ECANCELED;
+  }
+  load_now_end(run);
+  return status == -ENOENT && !is_gone ? -EIO : status;
+}
+
 /* 0 or a negative errno; -ENOENT when the file is gone. */
 static int load_one(struct load_run *run, struct loaded_file *file) {
   struct file_memory *memory = memory_enter(&run->loader->memory, file->file);
@@ -196,12 +235,13 @@ static int load_one(struct load_run *run, struct loaded_file *file) {
   struct error error;
   if (!memory)
     return -ENOMEM;
-  int status = source_read(&source, file->path, &error);
-  if (status == -ENOENT && faccessat(AT_FDCWD, file->path, F_OK, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT)
-    return -ENOENT;
+  int status = read_file(run, memory, file, &source, &error);
+  if (status == -ENOENT || status == -ECANCELED)
+    return status;
   if (status < 0) {
     struct module_list none = {0};
-    remember_failure(memory, NULL, 0, &none, NULL);
+    if (!is_lost_in_reading(&memory->failure))
+      remember_failure(memory, NULL, 0, &none, NULL);
     status = fault_list_add(&run->loaded->faults, file->path, 0, NULL, NULL, error.message);
     return status < 0 ? status : load_stand_in(run, file, NULL);
   }
@@ -211,6 +251,8 @@ static int load_one(struct load_run *run, struct loaded_file *file) {
     file->ok = file->same = true;
     loaded_file_serve(file, known_file_ref(memory->committed));
     status = 0;
+  } else if (memory->fresh && load_is_same(run, memory->fresh, &source, key)) {
+    status = take_fresh(run, memory, file);
   } else {
     status = load_changed(run, memory, file, &source, key);
   }
@@ -235,9 +277,11 @@ static int load_all(struct load_run *run) {
   size_t left = 0;
   int status = 0;
   for (size_t i = 0; i < loaded->file_count; i++) {
-    pace_breathe(run->loader->pace);
+    pace_breathe(run->pace);
     if (status == 0)
       status = load_one(run, &loaded->files[i]);
+    if (status == 0 && blocking_is_hurried(run->blocking))
+      status = -ESHUTDOWN;
     if (status == -ENOENT) {
       clear_file(&loaded->files[i]);
       status = 0;
@@ -360,7 +404,7 @@ int loader_load_routes(struct loader *loader, const struct config *config, unsig
     for (size_t i = 0; i < loaded->file_count; i++)
       status = loaded->files[i].ok ? status : -EINVAL;
   }
-  load_run_deinit(&run);
+  load_run_deinit(&run, status);
   return status;
 }
 

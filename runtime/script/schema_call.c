@@ -100,16 +100,21 @@ void schema_keep_known(struct loader *loader, lua_State *L, int answer, unsigned
   lua_pop(L, 1);
 }
 
+/* [loader, knowns, left] */
+static void keep(lua_State *L, const struct known_file *known) {
+  if (!known)
+    return;
+  lua_rawgeti(L, 2, (int)known->schema_id);
+  lua_rawseti(L, 3, (int)known->schema_id);
+}
+
 static int sweep(lua_State *L) {
   struct loader *loader = lua_touserdata(L, 1);
   lua_rawgeti(L, LUA_REGISTRYINDEX, loader->knowns);
   lua_newtable(L); /* [loader, knowns, left] */
   for (size_t i = 0; i < loader->memory.count && lua_istable(L, 2); i++) {
-    const struct known_file *known = loader->memory.files[i].committed;
-    if (!known)
-      continue;
-    lua_rawgeti(L, 2, (int)known->schema_id);
-    lua_rawseti(L, 3, (int)known->schema_id);
+    keep(L, loader->memory.files[i].committed);
+    keep(L, loader->memory.files[i].fresh);
   }
   if (loader->knowns == LUA_NOREF)
     loader->knowns = luaL_ref(L, LUA_REGISTRYINDEX);

@@ -141,14 +141,17 @@ static int add_syntax_fault(const struct source *source, const struct error *err
 }
 
 int source_run(const struct source *source, struct script_state *state, lua_State *L, const struct log *log,
-               struct fault_list *faults) {
+               struct blocking *blocking, struct fault_list *faults) {
   struct error error = {0};
   lua_pushfstring(L, "@%s", source->path); /* [chunk name] */
   int status = script_load_text(state, L, source->text, source->size, lua_tostring(L, -1), &error);
   lua_remove(L, status == 0 ? -2 : -1); /* [chunk] or [] */
   if (status < 0)
     return add_syntax_fault(source, &error, log, faults) < 0 ? -ENOMEM : status;
+  blocking_begin(blocking);
   status = script_call(state, L, 0, 2, &error); /* [value, more] */
+  if (!blocking_end(blocking))
+    return -ECANCELED;
   if (status == 0 && !lua_isnil(L, -1)) {
     lua_pop(L, 2);
     status = fault_list_add(faults, source->path, 0, NULL, NULL,

@@ -64,7 +64,7 @@ describe("the end", function()
     local took, status = stop(m)
     expect_within(SHUTDOWN + GRACE, took)
     assert.are.equal(1, status)
-    m:await_log "a worker does not answer; ending without it"
+    m:await_log "a thread does not answer; ending without it[^\n]* thread=worker"
     assert.is_nil(io.open(m.control), "the control socket is still there")
   end)
 
