@@ -17,8 +17,9 @@
 
 enum {
   DISCARD_ROUNDS = 16,
-  UNSENT_POLL_MS = 10, /* how often it is looked whether a client has taken all before it is reset */
-  LINGER_LOOKS = 8,    /* … and, within `linger`, whether it takes anything */
+  FIRST_LOOK_MS = 10, /* after which it is looked whether a peer has taken all before it is reset */
+  LATE_MOST_MS = 500, /* … and how late that may be seen */
+  LINGER_LOOKS = 8,   /* within `linger`: looks at least */
   MOVING_MS = 500, /* bytes that have moved so lately were in the middle of something; what a drain takes for idle has
                       been quiet for longer */
 };
@@ -109,11 +110,24 @@ static void on_client_ready(struct stream *stream, void *context) {
 
 static void on_discard_again(struct deferred *deferred) { discard(connection_of(deferred), true); }
 
-static void set_closing_timer(struct connection *connection) {
+static void set_closing_timer(struct connection *connection, uint64_t look) {
   uint64_t wait = connection->linger_until - loop_now(&connection->worker->loop);
-  bool resets = connection->reset_client || connection->reset_target;
-  uint64_t look = resets ? UNSENT_POLL_MS : connection->linger / LINGER_LOOKS + 1;
+  uint64_t most = connection->linger / LINGER_LOOKS + 1;
+  look = look < most ? look : most;
   loop_set_timer(&connection->worker->loop, &connection->timer, look < wait ? look : wait);
+}
+
+/* When to look again whether a peer that is to be reset has taken the `unsent` bytes. No event tells it: a socket is
+ * writable long before all is acknowledged, and one whose SO_SNDBUF is made so small that it is not can't retransmit
+ * well. So it is when the rest will be through at the pace that it has, but after twice the last time at most; then a
+ * reset is late by a part of what the bytes took, and a peer that takes nothing costs two looks a second. */
+static uint64_t next_look(const struct connection *connection, size_t unsent, clock_ms now) {
+  uint64_t passed = now - connection->looked, look = 2 * passed;
+  if (connection->unsent != SIZE_MAX && unsent < connection->unsent) {
+    uint64_t rest = passed * unsent / (connection->unsent - unsent);
+    look = rest < look ? rest : look;
+  }
+  return look < FIRST_LOOK_MS ? FIRST_LOOK_MS : look > LATE_MOST_MS ? LATE_MOST_MS : look;
 }
 
 /* When it is over, whatever the client takes. One whose lifetime has passed has `linger` all the same. */
@@ -143,22 +157,31 @@ void connection_check_linger(struct connection *connection) {
   clock_ms now = loop_now(&connection->worker->loop);
   bool to_target = connection->reset_target;
   const struct stream *last = to_target ? &connection->exchange.target_stream : &connection->client;
-  size_t unsent = to_target && (last->readiness & STREAM_FAILED) ? 0 : stream_unsent(last);
-  if ((connection->reset_client || to_target) && unsent == 0) {
+  bool resets = connection->reset_client || to_target;
+  size_t unsent = stream_unsent(last);
+  if (resets && unsent == 0) {
     connection_finish(connection, true);
     return;
   }
+  uint64_t look = resets ? next_look(connection, unsent, now) : UINT64_MAX;
   bool progress = unsent > 0 && unsent < connection->unsent && connection->unsent != SIZE_MAX;
   if (progress)
     give_linger(connection);
   connection->unsent = unsent;
+  connection->looked = now;
   if (now < connection->linger_until) {
-    set_closing_timer(connection);
+    set_closing_timer(connection, look);
     return;
   }
   if (unsent > 0 && !to_target)
     connection->reasons[PIPE_CLIENT] = (uint8_t)reason_of_rest(connection, progress);
   connection_finish(connection, unsent > 0);
+}
+
+/* A peer that is to be reset has broken itself: what it has not taken it never will. */
+static void on_broken(struct stream *stream, void *context) {
+  if (stream_is_broken(stream))
+    connection_finish(context, true);
 }
 
 static uint64_t linger_of(const struct connection *connection) {
@@ -169,15 +192,22 @@ static uint64_t linger_of(const struct connection *connection) {
 static void linger(struct connection *connection) {
   connection->linger = linger_of(connection);
   connection->unsent = SIZE_MAX; /* looked at when the timer comes, which most never see */
+  connection->looked = loop_now(&connection->worker->loop);
   connection_set_state(connection, CONNECTION_CLOSING);
   give_linger(connection);
   if (connection->linger == 0) {
     connection_finish(connection, connection->reset_client);
     return;
   }
-  set_closing_timer(connection);
-  if (connection->reset_client || connection->reset_target)
+  bool resets = connection->reset_client || connection->reset_target;
+  set_closing_timer(connection, resets ? FIRST_LOOK_MS : UINT64_MAX);
+  if (resets) {
+    struct stream *last = connection->reset_target ? &connection->exchange.target_stream : &connection->client;
+    last->on_ready = on_broken;
+    last->context = connection;
+    on_broken(last, connection);
     return;
+  }
   connection->later.run = on_discard_again;
   connection->client.on_ready = on_client_ready;
   connection->client.context = connection;

@@ -103,7 +103,7 @@ struct connection {
   bool reset_target;                  /* likewise; the client is gone */
   uint8_t reasons[PIPE_SIDES];        /* enum close_reason, by enum pipe_side */
   clock_ms started, last_active, state_since;
-  clock_ms looked;          /* when `unsent` was taken, but for closing; before last_active: it says nothing */
+  clock_ms looked;          /* when `unsent` was taken; before last_active: it says nothing */
   size_t unsent;            /* what the peers had not taken when it was looked last */
   uint64_t linger;          /* closing: timeouts.linger */
   clock_ms linger_until;    /* closing */

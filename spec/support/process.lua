@@ -177,6 +177,17 @@ function process:rss()
   return tonumber(process.read(("/proc/%d/status"):format(self.pid)):match "VmRSS:%s*(%d+) kB") * 1024
 end
 
+-- How long its threads have run, in seconds.
+function process:cpu()
+  local directory, sum = ("/proc/%d/task/"):format(self.pid), 0
+  for _, name in ipairs(dirent.dir(directory)) do
+    if name:find "^%d" then
+      sum = sum + tonumber(process.read(directory .. name .. "/schedstat"):match "%d+") / 1e9
+    end
+  end
+  return sum
+end
+
 -- SIGTERM, and SIGKILL when that is not enough. Its status.
 function process:stop()
   self:signal "SIGTERM"

@@ -1,0 +1,65 @@
+-- SPDX-License-Identifier: MIT
+--
+-- Clients that are cut short (`on_change = "close"`), with bytes that they have not taken yet: each gets them, and then
+-- the reset, soon; and those who take their time cost next to nothing meanwhile.
+
+local moongate = require "spec.support.moongate"
+local net = require "spec.support.net"
+local process = require "spec.support.process"
+
+describe("a client that is cut short with bytes unsent", function()
+  after_each(moongate.finish)
+
+  -- A handler that sends so much and is still at work when its file changes, and so many clients with little room.
+  local function start(size, count)
+    local function text(version)
+      local handler = ("handler = function(socket) socket:send(('x'):rep(%d)) moongate.sleep(3600) end, -- %s\n")
+      return moongate.front(handler:format(size, version), nil, "on_change = 'close'")
+    end
+    local m = moongate.start { config = "timeouts = { linger = '20s' },", routes = text(1) }
+    local port, clients = m:port "front", {}
+    for i = 1, count do
+      clients[i] = assert(net.connect(port, { receive_buffer = 4096 }))
+    end
+    m:await_metric('bytes_total{direction="out"}', size * count)
+    m:write("routes.lua", text(2))
+    m:await_metric('connections{state="closing"}', count)
+    return m, clients
+  end
+
+  it("is reset soon after it has taken them, at whatever pace", function()
+    local size = 60000
+    local m, clients = start(size, 3)
+    for pace, client in ipairs(clients) do
+      local received = 0
+      local bytes, how, since
+      repeat
+        since = process.now()
+        bytes, how = client:receive(4000 * pace, 5)
+        received = received + #bytes
+        process.nap(0.02)
+      until how ~= "whole"
+      assert.are.same({ size, "reset" }, { received, how })
+      assert.is_true(process.now() - since < 2.4, "the reset is late")
+    end
+    m:await_idle()
+    assert.are.equal(3, m:metric 'connection_terminations_total{side="client",reason="changed"}')
+  end)
+
+  it("costs little while it takes nothing", function()
+    local m, clients = start(20000, 300)
+    local cpu, since = m.process:cpu(), process.now()
+    process.nap(3)
+    local spent = (m.process:cpu() - cpu) / (process.now() - since) / #clients
+    assert.are.equal(300, m:metric 'connections{state="closing"}')
+    assert.is_true(spent < 0.00002, ("%.1f µs a second each"):format(spent * 1e6))
+  end)
+
+  it("is forgotten at once when it resets", function()
+    local m, clients = start(20000, 20)
+    for _, client in ipairs(clients) do
+      client:reset()
+    end
+    m:await_idle(5)
+  end)
+end)
