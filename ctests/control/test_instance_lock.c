@@ -58,7 +58,7 @@ static void taking_it_makes_the_directories_for_the_user_alone(void **state) {
   struct instance_lock lock;
   struct error error;
   struct stat entry;
-  assert_int_equal(instance_lock_take(&lock, place->state, &error), 0);
+  assert_int_equal(instance_lock_take(&lock, place->state, NULL, &error), 0);
   assert_int_equal(stat(place->state, &entry), 0);
   assert_int_equal(entry.st_mode & 0777, 0700);
   assert_int_equal(pid_in(place->lock), getpid());
@@ -70,8 +70,8 @@ static void a_second_taker_learns_the_file_and_the_process(void **state) {
   struct instance_lock lock, second;
   struct error error;
   char pid[32];
-  assert_int_equal(instance_lock_take(&lock, place->state, &error), 0);
-  assert_int_equal(instance_lock_take(&second, place->state, &error), -EBUSY);
+  assert_int_equal(instance_lock_take(&lock, place->state, NULL, &error), 0);
+  assert_int_equal(instance_lock_take(&second, place->state, NULL, &error), -EBUSY);
   assert_int_equal(second.fd, -1);
   assert_string_equal(error.place, place->lock);
   snprintf(pid, sizeof pid, "process %ld", (long)getpid());
@@ -85,10 +85,10 @@ static void a_released_one_can_be_taken_and_names_nobody(void **state) {
   const struct place *place = *state;
   struct instance_lock lock;
   struct error error;
-  assert_int_equal(instance_lock_take(&lock, place->state, &error), 0);
+  assert_int_equal(instance_lock_take(&lock, place->state, NULL, &error), 0);
   instance_lock_release(&lock);
   assert_int_equal(pid_in(place->lock), 0);
-  assert_int_equal(instance_lock_take(&lock, place->state, &error), 0);
+  assert_int_equal(instance_lock_take(&lock, place->state, NULL, &error), 0);
   instance_lock_release(&lock);
 }
 
@@ -96,13 +96,13 @@ static void a_stale_file_is_no_obstacle(void **state) {
   const struct place *place = *state;
   struct instance_lock lock;
   struct error error;
-  assert_int_equal(instance_lock_take(&lock, place->state, &error), 0);
+  assert_int_equal(instance_lock_take(&lock, place->state, NULL, &error), 0);
   instance_lock_release(&lock);
   FILE *file = fopen(place->lock, "w");
   assert_non_null(file);
   fputs("123456789012\nleft by a crash\n", file);
   fclose(file);
-  assert_int_equal(instance_lock_take(&lock, place->state, &error), 0);
+  assert_int_equal(instance_lock_take(&lock, place->state, NULL, &error), 0);
   assert_int_equal(pid_in(place->lock), getpid());
   instance_lock_release(&lock);
 }
@@ -114,9 +114,72 @@ static void a_file_in_the_way_is_named(void **state) {
   char middle[128];
   snprintf(middle, sizeof middle, "%s/a", place->root);
   fclose(fopen(middle, "w"));
-  assert_int_equal(instance_lock_take(&lock, place->state, &error), -ENOTDIR);
+  assert_int_equal(instance_lock_take(&lock, place->state, NULL, &error), -ENOTDIR);
   assert_string_equal(error.place, place->state);
   assert_int_equal(lock.fd, -1);
+}
+
+static void nothing_is_believed_that_others_may_have_made(void **state) {
+  const struct place *place = *state;
+  struct instance_lock lock;
+  struct error error;
+  char elsewhere[96];
+  snprintf(elsewhere, sizeof elsewhere, "%s/elsewhere", place->root);
+  assert_int_equal(instance_lock_take(&lock, place->state, NULL, &error), 0);
+  instance_lock_release(&lock);
+
+  /* the directory: writable by others, or a link */
+  static const mode_t modes[] = {0770, 0702, 0777};
+  for (size_t i = 0; i < sizeof modes / sizeof modes[0]; i++) {
+    chmod(place->state, modes[i]);
+    assert_int_equal(instance_lock_take(&lock, place->state, NULL, &error), -EPERM);
+    assert_non_null(strstr(error.message, "chmod go-w"));
+    assert_string_equal(error.place, place->state);
+  }
+  chmod(place->state, 0755);
+  assert_int_equal(instance_lock_take(&lock, place->state, NULL, &error), 0);
+  instance_lock_release(&lock);
+  rename(place->state, elsewhere);
+  assert_int_equal(symlink(elsewhere, place->state), 0);
+  assert_true(instance_lock_take(&lock, place->state, NULL, &error) < 0);
+  assert_non_null(strstr(error.message, "link"));
+  unlink(place->state);
+  rename(elsewhere, place->state);
+
+  /* the lock: a link, a pipe, another name of a file */
+  unlink(place->lock);
+  assert_int_equal(symlink(elsewhere, place->lock), 0);
+  assert_int_equal(instance_lock_take(&lock, place->state, NULL, &error), -ELOOP);
+  assert_string_equal(error.place, place->lock);
+  assert_int_equal(access(elsewhere, F_OK), -1);
+  unlink(place->lock);
+  assert_int_equal(mkfifo(place->lock, 0600), 0);
+  assert_int_equal(instance_lock_take(&lock, place->state, NULL, &error), -EPERM);
+  unlink(place->lock);
+  fclose(fopen(elsewhere, "w"));
+  assert_int_equal(link(elsewhere, place->lock), 0);
+  assert_int_equal(instance_lock_take(&lock, place->state, NULL, &error), -EPERM);
+  assert_int_equal(lock.fd, -1);
+  unlink(elsewhere);
+}
+
+static void the_directory_of_another_user_is_refused(void **state) {
+  const struct place *place = *state;
+  struct instance_lock lock;
+  struct error error;
+  if (geteuid() != 0)
+    skip();
+  assert_int_equal(instance_lock_take(&lock, place->state, NULL, &error), 0);
+  instance_lock_release(&lock);
+  assert_int_equal(chown(place->state, 1, 1), 0);
+  assert_int_equal(instance_lock_take(&lock, place->state, NULL, &error), -EPERM);
+  assert_non_null(strstr(error.message, "belongs to"));
+  const struct account other = {.name = "other", .uid = 1, .gid = 1, .is_set = true};
+  assert_int_equal(instance_lock_take(&lock, place->state, &other, &error), 0);
+  struct stat entry;
+  assert_int_equal(stat(place->lock, &entry), 0);
+  assert_int_equal(entry.st_uid, 1);
+  instance_lock_release(&lock);
 }
 
 static void a_path_that_is_too_long_is_refused(void **state) {
@@ -126,7 +189,7 @@ static void a_path_that_is_too_long_is_refused(void **state) {
   struct error error;
   memset(path, 'x', sizeof path - 1);
   path[0] = '/';
-  assert_int_equal(instance_lock_take(&lock, path, &error), -ENAMETOOLONG);
+  assert_int_equal(instance_lock_take(&lock, path, NULL, &error), -ENAMETOOLONG);
 }
 
 int main(void) {
@@ -136,6 +199,8 @@ int main(void) {
       cmocka_unit_test_setup_teardown(a_released_one_can_be_taken_and_names_nobody, set_up, tear_down),
       cmocka_unit_test_setup_teardown(a_stale_file_is_no_obstacle, set_up, tear_down),
       cmocka_unit_test_setup_teardown(a_file_in_the_way_is_named, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(nothing_is_believed_that_others_may_have_made, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(the_directory_of_another_user_is_refused, set_up, tear_down),
       cmocka_unit_test(a_path_that_is_too_long_is_refused),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -52,6 +52,7 @@ struct instance {
   struct loader *loader;
   struct loading loading; /* the thread that uses it */
   struct instance_lock lock;
+  struct account account; /* whom we became */
   struct names names;
   struct loaded_routes loaded;
   struct route_table *table;

@@ -86,6 +86,21 @@ static int read_config(struct instance *instance, const struct native_settings *
   return 0;
 }
 
+/* What root has to do is done: nothing of what follows, no route file above all, runs with its rights. */
+static int become_account(struct instance *instance) {
+  struct error error;
+  if (privileges_drop(&instance->account, instance->config.has_nftables, &error) != 0)
+    return instance_complain("user", &error);
+  privileges_confine(&instance->runtime->log);
+  return 0;
+}
+
+static int find_account(struct instance *instance) {
+  struct error error;
+  int status = account_find(&instance->account, instance->config.user, instance->config.group, &error);
+  return status == 0 ? 0 : instance_complain("user", &error);
+}
+
 static int take_lock(struct instance *instance) {
   struct error error;
   if (!instance->config.state) {
@@ -94,7 +109,7 @@ static int take_lock(struct instance *instance) {
               "name one as `state` in the config");
     return instance_complain(NULL, &error);
   }
-  if (instance_lock_take(&instance->lock, instance->config.state, &error) != 0)
+  if (instance_lock_take(&instance->lock, instance->config.state, &instance->account, &error) != 0)
     return instance_complain(NULL, &error);
   return 0;
 }
@@ -181,7 +196,8 @@ static int load_routes(struct instance *instance, bool strict) {
 }
 
 int instance_load(struct instance *instance, const struct native_settings *settings) {
-  if (read_config(instance, settings) != 0 || take_lock(instance) != 0)
+  if (read_config(instance, settings) != 0 || find_account(instance) != 0 || take_lock(instance) != 0 ||
+      instance_open_control(instance) != 0 || become_account(instance) != 0)
     return -1;
   return load_routes(instance, settings->strict);
 }

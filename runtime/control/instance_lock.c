@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * The lock file, and the directory that it is in. */
+ * The lock file. */
 #include "control/instance_lock.h"
+
+#include "control/state_directory.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -13,32 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { DIRECTORY_MODE = 0700, FILE_MODE = 0600 };
-
-static int make_one(const char *path) {
-  if (mkdir(path, DIRECTORY_MODE) == 0 || errno == EEXIST)
-    return 0;
-  int code = errno;
-  struct stat entry;
-  /* Above us there may be directories that we could not make even if they were missing. */
-  return stat(path, &entry) == 0 && S_ISDIR(entry.st_mode) ? 0 : -code;
-}
-
-static int make_directories(const char *directory) {
-  char path[PATH_MAX];
-  size_t length = strlen(directory);
-  if (length >= sizeof path)
-    return -ENAMETOOLONG;
-  memcpy(path, directory, length + 1);
-  for (char *slash = strchr(path + 1, '/'); slash && path[0]; slash = strchr(slash + 1, '/')) {
-    *slash = '\0';
-    int status = make_one(path);
-    if (status != 0)
-      return status;
-    *slash = '/';
-  }
-  return make_one(path);
-}
+enum { FILE_MODE = 0600 };
 
 /* -EBUSY, with the process that wrote its id into the file. */
 static int explain_held(int fd, const char *path, struct error *error) {
@@ -64,36 +41,55 @@ static int write_pid(int fd) {
   return 0;
 }
 
-int instance_lock_take(struct instance_lock *lock, const char *directory, struct error *error) {
+/* A file of our own, with one name: what is written through it is nobody else's. */
+static int open_own(int directory, const struct account *account) {
+  int fd = openat(directory, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, FILE_MODE);
+  struct stat entry;
+  if (fd < 0)
+    return -errno;
+  bool gives = account && account->is_set;
+  int status = fstat(fd, &entry) != 0 ? -errno : 0;
+  bool is_ours = entry.st_uid == geteuid() || (gives && entry.st_uid == account->uid);
+  if (status == 0 && (!S_ISREG(entry.st_mode) || entry.st_nlink != 1 || !is_ours))
+    status = -EPERM;
+  if (status == 0 && gives && fchown(fd, account->uid, account->gid) != 0)
+    status = -errno;
+  if (status == 0)
+    return fd;
+  close(fd);
+  return status;
+}
+
+int instance_lock_take(struct instance_lock *lock, const char *directory, const struct account *account,
+                       struct error *error) {
   lock->fd = -1;
   char path[PATH_MAX];
-  int status = make_directories(directory);
-  if (status != 0) {
-    error_set(error, -status,
-              "the state directory can't be made: %s; make it, or name another as `state` in the config",
-              strerror(-status));
-    error_set_place(error, "%s", directory);
-    return status;
-  }
-  if ((size_t)snprintf(path, sizeof path, "%s/lock", directory) >= sizeof path)
-    return error_set(error, ENAMETOOLONG, "the path of the state directory is too long");
-  int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, FILE_MODE);
+  snprintf(path, sizeof path, "%s/lock", directory);
+  int state = state_directory_open(directory, account, error);
+  if (state < 0)
+    return state;
+  int fd = open_own(state, account);
+  close(state);
   if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
-    status = explain_held(fd, path, error);
+    int status = explain_held(fd, path, error);
     close(fd);
     return status;
   }
-  status = fd < 0 ? -errno : write_pid(fd);
+  int status = fd < 0 ? fd : write_pid(fd);
   if (status == 0) {
     lock->fd = fd;
     return 0;
   }
   if (fd >= 0)
     close(fd);
-  error_set(error, -status,
-            "the lock file can't be written: %s; check the owner and the mode of the state directory, or name another "
-            "as `state`",
-            strerror(-status));
+  if (status == -ELOOP || status == -EPERM)
+    error_set(error, EPERM, "the lock file is a link, or somebody else's: remove it");
+  else
+    error_set(
+        error, -status,
+        "the lock file can't be written: %s; check the owner and the mode of the state directory, or name another "
+        "as `state`",
+        strerror(-status));
   error_set_place(error, "%s", path);
   return status;
 }

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum {
   SUBJECT_SIZE = 320,
@@ -110,7 +111,18 @@ static int open_admin(struct instance *instance) {
   return instance->admin ? 0 : instance_complain("admin.listen", &error);
 }
 
-static int open_control(struct instance *instance) {
+/* As root: the directory is mostly root's. */
+static int give_control(const struct instance *instance) {
+  struct error error;
+  const struct account *account = &instance->account;
+  if (!account->is_set || lchown(instance->control_path, account->uid, account->gid) == 0)
+    return 0;
+  error_set(&error, errno, "can't be given to the user \"%s\": %s", account->name, strerror(errno));
+  error_set_place(&error, "%s", instance->control_path);
+  return instance_complain("control socket", &error);
+}
+
+int instance_open_control(struct instance *instance) {
   struct runtime *runtime = instance->runtime;
   struct endpoint endpoint;
   struct error error;
@@ -127,7 +139,7 @@ static int open_control(struct instance *instance) {
   } else {
     instance->control = admin_open(&runtime->loop, &runtime->host, &runtime->log, &endpoint, "control", &error);
   }
-  return instance->control ? 0 : instance_complain("control socket", &error);
+  return instance->control ? give_control(instance) : instance_complain("control socket", &error);
 }
 
 /* Before our own are open, or each would be found in the way of itself. */
@@ -149,9 +161,7 @@ static int probe_ports(const struct instance *instance) {
 }
 
 int instance_open(struct instance *instance) {
-  if (open_admin(instance) != 0 || probe_ports(instance) != 0)
-    return -1;
-  return open_control(instance);
+  return open_admin(instance) != 0 || probe_ports(instance) != 0 ? -1 : 0;
 }
 
 /* "8080" or "8000-8010 9000": the real ones. */

@@ -35,7 +35,8 @@ void instance_log_faults(const struct log *log, enum log_level level, const char
 /* instance_config.c: a fault of a route file, and what becomes of the file. */
 void instance_log_route_fault(const struct log *log, const struct loaded_routes *loaded, const struct fault *fault);
 
-/* instance_config.c: the config, the log's settings, the lock, the routes. 0 or -1, having said why. */
+/* instance_config.c: the config, the log's settings, the lock, the control socket; then, as the user that the config
+ * names, the routes. 0 or -1, having said why. */
 int instance_load(struct instance *instance, const struct native_settings *settings);
 
 /* instance_ports.c: the port of the table that would be in the way of `admin_listen`, or NULL. */
@@ -49,7 +50,10 @@ void instance_explain_admin_clash(const struct table_port *clash, struct error *
 const struct table_port *instance_find_foreign_port(const struct instance *instance, const struct route_table *table,
                                                     struct error *error);
 
-/* instance_ports.c: probes the table's ports, opens the admin listeners. 0 or -1, having said why. */
+/* instance_ports.c: the control socket, and whom it belongs to. 0 or -1, having said why. */
+int instance_open_control(struct instance *instance);
+
+/* instance_ports.c: probes the table's ports, opens the admin listener. 0 or -1, having said why. */
 int instance_open(struct instance *instance);
 
 /* instance_ports.c: a log line for each route, and the one that says that all is ready. */

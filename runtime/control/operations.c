@@ -13,6 +13,7 @@
 #include "control/runtime.h"
 #include "script/load.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -66,9 +67,9 @@ static void check_table(struct value *found, struct loader *loader, const struct
 }
 
 /* As `run` would load them, for two workers (a third can't differ in another way), and without what an earlier run
- * stored. */
-static void check_routes(struct value *root, struct value *found, struct loading *loading, const struct config *config,
-                         bool with_warnings) {
+ * stored. `warnings` may be NULL. */
+static void check_routes(struct value *root, struct value *found, struct value *warnings, struct loading *loading,
+                         const struct config *config) {
   struct loaded_routes loaded = {.file_count = 0};
   struct config stateless = *config;
   stateless.state = NULL;
@@ -77,17 +78,33 @@ static void check_routes(struct value *root, struct value *found, struct loading
   if (loaded.faults.count == 0)
     check_table(found, loading->loader, &loaded, config);
   report_faults(found, &loaded.faults, NULL);
-  struct value *warnings = value_set_table(root, "warnings");
-  if (with_warnings) {
-    report_faults(warnings, &config->warnings, NULL);
-    report_faults(warnings, &loaded.warnings, NULL);
-  }
+  report_faults(warnings, &config->warnings, NULL);
+  report_faults(warnings, &loaded.warnings, NULL);
   size_t routes = 0;
   for (size_t i = 0; i < loaded.file_count; i++)
     routes += loaded.files[i].route_count;
   value_set_number(root, "files", (double)loaded.file_count);
   value_set_number(root, "routes", (double)routes);
   loaded_routes_clear(&loaded);
+}
+
+/* From here on it reads what `run` would read, as the user that `run` would become. */
+static void check_account(struct value *found, struct value *warnings, const struct config *config) {
+  struct account account;
+  struct error error;
+  int status = account_find(&account, config->user, config->group, &error);
+  if (status == 0)
+    status = privileges_drop(&account, false, &error);
+  if (status != 0) {
+    report_fault(status == -EPERM ? warnings : found, config->path, 0, "",
+                 config->group && !config->user ? "group" : "user", error.message);
+    return;
+  }
+  if (account.is_set && config->path && access(config->path, R_OK) != 0) {
+    error_set(&error, errno, "can't be read by the user \"%s\", and a reload reads it again: %s", account.name,
+              strerror(errno));
+    report_fault(found, config->path, 0, "", "user", error.message);
+  }
 }
 
 static struct value *check(void *context, const struct native_settings *settings) {
@@ -98,15 +115,17 @@ static struct value *check(void *context, const struct native_settings *settings
   struct error error;
   struct value *root = value_table(), *found = value_set_table(root, "faults");
   struct loading loading = {.control = NULL};
+  struct value *warnings = value_set_table(root, "warnings");
   struct loader *loader = loader_new(&runtime->log, runtime->library, &error);
   if (!loader || loading_start(&loading, NULL, &runtime->log, loader, &error) != 0) {
     report_fault(found, "", 0, "", "", error.message);
   } else {
     int status = loading_read_config(&loading, &overrides, true, &config, &faults);
     report_faults(found, &faults, NULL);
+    check_account(found, warnings, &config);
     /* What the config's fault may be the reason of is not said: that there is no such directory, warnings. */
     if (status == 0 || (config.routes && access(config.routes, R_OK) == 0))
-      check_routes(root, found, &loading, &config, status == 0);
+      check_routes(root, found, status == 0 ? warnings : NULL, &loading, &config);
   }
   fault_list_clear(&faults);
   runtime->left_behind |= loading_deinit(&loading);

@@ -73,6 +73,8 @@ struct value *reconfigure_prepare(const struct config *current, struct config *n
   note_text(notes, "routes", current->routes, next->routes);
   note_text(notes, "control", current->control, next->control);
   note_text(notes, "state", current->state, next->state);
+  note_text(notes, "user", current->user, next->user);
+  note_text(notes, "group", current->group, next->group);
   note_number(notes, "limits.addresses", current->limit_addresses, next->limit_addresses);
   note_text(notes, "admin.listen", current->admin_listen, next->admin_listen);
   if (!same_sockets(&current->settings, &next->settings))

@@ -4,6 +4,8 @@
  * Lua states) is given back there before the thread ends. */
 #include "control/threads.h"
 
+#include "control/privileges.h"
+
 #include "core/stack.h"
 #include "script/worker_script.h"
 
@@ -89,6 +91,7 @@ static void *thread_main(void *argument) {
   char name[16];
   snprintf(name, sizeof name, "worker-%u", worker->number);
   pthread_setname_np(pthread_self(), name);
+  privileges_limit_thread();
   atomic_store_explicit(&worker->inside.thread, gettid(), memory_order_relaxed);
   loop_run(&worker->loop);
   release(thread);

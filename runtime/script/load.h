@@ -60,6 +60,8 @@ struct config {
   unsigned workers; /* 1 to 256 */
   char *control;    /* the socket, the default place if none is named; NULL: this user has none (no XDG_RUNTIME_DIR) */
   char *state;      /* the directory, likewise; NULL: this user has none (no HOME) */
+  char *user, *group; /* whom to become; NULL: nobody else */
+  bool has_nftables;  /* the file has a table of that name: CAP_NET_ADMIN is kept */
   char *admin_listen; /* "127.0.0.1:9090"; NULL: off */
   char *admin_token;  /* NULL: reading needs none, and writing calls are answered on the control socket only */
   char *admin_hosts;  /* names that Host may say, with commas between; "" or NULL: none */

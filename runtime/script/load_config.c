@@ -163,6 +163,9 @@ static void read_config(lua_State *L, int t, const struct config_load *load) {
   field_string(L, t, "routes", &config->routes);
   field_string(L, t, "control", &config->control);
   field_string(L, t, "state", &config->state);
+  field_string(L, t, "user", &config->user);
+  field_string(L, t, "group", &config->group);
+  config->has_nftables = field_boolean(L, t, "has_nftables");
   config->workers = load->overrides->workers > 0 ? load->overrides->workers : (unsigned)field_number(L, t, "workers");
   field_string(L, t, "defaults", &config->defaults);
   int admin = field_table(L, t, "admin");
@@ -341,6 +344,8 @@ void config_clear(struct config *config) {
   free(config->routes);
   free(config->control);
   free(config->state);
+  free(config->user);
+  free(config->group);
   free(config->admin_listen);
   free(config->admin_token);
   free(config->admin_hosts);

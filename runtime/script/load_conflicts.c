@@ -80,7 +80,7 @@ static int add_warnings(struct load_run *run, const struct loaded_file *file, co
   if (memory)
     memory->warned = sum;
   size_t before = run->loaded->warnings.count;
-  struct fault_list own = {run->loaded->warnings.faults, before};
+  struct fault_list own = {.faults = run->loaded->warnings.faults, .count = before};
   for (size_t i = 0; i < warnings->count && !old && status == 0; i++) {
     const struct fault *fault = &warnings->faults[i];
     if (!is_told(&own, fault))

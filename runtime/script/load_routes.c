@@ -3,6 +3,7 @@
  * Loading the directory of route files: which there are, which have changed, what becomes of each. How one is loaded is
  * in load_file.c. */
 #include "script/load_private.h"
+#include "script/text_file.h"
 
 #include "core/text.h"
 
@@ -35,8 +36,10 @@ char *path_join(const char *directory, const char *name) {
 }
 
 static int add_directory_fault(struct loaded_routes *loaded, const char *directory, int code) {
-  char message[256];
-  if (code == ENOENT)
+  char message[TEXT_FILE_REFUSED_SIZE];
+  if (code == EACCES)
+    text_file_refused(true, message);
+  else if (code == ENOENT)
     snprintf(message, sizeof message,
              "the directory of the route files does not exist: create it, or name another with --routes or `routes` in "
              "moongate.lua");

@@ -90,7 +90,7 @@ static bool module_path(const char *name, char *path, size_t size) {
  * it with the directory, unless it is the library's. */
 static bool load_from(lua_State *L, const char *directory, const char *module, bool library) {
   for (int i = 0; i < 2; i++) {
-    char path[PATH_SIZE], name[PATH_SIZE + 1];
+    char path[PATH_SIZE], name[PATH_SIZE + 1], refused[TEXT_FILE_REFUSED_SIZE];
     name[0] = '@';
     int length = i == 0 ? snprintf(path, sizeof path, "%s/%s.lua", directory, module)
                         : snprintf(path, sizeof path, "%s/%s/init.lua", directory, module);
@@ -99,6 +99,8 @@ static bool load_from(lua_State *L, const char *directory, const char *module, b
     int status = push_file(L, library ? NULL : script_state_of(L)->reader, path);
     if (status == -ENOENT || status == -ENOTDIR || status == -EISDIR || status == -ENOTSUP)
       continue;
+    if (status == -EACCES)
+      luaL_error(L, "the module %s %s", path, text_file_refused(false, refused));
     if (status < 0)
       luaL_error(L, "the module %s can't be read: %s", path, strerror(-status));
     snprintf(name + 1, sizeof name - 1, "%s", path + (library ? strlen(directory) + 1 : 0));

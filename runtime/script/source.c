@@ -28,9 +28,10 @@ static int describe(const char *path, int status, struct error *error) {
     return error_set(error, EFBIG, "is larger than 8 MiB: keep large data elsewhere");
   case EAGAIN:
     return error_set(error, EAGAIN, "was being written while it was read: save it again");
-  case EACCES:
-    return error_set(error, EACCES, "can't be read: %s; it has to be readable for the user that runs moongate",
-                     strerror(EACCES));
+  case EACCES: {
+    char text[TEXT_FILE_REFUSED_SIZE];
+    return error_set(error, EACCES, "%s", text_file_refused(false, text));
+  }
   case EMFILE:
   case ENFILE:
     return error_set(error, -status, "can't be read: %s; raise the limit of open files (ulimit -n), then reload",

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -53,6 +54,21 @@ int text_file_read(const char *path, size_t limit, char **text, size_t *size) {
   int status = read_regular(fd, limit, text, size);
   close(fd);
   return status;
+}
+
+const char *text_file_refused(bool is_directory, char text[TEXT_FILE_REFUSED_SIZE]) {
+  char room[4096], user[64];
+  struct passwd entry, *found = NULL;
+  getpwuid_r(geteuid(), &entry, room, sizeof room, &found);
+  if (found)
+    snprintf(user, sizeof user, "%s", entry.pw_name);
+  else
+    snprintf(user, sizeof user, "%lu", (unsigned long)geteuid());
+  snprintf(text, TEXT_FILE_REFUSED_SIZE,
+           "can't be read by the user \"%s\", as whom moongate runs: give it (and search permission of the directories "
+           "above it) to a group of that user (chgrp, chmod g+%s), or by an ACL (setfacl -m u:%s:%s)",
+           user, is_directory ? "rx" : "r", user, is_directory ? "rx" : "r");
+  return text;
 }
 
 static int write_all(int fd, const struct text_piece *piece) {

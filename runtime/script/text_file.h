@@ -3,12 +3,18 @@
  * Reading and replacing whole files. Never waits for what is no file: a pipe is refused. */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 
 /* Reads a regular file of at most `limit` bytes. 0 with `text` (malloc, never NULL) and `size`, or a negative errno:
  * -EISDIR and -ENOTSUP for what is no regular file, -EFBIG, -EAGAIN when it grew meanwhile, or what the kernel says. */
 int text_file_read(const char *path, size_t limit, char **text, size_t *size);
+
+enum { TEXT_FILE_REFUSED_SIZE = 320 };
+
+/* For people, of what can't be read for want of permission (EACCES): by whom, and how to grant it. Returns `text`. */
+const char *text_file_refused(bool is_directory, char text[TEXT_FILE_REFUSED_SIZE]);
 
 /* A piece of what is written. */
 struct text_piece {

@@ -127,6 +127,7 @@ function config.check(value, environment)
   end
   if #check.faults == 0 then
     resolve(normal, environment)
+    normal.has_nftables = type(value) == "table" and value.nftables ~= nil
   end
   local result = { faults = check.faults, warnings = check.warnings }
   if #check.faults == 0 and not environment.lost then

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What the process may do, and what it gives up: started as root it becomes somebody else before it reads a route file,
+ * and keeps of root's rights what it needs, ports under 1024; no thread can have any back. Of what a proxy never does
+ * the kernel is told, so that who gets into the process can't either. */
+#pragma once
+
+#include "core/error.h"
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+struct log;
+
+enum { ACCOUNT_NAME_SIZE = 64 };
+
+/* Whom to become. */
+struct account {
+  char name[ACCOUNT_NAME_SIZE]; /* for people */
+  uid_t uid;
+  gid_t gid;
+  bool is_set; /* false: stay who you are */
+};
+
+/* By the names (or numbers) of the config; `group` NULL: the user's own, `user` NULL: nobody. 0, -ENOENT (there is no
+ * such user or group), or -EPERM (only root becomes somebody else; being that user already is fine). */
+int account_find(struct account *account, const char *user, const char *group, struct error *error);
+
+/* Becomes the account, with its groups, and nothing of root but CAP_NET_BIND_SERVICE and, where wanted, CAP_NET_ADMIN,
+ * as far as there were. Before any other thread runs. 0 or a negative errno: then the process should end, for it may be
+ * anybody. Nothing for an account that is not set. */
+int privileges_drop(const struct account *account, bool keep_net_admin, struct error *error);
+
+/* The calling thread keeps CAP_NET_BIND_SERVICE alone: capabilities are a thread's. Nothing for one that has no others
+ * by privileges_drop(); who was root and stayed so keeps all. */
+void privileges_limit_thread(void);
+
+/* From now on, for all threads that there are and will be: no program can give it rights (no_new_privs), and a filter
+ * of system calls (seccomp) answers EPERM to those that a proxy has no use for and an intruder has: tracing, mounting,
+ * loading into the kernel, running other programs. Where the kernel has no filters that is logged, and the rest holds.
+ */
+void privileges_confine(const struct log *log);

@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Making the state directory, judging it, and giving it away with all that is in it. No link is followed on the way. */
+#include "control/state_directory.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <fts.h>
+#include <limits.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { DIRECTORY_MODE = 0700, OTHERS_WRITE = S_IWGRP | S_IWOTH, NAME_SIZE = 64 };
+
+static int make_one(const char *path) {
+  if (mkdir(path, DIRECTORY_MODE) == 0 || errno == EEXIST)
+    return 0;
+  int code = errno;
+  struct stat entry;
+  /* Above us there may be directories that we could not make even if they were missing. */
+  return stat(path, &entry) == 0 && S_ISDIR(entry.st_mode) ? 0 : -code;
+}
+
+static int make_directories(const char *directory) {
+  char path[PATH_MAX];
+  size_t length = strlen(directory);
+  if (length >= sizeof path)
+    return -ENAMETOOLONG;
+  memcpy(path, directory, length + 1);
+  for (char *slash = strchr(path + 1, '/'); slash && path[0]; slash = strchr(slash + 1, '/')) {
+    *slash = '\0';
+    int status = make_one(path);
+    if (status != 0)
+      return status;
+    *slash = '/';
+  }
+  return make_one(path);
+}
+
+static const char *name_of(uid_t uid, char name[NAME_SIZE]) {
+  struct passwd entry, *found = NULL;
+  char room[4096];
+  getpwuid_r(uid, &entry, room, sizeof room, &found);
+  if (found)
+    snprintf(name, NAME_SIZE, "%s", entry.pw_name);
+  else
+    snprintf(name, NAME_SIZE, "%lu", (unsigned long)uid);
+  return name;
+}
+
+static bool is_ours(uid_t owner, const struct account *account) {
+  return owner == geteuid() || (account && account->is_set && owner == account->uid);
+}
+
+/* What is in it will be believed: last good versions are run, the lock is written. */
+static int judge(const struct stat *entry, const struct account *account, struct error *error) {
+  char owner[NAME_SIZE], us[NAME_SIZE];
+  if (!is_ours(entry->st_uid, account))
+    return error_set(
+        error, EPERM,
+        "the state directory belongs to %s, and what is in it would be run as %s; chown it, or name another "
+        "as `state` in the config",
+        name_of(entry->st_uid, owner), name_of(geteuid(), us));
+  if (entry->st_mode & OTHERS_WRITE)
+    return error_set(error, EPERM,
+                     "the state directory may be written by others, and what is in it would be run; chmod go-w it, or "
+                     "name another as `state` in the config");
+  return 0;
+}
+
+/* What belongs to us already, and only what has no other name: a hard link may be to anything. */
+static void give(FTSENT *entry, const struct account *account) {
+  const struct stat *file = entry->fts_statp;
+  bool is_file = entry->fts_info == FTS_F && file->st_nlink == 1;
+  if ((is_file || entry->fts_info == FTS_D) && file->st_uid == geteuid())
+    fchownat(AT_FDCWD, entry->fts_accpath, account->uid, account->gid, AT_SYMLINK_NOFOLLOW);
+}
+
+static int give_all(const char *directory, const struct account *account) {
+  char path[PATH_MAX];
+  snprintf(path, sizeof path, "%s", directory);
+  char *const roots[] = {path, NULL};
+  FTS *tree = fts_open(roots, FTS_PHYSICAL | FTS_XDEV | FTS_NOCHDIR, NULL);
+  if (!tree)
+    return -errno;
+  for (FTSENT *entry; (entry = fts_read(tree));)
+    give(entry, account);
+  fts_close(tree);
+  return 0;
+}
+
+static int explain(int status, const char *what, const char *directory, struct error *error) {
+  if (status == -ELOOP || status == -ENOTDIR)
+    error_set(error, -status,
+              "the state directory is a link or no directory: name the directory itself as `state` in the config");
+  else if (status != -EPERM)
+    error_set(error, -status, "the state directory can't be %s: %s; make it, or name another as `state` in the config",
+              what, strerror(-status));
+  error_set_place(error, "%s", directory);
+  return status;
+}
+
+int state_directory_open(const char *directory, const struct account *account, struct error *error) {
+  int status = make_directories(directory);
+  if (status != 0)
+    return explain(status == -EPERM ? -EACCES : status, "made", directory, error);
+  int fd = open(directory, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  if (fd < 0)
+    return explain(errno == EPERM ? -EACCES : -errno, "opened", directory, error);
+  struct stat entry;
+  status = fstat(fd, &entry) != 0 ? -errno : judge(&entry, account, error);
+  if (status == 0 && account && account->is_set)
+    status = give_all(directory, account);
+  if (status == 0)
+    return fd;
+  close(fd);
+  return explain(status, "given to its user", directory, error);
+}

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The directory of what must survive a restart: it is believed, last good versions in it are run, so nobody else may
+ * have a hand in it. */
+#pragma once
+
+#include "control/privileges.h"
+#include "core/error.h"
+
+/* Makes `directory` (with mode 0700, and what leads to it) where it is missing, and opens it. It has to be a directory
+ * itself, not a link to one, of ours (or, for root, of the account's) and writable by nobody else; what is in it is
+ * given to the account. A descriptor, or a negative errno: -EPERM when it is not to be believed, and `error` says why
+ * and what to do. */
+int state_directory_open(const char *directory, const struct account *account, struct error *error);
