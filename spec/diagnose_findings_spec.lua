@@ -116,12 +116,37 @@ describe("the findings of a snapshot", function()
 
   it("name the route whose peers do not read", function()
     local patterns = pattern("unread", 2, 44, {
-      by_route = { { name = "feed", count = 2, oldest = 44 } }, by_client = { { name = "192.0.2.7", count = 2 } },
+      by_route = { { name = "feed", count = 2, oldest = 44, ends = 14356, reason = "idle" } },
+      by_client = { { name = "192.0.2.7", count = 2 } },
     })
     local config = { limits = { connections = 0 }, timeouts = { idle = 14400 }, diagnose = { old = 3600 } }
     local text = findings.of(snapshot { patterns = patterns, config = config })[1].text
     assert.are.equal("2 connections of route feed have been sent what is not taken, for up to 44s: a peer does not "
-      .. "read, or is gone without a word, all of them from 192.0.2.7; timeouts.idle is 4h", text)
+      .. "read, or is gone without a word, all of them from 192.0.2.7; the oldest is ended in 3h 59m, reason idle",
+      text)
+    patterns.unread.by_route[1].ends = nil
+    text = findings.of(snapshot { patterns = patterns })[1].text
+    assert.truthy(text:find("; nothing ends them", 1, true), text)
+  end)
+
+  it("name the route whose peers are gone, and what ends them", function()
+    local text = findings.of(snapshot {
+      patterns = pattern("silent", 1, 44, {
+        by_route = { { name = "feed", count = 1, oldest = 44, limit = 120, ends = 76, reason = "reset" } },
+        by_client = {},
+      }),
+    })[1].text
+    assert.truthy(text:find("^1 connection of route feed has a peer that acknowledges nothing"), text)
+    assert.truthy(text:find("the oldest for 44s; tcp.unacknowledged is 2m", 1, true), text)
+  end)
+
+  it("name the bound of a side that has reset, where the other does not take what came before", function()
+    local text = findings.of(snapshot {
+      patterns = pattern("half_zombie", 1, 44, {
+        by_route = { { name = "feed", count = 1, oldest = 44, limit = 60, ends = 16, reason = "reset" } },
+      }),
+    })[1].text
+    assert.truthy(text:find("timeouts.linger is 1m", 1, true), text)
   end)
 
   it("tell refusals, and that moongate is stopping", function()

@@ -118,6 +118,24 @@ static void test_one_that_is_broken_behind_bytes_has_linger_also_when_half_open(
   assert_int_equal(side, PIPE_CLIENT);
 }
 
+static void test_one_with_a_silent_side_is_silent_whatever_else_it_is(void **state) {
+  struct route route = route_of(ROUTE_TLS_NONE, false);
+  const struct worker_settings settings = {.tcp.unacknowledged_ms = 9000};
+  struct worker worker = {.settings = &settings};
+  struct connection connection = {.state = CONNECTION_HANDLING, .exchange.route = &route, .worker = &worker};
+  enum pipe_side side;
+  (void)state;
+  assert_true(connection_silent_since(&connection, &side) == CLOCK_NEVER);
+  connection.silent_since[PIPE_CLIENT] = 70;
+  assert_class(&connection, CONNECTION_SILENT, 70, 9000);
+  connection.state = CONNECTION_FORWARDING;
+  connection.ended = 1 << PIPE_CLIENT;
+  connection.silent_since[PIPE_TARGET] = 60;
+  assert_class(&connection, CONNECTION_SILENT, 60, 9000);
+  assert_true(connection_silent_since(&connection, &side) == 60);
+  assert_int_equal(side, PIPE_TARGET);
+}
+
 static void test_what_is_not_forwarded_byte_by_byte_is_never_stuck(void **state) {
   struct route route = route_of(ROUTE_TLS_NONE, false);
   struct connection connection = {.state = CONNECTION_FORWARDING, .exchange.route = &route, .last_active = 1000};
@@ -180,6 +198,7 @@ int main(void) {
       cmocka_unit_test(test_one_on_which_nobody_has_said_anything_is_well_and_looked_at),
       cmocka_unit_test(test_one_whose_end_stands_behind_bytes_is_half_dead),
       cmocka_unit_test(test_one_that_is_broken_behind_bytes_has_linger_also_when_half_open),
+      cmocka_unit_test(test_one_with_a_silent_side_is_silent_whatever_else_it_is),
       cmocka_unit_test(test_what_is_not_forwarded_byte_by_byte_is_never_stuck),
       cmocka_unit_test(test_one_with_an_ended_side_is_half_dead_unless_half_open),
       cmocka_unit_test(test_connecting_is_since_connecting_began),

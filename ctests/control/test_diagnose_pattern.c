@@ -45,6 +45,8 @@ static void test_classes_count_once_they_are_suspect(void **state) {
   entry.bytes.in = 1;
   entry.finding.class = CONNECTION_HALF_DEAD;
   assert_int_equal(shown(&entry), 1 << PATTERN_HALF_ZOMBIE);
+  entry.finding.class = CONNECTION_SILENT;
+  assert_int_equal(shown(&entry), 1 << PATTERN_SILENT);
   entry.finding.class = CONNECTION_STUCK;
   assert_int_equal(shown(&entry), 1 << PATTERN_STUCK);
 }

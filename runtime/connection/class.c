@@ -7,9 +7,8 @@
 
 const char *connection_class_label(enum connection_class class) {
   static const char *const labels[] = {
-      [CONNECTION_WELL] = "",
-      [CONNECTION_SLOW_CONNECT] = "connecting",
-      [CONNECTION_HALF_DEAD] = "half_dead",
+      [CONNECTION_WELL] = "",         [CONNECTION_SLOW_CONNECT] = "connecting",
+      [CONNECTION_SILENT] = "silent", [CONNECTION_HALF_DEAD] = "half_dead",
       [CONNECTION_STUCK] = "stuck",
   };
   _Static_assert(sizeof labels / sizeof labels[0] == CONNECTION_CLASS_COUNT, "a label for each class");
@@ -43,6 +42,13 @@ bool connection_is_breaking(const struct connection *connection, enum pipe_side 
   return connection->state == CONNECTION_FORWARDING && pipe_is_failing(pipe, *side);
 }
 
+clock_ms connection_silent_since(const struct connection *connection, enum pipe_side *side) {
+  const clock_ms *since = connection->silent_since;
+  *side = since[PIPE_CLIENT] && (!since[PIPE_TARGET] || since[PIPE_CLIENT] < since[PIPE_TARGET]) ? PIPE_CLIENT
+                                                                                                 : PIPE_TARGET;
+  return since[*side] ? since[*side] : CLOCK_NEVER;
+}
+
 static bool has_silent_target(const struct connection *connection) {
   const struct exchange *exchange = &connection->exchange;
   return connection->state == CONNECTION_FORWARDING && !connection_ended_sides(connection) &&
@@ -70,11 +76,14 @@ struct connection_finding connection_classify(const struct connection *connectio
   const struct route *route = connection->exchange.route;
   if (connection->state == CONNECTION_CONNECTING)
     return classify_connecting(connection);
+  enum pipe_side side;
+  clock_ms silent = connection_silent_since(connection, &side);
+  if (silent != CLOCK_NEVER)
+    return (struct connection_finding){CONNECTION_SILENT, silent, connection->worker->settings->tcp.unacknowledged_ms};
   if (connection->state != CONNECTION_FORWARDING)
     return (struct connection_finding){.class = CONNECTION_WELL};
   bool tls = connection_is_tls(connection);
-  enum pipe_side broken;
-  if (connection_is_breaking(connection, &broken))
+  if (connection_is_breaking(connection, &side))
     return (struct connection_finding){CONNECTION_HALF_DEAD, connection->last_active, route->timeouts.linger};
   if (connection_ended_sides(connection) && !route->half_open)
     return (struct connection_finding){CONNECTION_HALF_DEAD, connection->last_active,

@@ -17,6 +17,7 @@ struct connection;
 enum connection_class {
   CONNECTION_WELL,         /* "": nothing is to be said against it */
   CONNECTION_SLOW_CONNECT, /* "connecting": no target has answered yet */
+  CONNECTION_SILENT,       /* "silent": a peer has been sent bytes, and nothing comes back (net/silence.h) */
   CONNECTION_HALF_DEAD, /* "half_dead": one side has ended, and no byte moves; never with half_open, but where that side
                            has broken */
   CONNECTION_STUCK,     /* "stuck": the client has sent what the target has never answered, and no byte moves */
@@ -45,6 +46,9 @@ unsigned connection_ended_sides(const struct connection *connection);
 
 /* The one that has broken, while the other still has to take what came before that; false: none has. */
 bool connection_is_breaking(const struct connection *connection, enum pipe_side *side);
+
+/* Since when a side has been silent, and which; CLOCK_NEVER: none is. */
+clock_ms connection_silent_since(const struct connection *connection, enum pipe_side *side);
 
 /* Whether it is TLS, so that the `tls` of stuck and half_dead holds. */
 bool connection_is_tls(const struct connection *connection);

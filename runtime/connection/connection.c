@@ -42,6 +42,7 @@ void connection_set_state(struct connection *connection, enum connection_state s
   connection->spent_ms[connection->state] = spent < UINT32_MAX ? (uint32_t)spent : UINT32_MAX;
   connection->state = state;
   connection->state_since = now;
+  connection->dozes = false;
 }
 
 void connection_unpin_table(struct connection *connection) {

@@ -98,18 +98,20 @@ struct connection {
   struct route *candidate_asked;      /* whose `when` is being asked; NULL mostly */
   uint8_t ended;                      /* bits by enum pipe_side: sides that have ended */
   bool probed;                        /* its target sends keep-alive probes */
-  bool warned_idle, warned_lifetime;  /* the log has said that it is going to be ended for that, though it is kept */
-  bool reset_client;                  /* closing: with a reset, once what was sent is through */
-  bool reset_target;                  /* likewise; the client is gone */
-  uint8_t reasons[PIPE_SIDES];        /* enum close_reason, by enum pipe_side */
+  bool dozes; /* nothing was on its way when it was looked last, nor has moved since: no look for silence is due */
+  bool warned_idle, warned_lifetime; /* the log has said that it is going to be ended for that, though it is kept */
+  bool reset_client;                 /* closing: with a reset, once what was sent is through */
+  bool reset_target;                 /* likewise; the client is gone */
+  uint8_t reasons[PIPE_SIDES];       /* enum close_reason, by enum pipe_side */
   clock_ms started, last_active, state_since;
-  clock_ms looked;          /* when `unsent` was taken; before last_active: it says nothing */
-  size_t unsent;            /* what the peers had not taken when it was looked last */
-  uint64_t linger;          /* closing: timeouts.linger */
-  clock_ms linger_until;    /* closing */
-  struct wheel_timer timer; /* idle, lifetime, half-dead, stuck, linger: whichever comes first */
-  clock_ms drain_until;     /* its route has changed or gone, and on_change says drain; 0: not */
-  struct deferred later;    /* discarding goes on; in the end, freeing */
+  clock_ms looked;                   /* when `unsent` was taken; before last_active: it says nothing */
+  clock_ms silent_since[PIPE_SIDES]; /* by enum pipe_side: see net/silence.h; 0: it is not */
+  size_t unsent;                     /* what the peers had not taken when it was looked last */
+  uint64_t linger;                   /* closing: timeouts.linger */
+  clock_ms linger_until;             /* closing */
+  struct wheel_timer timer;          /* idle, lifetime, half-dead, stuck, linger: whichever comes first */
+  clock_ms drain_until;              /* its route has changed or gone, and on_change says drain; 0: not */
+  struct deferred later;             /* discarding goes on; in the end, freeing */
 };
 
 enum { CONNECTION_ID_SIZE = 32 };
@@ -137,6 +139,9 @@ void connection_close(struct connection *connection, enum pipe_side side, enum c
 static inline void connection_touch(struct connection *connection) {
   connection->last_active = loop_now(&connection->worker->loop);
 }
+
+/* Bytes may have moved on one that dozes: looks begin again. */
+void connection_wake(struct connection *connection);
 
 /* From script/: the handler has returned (CLOSE_CLOSED), raised (CLOSE_HANDLER_ERROR) or was stopped
  * (CLOSE_SCRIPT_TIME); the client's stream is the connection's again. */

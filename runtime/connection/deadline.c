@@ -4,6 +4,7 @@
  * activity does not move; the timer finds then that there is time left, and is set again. */
 #include "connection/class.h"
 #include "connection/connection_private.h"
+#include "net/silence.h"
 
 #include <stddef.h>
 
@@ -17,6 +18,7 @@ struct bound {
   clock_ms at;
   enum close_reason reason;
   enum pipe_side side;
+  bool is_silence; /* the side's peer is not there: whatever else moves is no reason to wait */
 };
 
 /* 0 bounds nothing. Of two at the same moment the one that is taken later says more: they are taken from the most
@@ -24,7 +26,7 @@ struct bound {
 static void take_sooner(struct bound *bound, clock_ms since, uint64_t wait, enum close_reason reason,
                         enum pipe_side side) {
   if (wait > 0 && since + wait <= bound->at)
-    *bound = (struct bound){since + wait, reason, side};
+    *bound = (struct bound){since + wait, reason, side, false};
 }
 
 /* What keep_alive makes of idle or lifetime. */
@@ -97,6 +99,14 @@ static bool may_be_idle(const struct connection *connection) {
   return !connection_ended_sides(connection);
 }
 
+static void bound_silence(const struct connection *connection, struct bound *bound) {
+  enum pipe_side side;
+  clock_ms since = connection_silent_since(connection, &side);
+  uint64_t limit = connection->worker->settings->tcp.unacknowledged_ms;
+  if (since != CLOCK_NEVER && since + limit <= bound->at)
+    *bound = (struct bound){since + limit, CLOSE_RESET, side, true};
+}
+
 static void bound_routed(const struct connection *connection, struct bound *bound) {
   const struct route_timeouts *timeouts = &connection->exchange.route->timeouts;
   take_sooner(bound, connection->started, connection_lifetime(connection), CLOSE_LIFETIME, PIPE_CLIENT);
@@ -111,7 +121,7 @@ static void bound_routed(const struct connection *connection, struct bound *boun
   if (connection->worker->draining && may_be_idle(connection))
     take_sooner(bound, connection->last_active, DRAIN_QUIET_MS, CLOSE_SHUTDOWN, PIPE_CLIENT);
   if (connection->drain_until && connection->drain_until < bound->at)
-    *bound = (struct bound){connection->drain_until, CLOSE_CHANGED, PIPE_CLIENT};
+    *bound = (struct bound){connection->drain_until, CLOSE_CHANGED, PIPE_CLIENT, false};
   if (connection_ended_sides(connection))
     bound_half(connection, bound);
   else if (connection->state == CONNECTION_FORWARDING) {
@@ -119,10 +129,11 @@ static void bound_routed(const struct connection *connection, struct bound *boun
     if (finding.class == CONNECTION_STUCK)
       take_sooner(bound, finding.since, finding.limit, CLOSE_STUCK, PIPE_TARGET);
   }
+  bound_silence(connection, bound);
 }
 
 static struct bound bound_of(const struct connection *connection) {
-  struct bound bound = {CLOCK_NEVER, CLOSE_LIFETIME, PIPE_CLIENT};
+  struct bound bound = {CLOCK_NEVER, CLOSE_LIFETIME, PIPE_CLIENT, false};
   if (connection->state == CONNECTION_ROUTING)
     bound_routing(connection, &bound);
   else
@@ -176,11 +187,32 @@ static void warn(const struct connection *connection, const struct bound *bound,
 
 static bool is_looked_at(const struct connection *connection) { return connection->looked >= connection->last_active; }
 
+static struct stream *stream_of(struct connection *connection, enum pipe_side side) {
+  return side == PIPE_CLIENT ? &connection->client : &connection->exchange.target_stream;
+}
+
+/* Of one that is joined to a target, or a handler's. */
+static bool is_joined(const struct connection *connection) {
+  return connection->state == CONNECTION_FORWARDING || connection->state == CONNECTION_HANDLING;
+}
+
+/* What a side has not taken; and whether it is silent. */
+static size_t look_at_side(struct connection *connection, enum pipe_side side) {
+  const struct worker *worker = connection->worker;
+  const struct stream *stream = stream_of(connection, side);
+  size_t unsent = stream_unsent(stream);
+  if (unsent == 0 || worker->settings->tcp.unacknowledged_ms == 0)
+    connection->silent_since[side] = 0;
+  else
+    silence_look(&connection->silent_since[side], stream->fd, clock_now(worker->loop.clock));
+  return unsent;
+}
+
 /* Whether a peer has taken some of what was written to it since it was looked last: a slow reader makes no event for a
  * long time (its socket is writable again only when a good part of it is free), and is not idle. The first look since
  * bytes have moved can't know, and takes it for granted. */
 static bool is_being_read(struct connection *connection) {
-  size_t unsent = stream_unsent(&connection->client) + stream_unsent(&connection->exchange.target_stream);
+  size_t unsent = look_at_side(connection, PIPE_CLIENT) + look_at_side(connection, PIPE_TARGET);
   bool progress = unsent > 0 && (unsent != connection->unsent || !is_looked_at(connection));
   connection->unsent = unsent;
   connection->looked = loop_now(&connection->worker->loop);
@@ -196,7 +228,7 @@ static bool is_for_quiet(enum close_reason reason) {
  * is known what has been taken meanwhile; after a break, whose time is short and was looked at from its beginning,
  * after every such part. */
 static clock_ms look_of(const struct connection *connection, const struct bound *bound) {
-  if (!is_for_quiet(bound->reason) || bound->at == CLOCK_NEVER)
+  if (!is_for_quiet(bound->reason) || bound->is_silence || bound->at == CLOCK_NEVER)
     return bound->at;
   clock_ms part = (bound->at - connection->last_active) / LOOKS;
   if (!is_looked_at(connection))
@@ -214,15 +246,29 @@ static clock_ms unasked_look(const struct connection *connection, uint64_t limit
   return now + wait;
 }
 
+/* When to look whether a peer is silent. */
+static clock_ms silence_look_at(const struct connection *connection) {
+  uint64_t limit = connection->worker->settings->tcp.unacknowledged_ms;
+  bool looks = limit && is_joined(connection) && !connection->dozes;
+  return looks ? loop_now(&connection->worker->loop) + limit / SILENCE_LOOKS : CLOCK_NEVER;
+}
+
+/* It has just been looked at. */
+static void doze(struct connection *connection) {
+  connection->dozes = connection->unsent == 0;
+  connection->exchange.pipe.tells_events = connection->dozes;
+}
+
+void connection_wake(struct connection *connection) {
+  if (!connection->dozes)
+    return;
+  connection->dozes = connection->exchange.pipe.tells_events = false;
+  connection_arm_timer(connection);
+}
+
 /* What has been said, and not been taken, is in the middle of something, though nothing moves. */
 static bool has_unsent(const struct connection *connection) {
   return stream_unsent(&connection->client) + stream_unsent(&connection->exchange.target_stream) > 0;
-}
-
-static bool goes_on(struct connection *connection, enum close_reason reason) {
-  if (is_for_quiet(reason))
-    return is_being_read(connection);
-  return reason == CLOSE_SHUTDOWN && has_unsent(connection);
 }
 
 static void on_deadline(struct connection *connection, const struct bound *bound) {
@@ -230,8 +276,14 @@ static void on_deadline(struct connection *connection, const struct bound *bound
     proxy_header_over(connection);
     return;
   }
-  if (goes_on(connection, bound->reason)) {
+  if (bound->reason == CLOSE_SHUTDOWN && has_unsent(connection)) {
     connection_touch(connection);
+    connection_arm_timer(connection);
+    return;
+  }
+  if (bound->is_silence) { /* from here on it is as if the peer had reset */
+    connection->silent_since[bound->side] = 0;
+    stream_break(stream_of(connection, bound->side));
     connection_arm_timer(connection);
     return;
   }
@@ -250,8 +302,11 @@ void connection_look(struct wheel_timer *timer) {
   if (connection->state == CONNECTION_FORWARDING && !connection->probed && probes_at(connection) <= now)
     begin_probes(connection);
   struct bound bound = bound_of(connection);
-  if (bound.at > now && look_of(connection, &bound) <= now && is_being_read(connection)) {
-    connection_touch(connection);
+  if (is_joined(connection)) {
+    bool is_due = look_of(connection, &bound) <= now || is_looked_at(connection);
+    if (is_being_read(connection) && is_due)
+      connection_touch(connection);
+    doze(connection);
     bound = bound_of(connection);
   }
   if (bound.at <= now) {
@@ -286,6 +341,8 @@ void connection_arm_timer(struct connection *connection) {
   uint64_t unasked = connection_unasked_limit(connection);
   if (unasked > 0 && unasked_look(connection, unasked) < at)
     at = unasked_look(connection, unasked);
+  clock_ms look = silence_look_at(connection);
+  at = look < at ? look : at;
   if (connection->worker->draining && connection->state == CONNECTION_HANDLING) {
     /* It may come to wait for its client without anybody being told. */
     clock_ms again = loop_now(&connection->worker->loop) + DRAIN_QUIET_MS;

@@ -8,7 +8,9 @@
   X(CLOSE_NONE, "none", "the side was never opened")                                                                   \
   X(CLOSE_ENDED, "ended", "the peer ended its side, and everything was delivered")                                     \
   X(CLOSE_CLOSED, "closed", "closed by moongate because the other side, or the handler, was done")                     \
-  X(CLOSE_RESET, "reset", "the peer reset the connection, or it broke (ECONNRESET, EPIPE, ETIMEDOUT)")                 \
+  X(CLOSE_RESET, "reset",                                                                                              \
+    "the peer reset the connection, it broke (ECONNRESET, EPIPE, ETIMEDOUT), or nothing came back for "                \
+    "tcp.unacknowledged")                                                                                              \
   X(CLOSE_REFUSED, "refused", "every target refused the connection")                                                   \
   X(CLOSE_UNREACHABLE, "unreachable", "no way to the target (EHOSTUNREACH, ENETUNREACH, no address left)")             \
   X(CLOSE_CONNECT_TIMEOUT, "connect_timeout", "no target answered within timeouts.connect")                            \

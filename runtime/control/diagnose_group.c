@@ -96,5 +96,9 @@ void diagnose_groups_write(struct value *root, const char *key, enum diagnose_ke
     value_set_number(group, "oldest", (double)oldest->since / 1000);
     if (oldest->entry->finding.limit)
       value_set_number(group, "limit", (double)oldest->entry->finding.limit / 1000);
+    if (oldest->entry->deadline == UINT64_MAX)
+      continue;
+    value_set_string(group, "reason", close_reason_label(oldest->entry->deadline_reason));
+    value_set_number(group, "ends", (double)oldest->entry->deadline / 1000);
   }
 }

@@ -13,6 +13,7 @@ const char *diagnose_pattern_label(enum diagnose_pattern pattern) {
       [PATTERN_KEEP_ALIVE_STUCK] = "keep_alive_stuck",
       [PATTERN_OLD] = "old",
       [PATTERN_NO_DATA] = "no_data",
+      [PATTERN_SILENT] = "silent",
       [PATTERN_UNREAD] = "unread",
   };
   _Static_assert(sizeof labels / sizeof labels[0] == PATTERN_COUNT, "a label for each pattern");
@@ -69,6 +70,8 @@ bool diagnose_pattern_shows(enum diagnose_pattern pattern, const struct connecti
     return old_ms > 0 && entry->age >= old_ms;
   case PATTERN_NO_DATA:
     return has_no_data(entry, since);
+  case PATTERN_SILENT:
+    return is_of_class(entry, CONNECTION_SILENT, since);
   case PATTERN_UNREAD:
     return is_unread(entry, since);
   case PATTERN_COUNT:

@@ -15,6 +15,7 @@ enum diagnose_pattern {
   PATTERN_KEEP_ALIVE_STUCK, /* "keep_alive_stuck": quiet for diagnose.old, and kept by its keep_alive treatment */
   PATTERN_OLD,              /* "old": older than diagnose.old */
   PATTERN_NO_DATA,          /* "no_data": forwarded or handled for a while, and no byte has come either way */
+  PATTERN_SILENT,           /* "silent": a peer has been sent something, and nothing comes back (the class silent) */
   PATTERN_UNREAD,           /* "unread": a peer has been sent something and has not taken it, and no byte moves */
   PATTERN_COUNT
 };

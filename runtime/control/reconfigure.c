@@ -52,7 +52,7 @@ static bool same_sockets(const struct worker_settings *a, const struct worker_se
   const struct tcp_options *now = &a->tcp, *next = &b->tcp;
   return now->no_delay == next->no_delay && now->keep_alive == next->keep_alive &&
          now->probe_after_s == next->probe_after_s && now->probe_interval_s == next->probe_interval_s &&
-         now->probes == next->probes;
+         now->probes == next->probes && now->unacknowledged_ms == next->unacknowledged_ms;
 }
 
 /* What is known is each worker's share. */

@@ -279,6 +279,8 @@ static void dial(struct connection *connection) {
     exchange->dial = dial;
 }
 
+static void on_event(void *context) { connection_wake(context); }
+
 static void on_ending(void *context, enum pipe_side side, int status) {
   struct connection *connection = context;
   if (status < 0 && connection->exchange.route->timeouts.linger == 0)
@@ -303,7 +305,7 @@ static void on_failed(void *context, enum pipe_side side, int status) {
 }
 
 static const struct pipe_callbacks pipe_callbacks = {
-    .on_ending = on_ending, .on_ended = on_ended, .on_failed = on_failed};
+    .on_event = on_event, .on_ending = on_ending, .on_ended = on_ended, .on_failed = on_failed};
 
 static enum step_result join(struct connection *connection, int fd) {
   struct exchange *exchange = &connection->exchange;

@@ -276,6 +276,8 @@ static void pipe_pump(struct pipe *pipe, enum pipe_side first) {
 static void on_ready(struct stream *stream, void *context) {
   struct pipe *pipe = context;
   pipe_pump(pipe, stream == pipe->streams[PIPE_CLIENT] ? PIPE_CLIENT : PIPE_TARGET);
+  if (pipe->tells_events && pipe_is_running(pipe))
+    pipe->callbacks->on_event(pipe->context);
 }
 
 static void on_again(struct deferred *deferred) {

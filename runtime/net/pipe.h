@@ -44,8 +44,11 @@ struct pipe_flow {
 };
 
 /* Called in an event of one of the streams or in deferred work, each at most once for a side (on_ending: for an end and
- * for a failure). The callee may stop the pipe and close the streams, and must not free them before deferred work. */
+ * for a failure; on_event: as often as there is one). The callee may stop the pipe and close the streams, and must not
+ * free them before deferred work. */
 struct pipe_callbacks {
+  /* While pipe->tells_events: an event of either stream has been served. */
+  void (*on_event)(void *context);
   /* Side `side` has ended (`status` 0) or failed (negative), and the other side does not take what stands in front of
    * that, now at least; if it never does, neither of the others is called: the bound is the callee's to keep. After a
    * failure nothing is read for `side` any more. */
@@ -57,7 +60,7 @@ struct pipe_callbacks {
   void (*on_failed)(void *context, enum pipe_side side, int status);
 };
 
-/* Embedded. 136 bytes of an idle connection. */
+/* Embedded. 144 bytes of an idle connection. */
 struct pipe {
   struct pipe_shared *shared;         /* NULL: not running */
   struct stream *streams[PIPE_SIDES]; /* by enum pipe_side */
@@ -67,6 +70,7 @@ struct pipe {
   clock_ms *last_active;   /* written whenever bytes move */
   struct deferred again;   /* more to do that must not hold up the others */
   int failure[PIPE_SIDES]; /* why a side failed, until it is told */
+  bool tells_events;       /* its user's: on_event is called */
 };
 
 /* Joins two open streams: takes over on_ready of both, and moves what is there already. `last_active` outlives the

@@ -4,15 +4,17 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stdint.h>
 
 /* What is set on each socket that is opened towards a target, and on listeners (from there the accepted ones inherit
  * it). */
 struct tcp_options {
   bool no_delay;
   bool keep_alive;
-  int probe_after_s;    /* TCP_KEEPIDLE; 0 here and below: the kernel's default */
-  int probe_interval_s; /* TCP_KEEPINTVL */
-  int probes;           /* TCP_KEEPCNT */
+  int probe_after_s;          /* TCP_KEEPIDLE; 0 here and below: the kernel's default */
+  int probe_interval_s;       /* TCP_KEEPINTVL */
+  int probes;                 /* TCP_KEEPCNT */
+  uint64_t unacknowledged_ms; /* no option of a socket: see net/silence.h; 0: never */
 };
 
 /* 0 or a negative errno. Only for TCP: unix sockets know none of these (-EOPNOTSUPP). */

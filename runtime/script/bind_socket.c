@@ -100,7 +100,7 @@ static int socket_method_shutdown(lua_State *L) {
     int status = stream_shutdown(socket->stream);
     if (status < 0) {
       lua_pushnil(L);
-      lua_pushstring(L, socket_error_text(status));
+      lua_pushstring(L, socket_failure_text(status));
       return 2;
     }
   }
@@ -221,6 +221,7 @@ int socket_fill(struct script_socket **place, struct script_state *state, int fd
   socket->stream = socket->own;
   socket->run = run;
   socket_prepare(socket, state);
+  socket_watch(socket);
   if (run != NULL)
     list_add_tail(&run->sockets, &socket->mine);
   *place = socket;

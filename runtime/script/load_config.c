@@ -93,6 +93,7 @@ static void read_settings(lua_State *L, int t, struct config *config) {
       .probe_after_s = (int)((uint64_t)field_number(L, fields, "probe_after") / 1000),
       .probe_interval_s = (int)((uint64_t)field_number(L, fields, "probe_interval") / 1000),
       .probes = (int)field_number(L, fields, "probes"),
+      .unacknowledged_ms = (uint64_t)field_number(L, fields, "unacknowledged"),
   };
   fields = field_table(L, t, "dns");
   field_string(L, fields, "servers", &config->dns_servers);

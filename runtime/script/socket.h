@@ -102,8 +102,11 @@ struct script_socket {
   struct socket_writer writer;
   struct deferred wake; /* looks at both again, outside of Lua */
   struct deferred freeing;
-  struct list_node node; /* in place->lingering */
-  struct wheel_timer linger;
+  struct list_node node;   /* in place->lingering */
+  struct wheel_timer look; /* of its own: whether the peer is still there; lingering: whether it takes anything */
+  bool dozes;              /* nothing was on its way when it was looked last, nor has been sent since */
+  bool probed;             /* TCP's keep-alive probes are on; or the script has said how they are to be */
+  clock_ms silent_since;   /* net/silence.h */
   clock_ms linger_until, linger_end; /* end: however much the peer takes */
   size_t unsent;                     /* lingering: what the peer had not taken when it was looked last */
   struct deferred discarding;
@@ -145,6 +148,12 @@ struct script_socket *socket_check_userdata(lua_State *L, void *userdata);
 void socket_close(struct script_socket *socket);
 void socket_linger(struct script_socket *socket, struct script_place *place);
 
+/* Begins to look whether the peer of a stream of its own is still there (socket_watch.c). */
+void socket_watch(struct script_socket *socket);
+
+/* Bytes may have been sent on one that dozes: looks begin again. */
+void socket_wake(struct script_socket *socket);
+
 /* The userdata is gone, and nothing of it waits. */
 void socket_collected(struct script_socket *socket);
 
@@ -152,7 +161,7 @@ void socket_collected(struct script_socket *socket);
 int socket_give_back(struct script_socket *socket);
 
 /* Bytes have moved. */
-void socket_touch(const struct script_socket *socket, const struct script_task *task);
+void socket_touch(struct script_socket *socket, const struct script_task *task);
 
 /* Goes on with who waits, as far as it gets (socket_receive.c, socket_send.c); true when it is done and
  * `task_resume_with` is due. */
@@ -240,3 +249,6 @@ static inline bool socket_is_shaking(const struct script_socket *socket) {
 
 /* What a negative errno from a stream or a dial is called in Lua: LuaSocket's words. */
 const char *socket_error_text(int status);
+
+/* The same of a stream that was there: whatever way the network has taken the peer away is "closed". */
+const char *socket_failure_text(int status);

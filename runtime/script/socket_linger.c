@@ -16,7 +16,7 @@ enum { LINGER_MS = 5000, LOOK_MS = LINGER_MS / 8, DISCARD_ROUNDS = 16 };
 static void finish(struct script_socket *socket, bool reset) {
   struct loop *loop = socket->own->loop;
   list_remove(&socket->node);
-  loop_cancel_timer(loop, &socket->linger);
+  loop_cancel_timer(loop, &socket->look);
   loop_undefer(loop, &socket->discarding);
   stream_close(socket->own, reset);
   socket->lingering = false;
@@ -52,8 +52,7 @@ static void on_again(struct deferred *deferred) {
 }
 
 static void on_look(struct wheel_timer *timer) {
-  struct script_socket *socket =
-      (struct script_socket *)(void *)((char *)timer - offsetof(struct script_socket, linger));
+  struct script_socket *socket = (struct script_socket *)(void *)((char *)timer - offsetof(struct script_socket, look));
   struct loop *loop = socket->own->loop;
   clock_ms now = loop_now(loop);
   size_t unsent = stream_unsent(socket->own);
@@ -73,11 +72,11 @@ void socket_linger(struct script_socket *socket, struct script_place *place) {
   socket->own->on_ready = on_ready;
   socket->own->context = socket;
   socket->discarding.run = on_again;
-  socket->linger.on_expired = on_look;
+  socket->look.on_expired = on_look;
   socket->unsent = 0; /* what the first look finds is no progress */
   socket->linger_until = loop_now(loop) + LINGER_MS;
   socket->linger_end = loop_now(loop) + CONNECTION_CLOSING_MOST_MS;
-  loop_set_timer(loop, &socket->linger, LOOK_MS);
+  loop_set_timer(loop, &socket->look, LOOK_MS);
   discard(socket, false);
 }
 

@@ -104,6 +104,11 @@ static int check_value(lua_State *L, int index, enum kind kind) {
   return (int)number;
 }
 
+static bool is_of_probes(const struct option *option) {
+  return option->option == (option->level == SOL_SOCKET ? SO_KEEPALIVE : TCP_KEEPIDLE) ||
+         (option->level == IPPROTO_TCP && (option->option == TCP_KEEPINTVL || option->option == TCP_KEEPCNT));
+}
+
 static int failed(lua_State *L, int status) {
   lua_pushnil(L);
   lua_pushstring(L, socket_error_text(status));
@@ -111,13 +116,14 @@ static int failed(lua_State *L, int status) {
 }
 
 int socket_setoption(lua_State *L) {
-  const struct script_socket *socket = socket_check(L, 1);
+  struct script_socket *socket = socket_check(L, 1);
   const struct option *option = check_option(L, 2);
   int value = check_value(L, 3, option->kind);
   if (socket->stream == NULL)
     return socket_nil_closed(L);
   if (setsockopt(socket->stream->fd, option->level, option->option, &value, sizeof value) != 0)
     return failed(L, -errno);
+  socket->probed |= is_of_probes(option);
   return one(L);
 }
 

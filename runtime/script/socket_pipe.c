@@ -98,8 +98,18 @@ static void on_ended(void *context, enum pipe_side side) {
 static void on_failed(void *context, enum pipe_side side, int status) {
   struct socket_pipe *joined = context;
   joined->failed |= 1u << side;
-  joined->error = socket_error_text(status);
+  joined->error = socket_failure_text(status);
   loop_defer(joined->pipe.shared->loop, &joined->later);
+}
+
+/* What moves here is told to nobody else. */
+static void on_event(void *context) {
+  const struct socket_pipe *joined = context;
+  for (int side = 0; side < 2; side++) {
+    socket_wake(joined->sockets[side]);
+    if (joined->sockets[side]->run != NULL)
+      connection_wake(joined->sockets[side]->run->connection);
+  }
 }
 
 static size_t unsent_of(const struct socket_pipe *joined) {
@@ -151,7 +161,7 @@ static void on_ending(void *context, enum pipe_side side, int status) {
     cut(joined, "closed");
 }
 
-static const struct pipe_callbacks callbacks = {on_ending, on_ended, on_failed};
+static const struct pipe_callbacks callbacks = {on_event, on_ending, on_ended, on_failed};
 
 static void take_times(struct socket_pipe *joined, const struct connection *connection) {
   const struct route *route = connection != NULL ? connection_route(connection) : NULL;
@@ -201,5 +211,7 @@ int socket_pipe(lua_State *L) {
   take_times(joined, run != NULL ? run->connection : NULL);
   pipe_start(&joined->pipe, place->pipes, sockets[0]->stream, sockets[1]->stream, &callbacks, joined,
              run != NULL ? &run->connection->last_active : &joined->last_active);
+  joined->pipe.tells_events = true;
+  on_event(joined); /* something may have moved already */
   return task_wait(L, &joined->wait, on_cancel);
 }

@@ -135,7 +135,7 @@ bool socket_read_on(struct script_socket *socket) {
     else if (got == STREAM_WANT_READ || got == STREAM_WANT_WRITE)
       break;
     else
-      socket->failure = socket_error_text((int)got);
+      socket->failure = socket_failure_text((int)got);
   }
   socket_keep_fresh(socket);
   return false;

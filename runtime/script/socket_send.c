@@ -25,7 +25,7 @@ bool socket_write_on(struct script_socket *socket) {
     if (put == STREAM_WANT_WRITE || put == STREAM_WANT_READ)
       return false;
     if (put < 0) {
-      writer->error = socket_error_text((int)put);
+      writer->error = socket_failure_text((int)put);
       return true;
     }
     writer->next += (size_t)put;
@@ -119,7 +119,7 @@ static bool is_broken(ssize_t put) { return put < 0 && put != STREAM_WANT_WRITE 
 
 static int push_broken(lua_State *L, struct script_socket *socket, ssize_t put) {
   socket->writer.next = 0;
-  socket->writer.error = socket_error_text((int)put);
+  socket->writer.error = socket_failure_text((int)put);
   return socket_push_sent(L, socket);
 }
 

@@ -226,7 +226,7 @@ bool socket_shake_on(struct script_socket *socket) {
   if (status == STREAM_WANT_READ || status == STREAM_WANT_WRITE)
     return false;
   if (status < 0)
-    socket->reader.error = status == -EPROTO ? "handshake failed" : socket_error_text(status);
+    socket->reader.error = status == -EPROTO ? "handshake failed" : socket_failure_text(status);
   socket_touch(socket, socket->reader.wait.task);
   return true;
 }

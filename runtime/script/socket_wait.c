@@ -57,10 +57,27 @@ const char *socket_error_text(int status) {
   }
 }
 
-void socket_touch(const struct script_socket *socket, const struct script_task *task) {
+const char *socket_failure_text(int status) {
+  switch (-status) {
+  case ETIMEDOUT: /* probes in vain; these as well, where a router has said why meanwhile */
+  case EHOSTUNREACH:
+  case ENETUNREACH:
+  case EHOSTDOWN:
+  case ECONNREFUSED:
+  case ENOPROTOOPT:
+    return "closed";
+  default:
+    return socket_error_text(status);
+  }
+}
+
+void socket_touch(struct script_socket *socket, const struct script_task *task) {
   const struct script_run *run = socket->run != NULL ? socket->run : task != NULL ? task->run : NULL;
-  if (run != NULL)
-    connection_touch(run->connection);
+  socket_wake(socket);
+  if (run == NULL)
+    return;
+  connection_touch(run->connection);
+  connection_wake(run->connection);
 }
 
 static void disarm_reader(struct script_socket *socket) { loop_cancel_timer(loop_of(socket), &socket->reader.timer); }
@@ -233,8 +250,10 @@ void socket_collected(struct script_socket *socket) {
   socket->collected = true;
   socket_forget_ahead(socket);
   socket->state = NULL;
-  if (!socket->lingering)
-    loop_defer(loop, &socket->freeing);
+  if (socket->lingering)
+    return;
+  loop_cancel_timer(loop, &socket->look);
+  loop_defer(loop, &socket->freeing);
 }
 
 void socket_close(struct script_socket *socket) {
@@ -250,6 +269,7 @@ void socket_close(struct script_socket *socket) {
   loop_defer(loop_of(socket), &socket->wake);
   if (socket->is_client)
     return;
+  loop_cancel_timer(loop_of(socket), &socket->look);
   if (socket->ended || (socket->failure != NULL && !socket->handshake_failed))
     stream_close(stream, false);
   else
@@ -267,6 +287,7 @@ int socket_give_back(struct script_socket *socket) {
 int socket_detach(struct script_socket *socket, bool give_back) {
   struct stream *stream = socket->stream;
   int status = 0;
+  loop_cancel_timer(loop_of(socket), &socket->look);
   if (stream != NULL) {
     stream->on_ready = NULL;
     socket->stream = NULL;

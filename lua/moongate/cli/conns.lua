@@ -41,7 +41,7 @@ function conns.define(command)
   command:flag("--json", "Print the answer of " .. PATH .. ".")
 end
 
-local CLASSES = { connecting = "connecting", half_dead = "half dead", stuck = "stuck" }
+local CLASSES = { connecting = "connecting", half_dead = "half dead", silent = "silent", stuck = "stuck" }
 
 ---"half dead 42s", for one that may be in trouble.
 local function class(row)

@@ -16,12 +16,13 @@ local STATES = {
 
 local CLASSES = {
   connecting = "no target has answered for %s",
+  silent = "silent: a peer has been sent bytes, and nothing has come back, not even an ACK, for %s",
   half_dead = "half dead: one side has ended, and no byte has moved for %s",
   stuck = "the target has never answered what the client has sent, and no byte has moved for %s",
 }
 
 -- What a byte that moves puts off.
-local FOR_QUIET = { idle = true, stuck = true, half_dead = true, half_closed = true }
+local FOR_QUIET = { idle = true, stuck = true, half_dead = true, half_closed = true, reset = true }
 
 local function trouble(row)
   local class = row.class
@@ -49,6 +50,9 @@ local function ending(row)
     return "never by moongate: no timeout applies"
   end
   local unless = FOR_QUIET[deadline.reason] and ", unless a byte moves before" or ""
+  if deadline.reason == "reset" and row.class and row.class.name == "silent" then
+    unless = ", unless the peer answers before"
+  end
   return ("by moongate in %s, reason %s%s"):format(
     text.format_duration(math.floor(deadline.seconds)), deadline.reason, unless)
 end

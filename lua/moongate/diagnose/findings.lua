@@ -37,6 +37,15 @@ local function bound(limit, name)
   return ("; %s is off, so nothing ends them"):format(name)
 end
 
+-- "; the oldest is ended in 12s, reason idle", or that nothing does.
+local function ending(group)
+  if not group.ends then
+    return "; nothing ends them"
+  end
+  return ("; %s ended in %s, reason %s"):format(group.count == 1 and "it is" or "the oldest is", duration(group.ends),
+    group.reason)
+end
+
 -- The largest groups of a pattern, one sentence each.
 local function each_group(pattern, key, add)
   for index, group in ipairs(pattern[key] or {}) do
@@ -89,9 +98,10 @@ end }
 
 PATTERNS[#PATTERNS + 1] = { "half_zombie", function(pattern, add)
   each_group(pattern, "by_route", function(group)
+    local limit = bound(group.limit, group.reason == "reset" and "timeouts.linger" or "timeouts.half_dead")
     add(PROBLEM, ("%s lost one side on route %s, and no byte moves: one peer has ended, the other does not; the oldest "
       .. "for %s%s"):format(group.count == 1 and "1 connection has" or group.count .. " connections have", group.name,
-      duration(group.oldest), bound(group.limit, "timeouts.half_dead")),
+      duration(group.oldest), limit),
       "moongate conns --stuck --route " .. word(group.name))
   end)
 end }
@@ -106,11 +116,21 @@ PATTERNS[#PATTERNS + 1] = { "no_outgoing", function(pattern, add, snapshot)
   end)
 end }
 
-PATTERNS[#PATTERNS + 1] = { "unread", function(pattern, add, snapshot)
+PATTERNS[#PATTERNS + 1] = { "silent", function(pattern, add)
+  each_group(pattern, "by_route", function(group)
+    add(PROBLEM, ("%s of route %s %s a peer that acknowledges nothing of what it is sent, nor TCP's questions: "
+      .. "gone without a word, or a firewall has forgotten it; the oldest for %s%s%s"):format(
+      connections(group.count), group.name, group.count == 1 and "has" or "have", duration(group.oldest),
+      mostly_from(pattern), bound(group.limit, "tcp.unacknowledged")), "moongate conns --stuck --route "
+      .. word(group.name))
+  end)
+end }
+
+PATTERNS[#PATTERNS + 1] = { "unread", function(pattern, add)
   each_group(pattern, "by_route", function(group)
     add(PROBLEM, ("%s of route %s %s been sent what is not taken, for up to %s: a peer does not read, or is gone "
       .. "without a word%s%s"):format(connections(group.count), group.name, group.count == 1 and "has" or "have",
-      duration(group.oldest), mostly_from(pattern), bound(snapshot.config.timeouts.idle, "timeouts.idle")),
+      duration(group.oldest), mostly_from(pattern), ending(group)),
       "moongate conns --sort idle --route " .. word(group.name))
   end)
 end }

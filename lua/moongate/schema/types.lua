@@ -128,9 +128,9 @@ local function unit_written_out(value)
   return unit and number .. unit
 end
 
--- Milliseconds. Descriptors: min, max in milliseconds; false means 0.
+-- Milliseconds. Descriptors: min, max in milliseconds, off; false means 0 where that may be.
 function types.duration(check, value, descriptor)
-  if value == false and (descriptor.min or 0) == 0 then
+  if value == false and (descriptor.off or (descriptor.min or 0) == 0) then
     return 0
   end
   local ms = text.duration(value)
