@@ -7,6 +7,7 @@
 #include "control/instance_private.h"
 #include "control/operations.h"
 #include "control/runtime.h"
+#include "script/text_file.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -17,7 +18,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { NAME_LONGEST = 128, PATH_SIZE = 4096, FILE_MODE = 0644 };
+enum { NAME_LONGEST = 128, PATH_SIZE = 4096, FILE_MODE = 0666 /* what the umask leaves of it */ };
 
 /* The part of a put that the loader thread does: what it works on is left to that thread when it does not come back. */
 struct put_check {
@@ -66,19 +67,6 @@ static struct value *answer(int status, const struct instance *instance, const c
   return answer_with_faults(status, instance, message, &faults);
 }
 
-static int write_all(int fd, const char *text, size_t size) {
-  while (size > 0) {
-    ssize_t put = write(fd, text, size);
-    if (put < 0 && errno == EINTR)
-      continue;
-    if (put < 0)
-      return -errno;
-    text += put;
-    size -= (size_t)put;
-  }
-  return fsync(fd) < 0 ? -errno : 0;
-}
-
 static int flush_directory(const char *directory) {
   int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (fd < 0)
@@ -88,25 +76,15 @@ static int flush_directory(const char *directory) {
   return status;
 }
 
-/* Aside, flushed, renamed: a crash leaves the old file or the new one. */
-static int write_file(const char *directory, const char *name, const char *text, size_t size) {
-  char path[PATH_SIZE], aside[PATH_SIZE];
-  if (snprintf(path, sizeof path, "%s/%s", directory, name) >= (int)sizeof path ||
-      snprintf(aside, sizeof aside, "%s/.%s.XXXXXX", directory, name) >= (int)sizeof aside)
-    return -ENAMETOOLONG;
-  int fd = mkostemp(aside, O_CLOEXEC);
-  if (fd < 0)
+/* A crash leaves the old file or the new one. */
+static int write_file(const char *path, const char *name, const char *text, size_t size) {
+  const struct text_piece piece = {.bytes = text, .size = size};
+  int directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (directory < 0)
     return -errno;
-  int status = fchmod(fd, FILE_MODE) < 0 ? -errno : write_all(fd, text, size);
-  if (close(fd) < 0 && status == 0)
-    status = -errno;
-  if (status == 0 && rename(aside, path) < 0)
-    status = -errno;
-  if (status != 0) {
-    unlink(aside);
-    return status;
-  }
-  return flush_directory(directory);
+  int status = text_file_replace(directory, name, &piece, 1, FILE_MODE);
+  close(directory);
+  return status;
 }
 
 static bool exists(const struct instance *instance, const char *name) {
@@ -170,6 +148,14 @@ static struct value *write_put(const struct file_put *put) {
   int status = write_file(instance->config.routes, check->name, check->text, check->size);
   if (status == 0)
     return NULL;
+  if (status == -EPERM) {
+    snprintf(
+        message, sizeof message,
+        "%s/%s is another user's, and would be moongate's if it were replaced: chown it, or write it there; nothing "
+        "has changed",
+        instance->config.routes, check->name);
+    return answer(409, instance, message);
+  }
   snprintf(message, sizeof message, "%s/%s can't be written: %s", instance->config.routes, check->name,
            strerror(-status));
   return answer(500, instance, message);

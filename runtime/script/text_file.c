@@ -9,7 +9,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <unistd.h>
+
+enum { ALL_MODE = 07777, ACL_SIZE = 4096 };
 
 static int read_all(int fd, char *text, size_t room, size_t *size) {
   *size = 0;
@@ -84,12 +87,40 @@ static int write_all(int fd, const struct text_piece *piece) {
   return 0;
 }
 
+/* An access list, where the file system has them; without one the mode says all. */
+static void keep_acl(int directory, const char *name, int fd) {
+  static const char key[] = "system.posix_acl_access";
+  char list[ACL_SIZE];
+  int old = openat(directory, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+  ssize_t size = old < 0 ? -1 : fgetxattr(old, key, list, sizeof list);
+  if (size > 0)
+    fsetxattr(fd, key, list, (size_t)size, 0);
+  if (old >= 0)
+    close(old);
+}
+
+/* Makes the new file as the one that it is going to replace. */
+static int keep_owner(int directory, const char *name, int fd) {
+  struct stat old, new;
+  if (fstatat(directory, name, &old, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISREG(old.st_mode))
+    return 0;
+  if (fstat(fd, &new) != 0)
+    return -errno;
+  if ((new.st_uid != old.st_uid || new.st_gid != old.st_gid) && fchown(fd, old.st_uid, old.st_gid) != 0)
+    return -errno;
+  if (fchmod(fd, old.st_mode & ALL_MODE) != 0)
+    return -errno;
+  keep_acl(directory, name, fd);
+  return 0;
+}
+
 int text_file_replace(int directory, const char *name, const struct text_piece *pieces, size_t count, mode_t mode) {
   char *aside = NULL;
   if (asprintf(&aside, ".%s.tmp", name) < 0)
     return -ENOMEM;
-  int fd = openat(directory, aside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, mode);
-  int status = fd < 0 ? -errno : 0;
+  unlinkat(directory, aside, 0); /* of an earlier try */
+  int fd = openat(directory, aside, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
+  int status = fd < 0 ? -errno : keep_owner(directory, name, fd);
   for (size_t i = 0; i < count && status == 0; i++)
     status = write_all(fd, &pieces[i]);
   if (status == 0 && fsync(fd) < 0)

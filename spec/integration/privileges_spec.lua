@@ -107,6 +107,11 @@ describe("moongate's privileges", function()
       assert.are.equal(start == 1 and 201 or 200, (m:request("PUT", "/api/v1/files/put.lua",
         { body = HANDLER:format("put", 0, "put") })))
       assert.are.equal("put", assert(net.connect(m:port "put")):receive_all())
+      -- Root's file would become the user's: it stays, and so does what it says.
+      local status, body = m:request("PUT", "/api/v1/files/low.lua", { body = "return {}" })
+      assert.are.equal(409, status)
+      assert.truthy(body:find("another user's", 1, true), body)
+      assert.are.equal(UID, assert(net.connect(low)):receive_all())
       assert.are.equal(tonumber(UID), lfs.attributes(space.directory .. "/routes/put.lua", "uid"))
       local diagnosis = moongate.command { "--control", m.control, "diagnose" }
       assert.are.equal(0, diagnosis.status, diagnosis.err)

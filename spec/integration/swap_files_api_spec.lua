@@ -64,6 +64,26 @@ describe("route files by the API", function()
     assert.are.equal(0, m:reload().status)
   end)
 
+  it("keep the owner and the mode of what they replace, and obey the umask when they are new", function()
+    local m = moongate.start { routes = { ["kept.lua"] = "return {}", ["linked.lua"] = "return {}" } }
+    local path = m:path "kept.lua"
+    local as_root = require("posix.unistd").geteuid() == 0
+    os.execute(("chmod 600 %s"):format(path))
+    if as_root then
+      os.execute(("chown daemon:games %s"):format(path))
+    end
+    local before = lfs.attributes(path)
+    assert.are.equal(200, (m:request("PUT", "/api/v1/files/kept.lua", { body = "return { }" })))
+    local after = lfs.attributes(path)
+    assert.are_not.equal(before.ino, after.ino)
+    for _, name in ipairs { "permissions", "uid", "gid" } do
+      assert.are.equal(before[name], after[name], name)
+    end
+    assert.are.equal(201, (m:request("PUT", "/api/v1/files/new.lua", { body = "return {}" })))
+    local beside = process.write(m:path "beside.txt", "made by this process, which has the same umask")
+    assert.are.equal(lfs.attributes(beside, "permissions"), lfs.attributes(m:path "new.lua", "permissions"))
+  end)
+
   it("are put there by curl", function()
     local m = swapping.start { ["a.lua"] = counting("a", "v1") }
     local path = process.write(m.directory .. "/b.lua", counting("b", "v1") .. ("-- a remark\n"):rep(120000))
