@@ -1,38 +1,19 @@
 /* SPDX-License-Identifier: MIT
  *
  * The module "moongate.pcre": regular expressions by PCRE2, compiled to machine code, for lua/moongate/regex.lua. What
- * a match may cost is bounded, since no watchdog can look into it; what it allocates counts against the state's memory.
- */
+ * a match may cost is bounded (script/regex.c), and what it allocates counts against the state's memory. */
 #include "script/bind.h"
+#include "script/regex.h"
 #include "script/state.h"
 
-#define PCRE2_CODE_UNIT_WIDTH 8
 #include <lauxlib.h>
-#include <pcre2.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum {
-  PATTERN_MOST = 64 * 1024,
-  MATCH_LIMIT = 500 * 1000, /* steps: some milliseconds */
-  DEPTH_LIMIT = 10 * 1000,
-  HEAP_LIMIT_KIB = 4 * 1024,
   STACK_FIRST = 32 * 1024,
   STACK_MOST = 512 * 1024,
   CAPTURES_MOST = 200,
-};
-
-/* One for each state: what all its expressions use. */
-struct engine {
-  pcre2_general_context *general;
-  pcre2_compile_context *compiling;
-  pcre2_match_context *matching;
-  pcre2_jit_stack *stack;
-};
-
-struct regex {
-  pcre2_code *code;
-  pcre2_match_data *data;
 };
 
 static const char engine_name[] = "moongate.pcre.engine", regex_name[] = "moongate.pcre.code";
@@ -64,8 +45,9 @@ static void on_free(void *memory, void *context) {
 }
 
 static int on_engine_collected(lua_State *L) {
-  const struct engine *engine = lua_touserdata(L, 1);
+  const struct regex_engine *engine = lua_touserdata(L, 1);
   pcre2_jit_stack_free(engine->stack);
+  pcre2_match_context_free(engine->watching);
   pcre2_match_context_free(engine->matching);
   pcre2_compile_context_free(engine->compiling);
   pcre2_general_context_free(engine->general);
@@ -73,16 +55,14 @@ static int on_engine_collected(lua_State *L) {
 }
 
 static int on_regex_collected(lua_State *L) {
-  const struct regex *regex = lua_touserdata(L, 1);
-  pcre2_match_data_free(regex->data);
-  pcre2_code_free(regex->code);
+  regex_deinit(lua_touserdata(L, 1));
   return 0;
 }
 
 /* The main coroutine outlives all that is allocated for the engine. */
 static void push_engine(lua_State *L) {
-  struct engine *engine = lua_newuserdata(L, sizeof *engine);
-  *engine = (struct engine){.general = NULL};
+  struct regex_engine *engine = lua_newuserdata(L, sizeof *engine);
+  *engine = (struct regex_engine){.general = NULL};
   luaL_newmetatable(L, engine_name);
   lua_pushcfunction(L, on_engine_collected);
   lua_setfield(L, -2, "__gc");
@@ -90,18 +70,14 @@ static void push_engine(lua_State *L) {
   engine->general = pcre2_general_context_create(on_allocate, on_free, script_state_of(L)->L);
   engine->compiling = pcre2_compile_context_create(engine->general);
   engine->matching = pcre2_match_context_create(engine->general);
+  engine->watching = pcre2_match_context_create(engine->general);
   engine->stack = pcre2_jit_stack_create(STACK_FIRST, STACK_MOST, engine->general);
-  if (engine->general == NULL || engine->compiling == NULL || engine->matching == NULL)
+  if (engine->general == NULL || engine->compiling == NULL || engine->matching == NULL || engine->watching == NULL)
     luaL_error(L, "not enough memory");
-  pcre2_set_max_pattern_length(engine->compiling, PATTERN_MOST);
-  pcre2_set_match_limit(engine->matching, MATCH_LIMIT);
-  pcre2_set_depth_limit(engine->matching, DEPTH_LIMIT);
-  pcre2_set_heap_limit(engine->matching, HEAP_LIMIT_KIB);
-  if (engine->stack != NULL)
-    pcre2_jit_stack_assign(engine->matching, NULL, engine->stack);
+  regex_engine_limit(engine);
 }
 
-static const struct engine *engine_of(lua_State *L) { return lua_touserdata(L, lua_upvalueindex(1)); }
+static const struct regex_engine *engine_of(lua_State *L) { return lua_touserdata(L, lua_upvalueindex(1)); }
 
 /* nil and what is wrong, with the place: "missing closing parenthesis at character 4". */
 static int push_error(lua_State *L, int code, size_t place) {
@@ -120,23 +96,21 @@ static int pcre_compile(lua_State *L) {
     uint32_t option;
   } flags[] = {{'i', PCRE2_CASELESS}, {'m', PCRE2_MULTILINE},       {'s', PCRE2_DOTALL},
                {'x', PCRE2_EXTENDED}, {'u', PCRE2_UTF | PCRE2_UCP}, {'a', PCRE2_ANCHORED}};
-  const struct engine *engine = engine_of(L);
+  const struct regex_engine *engine = engine_of(L);
   size_t size, place;
   const char *pattern = luaL_checklstring(L, 1, &size), *letters = luaL_optstring(L, 2, "");
-  uint32_t options = PCRE2_NEVER_BACKSLASH_C;
+  uint32_t options = 0;
   for (size_t i = 0; i < sizeof flags / sizeof flags[0]; i++)
     if (strchr(letters, flags[i].letter) != NULL)
       options |= flags[i].option;
-  struct regex *regex = lua_newuserdata(L, sizeof *regex);
-  *regex = (struct regex){.code = NULL};
+  struct regex *regex = lua_newuserdata(L, sizeof *regex + size);
+  *regex = (struct regex){.size = size};
+  memcpy(regex->pattern, pattern, size);
   luaL_getmetatable(L, regex_name);
   lua_setmetatable(L, -2);
-  int code;
-  regex->code = pcre2_compile((PCRE2_SPTR)pattern, size, options, &code, &place, engine->compiling);
-  if (regex->code == NULL)
-    return push_error(L, code, place);
-  pcre2_jit_compile(regex->code, PCRE2_JIT_COMPLETE); /* without it, it is interpreted */
-  regex->data = pcre2_match_data_create_from_pattern(regex->code, engine->general);
+  int error = regex_init(regex, engine, options, &place);
+  if (error != 0 && regex->code == NULL)
+    return push_error(L, error, place);
   uint32_t captures = 0;
   pcre2_pattern_info(regex->code, PCRE2_INFO_CAPTURECOUNT, &captures);
   if (regex->data == NULL || captures > CAPTURES_MOST)
@@ -145,8 +119,8 @@ static int pcre_compile(lua_State *L) {
 }
 
 /* `require` gives the module to anybody. */
-static const struct regex *check_regex(lua_State *L) {
-  const struct regex *regex = luaL_checkudata(L, 1, regex_name);
+static struct regex *check_regex(lua_State *L) {
+  struct regex *regex = luaL_checkudata(L, 1, regex_name);
   luaL_argcheck(L, regex->data != NULL, 1, "a regex expected");
   return regex;
 }
@@ -164,19 +138,23 @@ static int push_failure(lua_State *L, int code) {
   return 2;
 }
 
+static bool ask_watchdog(void *context) { return script_watch_is_over(context); }
+
 /* exec(code, subject, offset): start, end (both as string.find has them), then the captures, nil for those that took
  * no part. Nothing when there is no match; nil and "match limit", "not UTF-8" or "no memory". The offset counts from 0.
  */
 static int pcre_exec(lua_State *L) {
-  const struct regex *regex = check_regex(L);
+  struct regex *regex = check_regex(L);
   size_t size;
   const char *subject = luaL_checklstring(L, 2, &size);
   lua_Number from = luaL_checknumber(L, 3);
   uint32_t options = lua_toboolean(L, 4) ? PCRE2_NOTEMPTY_ATSTART : 0;
   if (!(from >= 0 && from <= (lua_Number)size))
     return 0;
-  size_t offset = (size_t)from;
-  int count = pcre2_match(regex->code, (PCRE2_SPTR)subject, size, offset, options, regex->data, engine_of(L)->matching);
+  struct regex_question question = {ask_watchdog, L};
+  int count = regex_match(regex, engine_of(L), subject, size, (size_t)from, options, &question);
+  if (count == PCRE2_ERROR_CALLOUT)
+    return script_watch_stop(L);
   if (count < 0)
     return push_failure(L, count);
   const PCRE2_SIZE *places = pcre2_get_ovector_pointer(regex->data);
