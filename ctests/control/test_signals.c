@@ -41,10 +41,12 @@ static void on_other(void *context, int number) {
   say(child, number == SIGHUP ? 'h' : number == SIGUSR1 ? '1' : '2');
 }
 
-static const struct signal_callbacks callbacks = {on_end, on_other};
+static void on_early_end(void *context) { say(context, 'b'); }
+
+static const struct signal_callbacks callbacks = {on_end, on_other, on_early_end};
 
 /* Never returns. */
-static void run_child(int out, bool hangs, uint64_t patience_ms) {
+static void run_child(int out, bool hangs, bool is_ready, uint64_t patience_ms) {
   struct child child = {.out = out, .hangs = hangs};
   struct error error;
   prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -52,6 +54,8 @@ static void run_child(int out, bool hangs, uint64_t patience_ms) {
   log_init(&child.log, &child.clock, STDERR_FILENO);
   child.log.level = LOG_OFF;
   child.signals = signals_new(&child.loop, &child.log, &callbacks, &child, patience_ms, &error);
+  if (is_ready)
+    signals_set_ready(child.signals);
   say(&child, child.signals ? 'r' : 'x');
   loop_run(&child.loop);
   _exit(3);
@@ -67,18 +71,20 @@ static char hear(const struct started *started) {
   return read(started->in, &what, 1) == 1 ? what : '-';
 }
 
-static struct started start(bool hangs, uint64_t patience_ms) {
+static struct started start_child(bool hangs, bool is_ready, uint64_t patience_ms) {
   int ends[2];
   assert_int_equal(pipe(ends), 0);
   pid_t pid = fork();
   assert_true(pid >= 0);
   if (pid == 0)
-    run_child(ends[1], hangs, patience_ms);
+    run_child(ends[1], hangs, is_ready, patience_ms);
   close(ends[1]);
   struct started started = {pid, ends[0]};
   assert_int_equal(hear(&started), 'r');
   return started;
 }
+
+static struct started start(bool hangs, uint64_t patience_ms) { return start_child(hangs, true, patience_ms); }
 
 /* Until it has ended: ms, and its exit status. */
 static uint64_t await(struct started started, int *status) {
@@ -142,11 +148,24 @@ static void test_each_signal_is_told(void **state) {
   assert_int_equal(status, 1);
 }
 
+static void test_before_it_is_ready_a_signal_ends_it_as_any_program(void **state) {
+  (void)state;
+  int status;
+  struct started started = start_child(false, false, 60000);
+  kill(started.pid, SIGTERM);
+  assert_int_equal(hear(&started), 'b');
+  assert_int_equal(waitpid(started.pid, &status, 0), started.pid);
+  assert_true(WIFSIGNALED(status));
+  assert_int_equal(WTERMSIG(status), SIGTERM);
+  close(started.in);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_the_end_comes_though_who_is_told_hangs),
       cmocka_unit_test(test_a_second_signal_hurries_and_a_third_ends),
       cmocka_unit_test(test_each_signal_is_told),
+      cmocka_unit_test(test_before_it_is_ready_a_signal_ends_it_as_any_program),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -97,7 +97,7 @@ local limits = {
   script_time = duration("1s", "Uninterrupted running of Lua before the watchdog ends it; 0: no watchdog"),
   load_time = duration(
     "10s",
-    "Loading one file, its runs for all workers together, also while its code waits for the kernel; then it is at fault",
+    "Loading one file, for all workers together, also while it waits for the kernel; then it is at fault",
     100
   ),
   script_memory = {

@@ -171,7 +171,11 @@ static void on_other_signal(void *context, int signal) {
     LOG(instance->log, LOG_INFO, "SIGUSR2 is kept for the upgrade of the binary: nothing is done");
 }
 
-static const struct signal_callbacks signal_callbacks = {.on_end = on_end, .on_other = on_other_signal};
+/* The files that are being loaded are not what ends us. */
+static void on_early_end(void *context) { loader_withdraw_mark(((struct instance *)context)->loader); }
+
+static const struct signal_callbacks signal_callbacks = {
+    .on_end = on_end, .on_other = on_other_signal, .on_early_end = on_early_end};
 
 int instance_make_workers(struct instance *instance, struct error *error) {
   struct runtime *runtime = instance->runtime;
@@ -199,15 +203,17 @@ static int start(struct instance *instance, const struct native_settings *settin
     error_set(&error, ENOMEM, "no memory to start");
     return instance_complain(NULL, &error);
   }
-  if (instance_load(instance, settings) != 0 || instance_open(instance) != 0)
+  if (instance_load_config(instance, settings) != 0)
     return -1;
-  if (instance_make_workers(instance, &error) != 0)
-    return instance_complain(NULL, &error);
-  measure_start(instance->runtime);
   instance->signals = signals_new(&instance->runtime->loop, &instance->runtime->log, &signal_callbacks, instance,
                                   instance->config.timeouts.shutdown, &error);
   if (!instance->signals)
     return instance_complain(NULL, &error);
+  if (instance_load_routes(instance, settings->strict) != 0 || instance_open(instance) != 0)
+    return -1;
+  if (instance_make_workers(instance, &error) != 0)
+    return instance_complain(NULL, &error);
+  measure_start(instance->runtime);
   if (threads_start(&instance->threads, &error) != 0 || reload_start(instance, &error) != 0)
     return instance_complain(NULL, &error);
   if (diagnose_start(instance) != 0 || heartbeats_start(instance) != 0) {
@@ -215,6 +221,7 @@ static int start(struct instance *instance, const struct native_settings *settin
     return instance_complain(NULL, &error);
   }
   instance->phase = INSTANCE_READY;
+  signals_set_ready(instance->signals);
   instance_announce(instance);
   return 0;
 }

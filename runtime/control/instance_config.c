@@ -89,6 +89,7 @@ static int read_config(struct instance *instance, const struct native_settings *
 /* What root has to do is done: nothing of what follows, no route file above all, runs with its rights. */
 static int become_account(struct instance *instance) {
   struct error error;
+  loading_rest(&instance->loading); /* capabilities are each thread's own */
   if (privileges_drop(&instance->account, instance->config.has_nftables, &error) != 0)
     return instance_complain("user", &error);
   privileges_confine(&instance->runtime->log);
@@ -174,7 +175,7 @@ static int judge_faults(const struct instance *instance, int status, bool strict
   return instance_complain(NULL, &error);
 }
 
-static int load_routes(struct instance *instance, bool strict) {
+int instance_load_routes(struct instance *instance, bool strict) {
   const struct log *log = &instance->runtime->log;
   struct error error;
   int status = loading_load_routes(&instance->loading, &instance->config, instance->config.workers, instance_number_of,
@@ -195,9 +196,13 @@ static int load_routes(struct instance *instance, bool strict) {
   return instance_complain(NULL, &error);
 }
 
-int instance_load(struct instance *instance, const struct native_settings *settings) {
+int instance_load_config(struct instance *instance, const struct native_settings *settings) {
+  struct error error;
   if (read_config(instance, settings) != 0 || find_account(instance) != 0 || take_lock(instance) != 0 ||
       instance_open_control(instance) != 0 || become_account(instance) != 0)
     return -1;
-  return load_routes(instance, settings->strict);
+  if (loader_keep_mark(instance->loader, instance->config.state, &error) != 0)
+    LOG(&instance->runtime->log, LOG_WARN, "a file that ends the process would be run again by the next one",
+        LOG_STRING("at", error.place), LOG_STRING("error", error.message));
+  return 0;
 }

@@ -35,9 +35,12 @@ void instance_log_faults(const struct log *log, enum log_level level, const char
 /* instance_config.c: a fault of a route file, and what becomes of the file. */
 void instance_log_route_fault(const struct log *log, const struct loaded_routes *loaded, const struct fault *fault);
 
-/* instance_config.c: the config, the log's settings, the lock, the control socket; then, as the user that the config
- * names, the routes. 0 or -1, having said why. */
-int instance_load(struct instance *instance, const struct native_settings *settings);
+/* instance_config.c: the config, the log's settings, the lock, the control socket; from then on we are the user that
+ * the config names. 0 or -1, having said why. */
+int instance_load_config(struct instance *instance, const struct native_settings *settings);
+
+/* instance_config.c: the routes, and the table of them. 0 or -1, having said why. */
+int instance_load_routes(struct instance *instance, bool strict);
 
 /* instance_ports.c: the port of the table that would be in the way of `admin_listen`, or NULL. */
 const struct table_port *instance_find_admin_clash(const struct route_table *table, const char *admin_listen);

@@ -273,19 +273,24 @@ void loading_stop(struct loading *loading, void (*on_stopped)(void *context), vo
   loading->timer.on_expired = on_stop_look;
   if (loading->thread) {
     blocking_hurry(loading_thread_blocking(loading->thread));
-    loading_thread_end(loading->thread);
+    loading_thread_end(loading->thread, true);
   }
   loop_set_timer(loading->control, &loading->timer, STOP_PATIENCE_MS);
+}
+
+void loading_rest(struct loading *loading) {
+  if (!loading->thread)
+    return;
+  loading_thread_end(loading->thread, false);
+  loading_thread_join(loading->thread);
+  loading->thread = NULL;
 }
 
 bool loading_deinit(struct loading *loading) {
   if (!loading->last)
     return false;
   bool is_left = loading_count_lost(loading) > 0;
-  if (loading->thread) {
-    loading_thread_end(loading->thread);
-    loading_thread_join(loading->thread);
-  }
+  loading_rest(loading);
   if (loading->control)
     loop_cancel_timer(loading->control, &loading->timer);
   for (size_t i = 0; i < loading->lost_count; i++)

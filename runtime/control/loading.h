@@ -75,6 +75,10 @@ size_t loading_count_lost(struct loading *loading);
 /* The file that the thread has been away in for a while, and for how long; NULL: none. Valid until the next look. */
 bool loading_is_away(const struct loading *loading, struct blocking_view *view, uint64_t *ms);
 
+/* The thread, which does nothing, ends; the next job has another one started, by the rights that the caller has then.
+ */
+void loading_rest(struct loading *loading);
+
 /* What is queued is dropped, and the thread comes to its end as soon as it can, or is left behind; then on_stopped, in
  * a later event. With `control` only. */
 void loading_stop(struct loading *loading, void (*on_stopped)(void *context), void *context);

@@ -72,7 +72,7 @@ static void do_job(struct loading_thread *thread, struct loading_job *job) {
 static void *thread_main(void *argument) {
   struct loading_thread *thread = argument;
   pthread_setname_np(pthread_self(), "loader");
-  privileges_limit_thread();
+  privileges_limit_thread(false);
   for (struct loading_job *job; (job = await_job(thread));) {
     do_job(thread, job);
     if (blocking_is_lost(thread->blocking)) {
@@ -83,7 +83,7 @@ static void *thread_main(void *argument) {
     }
     tell_done(thread);
   }
-  if (thread->control)
+  if (thread->tells)
     mailbox_post(thread->control, &thread->ended.message);
   return NULL;
 }
@@ -153,9 +153,10 @@ bool loading_thread_await(struct loading_thread *thread, uint64_t ms) {
 
 void loading_thread_leave(struct loading_thread *thread) { pthread_detach(thread->id); }
 
-void loading_thread_end(struct loading_thread *thread) {
+void loading_thread_end(struct loading_thread *thread, bool tells) {
   pthread_mutex_lock(&thread->lock);
   thread->ending = true;
+  thread->tells = tells;
   pthread_cond_broadcast(&thread->changed);
   pthread_mutex_unlock(&thread->lock);
 }

@@ -31,8 +31,8 @@ bool loading_thread_await(struct loading_thread *thread, uint64_t ms);
 /* It is being given up, and can't come back yet: it frees itself, and the job, when it does. */
 void loading_thread_leave(struct loading_thread *thread);
 
-/* It leaves after the job that it does. */
-void loading_thread_end(struct loading_thread *thread);
+/* It leaves after the job that it does. `tells`: and the mailbox is told. */
+void loading_thread_end(struct loading_thread *thread, bool tells);
 
 /* After that: waits for it, and frees it. */
 void loading_thread_join(struct loading_thread *thread);

@@ -1,19 +1,18 @@
 /* SPDX-License-Identifier: MIT
  *
- * The functions of "moongate.native", as far as they don't belong to the instance; `check` is whole here. */
+ * The functions of "moongate.native", as far as they don't belong to the instance. */
 #include "control/operations.h"
 
 #include "control/addresses.h"
+#include "control/check.h"
 #include "control/drain.h"
 #include "control/explain.h"
 #include "control/files.h"
 #include "control/instance_private.h"
-#include "control/loading_apart.h"
 #include "control/reload_private.h"
 #include "control/runtime.h"
 #include "script/load.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -36,102 +35,6 @@ void report_faults(struct value *list, const struct fault_list *faults, const ch
       continue;
     report_fault(list, fault->file, fault->line, fault->route, fault->field, fault->message);
   }
-}
-
-static void report_admin_clash(struct value *found, struct loader *loader, const struct loaded_routes *loaded,
-                               const struct table_port *clash) {
-  const struct route *route = clash->routes[0];
-  struct error error;
-  instance_explain_admin_clash(clash, &error);
-  for (size_t i = 0; i < loaded->file_count; i++) {
-    const struct loaded_file *file = &loaded->files[i];
-    if (strcmp(file->file, route->file) == 0)
-      report_fault(found, file->path, loader_find_line(loader, file, route->name, "match.ports"), route->name,
-                   "match.ports", error.message);
-  }
-}
-
-/* Between files: what only shows when all routes make one table. */
-static void check_table(struct value *found, struct loader *loader, const struct loaded_routes *loaded,
-                        const struct config *config) {
-  struct error error;
-  struct route_table *table = instance_make_table(loaded, NULL, &error);
-  if (!table) {
-    report_fault(found, "", 0, "", "", error.message);
-    return;
-  }
-  const struct table_port *clash = instance_find_admin_clash(table, config->admin_listen);
-  if (clash)
-    report_admin_clash(found, loader, loaded, clash);
-  route_table_unref(table);
-}
-
-/* As `run` would load them, for two workers (a third can't differ in another way), and without what an earlier run
- * stored. `warnings` may be NULL. */
-static void check_routes(struct value *root, struct value *found, struct value *warnings, struct loading *loading,
-                         const struct config *config) {
-  struct loaded_routes loaded = {.file_count = 0};
-  struct config stateless = *config;
-  stateless.state = NULL;
-  loading->bound_ms = config->load_time_ms;
-  loading_load_routes(loading, &stateless, config->workers > 1 ? 2 : 1, NULL, NULL, &loaded);
-  if (loaded.faults.count == 0)
-    check_table(found, loading->loader, &loaded, config);
-  report_faults(found, &loaded.faults, NULL);
-  report_faults(warnings, &config->warnings, NULL);
-  report_faults(warnings, &loaded.warnings, NULL);
-  size_t routes = 0;
-  for (size_t i = 0; i < loaded.file_count; i++)
-    routes += loaded.files[i].route_count;
-  value_set_number(root, "files", (double)loaded.file_count);
-  value_set_number(root, "routes", (double)routes);
-  loaded_routes_clear(&loaded);
-}
-
-/* From here on it reads what `run` would read, as the user that `run` would become. */
-static void check_account(struct value *found, struct value *warnings, const struct config *config) {
-  struct account account;
-  struct error error;
-  int status = account_find(&account, config->user, config->group, &error);
-  if (status == 0)
-    status = privileges_drop(&account, false, &error);
-  if (status != 0) {
-    report_fault(status == -EPERM ? warnings : found, config->path, 0, "",
-                 config->group && !config->user ? "group" : "user", error.message);
-    return;
-  }
-  if (account.is_set && config->path && access(config->path, R_OK) != 0) {
-    error_set(&error, errno, "can't be read by the user \"%s\", and a reload reads it again: %s", account.name,
-              strerror(errno));
-    report_fault(found, config->path, 0, "", "user", error.message);
-  }
-}
-
-static struct value *check(void *context, const struct native_settings *settings) {
-  struct runtime *runtime = context;
-  struct config config = {.path = NULL};
-  struct config_overrides overrides = {settings->config, settings->routes, settings->workers};
-  struct fault_list faults = {.count = 0};
-  struct error error;
-  struct value *root = value_table(), *found = value_set_table(root, "faults");
-  struct loading loading = {.control = NULL};
-  struct value *warnings = value_set_table(root, "warnings");
-  struct loader *loader = loader_new(&runtime->log, runtime->library, &error);
-  if (!loader || loading_start(&loading, NULL, &runtime->log, loader, &error) != 0) {
-    report_fault(found, "", 0, "", "", error.message);
-  } else {
-    int status = loading_read_config(&loading, &overrides, true, &config, &faults);
-    report_faults(found, &faults, NULL);
-    check_account(found, warnings, &config);
-    /* What the config's fault may be the reason of is not said: that there is no such directory, warnings. */
-    if (status == 0 || (config.routes && access(config.routes, R_OK) == 0))
-      check_routes(root, found, status == 0 ? warnings : NULL, &loading, &config);
-  }
-  fault_list_clear(&faults);
-  runtime->left_behind |= loading_deinit(&loading);
-  config_clear(&config);
-  loader_free(loader);
-  return root;
 }
 
 static void run(void *context, const struct native_settings *settings, struct native_call *call) {
@@ -269,7 +172,7 @@ static struct value *admission(void *context) {
 }
 
 const struct native_ops operations = {
-    .check = check,
+    .check = check_files,
     .run = run,
     .snapshot = snapshot,
     .totals = totals,

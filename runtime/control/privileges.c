@@ -124,8 +124,8 @@ int privileges_drop(const struct account *account, bool keep_net_admin, struct e
   return 0;
 }
 
-void privileges_limit_thread(void) {
+void privileges_limit_thread(bool binds) {
   static const cap_value_t wanted[] = {CAP_NET_BIND_SERVICE};
   if (dropped)
-    keep(wanted, 1);
+    keep(wanted, binds ? 1 : 0);
 }

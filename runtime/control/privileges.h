@@ -31,9 +31,9 @@ int account_find(struct account *account, const char *user, const char *group, s
  * anybody. Nothing for an account that is not set. */
 int privileges_drop(const struct account *account, bool keep_net_admin, struct error *error);
 
-/* The calling thread keeps CAP_NET_BIND_SERVICE alone: capabilities are a thread's. Nothing for one that has no others
- * by privileges_drop(); who was root and stayed so keeps all. */
-void privileges_limit_thread(void);
+/* The calling thread keeps CAP_NET_BIND_SERVICE alone, or, where it `binds` no ports, nothing: capabilities are a
+ * thread's. Nothing for one that has no others by privileges_drop(); who was root and stayed so keeps all. */
+void privileges_limit_thread(bool binds);
 
 /* From now on, for all threads that there are and will be: no program can give it rights (no_new_privs), and a filter
  * of system calls (seccomp) answers EPERM to those that a proxy has no use for and an intruder has: tracing, mounting,

@@ -4,6 +4,8 @@
  * thread, but for the mailbox's lock. */
 #include "control/signals.h"
 
+#include "control/privileges.h"
+
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
@@ -32,9 +34,10 @@ struct signals {
   void *context;
   const struct log *log;
   struct loop *loop;
-  pthread_mutex_t lock; /* for `left` */
+  pthread_mutex_t lock; /* for `left`; what is called under it does not wait */
   bool left;            /* the loop may be gone */
   _Atomic uint64_t patience_ms;
+  atomic_bool ready;
   unsigned ends; /* signals to end; the thread's */
   int signal_fd, timer_fd;
   struct signal_news news[COUNT];
@@ -65,7 +68,23 @@ static void tell(struct signals *signals, int number) {
   pthread_mutex_unlock(&signals->lock);
 }
 
+/* Never returns. */
+static void end_early(struct signals *signals, int number) {
+  sigset_t set;
+  pthread_mutex_lock(&signals->lock);
+  if (!signals->left)
+    signals->callbacks->on_early_end(signals->context);
+  pthread_mutex_unlock(&signals->lock);
+  sigemptyset(&set);
+  sigaddset(&set, number);
+  pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+  raise(number);
+  _exit(1);
+}
+
 static void obey(struct signals *signals, int number) {
+  if (is_end(number) && !atomic_load(&signals->ready))
+    end_early(signals, number);
   if (is_end(number)) {
     switch (++signals->ends) {
     case 1:
@@ -91,6 +110,7 @@ static void *thread_main(void *argument) {
   struct signals *signals = argument;
   struct pollfd fds[] = {{.fd = signals->signal_fd, .events = POLLIN}, {.fd = signals->timer_fd, .events = POLLIN}};
   pthread_setname_np(pthread_self(), "signals");
+  privileges_limit_thread(false);
   for (;;) {
     uint64_t times;
     if (poll(fds, 2, -1) < 0)
@@ -153,6 +173,8 @@ fail:
   error_set(error, status, "signals can't be waited for: %s", strerror(status));
   return NULL;
 }
+
+void signals_set_ready(struct signals *signals) { atomic_store(&signals->ready, true); }
 
 void signals_set_patience(struct signals *signals, uint64_t ms) { atomic_store(&signals->patience_ms, ms); }
 

@@ -19,12 +19,17 @@ struct signals;
 struct signal_callbacks {
   void (*on_end)(void *context);               /* SIGTERM, SIGINT, SIGQUIT */
   void (*on_other)(void *context, int signal); /* SIGHUP, SIGUSR1, SIGUSR2 */
+  /* Before signals_set_ready(), on the thread of the signals: the process ends now, by the signal. */
+  void (*on_early_end)(void *context);
 };
 
 /* Blocks the signals, so before threads that do not block them are started. `patience_ms`: how long the end may take
  * that a signal asks for. `log` and what it uses last as long as the process. NULL: see `error`. */
 struct signals *signals_new(struct loop *loop, const struct log *log, const struct signal_callbacks *callbacks,
                             void *context, uint64_t patience_ms, struct error *error);
+
+/* The control thread runs its loop from now on: until then a signal to end does what it does to any program. */
+void signals_set_ready(struct signals *signals);
 
 void signals_set_patience(struct signals *signals, uint64_t ms);
 

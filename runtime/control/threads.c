@@ -91,7 +91,7 @@ static void *thread_main(void *argument) {
   char name[16];
   snprintf(name, sizeof name, "worker-%u", worker->number);
   pthread_setname_np(pthread_self(), name);
-  privileges_limit_thread();
+  privileges_limit_thread(true);
   atomic_store_explicit(&worker->inside.thread, gettid(), memory_order_relaxed);
   loop_run(&worker->loop);
   release(thread);

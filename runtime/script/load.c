@@ -41,6 +41,7 @@ void loader_free(struct loader *loader) {
     script_state_unref(loader->trusted);
   commons_unref(loader->commons);
   blocking_unref(loader->store_lost);
+  load_mark_free(loader->mark);
   memory_clear(&loader->memory);
   free(loader->routes);
   free(loader->module_path);
@@ -73,6 +74,18 @@ struct script_state *loader_user_state(const struct loader *loader, const struct
     state->pace = loader->pace;
   return state;
 }
+
+int loader_keep_mark(struct loader *loader, const char *state, struct error *error) {
+  loader->mark = load_mark_open(state, error);
+  return -error->code;
+}
+
+int loader_keep_mark_at(struct loader *loader, int fd) {
+  loader->mark = load_mark_open_at(fd);
+  return loader->mark ? 0 : -ENOMEM;
+}
+
+void loader_withdraw_mark(struct loader *loader) { load_mark_withdraw(loader->mark); }
 
 struct script_commons *loader_commons(struct loader *loader) {
   return loader->commons;
@@ -135,6 +148,8 @@ void load_run_deinit(struct load_run *run, int status) {
   module_list_clear(&run->cache);
   if (status == -ECANCELED)
     return;
+  if (run->is_marked)
+    load_mark_set(run->loader->mark, NULL);
   schema_index_begin(run->loader); /* what was found between files is looked for anew, and is in the way till then */
   collect_garbage(run->loader);
 }

@@ -114,6 +114,16 @@ enum loader_loss { LOSS_FILE, LOSS_CANDIDATE, LOSS_CONFIG, LOSS_STORE };
  * A file is at fault with `message` from now on; the others are for the caller to tell. */
 enum loader_loss loader_give_up(struct loader *loader, const char *message);
 
+/* Keeps a mark under `state` on what is being run (script/load_mark.h): what has ended an earlier process is at fault
+ * from now on. 0, or a negative errno and `error`: then it does without. */
+int loader_keep_mark(struct loader *loader, const char *state, struct error *error);
+
+/* The same in a file of the caller's, which outlives the loader. 0 or -ENOMEM. */
+int loader_keep_mark_at(struct loader *loader, int fd);
+
+/* The process is ended while files are loaded, and by none of them. Any thread. */
+void loader_withdraw_mark(struct loader *loader);
+
 /* What the states that it makes have in common; the loader's. */
 struct script_commons *loader_commons(struct loader *loader);
 

@@ -155,6 +155,20 @@ static int copy_text(struct known_file *known, const struct source *source) {
   return 0;
 }
 
+static const char ENDED[] =
+    "is not run: the process ended while this text was loaded last, by it or by who killed it just then. Whatever is "
+    "changed in it, if only a blank, it is run again";
+
+/* Marks what is run from now on. False: it has ended a process. */
+static bool mark(struct load_run *run, const struct known_file *known, const struct source *source) {
+  const struct load_mark_text text = {known->file, source->path, known->size, known->hash};
+  if (load_mark_has_ended(run->loader->mark, &text))
+    return false;
+  load_mark_set(run->loader->mark, &text);
+  run->is_marked = true;
+  return true;
+}
+
 int load_file(struct load_run *run, const char *file, const struct source *source, unsigned workers,
               const struct module_list *given, struct known_file **result, struct module_list *tried,
               struct fault_list *faults, struct fault_list *warnings) {
@@ -164,6 +178,10 @@ int load_file(struct load_run *run, const char *file, const struct source *sourc
     return -ENOMEM;
   }
   known->key = load_key(run, file, source->path);
+  if (!mark(run, known, source)) {
+    known_file_unref(known);
+    return fault_list_add(faults, source->path, 0, NULL, NULL, ENDED) < 0 ? -ENOMEM : -EINVAL;
+  }
   struct file_load load = {
       .run = run,
       .file = file,

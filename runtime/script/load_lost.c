@@ -57,6 +57,7 @@ enum loader_loss loader_give_up(struct loader *loader, const char *message) {
   const struct load_now now = loader->now;
   struct file_memory *memory = now.file ? memory_find(&loader->memory, now.file) : NULL;
   loader->now = (struct load_now){.kind = LOAD_NOTHING};
+  load_mark_set(loader->mark, NULL);
   if (memory && now.kind == LOAD_ROUTES)
     remember_file(memory, &now, message, loader->blocking);
   else if (memory && now.kind == LOAD_COPY)

@@ -6,6 +6,7 @@
 
 #include "script/load.h"
 #include "script/load_known.h"
+#include "script/load_mark.h"
 #include "script/load_modules.h"
 #include "script/state.h"
 #include "script/version.h"
@@ -41,6 +42,7 @@ struct loader {
   struct pace *pace;         /* NULL: it does not give way */
   struct blocking *blocking; /* of the thread that uses it; NULL: that can't be given up */
   struct load_now now;
+  struct load_mark *mark;         /* NULL: none is kept */
   struct blocking *store_lost;    /* the thread that was lost in writing last good versions; NULL: none */
   struct script_commons *commons; /* of the states that it makes */
   struct memory memory;
@@ -58,6 +60,7 @@ struct load_run {
   struct blocking *blocking; /* our own thread's: the loader may be another's by the time that we come back */
   struct pace *pace;         /* likewise */
   enum load_kind kind;
+  bool is_marked; /* the loader's mark has something */
   const struct config *config;
   unsigned workers;
   const char *module_path; /* the loader's */

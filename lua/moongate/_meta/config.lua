@@ -68,7 +68,7 @@
 ---@field connections_per_ip? integer|false Open connections of one address; not of loopback and trusted proxies; 0: no limit (100)
 ---@field idle_near_cap? moongate.Duration|false Quiet for so long, a connection is closed early when `connections` is nearly reached; 0: off ("30s")
 ---@field ipv6_prefix? integer Bits of an IPv6 address that stand for one client (64)
----@field load_time? moongate.Duration Loading one file, its runs for all workers together, also while its code waits for the kernel; then it is at fault ("10s")
+---@field load_time? moongate.Duration Loading one file, for all workers together, also while it waits for the kernel; then it is at fault ("10s")
 ---@field log_lines? integer|false Lines a second that a route file may log, in each worker, beyond a burst of ten times as many; 0: no limit (100)
 ---@field metric_series? integer Series of the metrics that scripts make, in all (10000)
 ---@field old_versions? integer Old versions of files that may live on (32)
