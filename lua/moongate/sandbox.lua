@@ -10,7 +10,7 @@ local _, core = ...
 local waiting, check_passing, search = core.waiting, core.check_passing, core.search
 local error, type, select, tostring, pairs = error, type, select, tostring, pairs
 local create, resume, yield = coroutine.create, coroutine.resume, coroutine.yield
-local load, loadfile = load, loadfile
+local load, loadfile, compile, setfenv = load, loadfile, core.compile, setfenv
 local loaded, preload = package.loaded, package.preload
 
 -- A call that waits yields `waiting` first. Whoever resumed that coroutine hands it on, up to the task, and hands
@@ -180,10 +180,14 @@ local function load_text(chunk, name, _, ...)
   if type(chunk) == "function" then
     chunk, name = collect(chunk), name or "=(load)"
   end
-  if select("#", ...) > 0 then
-    return load(chunk, name, "t", (...))
+  if type(chunk) ~= "string" or name ~= nil and type(name) ~= "string" then
+    return load(chunk, name, "t")
   end
-  return load(chunk, name, "t")
+  local fn, err = compile(chunk, name)
+  if not fn then
+    return nil, err
+  end
+  return type((...)) == "table" and setfenv(fn, (...)) or fn
 end
 
 _G.load, loadstring = load_text, load_text

@@ -18,7 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PATH_SIZE = 4096 };
+enum { PATH_SIZE = 4096, PIECE_SIZE = 4096 };
 
 /* C modules that `require` finds besides the Lua library. */
 static const struct luaL_Reg natives[] = {
@@ -51,6 +51,41 @@ static void open_user_libraries(lua_State *L, bool jit) {
     lua_call(L, 1, 0);
   }
   luaJIT_setmode(L, 0, LUAJIT_MODE_ENGINE | (jit ? LUAJIT_MODE_ON : LUAJIT_MODE_OFF));
+}
+
+/* What a chunk is compiled from: the parser's work can grow with the square of a function's length. */
+struct watched_text {
+  const char *at;
+  size_t left;
+  bool is_over;
+};
+
+static const char *read_watched(lua_State *L, void *context, size_t *size) {
+  struct watched_text *text = context;
+  text->is_over = text->is_over || script_watch_is_over(L);
+  *size = text->is_over ? 0 : text->left < PIECE_SIZE ? text->left : PIECE_SIZE;
+  const char *piece = text->at;
+  text->at += *size;
+  text->left -= *size;
+  return *size > 0 ? piece : NULL;
+}
+
+/* luaL_loadbufferx() of text, under the watchdog. */
+static int load_watched(lua_State *L, const char *bytes, size_t size, const char *name) {
+  struct watched_text text = {bytes, size, false};
+  int status = lua_loadx(L, read_watched, &text, name, "t");
+  return text.is_over ? script_watch_stop(L) : status;
+}
+
+/* core.compile(text, name): the function, or nil and what is wrong. The name may be nil: it is the text then. */
+static int compile(lua_State *L) {
+  size_t size;
+  const char *text = luaL_checklstring(L, 1, &size);
+  if (load_watched(L, text, size, luaL_optstring(L, 2, text)) == 0)
+    return 1;
+  lua_pushnil(L);
+  lua_insert(L, -2);
+  return 2;
 }
 
 static int push_piece(lua_State *L) {
@@ -108,7 +143,7 @@ static bool load_from(lua_State *L, const char *directory, const char *module, b
     const char *text = lua_tolstring(L, -1, &size);
     if (size > 0 && text[0] == '\x1b')
       luaL_error(L, "%s is bytecode, and only text is loaded: put the source there", path);
-    if (luaL_loadbufferx(L, text, size, name, "t") != 0)
+    if (load_watched(L, text, size, name) != 0)
       lua_error(L);
     lua_remove(L, -2);
     return true;
@@ -190,6 +225,8 @@ int script_open_libraries(lua_State *L) {
   script_push_core(L);
   lua_pushcfunction(L, search);
   lua_setfield(L, -2, "search");
+  lua_pushcfunction(L, compile);
+  lua_setfield(L, -2, "compile");
   lua_pushboolean(L, state->options.trusted);
   lua_setfield(L, -2, "trusted");
   lua_pushboolean(L, state->options.jit);
