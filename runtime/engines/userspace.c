@@ -374,6 +374,9 @@ static enum step_result userspace_run(struct connection *connection) {
 static void userspace_cancel(struct connection *connection, bool reset) {
   struct exchange *exchange = &connection->exchange;
   let_go(exchange);
+  if (exchange->dialled && exchange->dial_status == 0)
+    close(exchange->dial_fd); /* nobody has come to take it */
+  exchange->dialled = false;
   if (exchange->dial) {
     exchange->attempts++; /* nothing came of it, but the log has to say where the client waited */
     dial_cancel(exchange->dial);

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What the engine lets go of when a connection is closed in the middle of something. */
+#include "connection/connection.h"
+#include "engines/engine.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+/* The dial has brought a descriptor, and the connection is closed before it is taken: its client has failed. */
+static void test_a_descriptor_that_was_dialled_and_not_taken_is_closed(void **state) {
+  struct connection *connection = calloc(1, sizeof *connection);
+  (void)state;
+  connection->state = CONNECTION_CONNECTING;
+  connection->exchange.dialled = true;
+  int fd = connection->exchange.dial_fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  assert_true(fd >= 0);
+  userspace_engine.cancel(connection, true);
+  assert_int_equal(fcntl(fd, F_GETFD), -1);
+  assert_int_equal(errno, EBADF);
+  assert_false(connection->exchange.dialled);
+  free(connection);
+}
+
+static void test_a_dial_that_has_failed_leaves_none_to_close(void **state) {
+  struct connection *connection = calloc(1, sizeof *connection);
+  (void)state;
+  connection->state = CONNECTION_CONNECTING;
+  connection->exchange.dialled = true;
+  connection->exchange.dial_status = -ECONNREFUSED;
+  connection->exchange.dial_fd = open("/dev/null", O_RDONLY | O_CLOEXEC); /* -1 there; this is to be seen */
+  userspace_engine.cancel(connection, true);
+  assert_int_equal(close(connection->exchange.dial_fd), 0);
+  free(connection);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_a_descriptor_that_was_dialled_and_not_taken_is_closed),
+      cmocka_unit_test(test_a_dial_that_has_failed_leaves_none_to_close),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
