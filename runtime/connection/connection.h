@@ -93,12 +93,12 @@ struct connection {
   uint8_t admit_phase;                /* of step_admit() */
   struct route_keep_alive keep_alive; /* the route's, or what its function said */
   bool turned_down;                   /* a `when` has said no */
-  bool rides;                         /* its route has changed or gone: counted in worker_stats.riders */
-  struct route_choice choice;         /* among table_port's routes */
-  struct route *candidate_asked;      /* whose `when` is being asked; NULL mostly */
-  uint8_t ended;                      /* bits by enum pipe_side: sides that have ended */
-  bool probed;                        /* its target sends keep-alive probes */
   bool dozes; /* nothing was on its way when it was looked last, nor has moved since: no look for silence is due */
+  bool rides; /* its route has changed or gone: counted in worker_stats.riders */
+  struct route_choice choice;        /* among table_port's routes */
+  struct route *candidate_asked;     /* whose `when` is being asked; NULL mostly */
+  uint8_t ended;                     /* bits by enum pipe_side: sides that have ended */
+  bool probed;                       /* its target sends keep-alive probes */
   bool warned_idle, warned_lifetime; /* the log has said that it is going to be ended for that, though it is kept */
   bool reset_client;                 /* closing: with a reset, once what was sent is through */
   bool reset_target;                 /* likewise; the client is gone */

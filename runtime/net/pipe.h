@@ -60,7 +60,7 @@ struct pipe_callbacks {
   void (*on_failed)(void *context, enum pipe_side side, int status);
 };
 
-/* Embedded. 144 bytes of an idle connection. */
+/* Embedded. 136 bytes of an idle connection. */
 struct pipe {
   struct pipe_shared *shared;         /* NULL: not running */
   struct stream *streams[PIPE_SIDES]; /* by enum pipe_side */
