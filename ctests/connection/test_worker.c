@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * A worker's table and its ports, when it is told to stop in between the two steps of changing them. */
+#include "connection/port_change.h"
 #include "connection/worker.h"
 
 #include <setjmp.h>
@@ -20,6 +21,8 @@ struct fixture {
   struct worker_settings settings;
   struct worker worker;
   struct route_table *tables[2];
+  struct port_change *ports;
+  uint16_t resolved[2][2];
   int adopted; /* tables that the room above has been told of, and not that they are released */
   int drained;
 };
@@ -72,8 +75,14 @@ static int set_up(void **state) {
       0, worker_init(&fixture->worker, 1, 1, &fixture->clock, &fixture->log, &fixture->settings, &hooks, &error));
   for (size_t i = 0; i < 2; i++)
     fixture->tables[i] = make_table(i + 1);
-  assert_int_equal(0, worker_set_table(&fixture->worker, fixture->tables[0], NULL, &error));
-  assert_int_equal(0, worker_prepare_table(&fixture->worker, fixture->tables[1], NULL, &error));
+  assert_int_equal(0, worker_set_table(&fixture->worker, fixture->tables[0], fixture->resolved[0], &error));
+  struct worker *worker = &fixture->worker;
+  fixture->ports = port_change_new(fixture->tables[0], fixture->tables[1]);
+  assert_int_equal(
+      0, port_change_open(fixture->ports, &worker, 1, fixture->resolved[0], fixture->resolved[1], NULL, &error));
+  assert_int_equal(0, fixture->ports->failure_count);
+  assert_int_equal(fixture->resolved[0][0], fixture->resolved[1][0]);
+  assert_int_equal(0, worker_prepare_table(&fixture->worker, fixture->tables[1], fixture->ports, &error));
   assert_int_equal(2, fixture->adopted);
   *state = fixture;
   return 0;
@@ -83,6 +92,7 @@ static int tear_down(void **state) {
   struct fixture *fixture = *state;
   worker_deinit(&fixture->worker);
   assert_int_equal(0, fixture->adopted);
+  port_change_free(fixture->ports);
   for (size_t i = 0; i < 2; i++)
     route_table_unref(fixture->tables[i]);
   free(fixture);
@@ -91,7 +101,7 @@ static int tear_down(void **state) {
 
 static void a_prepared_table_is_taken(void **state) {
   struct fixture *fixture = *state;
-  worker_commit_table(&fixture->worker);
+  worker_commit_table(&fixture->worker, NULL, NULL);
   assert_int_equal(2, fixture->worker.port_count);
   assert_int_equal(1, fixture->adopted);
 }

@@ -2,6 +2,7 @@
  *
  * A worker accepts for another whose loop does not run: on its ports, on those that it has only prepared, until they
  * are handed back or close. */
+#include "connection/port_change.h"
 #include "connection/worker.h"
 
 #include <setjmp.h>
@@ -172,11 +173,17 @@ static void ports_that_close_give_up_what_was_taken_over_for_them(void **state) 
 static void ports_that_it_has_prepared_are_taken_over_too(void **state) {
   struct fixture *fixture = *state;
   struct error error = {0};
-  assert_int_equal(0, worker_prepare_table(&fixture->stuck, fixture->tables[1], fixture->resolved, &error));
+  struct worker *stuck = &fixture->stuck;
+  uint16_t before = fixture->resolved[0];
+  struct port_change *ports = port_change_new(fixture->tables[0], fixture->tables[1]);
+  assert_int_equal(0, port_change_open(ports, &stuck, 1, &before, fixture->resolved, NULL, &error));
+  assert_int_equal(0, worker_prepare_table(stuck, fixture->tables[1], ports, &error));
   assert_int_equal(0, worker_set_table(&fixture->helper, fixture->tables[1], fixture->resolved, &error));
   assert_int_equal(2, take_over(fixture));
   connect_clients(fixture, fixture->resolved[1]);
   await_accepted(&fixture->helper, CLIENTS);
+  worker_abort_table(stuck);
+  port_change_free(ports);
 }
 
 static void too_few_descriptors_are_told(void **state) {

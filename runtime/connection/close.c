@@ -72,8 +72,7 @@ static void connection_finish(struct connection *connection, bool reset) {
   connection->later.run = on_free;
   loop_undefer(&worker->loop, &connection->later);
   loop_defer(&worker->loop, &connection->later);
-  if (worker->draining && worker->connection_count == 0 && worker->on_drained)
-    worker->on_drained(worker, worker->drain_context);
+  worker_tell_drained(worker);
 }
 
 /* What the client still sends is read, counted, and dropped. One that goes on when it has the end, and all that stood

@@ -41,24 +41,43 @@ struct table_pin {
 struct table_pin *table_pin_ref(struct table_pin *pin);
 void table_pin_unref(struct worker *worker, struct table_pin *pin); /* NULL is nothing */
 
-/* Between the two steps of changing the table. */
+/* Between the steps of changing the table. */
 struct table_change {
   struct table_pin *pin;
-  struct worker_port **ports; /* for each of its table's ports: open already, or opened now */
+  struct worker_port **ports;       /* for each of its table's ports: open already, or opened for it */
+  const struct port_change *change; /* its user's */
+  bool committed;
+  bool live;              /* the table is the current one, `ports` are the worker's */
+  size_t closed, started; /* of the ports that go, and of those that are new */
+  void (*on_committed)(struct worker *worker, void *context);
+  void *context;
 };
 
-/* Fills change->ports. On failure what was opened is closed again. */
-int worker_open_ports(struct worker *worker, struct table_change *change, uint16_t *resolved, struct error *error);
-void worker_close_new_ports(struct worker *worker, struct table_change *change);
+/* Fills change->ports from what is open and what has been opened. */
+void worker_collect_ports(struct worker *worker, struct table_change *change, struct port_change *ports);
+void worker_discard_ports(struct table_change *change); /* those that are new */
 
-/* change->ports (taken over) are the worker's from now on; those that are not among them are closed. */
+/* The first closes ports that go, the second starts those that are new, about `most` at most; true: all are. In between
+ * the ports are taken. */
+bool worker_close_gone_ports(struct worker *worker, struct table_change *change, unsigned most);
 void worker_take_ports(struct worker *worker, struct table_change *change);
+bool worker_start_new_ports(struct worker *worker, struct table_change *change, unsigned most);
+
+/* Tells who has it drain, when nothing is left. */
+void worker_tell_drained(struct worker *worker);
+
+/* The next few of many ports that are to be opened or closed. */
+void worker_do_piece(struct wheel_timer *timer);
+
+/* Goes on with a table that is committed: a piece, or (UINT_MAX) to its end. False: there is more to be done. */
+bool worker_go_on_committing(struct worker *worker, unsigned most);
 
 /* Lets go of the current table, and of one that is prepared. */
 void worker_release_table(struct worker *worker);
 
-/* Stops listening, and gives up a table that is prepared; what waits in the queues is accepted first. */
-void worker_close_ports(struct worker *worker);
+/* Stops listening on `most` ports at most; what waits in the queues is accepted first. True: none is open. No change of
+ * the table is under way. */
+bool worker_close_ports(struct worker *worker, unsigned most);
 
 /* Where a worker listens. */
 struct worker_port {
@@ -66,9 +85,18 @@ struct worker_port {
   struct listener *listener;
   const struct table_port *table_port; /* of the worker's current table; NULL while it is only prepared */
   uint16_t port;                       /* the real one, where the kernel gave it */
-  bool stays;                          /* used while ports are taken over */
   struct list_node loans;              /* sockets of other workers, for the same port */
 };
+
+/* So many are opened or closed at once while clients wait, for about half a millisecond, and then others have as much.
+ */
+enum { PORTS_A_PIECE = 32, PIECE_EVERY_MS = 1 };
+
+/* Listens, without accepting, on what the table's port asks for; where that is no number, on `number`, unless 0. Any
+ * thread, like worker_port_discard() (NULL is nothing). NULL: see `error`. */
+struct worker_port *worker_port_open(struct worker *worker, const struct table_port *table_port, uint16_t number,
+                                     struct error *error);
+void worker_port_discard(struct worker_port *port);
 
 /* Of every listener: its context is the worker's own port. */
 extern const struct listener_callbacks worker_port_callbacks;

@@ -6,6 +6,7 @@
 #include "net/splice_pool.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stddef.h>
 #include <stdlib.h>
 
@@ -30,6 +31,7 @@ int worker_init(struct worker *worker, unsigned number, unsigned count, struct c
   unsigned pipes = settings->splice_pipes;
   worker->pipes.pool = pipes ? splice_pool_new(&worker->loop, pipes, settings->descriptors) : NULL;
   worker->resolver = resolver_new(&worker->loop, &settings->dns, error);
+  worker->piece.on_expired = worker_do_piece;
   if (!worker->resolver) {
     worker_deinit(worker);
     return -EINVAL;
@@ -53,9 +55,16 @@ static void end_all(struct worker *worker) {
   }
 }
 
+static void worker_close_all_ports(struct worker *worker) {
+  while (!worker_close_ports(worker, UINT_MAX))
+    ;
+}
+
 void worker_release(struct worker *worker) {
   worker->on_drained = NULL;
-  worker_close_ports(worker);
+  worker_abort_table(worker); /* one that is committed becomes the worker's */
+  loop_cancel_timer(&worker->loop, &worker->piece);
+  worker_close_all_ports(worker);
   end_all(worker);
   worker_release_table(worker);
 }
@@ -76,19 +85,40 @@ void worker_deinit(struct worker *worker) {
 
 static void on_drain_over(struct wheel_timer *timer) {
   struct worker *worker = (struct worker *)((char *)timer - offsetof(struct worker, drain_timer));
+  worker_close_all_ports(worker);
   end_all(worker);
+  loop_set_timer(&worker->loop, &worker->piece, 0); /* there may have been no connection whose end would tell */
+}
+
+void worker_tell_drained(struct worker *worker) {
+  void (*on_drained)(struct worker *, void *) = worker->on_drained;
+  if (!worker->draining || worker->port_count > 0 || worker->connection_count > 0 || !on_drained)
+    return;
+  worker->on_drained = NULL;
+  loop_cancel_timer(&worker->loop, &worker->drain_timer);
+  on_drained(worker, worker->drain_context);
+}
+
+void worker_do_piece(struct wheel_timer *timer) {
+  struct worker *worker = (struct worker *)(void *)((char *)timer - offsetof(struct worker, piece));
+  bool done = true;
+  if (worker->change && worker->change->committed)
+    done = worker_go_on_committing(worker, PORTS_A_PIECE);
+  else if (worker->draining && worker->port_count > 0)
+    done = worker_close_ports(worker, PORTS_A_PIECE);
+  if (!done)
+    loop_set_timer(&worker->loop, &worker->piece, PIECE_EVERY_MS);
+  else
+    worker_tell_drained(worker);
 }
 
 void worker_drain(struct worker *worker, uint64_t ms, void (*on_drained)(struct worker *, void *), void *context) {
   worker->on_drained = on_drained;
   worker->drain_context = context;
-  worker_close_ports(worker); /* accepts what was queued, so before `draining` */
+  worker_abort_table(worker);
   worker->draining = true;
-  if (worker->connection_count == 0) {
-    on_drained(worker, context);
-    return;
-  }
   worker->drain_timer.on_expired = on_drain_over;
   loop_set_timer(&worker->loop, &worker->drain_timer, ms);
   LIST_FOREACH(node, &worker->connections) { connection_arm_timer(LIST_OWNER(node, struct connection, node)); }
+  worker_do_piece(&worker->piece);
 }

@@ -21,6 +21,7 @@
 
 struct connection;
 struct worker;
+struct port_change;   /* connection/port_change.h */
 struct admission;     /* connection/admission.h */
 struct script_worker; /* script/: the worker's Lua side */
 struct script_version;
@@ -101,8 +102,8 @@ struct worker {
   size_t port_count;
   pthread_mutex_t ports_lock;  /* while `ports` or `change` become others: another worker may look at them */
   struct list_node loans;      /* ports of others that it accepts on (worker_takeover.c) */
-  size_t failed_port;          /* of the table that could not be prepared last: which port; SIZE_MAX: none */
-  struct table_change *change; /* prepared, and neither committed nor aborted yet; NULL mostly */
+  struct table_change *change; /* prepared or committed, and neither taken up whole nor aborted yet; NULL mostly */
+  struct wheel_timer piece;    /* ports that are opened or closed: when the next few are */
   struct list_node connections;
   struct list_node walks; /* connection/walk.h: who is going through them */
   size_t connection_count;
@@ -131,19 +132,24 @@ void worker_release(struct worker *worker);
 void worker_deinit(struct worker *worker);
 
 /* Changing the table takes two steps, on the worker's thread or before it runs, so that all workers change or none. The
- * first opens the ports that are new and adopts the routes' functions; nothing is accepted on them for the new table
- * yet. When a port can't be opened nothing has changed: a negative errno, `error` and failed_port. `resolved` may be
- * NULL; else it has table->port_count places: ports to bind where the table says 0 (in), and what was bound (out). */
-int worker_prepare_table(struct worker *worker, struct route_table *table, uint16_t *resolved, struct error *error);
+ * first adopts the routes' functions and takes what has been opened for it: `ports` is made of its present table and
+ * this one, and outlives both steps. 0 or -ENOMEM and `error`, when nothing has changed. */
+int worker_prepare_table(struct worker *worker, struct route_table *table, struct port_change *ports,
+                         struct error *error);
 
-/* The second: the prepared table is the current one. Ports that are gone are accepted empty, then closed; connections
- * of routes that have changed or gone are treated as their on_change says. */
-void worker_commit_table(struct worker *worker);
+/* The second: ports that are gone are accepted empty and closed, the prepared table becomes the current one, its new
+ * ports are accepted on; connections of routes that have changed or gone are treated as their on_change says. It begins
+ * at once and goes on later, with a few ports at a time, so that no client waits for thousands; `on_committed` (may be
+ * NULL) is called in the end, before this returns where they are few. */
+void worker_commit_table(struct worker *worker, void (*on_committed)(struct worker *worker, void *context),
+                         void *context);
 
-/* Or: nothing of it. Nothing when none is prepared. */
+/* Or: nothing of it. One that is committed already is taken up to its end, at once. Nothing when there is none. */
 void worker_abort_table(struct worker *worker);
 
-/* Both steps at once. */
+/* Both steps, and opening the ports, at once. `resolved` may be NULL; else it has table->port_count places: ports to
+ * bind where the table says 0 (in), and what was bound (out). 0, or a negative errno and `error`, when nothing has
+ * changed. */
 int worker_set_table(struct worker *worker, struct route_table *table, uint16_t *resolved, struct error *error);
 
 /* How far a takeover has come. */

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * The listeners of a worker: opened and closed by the difference between two tables, so that a port that stays is not
- * touched. */
+ * The listeners of a worker: started and closed by the difference between two tables, so that a port that stays is not
+ * touched, and a few at a time. */
 #include "connection/admission.h"
 #include "connection/connection_private.h"
+#include "connection/port_change.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -38,15 +39,14 @@ static void on_accept(void *context, int fd, const struct sockaddr *peer, sockle
   if (descriptors && fd >= descriptors) {
     listener_refuse(fd);
     on_refused(port, -EMFILE);
-  } else if (port->table_port)
+  } else {
     connection_accept(port->worker, port->table_port, worker_port_number(port), fd, peer);
-  else
-    close(fd); /* it waited for a table that was given up */
+  }
 }
 
 const struct listener_callbacks worker_port_callbacks = {.on_accept = on_accept, .on_refused = on_refused};
 
-static struct worker_port *port_open(struct worker *worker, const struct table_port *table_port, uint16_t number,
+struct worker_port *worker_port_open(struct worker *worker, const struct table_port *table_port, uint16_t number,
                                      struct error *error) {
   struct worker_port *port = calloc(1, sizeof *port);
   if (!port) {
@@ -68,94 +68,92 @@ static struct worker_port *port_open(struct worker *worker, const struct table_p
   return port;
 }
 
-static void port_close(struct worker_port *port) {
-  worker_end_loans(port);
-  listener_close(port->listener);
+void worker_port_discard(struct worker_port *port) {
+  if (!port)
+    return;
+  listener_discard(port->listener);
   free(port);
 }
 
-/* The port that is open for what `wanted` asks for. One that the kernel gave belongs to the route that asked for it. */
-static bool serves(const struct table_port *open, const struct table_port *wanted) {
-  if (open->port != wanted->port || open->endpoint.length != wanted->endpoint.length ||
-      memcmp(&open->endpoint.storage, &wanted->endpoint.storage, open->endpoint.length) != 0)
+/* Takes `most` at most of those that wait; true: it is closed, and another worker finds it no more. */
+static bool close_port(struct worker *worker, struct worker_port **place, unsigned most) {
+  struct worker_port *port = *place;
+  if (!listener_empty(port->listener, most))
     return false;
-  return open->port != 0 || strcmp(open->routes[0]->name, wanted->routes[0]->name) == 0;
+  pthread_mutex_lock(&worker->ports_lock);
+  *place = NULL;
+  pthread_mutex_unlock(&worker->ports_lock);
+  worker_end_loans(port);
+  listener_close(port->listener);
+  free(port);
+  return true;
 }
 
-static struct worker_port *find_open(struct worker *worker, const struct table_port *wanted) {
-  for (size_t i = 0; i < worker->port_count; i++)
-    if (serves(worker->ports[i]->table_port, wanted))
-      return worker->ports[i];
-  return NULL;
-}
-
-int worker_open_ports(struct worker *worker, struct table_change *change, uint16_t *resolved, struct error *error) {
-  const struct route_table *table = change->pin->table;
-  for (size_t i = 0; i < table->port_count; i++) {
-    struct worker_port **port = &change->ports[i];
-    *port = find_open(worker, &table->ports[i]);
-    if (!*port)
-      *port = port_open(worker, &table->ports[i], resolved ? resolved[i] : 0, error);
-    if (!*port) {
-      worker->failed_port = i;
-      worker_close_new_ports(worker, change);
-      return error && error->code ? -error->code : -EADDRINUSE;
-    }
-    if (resolved)
-      resolved[i] = (*port)->port;
+void worker_collect_ports(struct worker *worker, struct table_change *change, struct port_change *ports) {
+  struct worker_port **opened = ports->opened[worker->number - ports->first_worker];
+  change->change = ports;
+  for (size_t i = 0; i < ports->table->port_count; i++)
+    if (ports->was[i] != PORT_IS_NEW)
+      change->ports[i] = worker->ports[ports->was[i]];
+  for (size_t i = 0; i < ports->added_count; i++) {
+    change->ports[ports->added[i]] = opened[i];
+    opened[i] = NULL;
   }
-  return 0;
 }
 
-void worker_close_new_ports(struct worker *worker, struct table_change *change) {
-  (void)worker;
-  for (size_t i = 0; i < change->pin->table->port_count && change->ports[i]; i++)
-    if (!change->ports[i]->table_port)
-      port_close(change->ports[i]);
+void worker_discard_ports(struct table_change *change) {
+  for (size_t i = 0; i < change->change->added_count; i++)
+    worker_port_discard(change->ports[change->change->added[i]]);
+}
+
+bool worker_close_gone_ports(struct worker *worker, struct table_change *change, unsigned most) {
+  for (unsigned i = 0; i < most && change->closed < change->change->gone_count; i++) {
+    if (!close_port(worker, &worker->ports[change->change->gone[change->closed]], most))
+      return false;
+    change->closed++;
+  }
+  return change->closed == change->change->gone_count;
 }
 
 void worker_take_ports(struct worker *worker, struct table_change *change) {
   const struct route_table *table = change->pin->table;
   struct worker_port **old = worker->ports;
-  size_t old_count = worker->port_count;
-  for (size_t i = 0; i < table->port_count; i++)
-    change->ports[i]->stays = true;
   pthread_mutex_lock(&worker->ports_lock);
   worker->ports = change->ports;
   worker->port_count = table->port_count;
-  pthread_mutex_unlock(&worker->ports_lock);
   change->ports = NULL;
-  /* What waits in a closing port's queue is accepted now, under the old table. */
-  for (size_t o = 0; o < old_count; o++)
-    if (!old[o]->stays)
-      port_close(old[o]);
+  change->live = true;
+  pthread_mutex_unlock(&worker->ports_lock);
   free(old);
-  for (size_t i = 0; i < table->port_count; i++) {
-    bool is_new = !worker->ports[i]->table_port;
-    worker->ports[i]->stays = false;
+  for (size_t i = 0; i < table->port_count; i++)
     worker->ports[i]->table_port = &table->ports[i];
-    if (is_new)
-      listener_start(worker->ports[i]->listener);
-  }
 }
 
-void worker_close_ports(struct worker *worker) {
-  worker_abort_table(worker); /* a table that is prepared goes on with ports that are open */
-  struct worker_port **ports = worker->ports;
-  size_t count = worker->port_count;
-  pthread_mutex_lock(&worker->ports_lock);
+bool worker_start_new_ports(struct worker *worker, struct table_change *change, unsigned most) {
+  for (unsigned i = 0; i < most && change->started < change->change->added_count; i++)
+    listener_start(worker->ports[change->change->added[change->started++]]->listener);
+  return change->started == change->change->added_count;
+}
+
+bool worker_close_ports(struct worker *worker, unsigned most) {
+  for (unsigned i = 0; i < most && worker->port_count > 0; i++) {
+    if (!close_port(worker, &worker->ports[worker->port_count - 1], most))
+      return false;
+    pthread_mutex_lock(&worker->ports_lock);
+    worker->port_count--;
+    pthread_mutex_unlock(&worker->ports_lock);
+  }
+  if (worker->port_count > 0)
+    return false;
+  free(worker->ports);
   worker->ports = NULL;
-  worker->port_count = 0;
-  pthread_mutex_unlock(&worker->ports_lock);
-  for (size_t i = 0; i < count; i++)
-    port_close(ports[i]);
-  free(ports);
+  return true;
 }
 
 int worker_accept(struct worker *worker, uint16_t port, int fd, const struct sockaddr *peer) {
   for (size_t i = 0; i < worker->port_count; i++) {
-    const struct worker_port *open = worker->ports[i];
-    if (port != 0 && open->table_port->port != 0 && open->table_port->port != port)
+    const struct worker_port *open = worker->ports[i]; /* NULL: it is closed, and the table is about to change */
+    if (!open || (port != 0 && open->table_port->port != 0 && open->table_port->port != port))
       continue;
     connection_accept(worker, open->table_port, port != 0 ? port : worker_port_number(open), fd, peer);
     return 0;

@@ -4,9 +4,11 @@
  * stays. Whoever may still ask a function of a table's routes pins it; pins are counted by the worker alone, without
  * atomics. */
 #include "connection/connection_private.h"
+#include "connection/port_change.h"
 
 #include <assert.h>
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -46,31 +48,33 @@ static void set_change(struct worker *worker, struct table_change *change) {
   pthread_mutex_unlock(&worker->ports_lock);
 }
 
-int worker_prepare_table(struct worker *worker, struct route_table *table, uint16_t *resolved, struct error *error) {
+int worker_prepare_table(struct worker *worker, struct route_table *table, struct port_change *ports,
+                         struct error *error) {
   assert(!worker->change);
-  worker->failed_port = SIZE_MAX;
   struct table_change *change = calloc(1, sizeof *change);
   if (!change)
     return error_set(error, ENOMEM, "no memory for the route table");
   change->ports = calloc(table->port_count + 1, sizeof(struct worker_port *));
   change->pin = change->ports ? pin_new(worker, table) : NULL;
-  int status = change->pin ? worker_open_ports(worker, change, resolved, error)
-                           : error_set(error, ENOMEM, "no memory for the route table");
-  if (status == 0) {
-    set_change(worker, change);
-    return 0;
+  if (!change->pin) {
+    change_free(change);
+    return error_set(error, ENOMEM, "no memory for the route table");
   }
-  table_pin_unref(worker, change->pin);
-  change_free(change);
-  return status;
+  worker_collect_ports(worker, change, ports);
+  set_change(worker, change);
+  return 0;
 }
 
 void worker_abort_table(struct worker *worker) {
   struct table_change *change = worker->change;
   if (!change)
     return;
+  if (change->committed) {
+    worker_go_on_committing(worker, UINT_MAX);
+    return;
+  }
   set_change(worker, NULL);
-  worker_close_new_ports(worker, change);
+  worker_discard_ports(change);
   table_pin_unref(worker, change->pin);
   change_free(change);
 }
@@ -109,23 +113,65 @@ static void treat_riders(struct worker *worker) {
   }
 }
 
-void worker_commit_table(struct worker *worker) {
-  struct table_change *change = worker->change;
+static void go_live(struct worker *worker, struct table_change *change) {
   struct table_pin *old = worker->pin;
-  set_change(worker, NULL);
   worker_take_ports(worker, change);
   worker->pin = change->pin;
-  change_free(change);
   if (worker->hooks->table_live)
     worker->hooks->table_live(worker, worker->pin->table);
   treat_riders(worker);
   table_pin_unref(worker, old);
 }
 
+/* What waits in the queues of ports that go is accepted under the old table: so they are closed before it goes. */
+bool worker_go_on_committing(struct worker *worker, unsigned most) {
+  struct table_change *change = worker->change;
+  if (!change->live) {
+    if (!worker_close_gone_ports(worker, change, most))
+      return false;
+    go_live(worker, change);
+    if (most != UINT_MAX && change->change->added_count > 0)
+      return false; /* that was a piece by itself */
+  }
+  if (!worker_start_new_ports(worker, change, most))
+    return false;
+  set_change(worker, NULL);
+  if (change->on_committed)
+    change->on_committed(worker, change->context);
+  change_free(change);
+  return true;
+}
+
+void worker_commit_table(struct worker *worker, void (*on_committed)(struct worker *, void *), void *context) {
+  worker->change->committed = true;
+  worker->change->on_committed = on_committed;
+  worker->change->context = context;
+  worker_do_piece(&worker->piece);
+}
+
 int worker_set_table(struct worker *worker, struct route_table *table, uint16_t *resolved, struct error *error) {
-  int status = worker_prepare_table(worker, table, resolved, error);
+  struct route_table *before = worker->pin ? worker->pin->table : NULL;
+  struct port_change *ports = port_change_new(before, table);
+  uint16_t *numbers = calloc((before ? before->port_count : 0) + 1, sizeof *numbers);
+  uint16_t *own = resolved ? NULL : calloc(table->port_count + 1, sizeof *own);
+  int status = ports && numbers && (resolved || own) ? 0 : error_set(error, ENOMEM, "no memory for the route table");
+  for (size_t i = 0; numbers && i < worker->port_count; i++)
+    numbers[i] = worker->ports[i]->port;
   if (status == 0)
-    worker_commit_table(worker);
+    status = port_change_open(ports, &worker, 1, numbers, resolved ? resolved : own, NULL, error);
+  if (status == 0 && ports->failure_count > 0) {
+    *error = ports->failures[0].error;
+    status = error->code ? -error->code : -EADDRINUSE;
+  }
+  if (status == 0)
+    status = worker_prepare_table(worker, table, ports, error);
+  if (status == 0) {
+    worker->change->committed = true;
+    worker_go_on_committing(worker, UINT_MAX);
+  }
+  port_change_free(ports);
+  free(numbers);
+  free(own);
   return status;
 }
 

@@ -38,13 +38,14 @@ static bool is_same_place(const struct worker_port *own, const struct worker_por
 static struct worker_port *find_own(const struct worker *worker, const struct worker_port *other, size_t guess) {
   for (size_t i = 0; i < worker->port_count; i++) {
     struct worker_port *own = worker->ports[(guess + i) % worker->port_count];
-    if (is_same_place(own, other))
+    if (own && is_same_place(own, other))
       return own;
   }
   return NULL;
 }
 
-/* The owner's n-th, those of a table that it has only prepared behind the others: NULL: that is none of its own. */
+/* The owner's n-th, those of a table that it has only prepared behind the others. NULL: that is none of its own, or
+ * closed already. */
 static const struct worker_port *port_of(const struct worker *owner, size_t n) {
   if (n < owner->port_count)
     return owner->ports[n];
@@ -53,7 +54,8 @@ static const struct worker_port *port_of(const struct worker *owner, size_t n) {
 }
 
 static size_t count_ports(const struct worker *owner) {
-  return owner->port_count + (owner->change ? owner->change->pin->table->port_count : 0);
+  bool prepared = owner->change && !owner->change->live;
+  return owner->port_count + (prepared ? owner->change->pin->table->port_count : 0);
 }
 
 /* 0 or a negative errno. */

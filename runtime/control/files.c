@@ -30,6 +30,8 @@ struct put_check {
   size_t size;
   struct fault_list faults;
   struct route_table *table; /* of its routes alone; NULL: it would not load */
+  struct route_table *live;  /* beside which its ports are looked at; NULL: they have not been yet */
+  struct port_change *ports; /* between the two */
   int status;
   char name[NAME_LONGEST + 1];
 };
@@ -100,6 +102,8 @@ static struct put_check *check_of(struct loading_job *job) {
 static void drop_check(struct loading_job *job) {
   struct put_check *check = check_of(job);
   fault_list_clear(&check->faults);
+  port_change_free(check->ports);
+  route_table_unref(check->live);
   route_table_unref(check->table);
   free(check->text);
   free(check);
@@ -124,20 +128,52 @@ static struct value *refuse(const struct file_put *put) {
   return root;
 }
 
-/* NULL, or the answer to one that would load and could not listen. */
-static struct value *refuse_ports(const struct file_put *put) {
+/* On the loader thread: thousands of ports take long to look at. */
+static void run_probe(struct loading_job *job) {
+  struct put_check *check = check_of(job);
+  check->ports = port_change_new(check->live, check->table);
+  check->status = check->ports ? port_change_probe(check->ports, loader_pace(check->loader)) : -ENOMEM;
+}
+
+/* One that a reload has taken meanwhile is ours, and what comes of it is the next reload's to say. */
+static bool is_refused(const struct file_put *put, const struct port_failure *failure) {
+  const struct reload *reload = &put->instance->reload;
+  const struct route_table *coming = reload->phase == RELOAD_SWAPPING ? reload->table : NULL;
+  uint16_t port = put->check->table->ports[failure->place].port;
+  bool is_new = !route_table_uses_port(put->check->live, port) && failure->error.code == EADDRINUSE &&
+                (route_table_uses_port(put->instance->table, port) || (coming && route_table_uses_port(coming, port)));
+  return !is_new;
+}
+
+static struct value *refuse_port(const struct file_put *put, const struct table_port *port, const struct error *error) {
   const struct instance *instance = put->instance;
-  struct error error;
-  const struct table_port *port = instance_find_foreign_port(instance, put->check->table, &error);
-  if (!port)
-    return NULL;
   const struct route *route = port->routes[0];
   char path[PATH_SIZE];
   snprintf(path, sizeof path, "%s/%s", instance->config.routes, put->check->name);
   struct value *faults;
   struct value *root = answer_with_faults(422, instance, "a port of it can't be opened; nothing has changed", &faults);
-  report_fault(faults, path, route->line, route->name, "match.ports", error.message);
+  report_fault(faults, path, route->line, route->name, "match.ports", error->message);
   return root;
+}
+
+/* NULL, or the answer to one that would load and could not listen. */
+static struct value *refuse_ports(const struct file_put *put) {
+  const struct put_check *check = put->check;
+  for (size_t i = 0; i < check->ports->failure_count; i++)
+    if (is_refused(put, &check->ports->failures[i]))
+      return refuse_port(put, &check->table->ports[check->ports->failures[i].place], &check->ports->failures[i].error);
+  return NULL;
+}
+
+static struct value *refuse_admin_clash(const struct file_put *put) {
+  const struct instance *instance = put->instance;
+  const struct table_port *clash =
+      instance->admin ? instance_find_admin_clash(put->check->table, instance->config.admin_listen) : NULL;
+  struct error error;
+  if (!clash)
+    return NULL;
+  instance_explain_admin_clash(clash, &error);
+  return refuse_port(put, clash, &error);
 }
 
 /* NULL when it is in the directory; else the answer. */
@@ -161,24 +197,15 @@ static struct value *write_put(const struct file_put *put) {
   return answer(500, instance, message);
 }
 
-static void on_checked(struct loading_job *job) {
-  struct put_check *check = check_of(job);
-  struct file_put *put = check->put;
-  if (!put) {
-    drop_check(job);
-    return;
-  }
+/* Answers, or has it taken up once it is in its place. */
+static void finish_put(struct file_put *put, struct value *refusal) {
   struct instance *instance = put->instance;
   struct native_call *call = put->call;
-  struct value *refusal;
-  bool is_new = !exists(instance, check->name);
+  struct loading_job *job = &put->check->job;
+  bool is_new = !exists(instance, put->check->name);
   char name[NAME_LONGEST + 1];
-  memcpy(name, check->name, sizeof name);
-  if (check->faults.count > 0)
-    refusal = refuse(put);
-  else if (check->status != 0)
-    refusal = answer(500, instance, "it could not be checked: no memory");
-  else if (!(refusal = refuse_ports(put)))
+  memcpy(name, put->check->name, sizeof name);
+  if (!refusal)
     refusal = write_put(put);
   put_free(put);
   drop_check(job);
@@ -186,6 +213,40 @@ static void on_checked(struct loading_job *job) {
     native_call_answer(call, refusal);
   else
     instance_reload_file(instance, name, is_new ? 201 : 200, call);
+}
+
+static struct value *refuse_without_memory(const struct file_put *put) {
+  return answer(500, put->instance, "it could not be checked: no memory");
+}
+
+static void on_probed(struct loading_job *job) {
+  struct file_put *put = check_of(job)->put;
+  if (put)
+    finish_put(put, check_of(job)->status < 0 ? refuse_without_memory(put) : refuse_ports(put));
+  else
+    drop_check(job);
+}
+
+static void on_checked(struct loading_job *job) {
+  struct put_check *check = check_of(job);
+  struct file_put *put = check->put;
+  if (!put) {
+    drop_check(job);
+    return;
+  }
+  struct value *refusal = NULL;
+  if (check->faults.count > 0)
+    refusal = refuse(put);
+  else
+    refusal = check->status != 0 ? refuse_without_memory(put) : refuse_admin_clash(put);
+  if (refusal) {
+    finish_put(put, refusal);
+    return;
+  }
+  check->live = route_table_ref(put->instance->table);
+  check->job.run = run_probe;
+  check->job.on_done = on_probed;
+  loading_post(&put->instance->loading, &check->job);
 }
 
 static void on_check_lost(struct loading_job *job, enum loader_loss loss, const char *message) {

@@ -58,44 +58,14 @@ void instance_explain_admin_clash(const struct table_port *clash, struct error *
   error_set(error, EADDRINUSE, "port %u is that of admin.listen; change one of the two", clash->port);
 }
 
-static bool has_port(const struct route_table *table, uint16_t port) {
-  for (size_t i = 0; table && i < table->port_count; i++)
-    if (table->ports[i].port == port)
-      return true;
-  return false;
-}
-
-/* Of what is live. */
-static bool is_open(const struct instance *instance, const struct table_port *port) {
-  for (size_t i = 0; i < instance->table->port_count; i++) {
-    const struct table_port *open = &instance->table->ports[i];
-    if (open->port == port->port && open->endpoint.length == port->endpoint.length &&
-        memcmp(&open->endpoint.storage, &port->endpoint.storage, open->endpoint.length) == 0)
-      return true;
-  }
-  return false;
-}
-
-const struct table_port *instance_find_foreign_port(const struct instance *instance, const struct route_table *table,
-                                                    struct error *error) {
+int instance_note_admin_clash(const struct instance *instance, struct port_change *ports) {
+  struct error error;
   const struct table_port *clash =
-      instance->admin ? instance_find_admin_clash(table, instance->config.admin_listen) : NULL;
-  if (clash) {
-    instance_explain_admin_clash(clash, error);
-    return clash;
-  }
-  for (size_t i = 0; i < table->port_count; i++) {
-    const struct table_port *port = &table->ports[i];
-    if (port->port == 0 || is_open(instance, port))
-      continue;
-    const struct reload *reload = &instance->reload;
-    bool ours = has_port(instance->table, port->port) ||
-                (reload->phase == RELOAD_SWAPPING && has_port(reload->table, port->port));
-    int status = ours ? listener_probe_beside_own(&port->endpoint, error) : listener_probe(&port->endpoint, error);
-    if (status != 0)
-      return port;
-  }
-  return NULL;
+      instance->admin ? instance_find_admin_clash(ports->table, instance->config.admin_listen) : NULL;
+  if (!clash)
+    return 0;
+  instance_explain_admin_clash(clash, &error);
+  return port_change_fail(ports, (uint32_t)(clash - ports->table->ports), &error);
 }
 
 static int open_admin(struct instance *instance) {

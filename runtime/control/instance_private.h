@@ -3,6 +3,7 @@
  * The stages of an instance's life, which share its files: instance.c begins and ends it. */
 #pragma once
 
+#include "connection/port_change.h"
 #include "control/instance.h"
 
 /* instance_config.c: all routes of the files that are served, and a reference on each version for the table. NULL: see
@@ -48,10 +49,8 @@ const struct table_port *instance_find_admin_clash(const struct route_table *tab
 /* instance_ports.c: what to say of it. */
 void instance_explain_admin_clash(const struct table_port *clash, struct error *error);
 
-/* instance_ports.c: the first port of `table` that can't be opened beside what is live, with `error` saying why, or
- * NULL. What a reload that is under way has opened counts as ours. */
-const struct table_port *instance_find_foreign_port(const struct instance *instance, const struct route_table *table,
-                                                    struct error *error);
+/* instance_ports.c: notes the new port that would be in the way of our own admin interface. 0 or -ENOMEM. */
+int instance_note_admin_clash(const struct instance *instance, struct port_change *ports);
 
 /* instance_ports.c: the control socket, and whom it belongs to. 0 or -1, having said why. */
 int instance_open_control(struct instance *instance);

@@ -72,7 +72,7 @@ static void do_job(struct loading_thread *thread, struct loading_job *job) {
 static void *thread_main(void *argument) {
   struct loading_thread *thread = argument;
   pthread_setname_np(pthread_self(), "loader");
-  privileges_limit_thread(false);
+  privileges_limit_thread(true);
   for (struct loading_job *job; (job = await_job(thread));) {
     do_job(thread, job);
     if (blocking_is_lost(thread->blocking)) {

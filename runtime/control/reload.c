@@ -24,6 +24,8 @@ static void clear_loaded(struct reload *reload) {
   reload->table = NULL;
   free(reload->resolved);
   reload->resolved = NULL;
+  port_change_free(reload->ports);
+  reload->ports = NULL;
   route_table_unref(reload->replaced);
   reload->replaced = NULL;
 }
@@ -149,18 +151,18 @@ static void go_live(struct reload *reload) {
   take_loaded(reload);
 }
 
-/* The file that asked for a port which can't be opened keeps its last good version, and the round begins anew for the
+/* Files that asked for ports which can't be opened keep their last good version, and the round begins anew for the
  * others. */
-static void refuse_file(struct reload *reload, const struct table_port *port, const struct error *error) {
-  const struct route *route = port->routes[0];
+static void refuse_files(struct reload *reload) {
   bool again = ++reload->refusals <= 2 * reload->loaded.file_count + 2;
-  if (!again ||
-      loader_exclude_file(reload->instance->loader, route->file, route->name, "match.ports", error->message) != 0) {
+  if (!again || reload->status != 0) {
+    const struct port_failure *failure = &reload->ports->failures[0];
+    const struct table_port *port = &reload->table->ports[failure->place];
     LOG(&reload->instance->runtime->log, LOG_ERROR,
         again ? "no memory to leave a file out whose port can't be opened; what was live stays"
               : "ports can't be opened, whichever files are left out; what was live stays",
-        LOG_STRING("file", route->file), LOG_STRING("route", route->name), LOG_INTEGER("port", port->port),
-        LOG_STRING("error", error->message));
+        LOG_STRING("file", port->routes[0]->file), LOG_STRING("route", port->routes[0]->name),
+        LOG_INTEGER("port", port->port), LOG_STRING("error", failure->error.message));
     reload_end_round(reload);
     return;
   }
@@ -177,29 +179,22 @@ static void on_swapped(struct swap *swap, int status) {
   LOG(&reload->instance->runtime->log, status == -ESHUTDOWN ? LOG_INFO : LOG_ERROR,
       "the swap was given up; what was live stays", LOG_STRING("at", swap->error.place),
       LOG_STRING("error", swap->error.message));
-  if (swap->failed_port < reload->table->port_count && status != -ENOMEM)
-    refuse_file(reload, &reload->table->ports[swap->failed_port], &swap->error);
-  else
-    reload_end_round(reload);
-}
-
-static bool is_same(const struct route_table *a, const struct route_table *b) {
-  return a->route_count == b->route_count && a->script_count == b->script_count &&
-         memcmp(a->routes, b->routes, a->route_count * sizeof(struct route *)) == 0 &&
-         policy_equal(a->policy, b->policy) &&
-         memcmp(a->scripts, b->scripts, a->script_count * sizeof(struct script_version *)) == 0;
+  reload_end_round(reload);
 }
 
 void reload_on_made(struct reload *reload) {
   struct instance *instance = reload->instance;
-  struct error error;
-  if (!reload->table || !reload->resolved) {
+  if (reload->ports && reload->ports->failure_count > 0) {
+    refuse_files(reload);
+    return;
+  }
+  if (!reload->table || reload->status < 0) {
     LOG(&instance->runtime->log, LOG_ERROR, "the routes can't go live",
-        LOG_STRING("error", reload->table ? "no memory" : reload->table_error.message));
+        LOG_STRING("error", reload->table_error.message));
     reload_end_round(reload);
     return;
   }
-  if (is_same(reload->table, instance->table)) {
+  if (reload->is_same) {
     if (reload->has_config && (reload->config_changed || reload->loaded.faults.count == 0))
       LOG(&instance->runtime->log, LOG_INFO, reload->config_changed ? "the config is live" : "nothing has changed",
           LOG_INTEGER("generation", instance->table->generation));
@@ -207,13 +202,8 @@ void reload_on_made(struct reload *reload) {
     return;
   }
   reload->table->generation = instance->table->generation + 1;
-  const struct table_port *foreign = instance_find_foreign_port(instance, reload->table, &error);
-  if (foreign) {
-    refuse_file(reload, foreign, &error);
-    return;
-  }
   reload_enter(reload, RELOAD_SWAPPING);
-  swap_begin(&reload->swap, reload->table, reload->resolved, on_swapped);
+  swap_begin(&reload->swap, reload->table, reload->ports, on_swapped);
 }
 
 void reload_on_loaded(struct reload *reload) {

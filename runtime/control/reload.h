@@ -55,8 +55,10 @@ struct reload {
   int status;                  /* of the loader */
   struct loaded_routes loaded; /* by this round */
   struct route_table *table;   /* made of it */
-  struct error table_error;    /* without it */
+  struct error table_error;    /* why it can't go live */
+  bool is_same;                /* as what is live */
   uint16_t *resolved;
+  struct port_change *ports;    /* between the live table and this one */
   struct route_table *replaced; /* the table before, for the loader thread to let go of */
   size_t refusals;              /* of files, because a port of theirs can't be opened */
   struct value *notes;          /* strings: settings that need a restart */

@@ -25,7 +25,9 @@ struct reload_job {
   struct loaded_routes loaded;
   struct route_table *table, *replaced;
   struct error error;
+  bool is_same;
   uint16_t *resolved;
+  struct port_change *ports;
 };
 
 static struct reload_job *job_of(struct loading_job *job) {
@@ -42,6 +44,7 @@ static void drop(struct loading_job *base) {
   route_table_unref(job->table);
   route_table_unref(job->replaced);
   free(job->resolved);
+  port_change_free(job->ports);
   free(job);
 }
 
@@ -134,14 +137,67 @@ void reload_load(struct reload *reload) {
   post(job);
 }
 
-/* A large table takes milliseconds. */
+static bool is_same(const struct route_table *a, const struct route_table *b) {
+  return a->route_count == b->route_count && a->script_count == b->script_count &&
+         memcmp(a->routes, b->routes, a->route_count * sizeof(struct route *)) == 0 &&
+         policy_equal(a->policy, b->policy) &&
+         memcmp(a->scripts, b->scripts, a->script_count * sizeof(struct script_version *)) == 0;
+}
+
+/* Opens what the new table wants beside the one that is live, unless somebody else has it. 0 or a negative errno. */
+static int open_ports(struct reload_job *job, struct pace *pace) {
+  const struct instance *instance = job->reload->instance;
+  size_t count = instance->threads.count;
+  job->resolved = calloc(job->table->port_count + 1, sizeof *job->resolved);
+  job->ports = port_change_new(instance->table, job->table);
+  struct worker **workers = calloc(count, sizeof *workers);
+  int status = job->resolved && job->ports && workers ? 0 : -ENOMEM;
+  for (size_t i = 0; i < count && workers; i++)
+    workers[i] = &instance->threads.threads[i]->worker;
+  if (status == 0)
+    status = instance_note_admin_clash(instance, job->ports);
+  if (status == 0)
+    status = port_change_probe(job->ports, pace);
+  if (status < 0)
+    error_set(&job->error, ENOMEM, "no memory to open ports");
+  else if (job->ports->failure_count == 0)
+    status = port_change_open(job->ports, workers, count, instance->resolved, job->resolved, pace, &job->error);
+  free(workers);
+  return status;
+}
+
+/* The files that ask for ports which can't be opened are at fault. 0 or -ENOMEM. */
+static int exclude_files(const struct reload_job *job) {
+  const struct reload *reload = job->reload;
+  bool *told = calloc(reload->loaded.file_count + 1, sizeof *told);
+  int status = told ? 0 : -ENOMEM;
+  for (size_t i = 0; i < job->ports->failure_count && status == 0; i++) {
+    const struct port_failure *failure = &job->ports->failures[i];
+    const struct route *route = job->table->ports[failure->place].routes[0];
+    size_t file = loaded_routes_find(&reload->loaded, route->file);
+    if (told[file])
+      continue; /* a second time would take its last good version too */
+    told[file] = true;
+    status =
+        loader_exclude_file(reload->instance->loader, route->file, route->name, "match.ports", failure->error.message);
+  }
+  free(told);
+  return status;
+}
+
+/* A large table takes milliseconds, and thousands of ports more. */
 static void run_make(struct loading_job *base) {
   struct reload_job *job = job_of(base);
   const struct reload *reload = job->reload;
-  job->table = instance_make_table(
-      &reload->loaded, reload->has_config ? reload->config.policy : reload->instance->config.policy, &job->error);
-  if (job->table)
-    job->resolved = calloc(job->table->port_count + 1, sizeof *job->resolved);
+  const struct instance *instance = reload->instance;
+  job->table = instance_make_table(&reload->loaded,
+                                   reload->has_config ? reload->config.policy : instance->config.policy, &job->error);
+  job->is_same = job->table && is_same(job->table, instance->table);
+  if (!job->table || job->is_same)
+    return;
+  job->status = open_ports(job, loader_pace(instance->loader));
+  if (job->ports && job->ports->failure_count > 0)
+    job->status = exclude_files(job);
 }
 
 static void on_made(struct loading_job *base) {
@@ -149,9 +205,13 @@ static void on_made(struct loading_job *base) {
   struct reload *reload = job->reload;
   reload->table = job->table;
   reload->table_error = job->error;
+  reload->is_same = job->is_same;
+  reload->status = job->status;
   reload->resolved = job->resolved;
+  reload->ports = job->ports;
   job->table = NULL;
   job->resolved = NULL;
+  job->ports = NULL;
   drop(base);
   reload_on_made(reload);
 }

@@ -46,6 +46,13 @@ static void on_carried_out(struct message *message, void *receiver) {
   finish(swap, swap->status);
 }
 
+/* On the worker's thread. */
+static void on_committed(struct worker *worker, void *context) {
+  struct swap_order *order = context;
+  order->riders = worker->metrics->worker.riders;
+  post_back(order, on_carried_out);
+}
+
 /* On the worker's thread. One that drains has given up what it had prepared; so have all then, for the order to drain
  * was before this one in each one's queue. */
 static void on_commit(struct message *message, void *receiver) {
@@ -53,9 +60,9 @@ static void on_commit(struct message *message, void *receiver) {
   struct worker *worker = receiver;
   order->taken = worker->change != NULL;
   if (order->taken)
-    worker_commit_table(worker);
-  order->riders = worker->metrics->worker.riders;
-  post_back(order, on_carried_out);
+    worker_commit_table(worker, on_committed, order);
+  else
+    on_committed(worker, order);
 }
 
 /* On the worker's thread. */
@@ -104,8 +111,7 @@ static void on_prepare(struct message *message, void *receiver) {
   if (worker->draining)
     order->status = is_stopping(order->swap);
   else
-    order->status = worker_prepare_table(worker, order->swap->table, order->swap->resolved, &order->swap->error);
-  order->swap->failed_port = order->status != 0 && !worker->draining ? worker->failed_port : SIZE_MAX;
+    order->status = worker_prepare_table(worker, order->swap->table, order->swap->ports, &order->swap->error);
   post_back(order, on_prepared);
 }
 
@@ -133,9 +139,9 @@ void swap_deinit(struct swap *swap) {
   *swap = (struct swap){.threads = NULL};
 }
 
-void swap_begin(struct swap *swap, struct route_table *table, uint16_t *resolved, swap_done_fn *on_done) {
+void swap_begin(struct swap *swap, struct route_table *table, struct port_change *ports, swap_done_fn *on_done) {
   swap->table = route_table_ref(table);
-  swap->resolved = resolved;
+  swap->ports = ports;
   swap->prepared = 0;
   swap->riders = swap->taken = 0;
   swap->error = (struct error){.code = 0};

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Changing the table of all workers, or of none: each prepares it in turn (the first one learns which ports the kernel
- * gives, and the others take the same), then all commit. Lives on the control thread. */
+ * Changing the table of all workers, or of none: each prepares it in turn, then all commit. Lives on the control
+ * thread.
+ */
 #pragma once
 
 #include "control/threads.h"
@@ -22,13 +23,12 @@ struct swap {
   struct threads *threads;
   struct swap_order *orders; /* one a worker */
   struct route_table *table; /* one reference, while under way */
-  uint16_t *resolved;        /* the user's; see worker_prepare_table() */
+  struct port_change *ports; /* the user's; see worker_prepare_table() */
   size_t missing;            /* workers that have not answered */
   size_t prepared, taken;    /* workers */
   int status;
   size_t riders; /* connections that go on with records of older tables, when it was live */
   struct error error;
-  size_t failed_port; /* of the table's, which could not be opened; SIZE_MAX: it is not for a port */
   swap_done_fn *on_done;
 };
 
@@ -43,6 +43,6 @@ static inline bool swap_is_under_way(const struct swap *swap) { return swap->tab
 /* The number of a worker that has not answered yet; 0: there is none. */
 unsigned swap_awaited_worker(const struct swap *swap);
 
-/* One at a time. `resolved` stays valid until `on_done`, which is called in a later event; never, when the workers end
- * meanwhile. */
-void swap_begin(struct swap *swap, struct route_table *table, uint16_t *resolved, swap_done_fn *on_done);
+/* One at a time. `ports`, which are open, stay valid until `on_done`, which is called in a later event; never, when the
+ * workers end meanwhile. */
+void swap_begin(struct swap *swap, struct route_table *table, struct port_change *ports, swap_done_fn *on_done);

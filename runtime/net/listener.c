@@ -18,7 +18,7 @@
 enum {
   LARGEST_BATCH = 64,
   LARGEST_PATIENCE = 32,
-  LAST_ACCEPTS = 2 * LISTENER_BACKLOG, /* of listener_close(), should they come faster than we take them */
+  LAST_ACCEPTS = 2 * LISTENER_BACKLOG, /* before it is closed, should they come faster than we take them */
 };
 
 struct listener {
@@ -29,6 +29,7 @@ struct listener {
   unsigned batch;
   unsigned patience, full_wakes; /* how many wakes have to use up their batch, and did, before it grows */
   bool inside_callback;
+  unsigned emptied; /* by listener_empty() */
   struct wheel_timer pause;
   struct event event;
 };
@@ -48,14 +49,13 @@ static void pause_accepting(struct listener *listener) {
 }
 
 void listener_start(struct listener *listener) {
+  have_spare(listener->loop);
   if (event_add(&listener->event, NULL) != 0)
     loop_set_timer(listener->loop, &listener->pause, LISTENER_PAUSE_MS);
 }
 
 static void on_pause_over(struct wheel_timer *timer) {
-  struct listener *listener = (struct listener *)(void *)((char *)timer - offsetof(struct listener, pause));
-  have_spare(listener->loop);
-  listener_start(listener);
+  listener_start((struct listener *)(void *)((char *)timer - offsetof(struct listener, pause)));
 }
 
 void listener_refuse(int fd) {
@@ -175,11 +175,7 @@ static struct listener *listener_new(struct loop *loop, const struct listener_ca
                                 .batch = 1,
                                 .patience = 1,
                                 .pause.on_expired = on_pause_over};
-  if (have_spare(loop) >= 0)
-    return listener;
-  error_set(error, errno, "cannot open /dev/null as the spare descriptor: %s", strerror(errno));
-  free(listener);
-  return NULL;
+  return listener;
 }
 
 /* NULL, and the listener is gone, when it can't be waited on its socket. */
@@ -232,14 +228,24 @@ struct listener *listener_open(struct loop *loop, const struct endpoint *endpoin
 
 const struct endpoint *listener_endpoint(const struct listener *listener) { return &listener->socket.endpoint; }
 
+void listener_discard(struct listener *listener) {
+  listening_socket_close(&listener->socket);
+  free(listener);
+}
+
+bool listener_empty(struct listener *listener, unsigned most) {
+  assert(!listener->inside_callback);
+  for (unsigned i = 0; i < most && listener->emptied < LAST_ACCEPTS; i++, listener->emptied++)
+    if (accept_one(listener) != ACCEPTED)
+      return true;
+  return listener->emptied == LAST_ACCEPTS;
+}
+
 void listener_close(struct listener *listener) {
   if (!listener)
     return;
-  assert(!listener->inside_callback);
   event_del(&listener->event);
   loop_cancel_timer(listener->loop, &listener->pause);
-  for (int i = 0; i < LAST_ACCEPTS && accept_one(listener) == ACCEPTED; i++)
-    ;
-  listening_socket_close(&listener->socket);
-  free(listener);
+  listener_empty(listener, LAST_ACCEPTS);
+  listener_discard(listener);
 }

@@ -36,10 +36,12 @@ int listener_probe_beside_own(const struct endpoint *endpoint, struct error *err
 struct listener *listener_open(struct loop *loop, const struct endpoint *endpoint, const struct tcp_options *tcp,
                                const struct listener_callbacks *callbacks, void *context, struct error *error);
 
-/* The same, but nothing is accepted before listener_start(): until then, clients wait in the queue. */
+/* The same, but nothing is accepted before listener_start(): until then, clients wait in the queue. Any thread, like
+ * listener_discard(), which resets them; from listener_start() on the listener is its loop's. */
 struct listener *listener_prepare(struct loop *loop, const struct endpoint *endpoint, const struct tcp_options *tcp,
                                   const struct listener_callbacks *callbacks, void *context, struct error *error);
 void listener_start(struct listener *listener);
+void listener_discard(struct listener *listener);
 
 /* Accepts on the socket of `other` too, by a descriptor of its own, which is below `descriptors` (0: any): a listener
  * of any thread, which does not close meanwhile, but may at any time afterwards. To be started. */
@@ -50,6 +52,10 @@ const struct endpoint *listener_endpoint(const struct listener *listener);
 
 /* Closes what was accepted by a reset: an end would look like an answer. */
 void listener_refuse(int fd);
+
+/* Goes towards listener_close() in pieces: accepts `most` at most of what waits in the queue. True: it is empty, or has
+ * been refilled for so long that it may be closed all the same. As often as wanted. */
+bool listener_empty(struct listener *listener, unsigned most);
 
 /* No more is accepted; what waits in the queue is accepted first (a close would reset it). Must not be called from the
  * listener's own callbacks. NULL is nothing. */

@@ -71,5 +71,12 @@ void route_table_unref(struct route_table *table);
 /* Is the very record among the table's? Its time grows with the logarithm of their number. */
 bool route_table_has(const struct route_table *table, const struct route *route);
 
+/* was[i] is the place in `before` (NULL: no table) of the table's i-th port, or UINT32_MAX: it has none such. 0 or
+ * -ENOMEM. */
+int route_table_match_ports(const struct route_table *before, const struct route_table *table, uint32_t *was);
+
+/* Is the port one of the table's, at whatever address? */
+bool route_table_uses_port(const struct route_table *table, uint16_t port);
+
 /* Is the route among the port's? Both are of one table. Time grows with the route's ranges only. */
 bool table_port_has(const struct table_port *port, const struct route *route);

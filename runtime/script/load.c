@@ -87,6 +87,10 @@ int loader_keep_mark_at(struct loader *loader, int fd) {
 
 void loader_withdraw_mark(struct loader *loader) { load_mark_withdraw(loader->mark); }
 
+struct pace *loader_pace(const struct loader *loader) {
+  return loader->pace;
+}
+
 struct script_commons *loader_commons(struct loader *loader) {
   return loader->commons;
 }

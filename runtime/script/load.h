@@ -124,6 +124,9 @@ int loader_keep_mark_at(struct loader *loader, int fd);
 /* The process is ended while files are loaded, and by none of them. Any thread. */
 void loader_withdraw_mark(struct loader *loader);
 
+/* Its thread's, for what else it does; NULL: no traffic waits. */
+struct pace *loader_pace(const struct loader *loader);
+
 /* What the states that it makes have in common; the loader's. */
 struct script_commons *loader_commons(struct loader *loader);
 
@@ -198,6 +201,9 @@ typedef void loaded_number_of(void *context, const char *name, unsigned *number,
 int loader_load_routes(struct loader *loader, const struct config *config, unsigned workers,
                        loaded_number_of *number_of, void *context, struct loaded_routes *loaded);
 void loaded_routes_clear(struct loaded_routes *loaded); /* any thread */
+
+/* The place of the file of that base name; loaded->file_count: there is none. */
+size_t loaded_routes_find(const struct loaded_routes *loaded, const char *file);
 
 /* The line of a field ("match.ports") of a route of the file, as it was loaded last or is committed; 0: not known. */
 int loader_find_line(struct loader *loader, const struct loaded_file *file, const char *route, const char *field);

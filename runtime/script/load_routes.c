@@ -411,6 +411,21 @@ int loader_load_routes(struct loader *loader, const struct config *config, unsig
   return status;
 }
 
+size_t loaded_routes_find(const struct loaded_routes *loaded, const char *file) {
+  size_t from = 0, to = loaded->file_count;
+  while (from < to) {
+    size_t middle = from + (to - from) / 2;
+    int order = strcmp(loaded->files[middle].file, file);
+    if (order == 0)
+      return middle;
+    if (order < 0)
+      from = middle + 1;
+    else
+      to = middle;
+  }
+  return loaded->file_count;
+}
+
 static void clear_strings(char **strings, size_t count) {
   for (size_t i = 0; i < count; i++)
     free(strings[i]);
