@@ -171,6 +171,27 @@ static void user_code_has_no_finalizers_to_loop_in(void **context) {
   fixture_expect(*context, "return newproxy == nil", "true");
 }
 
+static unsigned count_rounds(struct fixture *fixture) {
+  unsigned rounds = 0;
+  for (; fixture->state->tasks != NULL; rounds++)
+    loop_round(&fixture->loop, true);
+  return rounds;
+}
+
+static void of_those_that_run_long_each_has_a_round(void **context) {
+  struct fixture *fixture = *context;
+  struct outcome outcome;
+  fixture_start(fixture, "for _ = 1, 4 do moongate.spawn(function() while true do end end) end", &outcome, NULL);
+  assert_true(count_rounds(fixture) >= 4);
+  fixture_start(fixture, "for _ = 1, 4 do moongate.spawn(function() moongate.sleep(0.001) while true do end end) end",
+                &outcome, NULL);
+  assert_true(count_rounds(fixture) >= 4);
+  fixture_start(fixture, "n = 0 for _ = 1, 100 do moongate.spawn(function() moongate.sleep(0) n = n + 1 end) end",
+                &outcome, NULL);
+  count_rounds(fixture);
+  fixture_expect(fixture, "return tostring(n)", "100");
+}
+
 /* Past the end of LuaJIT's stack, or of its sight: what has to end as any other error, or as nothing at all. */
 static const char *const overruns[] = {
     "setmetatable({}, { __call = pcall })()",
@@ -183,6 +204,10 @@ static const char *const overruns[] = {
     "local t = setmetatable({}, { __index = moongate.spawn }) moongate.connect('x', 1, t)",
     "for _ in io.lines('/dev/zero') do end",
     "io.open('/dev/zero'):read()",
+    "local function f() xpcall(f, f) f() end f()",
+    "local function f() pcall(f) pcall(f) end f()",
+    "local t = setmetatable({}, {}) getmetatable(t).__tostring = function() return ('%s'):format(t) end tostring(t)",
+    "local t = setmetatable({}, {}) getmetatable(t).__tostring = function() print(t) end print(t)",
     "io.stdout.__gc()",
     "io.stdout.__index.__gc = function() while true do end end",
 };
@@ -238,6 +263,7 @@ int main(void) {
       cmocka_unit_test(whole_seconds_are_printed_as_such),
       cmocka_unit_test_setup_teardown(waiting_begins_a_new_stretch, set_up_patient, fixture_free),
       cmocka_unit_test_setup_teardown(a_guarded_call_is_stopped_too, set_up, fixture_free),
+      cmocka_unit_test_setup_teardown(of_those_that_run_long_each_has_a_round, set_up, fixture_free),
       cmocka_unit_test_setup_teardown(what_would_overrun_ends, set_up_patient, fixture_free),
       cmocka_unit_test_setup_teardown(time_in_which_the_process_was_stopped_is_not_charged, set_up_waiting,
                                       fixture_free),

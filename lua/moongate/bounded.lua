@@ -7,10 +7,12 @@
 -- luacheck: ignore 121 122 131 (it sets the globals up)
 
 local _, core = ...
-local look = core.look
-local error, type, tostring, pcall, xpcall = error, type, tostring, pcall, xpcall
+local look, is_full, has_object = core.look, core.is_full, core.has_object
+local error, select, type, unpack = error, select, type, unpack
+local tostring, pcall, xpcall, print = tostring, pcall, xpcall, print
 local rawget, rawset, getmetatable = rawget, rawset, getmetatable
-local format, match, getn, new = string.format, string.match, table.getn, require("table.new")
+local format, gmatch, match, sub = string.format, string.gmatch, string.match, string.sub
+local getn, new = table.getn, require("table.new")
 
 -- Functions of LuaJIT that call their argument without a frame of Lua's. One whose __tostring it is would call itself
 -- for ever, and one whose __call it is past the end of the stack. With a function of Lua's in between neither is so.
@@ -23,8 +25,64 @@ function _G.pcall(...)
   return pcall(...)
 end
 
-function _G.xpcall(...)
-  return xpcall(...)
+-- LuaJIT calls a handler on what little it keeps of a stack that has overflowed, where its own tracebacks go astray:
+-- there it is not called, and the message stands as it is.
+function _G.xpcall(fn, handler, ...)
+  if type(handler) ~= "function" then
+    return xpcall(fn, handler, ...)
+  end
+  return xpcall(fn, function(message)
+    if is_full() or type(message) == "string" and sub(message, -14) == "stack overflow" then
+      return message
+    end
+    return handler(message)
+  end, ...)
+end
+
+-- Called from within C, a __tostring would nest C frames, and an error takes its time through many of them.
+
+local function text_of(value)
+  local text = _G.tostring(value)
+  if type(text) ~= "string" and type(text) ~= "number" then
+    error("'tostring' must return a string to 'print'", 3)
+  end
+  return text
+end
+
+function _G.print(...)
+  if not has_object(...) then
+    return print(...)
+  end
+  local texts, count = { ... }, select("#", ...)
+  for i = 1, count do
+    texts[i] = text_of(texts[i])
+  end
+  return print(unpack(texts, 1, count))
+end
+
+-- The values, those that "%s" stands for as texts.
+local function formatted(pattern, ...)
+  local values, count, at = { ... }, select("#", ...), 0
+  for letter in gmatch(pattern, "%%[-+ #0]*%d*%.?%d*(.)") do
+    if letter ~= "%" then
+      at = at + 1
+      local kind = type(values[at])
+      if letter == "s" and (kind == "table" or kind == "userdata") then
+        values[at] = tostring(values[at])
+        if type(values[at]) ~= "string" then
+          error("'__tostring' must return a string", 3)
+        end
+      end
+    end
+  end
+  return format(pattern, unpack(values, 1, count))
+end
+
+function string.format(pattern, ...)
+  if has_object(...) and type(pattern) == "string" then
+    return formatted(pattern, ...)
+  end
+  return format(pattern, ...)
 end
 
 local function looked(...)

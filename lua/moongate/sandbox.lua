@@ -7,7 +7,7 @@
 -- luacheck: ignore 121 122 131 (it sets the globals up)
 
 local _, core = ...
-local waiting, check_passing, search = core.waiting, core.check_passing, core.search
+local waiting, check_passing, search, is_deep = core.waiting, core.check_passing, core.search, core.is_deep
 local error, type, select, tostring, pairs = error, type, select, tostring, pairs
 local create, resume, yield = coroutine.create, coroutine.resume, coroutine.yield
 local load, loadfile, compile, setfenv = load, loadfile, core.compile, setfenv
@@ -30,13 +30,22 @@ local function checked(ok, ...)
   error((...), 0)
 end
 
+-- Each coroutine within another stands on C's stack, which Lua does not look at.
+local DEEP = "stack overflow: coroutines within each other, too many of them"
+
 function coroutine.resume(co, ...)
+  if is_deep() then
+    return false, DEEP
+  end
   return pass(co, resume(co, ...))
 end
 
 function coroutine.wrap(fn)
   local co = create(fn)
   return function(...)
+    if is_deep() then
+      error(DEEP, 2)
+    end
     return checked(pass(co, resume(co, ...)))
   end
 end

@@ -2,8 +2,10 @@
  *
  * What lua/moongate/bounded.lua is made of: C functions in the place of LuaJIT's that would work on for as long as they
  * are told to. These look at the watch themselves, now and then. */
+#include "core/stack.h"
 #include "script/bind_moongate.h"
 #include "script/state.h"
+#include "script/state_private.h"
 
 #include <errno.h>
 #include <lauxlib.h>
@@ -22,6 +24,27 @@ enum {
 int core_look(lua_State *L) {
   script_watch_look(L);
   return 0;
+}
+
+/* core.is_deep(): whether little is left of C's stack. */
+int core_is_deep(lua_State *L) {
+  lua_pushboolean(L, stack_is_low());
+  return 1;
+}
+
+/* core.is_full(): whether Lua's stack has overflowed, and what runs is a handler of that error. */
+int core_is_full(lua_State *L) {
+  lua_pushboolean(L, script_stack_is_full(L));
+  return 1;
+}
+
+/* core.has_object(…): whether there is a table or a userdata, which may have a __tostring. */
+int core_has_object(lua_State *L) {
+  bool found = false;
+  for (int i = lua_gettop(L); i > 0 && !found; i--)
+    found = lua_type(L, i) == LUA_TTABLE || lua_type(L, i) == LUA_TUSERDATA;
+  lua_pushboolean(L, found);
+  return 1;
 }
 
 /* core.insert: table.insert, raw as LuaJIT's. */

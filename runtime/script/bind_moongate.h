@@ -26,7 +26,10 @@ int core_after(lua_State *L);
 int core_every(lua_State *L);
 extern const luaL_Reg timer_methods[];
 
-/* For lua/moongate/bounded.lua (bind_bounded.c). */
+/* For lua/moongate/bounded.lua and sandbox.lua (bind_bounded.c). */
+int core_is_deep(lua_State *L);
+int core_is_full(lua_State *L);
+int core_has_object(lua_State *L);
 int core_look(lua_State *L);
 int core_insert(lua_State *L);
 int core_read_line(lua_State *L);

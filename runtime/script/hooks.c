@@ -251,7 +251,7 @@ static int start(struct connection *connection, int slot, bool is_handler) {
     return status != 0 ? status : -ENOMEM;
   }
   run->task->run = run;
-  task_start(run->task);
+  task_start_in_turn(run->task);
   return 0;
 }
 

@@ -17,6 +17,7 @@
 
 enum {
   MOST_TURNS = 100,
+  LATE_MS = 8,
   MOST_LEVELS = 100, /* of the stack that are looked at for a line: each costs more than the one before */
 };
 
@@ -79,9 +80,24 @@ void task_free(struct script_task *task) {
   script_state_unref(state);
 }
 
-static void on_starting(struct deferred *deferred) {
-  task_start((struct script_task *)(void *)((char *)deferred - offsetof(struct script_task, starting)));
+static struct script_task *task_of_starting(struct deferred *deferred) {
+  return (struct script_task *)(void *)((char *)deferred - offsetof(struct script_task, starting));
 }
+
+/* Each task may run for limits.script_time, and a round has many: once a round is late, the next of them runs in the
+ * round after it, when the events of the others have had their turn. One in each does run. */
+static bool is_put_off(struct script_task *task) {
+  struct script_place *place = task->state->place;
+  clock_ms began = loop_now(place->loop);
+  if (place->ran_in == began && clock_coarse(place->loop->clock) - began > LATE_MS) {
+    loop_defer(place->loop, &task->starting);
+    return true;
+  }
+  place->ran_in = began;
+  return false;
+}
+
+static void on_starting(struct deferred *deferred) { task_start_in_turn(task_of_starting(deferred)); }
 
 struct script_task *task_new(struct script_state *state, lua_State *from, int arguments, task_ended_fn *on_ended,
                              void *context) {
@@ -217,10 +233,17 @@ static void run_task(struct script_task *task, int arguments) {
 
 void task_start(struct script_task *task) { run_task(task, lua_gettop(task->coroutine) - 1); }
 
+void task_start_in_turn(struct script_task *task) {
+  if (!is_put_off(task))
+    task_start(task);
+}
+
 void task_start_soon(struct script_task *task) { loop_defer(task->state->place->loop, &task->starting); }
 
 static bool push_line_of(lua_State *L, bool of_user) {
   lua_Debug place;
+  if (script_stack_is_full(L))
+    return false;
   for (int level = 0; level < MOST_LEVELS && lua_getstack(L, level, &place); level++) {
     lua_getinfo(L, "Sl", &place);
     if (place.currentline > 0 && (!of_user || strncmp(place.short_src, "moongate/", 9) != 0)) {
@@ -319,8 +342,14 @@ static struct script_task *end_wait(struct script_wait *wait) {
   return task;
 }
 
+static void on_put_off(struct deferred *deferred) {
+  struct script_task *task = task_of_starting(deferred);
+  if (!is_put_off(task))
+    run_task(task, task->results);
+}
+
 /* The results stand above what was yielded, which is of no more use. */
-static void resume_with_top(struct script_task *task, int results) {
+static void keep_top(struct script_task *task, int results) {
   lua_State *coroutine = task->coroutine;
   int first = lua_gettop(coroutine) - results + 1;
   for (int i = 0; first > 1 && i < results; i++) {
@@ -328,7 +357,14 @@ static void resume_with_top(struct script_task *task, int results) {
     lua_replace(coroutine, 1 + i);
   }
   lua_settop(coroutine, results);
-  run_task(task, results);
+}
+
+static void resume_with_top(struct script_task *task, int results) {
+  keep_top(task, results);
+  task->results = results;
+  task->starting.run = on_put_off;
+  if (!is_put_off(task))
+    run_task(task, results);
 }
 
 void task_resume(struct script_wait *wait, int results) { resume_with_top(end_wait(wait), results); }
@@ -380,7 +416,8 @@ bool task_interrupt(struct script_task *task, const char *message) {
   state->interruption = copy;
   drop_wait(task);
   lua_sethook(state->L, on_interrupted, LUA_MASKCOUNT, 1);
-  resume_with_top(task, 0);
+  keep_top(task, 0);
+  run_task(task, 0);
   return true;
 }
 

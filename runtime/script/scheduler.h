@@ -56,6 +56,7 @@ struct script_task {
   struct wheel_timer timer; /* … and its timer */
   struct deferred starting; /* task_start_soon(), and sleep(0) */
   struct deferred reap;
+  int results;              /* of what it waited for, when it is put off to the next round (in `starting`) */
   unsigned turns;           /* waiting calls since it was resumed that did not have to wait */
   struct task_watch *watch; /* NULL mostly */
   bool over, leaving, doomed, starved;
@@ -71,7 +72,10 @@ struct script_task *task_new(struct script_state *state, lua_State *from, int ar
 /* Runs it until it waits or ends; may call on_ended before returning. Not from within a task of the same state. */
 void task_start(struct script_task *task);
 
-/* Runs it in this round's deferred work. */
+/* The same; in the next round when this one is late already. */
+void task_start_in_turn(struct script_task *task);
+
+/* Runs it in this round's deferred work, or when that is late, in the next one's. */
 void task_start_soon(struct script_task *task);
 
 /* The task that runs; raises when there is none. For calls that perhaps wait; begins each of them. */
@@ -96,7 +100,8 @@ void task_wait_instead(struct script_wait *from, struct script_wait *to, void (*
 
 /* Ends the wait and hands the `results` on top of the waiting task's coroutine to it: push them on
  * wait->task->coroutine with calls that allocate nothing (numbers, booleans, nil), then task_resume(wait, n). Last
- * thing in an event; the task may free anything that is its own, deferred. */
+ * thing in an event; the task may free anything that is its own, deferred. In a round that is late already the task
+ * goes on in the next. */
 void task_resume(struct script_wait *wait, int results);
 
 /* The same for results that allocate: `push` pushes them on `L`, protected, and returns how many. Without memory the

@@ -89,6 +89,11 @@ void script_push_kept_table(lua_State *L, const void *key) {
   script_restore_limit(L);
 }
 
+bool script_stack_is_full(lua_State *L) {
+  lua_Debug place;
+  return lua_getstack(L, 0, &place) && place.i_ci >= LUAI_MAXSTACK - LUA_MINSTACK;
+}
+
 static void push_as_text(lua_State *L) {
   if (lua_type(L, -1) == LUA_TSTRING || lua_type(L, -1) == LUA_TNUMBER)
     return;

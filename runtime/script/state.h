@@ -32,6 +32,7 @@ struct script_place {
   const struct log *log;
   struct worker *worker;        /* NULL on the control thread */
   unsigned number, count;       /* moongate.worker; 0 of 0 on the control thread */
+  clock_ms ran_in;              /* the beginning of the round in which a task ran last */
   struct list_node states;      /* that run here */
   struct list_node lingering;   /* sockets that Lua has let go of and that still have to end well (socket_linger.c) */
   struct tls_context_cache tls; /* what starttls has asked for */

@@ -15,6 +15,10 @@ void script_watch_arm(struct script_state *state);
 /* Something large was allocated: the watchdog looks at the next instruction, since more of the kind may be slow. */
 void script_watch_soon(struct script_state *state);
 
+/* Whether what runs on `L` stands beyond the last place of Lua's stack that luaL_traceback() and lua_getinfo() can
+ * name: LuaJIT lets handlers of an overflow go there, and keeps the places of functions in 16 bits. (state.c) */
+bool script_stack_is_full(lua_State *L);
+
 /* Turns the error on top of `L` into a string with the traceback of `from` (the coroutine that raised it). Raises
  * without memory. */
 void script_add_traceback(lua_State *L, lua_State *from);

@@ -70,8 +70,13 @@ static void format_limit(const struct script_state *state, char *text, size_t si
 static void take_report(struct script_state *state, lua_State *L) {
   char text[96];
   format_limit(state, text, sizeof text);
-  luaL_traceback(L, L, text, 0);
   free(state->watch.report);
+  state->watch.report = NULL;
+  if (script_stack_is_full(L)) {
+    state->watch.report = strdup(text);
+    return;
+  }
+  luaL_traceback(L, L, text, 0);
   state->watch.report = strdup(lua_tostring(L, -1));
   lua_pop(L, 1);
 }
@@ -161,8 +166,6 @@ int script_watch_stop(lua_State *L) {
   if (!state->watch.stopping) {
     state->watch.stopping = true;
     set_interval(state, L);
-    free(state->watch.report);
-    state->watch.report = NULL;
     take_report(state, L);
   }
   refuse(state, L);
