@@ -5,6 +5,7 @@
 
 local moongate = require "spec.support.moongate"
 local net = require "spec.support.net"
+local peers = require "spec.support.peers"
 local process = require "spec.support.process"
 local resource = require "posix.sys.resource"
 
@@ -164,6 +165,25 @@ describe("bytes that nobody takes", function()
   describe("in a handler's pipe", function()
     local action = "handler = function(s) local o = moongate.connect('127.0.0.1', %d) "
       .. "local _, why = s:pipe(o) moongate.log.warn('piped', { why = why }) %s end"
+
+    it("end it when the client resets behind them, though they were encrypted", function()
+      local server = peers.tls_server "a.test"
+      local tls = action:gsub("%%d%)", "%%d, { tls = { verify = false } })")
+      local m = moongate.start {
+        config = "timeouts = { linger = '1s', shutdown = '1s' },",
+        routes = moongate.front(tls:gsub("%%s", ""):format(server.port)),
+      }
+      local client = assert(net.connect(m:port "front"))
+      client:send "GET / HTTP/1.0\r\nX: "
+      m:await_metric('bytes_total{direction="in"}', 19)
+      process.nap(0.3) -- the handshake
+      server.process:signal "SIGSTOP"
+      jam({ { client = client } }, "client")
+      client:reset()
+      m:await_log("piped.*why=closed", 20)
+      m:await_idle(20)
+      server.process:signal "SIGCONT"
+    end)
 
     for _, sender in ipairs { "client", "target" } do
       local receiver = sender == "client" and "target" or "client"
