@@ -4,12 +4,32 @@
 # busted in its own process (named by its path), from the root of the repository; those of routes and of moongate.testing
 # by moongate test, which has busted within; and each fuzz target's corpus (named fuzz/x). Programs that specs start as peers
 # (spec/support/*.c), and what they load into others (*_preload.c), are built into support/.
+#
+# In instrumented builds (Sanitize, Threads) a test fails for each report of a sanitizer, whichever process it is from: reports
+# go into files, and cmake/watch_reports looks for them. An assertion that fails counts as one (handle_abort).
 
 pkg_check_modules(CMOCKA REQUIRED IMPORTED_TARGET cmocka)
 find_program(BUSTED_PROGRAM busted REQUIRED)
 
-set(sanitizer_environment "ASAN_OPTIONS=detect_leaks=1:abort_on_error=0:strict_string_checks=1:verify_asan_link_order=0"
-                          "UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1")
+# moongate_test(NAME TIMEOUT COMMAND…): in instrumented builds, which are slower, the timeout is three times as long.
+function(moongate_test name timeout)
+  set(environment "LUA_PATH=./lua/?.lua\;./lua/?/init.lua\;./?.lua\;\;" "MOONGATE_BINARY=${PROJECT_BINARY_DIR}/moongate"
+                  "MOONGATE_SUPPORT=${PROJECT_BINARY_DIR}/support")
+  set(command ${ARGN})
+  if(CMAKE_BUILD_TYPE MATCHES "^(Sanitize|Threads)$")
+    string(REPLACE "/" "-" file ${name})
+    set(reports ${PROJECT_BINARY_DIR}/reports/${file})
+    set(common "log_path=${reports}:handle_abort=1")
+    list(APPEND environment "MOONGATE_REPORTS=${reports}"
+         "ASAN_OPTIONS=${common}:detect_leaks=1:abort_on_error=0:strict_string_checks=1"
+         "UBSAN_OPTIONS=${common}:print_stacktrace=1:halt_on_error=1"
+         "TSAN_OPTIONS=${common}:suppressions=${PROJECT_SOURCE_DIR}/cmake/threads.supp:second_deadlock_stack=1:die_after_fork=0")
+    set(command ${PROJECT_SOURCE_DIR}/cmake/watch_reports ${reports} ${command})
+    math(EXPR timeout "3 * ${timeout}")
+  endif()
+  add_test(NAME ${name} COMMAND ${command} WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
+  set_tests_properties(${name} PROPERTIES TIMEOUT ${timeout} ENVIRONMENT "${environment}")
+endfunction()
 
 file(GLOB test_sources CONFIGURE_DEPENDS ctests/*/test_*.c)
 foreach(source IN LISTS test_sources)
@@ -20,8 +40,7 @@ foreach(source IN LISTS test_sources)
   add_executable(${target} ${source})
   target_link_libraries(${target} PRIVATE moongate_core PkgConfig::CMOCKA)
   set_target_properties(${target} PROPERTIES OUTPUT_NAME ${name} RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/ctests/${room})
-  add_test(NAME ${room}/${name} COMMAND ${target} WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
-  set_tests_properties(${room}/${name} PROPERTIES TIMEOUT 60 ENVIRONMENT "${sanitizer_environment}")
+  moongate_test(${room}/${name} 60 $<TARGET_FILE:${target}>)
 endforeach()
 
 # The committed inputs of the fuzz targets, without the fuzzer.
@@ -32,8 +51,7 @@ foreach(source IN LISTS replayed_sources)
   add_executable(replay_${name} ${source} fuzz/replay.c)
   target_link_libraries(replay_${name} PRIVATE moongate_core)
   set_target_properties(replay_${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/fuzz)
-  add_test(NAME fuzz/${name} COMMAND replay_${name} fuzz/corpus/${name} WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
-  set_tests_properties(fuzz/${name} PROPERTIES TIMEOUT 120 ENVIRONMENT "${sanitizer_environment}")
+  moongate_test(fuzz/${name} 120 $<TARGET_FILE:replay_${name}> fuzz/corpus/${name})
 endforeach()
 
 file(GLOB support_sources CONFIGURE_DEPENDS spec/support/*.c)
@@ -41,7 +59,9 @@ foreach(source IN LISTS support_sources)
   get_filename_component(name ${source} NAME_WE)
   if(name MATCHES "_preload$")
     add_library(support_${name} MODULE ${source})
-    target_compile_options(support_${name} PRIVATE -fno-sanitize=all) # it is there before any sanitizer is
+    # It is there before any sanitizer is.
+    target_compile_options(support_${name} PRIVATE -fno-sanitize=all)
+    target_link_options(support_${name} PRIVATE -fno-sanitize=all)
     set_target_properties(support_${name} PROPERTIES PREFIX "")
   else()
     add_executable(support_${name} ${source})
@@ -57,12 +77,7 @@ foreach(spec IN LISTS specs)
   string(REGEX REPLACE "\\.lua$" "" name ${spec})
   set(runner ${LUAJIT_PROGRAM} ${BUSTED_PROGRAM})
   if(spec MATCHES "^spec/(testing|routes|examples)/")
-    set(runner moongate test)
+    set(runner $<TARGET_FILE:moongate> test)
   endif()
-  add_test(NAME ${name} COMMAND ${runner} --output=TAP ${spec} WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
-  set_tests_properties(
-    ${name}
-    PROPERTIES TIMEOUT 300
-               ENVIRONMENT "LUA_PATH=./lua/?.lua\;./lua/?/init.lua\;./?.lua\;\;;MOONGATE_BINARY=${PROJECT_BINARY_DIR}/moongate;\
-MOONGATE_SUPPORT=${PROJECT_BINARY_DIR}/support;${sanitizer_environment}")
+  moongate_test(${name} 300 ${runner} --output=TAP ${spec})
 endforeach()

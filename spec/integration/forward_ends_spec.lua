@@ -102,8 +102,7 @@ describe("the end of a forwarded connection", function()
     assert.are.same({ "", "end" }, { served:receive_all() })
   end)
 
-  -- Sends from one side to the other, and lets a little time pass each time, until that reads something else than bytes:
-  -- what.
+  -- Sends from one side to the other, a little time in between, until that reads something else than bytes: what.
   local function trickle(m, from, to)
     local how
     process.wait_for(function()

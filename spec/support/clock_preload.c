@@ -44,6 +44,7 @@ static void add(struct timespec *time, int64_t ns) {
 }
 
 /* The kernel is asked itself: what stands behind us in the order of the loader may be a sanitizer's. */
+/* NOLINTNEXTLINE(readability-inconsistent-declaration-parameter-name): theirs are reserved */
 int clock_gettime(clockid_t id, struct timespec *time) {
   if (syscall(SYS_clock_gettime, id, time) != 0)
     return -1;
@@ -52,6 +53,7 @@ int clock_gettime(clockid_t id, struct timespec *time) {
 }
 
 /* Times are the caller's; the kernel's clock is not moved. */
+/* NOLINTNEXTLINE(readability-inconsistent-declaration-parameter-name): theirs are reserved */
 int timerfd_settime(int fd, int flags, const struct itimerspec *when, struct itimerspec *before) {
   struct itimerspec kernels = *when;
   int64_t ns = moved_by(CLOCK_MONOTONIC);

@@ -20,11 +20,14 @@ local support = os.getenv "MOONGATE_SUPPORT" or "build/support"
 if support:sub(1, 1) ~= "/" then
   support = require("posix.unistd").getcwd() .. "/" .. support
 end
+moongate.support = support
 
 local running = {}
 
--- Whether the binary is an instrumented one: slower, and with a memory of its own.
-moongate.sanitized = process.read(binary):find("__asan_init", 1, true) ~= nil
+-- Which sanitizer is in the binary, and whether one is: then it is slower, and with a memory of its own.
+local code = process.read(binary)
+moongate.sanitizer = code:find("__asan_init", 1, true) and "address" or code:find("__tsan_init", 1, true) and "thread"
+moongate.sanitized = not not moongate.sanitizer
 
 -- A directory with a config and route files, and nothing running. options.config: what stands in the config's table, as
 -- text; options.config_text: the whole file; options.routes: text of one file, or texts by file name; options.workers;
@@ -382,12 +385,19 @@ function moongate:stop(signal)
   return self.process:wait(15) or "still running"
 end
 
+-- What a sanitizer has found in it; nil: nothing. cmake/watch_reports sees to those whose process id is not known.
+local function report_of(self)
+  local reports = os.getenv "MOONGATE_REPORTS"
+  local report = reports and process.read(("%s.%d"):format(reports, self.process.pid)) or ""
+  return report ~= "" and report or nil
+end
+
 function moongate.finish()
   local faults = {}
   net.close_all()
   for _, self in ipairs(running) do
     local status = self.stopped and 0 or self.process:alive() and self:stop() or self.process.status
-    local report = self:log():match "[^\n]*AddressSanitizer.*" or self:log():match "[^\n]*runtime error:.*"
+    local report = report_of(self)
     if report or (status ~= 0 and not self.may_fail) then
       faults[#faults + 1] = ("a moongate ended with %s:\n%s"):format(status, report or self:log():sub(-3000))
     end
