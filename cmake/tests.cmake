@@ -23,7 +23,7 @@ function(moongate_test name timeout)
     list(APPEND environment "MOONGATE_REPORTS=${reports}"
          "ASAN_OPTIONS=${common}:detect_leaks=1:abort_on_error=0:strict_string_checks=1"
          "UBSAN_OPTIONS=${common}:print_stacktrace=1:halt_on_error=1"
-         "TSAN_OPTIONS=${common}:suppressions=${PROJECT_SOURCE_DIR}/cmake/threads.supp:second_deadlock_stack=1:die_after_fork=0")
+         "TSAN_OPTIONS=${common}:suppressions=${PROJECT_SOURCE_DIR}/cmake/threads.supp:second_deadlock_stack=1:die_after_fork=0:atexit_sleep_ms=0:report_thread_leaks=0")
     set(command ${PROJECT_SOURCE_DIR}/cmake/watch_reports ${reports} ${command})
     math(EXPR timeout "3 * ${timeout}")
   endif()

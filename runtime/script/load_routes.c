@@ -208,6 +208,15 @@ static int add_exclusion_fault(struct load_run *run, const struct loaded_file *f
   return fault_list_add(&run->loaded->faults, file->path, line, fault->route, fault->field, fault->message);
 }
 
+/* Is it taken for one at fault (loader_exclude_file()), however well it is by itself? */
+static int exclude(struct load_run *run, struct loaded_file *file, const struct source *source) {
+  const struct exclusion *exclusion = memory_exclusion(&run->loader->memory, file->file);
+  if (!exclusion)
+    return 0;
+  int status = add_exclusion_fault(run, file, exclusion);
+  return status == 0 ? load_stand_in(run, file, source) : status;
+}
+
 /* It has not been run yet, and the disk has not answered since. */
 static bool is_lost_in_reading(const struct file_failure *failure) {
   return failure->lost && !failure->is_known && blocking_is_lost(failure->lost);
@@ -259,12 +268,8 @@ static int load_one(struct load_run *run, struct loaded_file *file) {
   } else {
     status = load_changed(run, memory, file, &source, key);
   }
-  const struct exclusion *exclusion = memory_exclusion(&run->loader->memory, file->file);
-  if (status == 0 && file->ok && exclusion) {
-    status = add_exclusion_fault(run, file, exclusion);
-    if (status == 0)
-      status = load_stand_in(run, file, &source);
-  }
+  if (status == 0 && file->ok) /* else who was lost has come back, and the loader's memory is another's */
+    status = exclude(run, file, &source);
   source_clear(&source);
   return status;
 }
