@@ -31,6 +31,16 @@ function(moongate_test name timeout)
   set_tests_properties(${name} PROPERTIES TIMEOUT ${timeout} ENVIRONMENT "${environment}")
 endfunction()
 
+# moongate_threads(NAME): a test that has threads, which ./dev test --threads runs.
+function(moongate_threads name)
+  set_property(TEST ${name} APPEND PROPERTY LABELS threads)
+endfunction()
+
+# Not these, under ThreadSanitizer: it needs room of the stacks that are measured; errors that go through a thousand frames of C
+# take too long; a thread of its own has privileges of its own; and bytes are counted by one thread each.
+set(without_threads core/test_stack script/test_pattern spec/integration/patterns_spec spec/integration/privileges_spec
+                    spec/integration/bytes_spec)
+
 file(GLOB test_sources CONFIGURE_DEPENDS ctests/*/test_*.c)
 foreach(source IN LISTS test_sources)
   get_filename_component(name ${source} NAME_WE)
@@ -41,6 +51,10 @@ foreach(source IN LISTS test_sources)
   target_link_libraries(${target} PRIVATE moongate_core PkgConfig::CMOCKA)
   set_target_properties(${target} PROPERTIES OUTPUT_NAME ${name} RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/ctests/${room})
   moongate_test(${room}/${name} 60 $<TARGET_FILE:${target}>)
+  file(STRINGS ${source} starts REGEX "pthread_create|signals_new")
+  if(starts AND NOT ${room}/${name} IN_LIST without_threads)
+    moongate_threads(${room}/${name})
+  endif()
 endforeach()
 
 # The committed inputs of the fuzz targets, without the fuzzer.
@@ -80,4 +94,7 @@ foreach(spec IN LISTS specs)
     set(runner $<TARGET_FILE:moongate> test)
   endif()
   moongate_test(${name} 300 ${runner} --output=TAP ${spec})
+  if(spec MATCHES "^spec/integration/" AND NOT name IN_LIST without_threads) # of the real binary
+    moongate_threads(${name})
+  endif()
 endforeach()
