@@ -2,6 +2,7 @@
  *
  * native.testing(): what moongate.testing and `moongate test` need from C. Only trusted states have it. */
 #include "script/arguments.h"
+#include "script/bind.h"
 #include "script/bind_native.h"
 #include "script/host.h"
 #include "script/load.h"
@@ -9,11 +10,14 @@
 
 #include <errno.h>
 #include <lauxlib.h>
+#include <luajit.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
+
+enum { MOST_BOUND = 365 * 86400 };
 
 static const struct testing_ops *ops_of(lua_State *L) { return native_of(L)->testing; }
 
@@ -174,6 +178,20 @@ static int testing_real_time(lua_State *L) {
   return 1;
 }
 
+/* (seconds): what runs from now on raises after them; 0: no longer. From the first time on it is interpreted and its
+ * patterns are ours, for it to be seen. */
+static int testing_bound(lua_State *L) {
+  struct script_state *state = script_state_of(L);
+  double seconds = luaL_checknumber(L, 1);
+  luaL_argcheck(L, seconds >= 0 && seconds < MOST_BOUND, 1, "seconds");
+  if (state->watch.bound_ms == 0 && seconds > 0) {
+    luaJIT_setmode(L, 0, LUAJIT_MODE_ENGINE | LUAJIT_MODE_OFF);
+    script_open_patterns(L, false);
+  }
+  script_watch_bound(state, (uint64_t)(seconds * 1e3));
+  return 0;
+}
+
 /* The task that runs, for interrupt(). */
 static int testing_task(lua_State *L) {
   lua_pushlightuserdata(L, task_enter(L));
@@ -239,6 +257,7 @@ static const struct luaL_Reg functions[] = {
     {"advance", testing_advance},
     {"next_timer", testing_next_timer},
     {"real_time", testing_real_time},
+    {"bound", testing_bound},
     {"task", testing_task},
     {"interrupt", testing_interrupt},
     {"wake", testing_wake},

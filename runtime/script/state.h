@@ -70,16 +70,17 @@ struct script_options {
 struct script_watch {
   uint64_t look_ns; /* of CLOCK_MONOTONIC_COARSE: when it is looked again; 0: not running, or nobody watches */
   uint64_t began_ns;
-  uint64_t seen_ns;   /* … when it was looked last */
-  uint64_t thread_ns; /* what the thread had run at half of the time; 0: not looked yet */
-  int interval;       /* instructions between two looks */
-  unsigned near;      /* how many looks more there are at each instruction */
-  unsigned forgiven;  /* gaps of this stretch that the thread did not have */
-  unsigned depth;     /* stretches within stretches count as one */
-  bool stopping;      /* past the deadline: raising until the coroutine is dead */
-  bool is_low;        /* little is left of the C stack: raising until there is more */
-  bool refusing;      /* the allocator refuses, which raises what no error handler sees */
-  char *report;       /* what was stopped last, with a traceback; NULL mostly */
+  uint64_t seen_ns;              /* … when it was looked last */
+  uint64_t thread_ns;            /* what the thread had run at half of the time; 0: not looked yet */
+  int interval;                  /* instructions between two looks */
+  unsigned near;                 /* how many looks more there are at each instruction */
+  unsigned forgiven;             /* gaps of this stretch that the thread did not have */
+  unsigned depth;                /* stretches within stretches count as one */
+  uint64_t bounded_ns, bound_ms; /* script_watch_bound(): since when, and how long. 0: none */
+  bool stopping;                 /* past the deadline: raising until the coroutine is dead */
+  bool is_low;                   /* little is left of the C stack: raising until there is more */
+  bool refusing;                 /* the allocator refuses, which raises what no error handler sees */
+  char *report;                  /* what was stopped last, with a traceback; NULL mostly */
 };
 
 /* Timers that are made while a file is loaded wait for it to go live. */
@@ -176,6 +177,10 @@ int script_watch_stop(lua_State *L);
 
 /* What the hook does: for C functions that are called often between two instructions, or were long. May raise. */
 void script_watch_look(lua_State *L);
+
+/* For a trusted state that runs what is not its own (specs), and is interpreted: from now on, or from the beginning of
+ * the stretch that runs then, it may run for so long; then an error is raised that may be caught. 0: no longer. */
+void script_watch_bound(struct script_state *state, uint64_t ms);
 
 /* True once the present stretch has lasted for a while: time to let the others have a turn, where that is possible. */
 bool script_watch_is_late(const struct script_state *state);

@@ -159,10 +159,44 @@ static void on_count(lua_State *L, lua_Debug *unused) {
   script_watch_look(L);
 }
 
-bool script_watch_is_over(lua_State *L) { return look_at_clock(script_state_of(L)); }
+static bool is_past_bound(const struct script_state *state) {
+  uint64_t bounded = state->watch.bounded_ns, began = state->watch.began_ns;
+  return running_clock() > (bounded > began ? bounded : began) + state->watch.bound_ms * 1000000u;
+}
+
+bool script_watch_is_over(lua_State *L) {
+  struct script_state *state = script_state_of(L);
+  return state->watch.bound_ms != 0 ? is_past_bound(state) : look_at_clock(state);
+}
+
+/* Once: the spec's runner catches it. What goes on all the same has as much time again. */
+static int raise_bound(struct script_state *state, lua_State *L) {
+  char text[96];
+  double seconds = (double)state->watch.bound_ms / 1000;
+  snprintf(text, sizeof text, "ran longer than %gs here without waiting (--timeout)", seconds);
+  script_watch_bound(state, state->watch.bound_ms);
+  return task_raise(L, text);
+}
+
+static void on_bound_count(lua_State *L, lua_Debug *unused) {
+  (void)unused;
+  struct script_state *state = script_state_of(L);
+  if (state->watch.bound_ms != 0 && is_past_bound(state))
+    raise_bound(state, L);
+}
+
+void script_watch_bound(struct script_state *state, uint64_t ms) {
+  state->watch.bound_ms = ms;
+  state->watch.bounded_ns = running_clock();
+  lua_Hook present = lua_gethook(state->L);
+  if (present == NULL || present == on_bound_count) /* else a spec's own, to measure what it covers */
+    lua_sethook(state->L, on_bound_count, ms == 0 ? 0 : LUA_MASKCOUNT, HOOK_INSTRUCTIONS);
+}
 
 int script_watch_stop(lua_State *L) {
   struct script_state *state = script_state_of(L);
+  if (state->watch.bound_ms != 0)
+    return raise_bound(state, L);
   if (!state->watch.stopping) {
     state->watch.stopping = true;
     set_interval(state, L);

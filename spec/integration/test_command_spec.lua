@@ -106,6 +106,47 @@ describe("moongate test", function()
     assert.matches("ok 2 - goes on", answer.out, 1, true)
   end)
 
+  it("ends a test, or what it calls, that runs for ever, at its line, and goes on", function()
+    write(
+      "spec/a_spec.lua",
+      [[
+      local testing = require "moongate.testing"
+      it("loops", function()
+        while true do end
+      end)
+      it("backtracks", function()
+        local _ = ("a"):rep(90):find(("a*"):rep(14) .. "b")
+      end)
+      it("backtracks in a handler", function()
+        local c = testing.call(function(socket)
+          socket:send(socket:receive("*l"):rep(90):match(("a*"):rep(14) .. "b"))
+        end)
+        c:send "a\n"
+        c:receive "*l"
+      end)
+      it("nests", function()
+        local expand
+        function expand(text)
+          return (text:gsub("%b()", function(x) return expand(x:sub(2, -2)) end))
+        end
+        assert.equal("x", expand(("("):rep(1000) .. "x" .. (")"):rep(1000)))
+        local fine, message = pcall(expand, ("("):rep(20000) .. "x" .. (")"):rep(20000))
+        assert.is_false(fine)
+        assert.matches("stack overflow", message, 1, true)
+      end)
+      it("goes on", function() assert.equal("a", ("ba"):match "a*$") end)
+    ]]
+    )
+    local answer = test("--timeout=3", "-o", "TAP")
+    assert.are.equal(1, answer.status)
+    for _, line in ipairs { 3, 6, 10 } do
+      local message = ("spec/a_spec.lua:%d: ran longer than 3s here without waiting (--timeout)"):format(line)
+      assert.matches(message, answer.out .. answer.err, 1, true)
+    end
+    assert.matches("ok 4 - nests", answer.out, 1, true)
+    assert.matches("ok 5 - goes on", answer.out, 1, true)
+  end)
+
   it("tells a handler's failure as the test's", function()
     write(
       "spec/a_spec.lua",

@@ -1,7 +1,8 @@
 -- SPDX-License-Identifier: MIT
 --
 -- `moongate test`: busted inside the runtime, as a task of its event loop, so that a test may wait. All of the command
--- line is busted's, but for --timeout. Sees to it that what a test started ends with it, and that none waits for ever.
+-- line is busted's, but for --timeout. Sees to it that what a test started ends with it, and that none waits or runs
+-- for ever.
 
 local _, core = ...
 
@@ -17,8 +18,8 @@ local USAGE = [[
 
 
 OPTIONS of moongate test itself:
-  --timeout=SECONDS           how long a test may wait before it is ended
-                              where it waits; 0: for ever (default: 60)
+  --timeout=SECONDS           how long a test may wait, or run, before it is
+                              ended where it is; 0: for ever (default: 60)
 ]]
 
 function command.define(parser)
@@ -75,13 +76,20 @@ local function exit(status)
   error(setmetatable({ status = status == true and 0 or tonumber(status) or 0 }, EXIT), 0)
 end
 
+-- From now on the test has all its time.
+local function begin(state)
+  local testing = require("moongate.native").testing()
+  state.since = testing.real_time()
+  testing.bound(state.timeout)
+end
+
 -- Interrupts a test that has waited too long, by the clock that no spec moves.
-local function watch(state, timeout)
+local function watch(state)
   local moongate = require "moongate"
   local testing = require("moongate.native").testing()
-  local message = ("waited longer than %gs here (--timeout)"):format(timeout)
+  local message = ("waited longer than %gs here (--timeout)"):format(state.timeout)
   while not state.over do
-    local left = state.since + timeout - testing.real_time()
+    local left = state.since + state.timeout - testing.real_time()
     if left <= 0 then
       state.since = testing.real_time()
       testing.interrupt(state.task, message)
@@ -95,9 +103,8 @@ end
 local function follow(busted, state)
   local calls = require "moongate.testing.call"
   local instances = require "moongate.testing.instance"
-  local testing = require("moongate.native").testing()
   local function touch()
-    state.since = testing.real_time()
+    begin(state)
     return nil, true
   end
   for _, what in ipairs({ "suite", "file", "describe", "test" }) do
@@ -211,9 +218,10 @@ function command.main(words)
   end
   local moongate = require "moongate"
   local testing = require("moongate.native").testing()
-  local state = { task = testing.task(), since = testing.real_time() }
+  local state = { task = testing.task(), timeout = timeout }
+  begin(state)
   if timeout > 0 then
-    moongate.spawn(watch, state, timeout)
+    moongate.spawn(watch, state)
   end
   local status = run_busted(rest, state)
   state.over = true
