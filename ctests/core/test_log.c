@@ -40,7 +40,7 @@ static int set_up(void **state) {
 static int tear_down(void **state) {
   struct fixture *f = *state;
   close(f->reader);
-  close(f->log.fd);
+  close(f->log.printer.fd);
   return 0;
 }
 

@@ -110,6 +110,7 @@ if not core.compiled then
   search("moongate.bounded")("moongate.bounded", core)
   search("moongate.bounded_files")("moongate.bounded_files", core)
 end
+search("moongate.printing")("moongate.printing", core)
 
 local forbidden = {
   ffi = "it reaches memory past every guard",

@@ -63,6 +63,10 @@ struct value *commons_report(const struct runtime *runtime) {
   struct value *dictionaries = value_set_table(root, "dictionaries");
   if (!runtime->instance || !runtime->instance->loader)
     return root;
+  struct value *lost = value_set_table(root, "lost");
+  value_set_number(lost, "log", (double)atomic_load(&runtime->log.printer.lost));
+  value_set_number(lost, "stdout", (double)atomic_load(&runtime->printers[0].lost));
+  value_set_number(lost, "stderr", (double)atomic_load(&runtime->printers[1].lost));
   struct script_commons *commons = loader_commons(runtime->instance->loader);
   registry_read(commons_metrics(commons), on_metric, on_series, &report);
   commons_each_dictionary(commons, on_dictionary, dictionaries);

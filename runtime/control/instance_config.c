@@ -59,6 +59,7 @@ static int read_config(struct instance *instance, const struct native_settings *
   if (!instance->loader ||
       loading_start(&instance->loading, &runtime->loop, &runtime->log, instance->loader, &error) != 0)
     return instance_complain(NULL, &error);
+  commons_set_printers(loader_commons(instance->loader), runtime->printers);
   struct config_overrides overrides = {settings->config, settings->routes, settings->workers};
   struct fault_list faults = {.count = 0};
   int status = loading_read_config(&instance->loading, &overrides, false, &instance->config, &faults);

@@ -13,7 +13,10 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { COPY_BUFFER_SIZE = 16 * 1024 };
+enum {
+  COPY_BUFFER_SIZE = 16 * 1024,
+  PRINT_PATIENCE_MS = 20, /* in a second, so that more than a pipe holds can be printed at once to who does read */
+};
 
 static int init_host(struct runtime *runtime, struct error *error) {
   struct script_place place = {
@@ -28,6 +31,8 @@ int runtime_init(struct runtime *runtime, const char *library, struct error *err
   list_init(&runtime->tests);
   signal(SIGPIPE, SIG_IGN);
   log_init(&runtime->log, &runtime->clock, STDERR_FILENO);
+  printer_init(&runtime->printers[0], STDOUT_FILENO, PRINT_PATIENCE_MS);
+  printer_init(&runtime->printers[1], STDERR_FILENO, PRINT_PATIENCE_MS);
   int status = loop_init(&runtime->loop, &runtime->clock, runtime);
   if (status)
     return error_set(error, -status, "the event loop can't be made: %s", strerror(-status));
@@ -61,6 +66,9 @@ void runtime_deinit(struct runtime *runtime) {
   resolver_free(runtime->resolver);
   loop_deinit(&runtime->loop);
   free(runtime->pipes.bytes);
+  printer_deinit(&runtime->printers[0], STDOUT_FILENO);
+  printer_deinit(&runtime->printers[1], STDERR_FILENO);
+  printer_deinit(&runtime->log.printer, STDERR_FILENO);
 }
 
 /* An error of ours, with its traceback. */

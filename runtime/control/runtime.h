@@ -22,6 +22,7 @@ struct instance;
 struct runtime {
   struct clock clock;
   struct log log;
+  struct printer printers[2]; /* that scripts print to while an instance runs: standard output and standard error */
   struct loop loop;
   struct resolver *resolver; /* of the control thread's own connections, as the next two */
   struct dialer dialer;

@@ -8,14 +8,10 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
 #include <time.h>
-#include <unistd.h>
 
 enum {
   LINE_SIZE = 8192,
@@ -29,22 +25,9 @@ struct line {
   char bytes[LINE_SIZE];
 };
 
-/* A log that nobody reads must not stop the bytes. A pipe's description is shared with others, so one of our own is
- * made that does not block. Terminals and files are waited for. */
-static int open_unblocking(int fd) {
-  char path[64];
-  snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
-  int own = open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
-  return own >= 0 ? own : fd;
-}
-
 void log_init(struct log *log, const struct clock *clock, int fd) {
-  struct stat status = {.st_mode = 0};
-  fstat(fd, &status);
-  *log = (struct log){.level = LOG_INFO, .format = LOG_LOGFMT, .fd = fd, .clock = clock};
-  log->is_socket = S_ISSOCK(status.st_mode);
-  if (S_ISFIFO(status.st_mode))
-    log->fd = open_unblocking(fd);
+  *log = (struct log){.level = LOG_INFO, .format = LOG_LOGFMT, .clock = clock};
+  printer_init(&log->printer, fd, 0);
 }
 
 static void put(struct line *line, const char *bytes, size_t size) {
@@ -192,20 +175,8 @@ static const char *level_name(enum log_level level) {
   return "error";
 }
 
-/* What can't be written now is lost: false. */
-static bool write_out(const struct log *log, const char *bytes, size_t size) {
-  while (size > 0) {
-    ssize_t written =
-        log->is_socket ? send(log->fd, bytes, size, MSG_DONTWAIT | MSG_NOSIGNAL) : write(log->fd, bytes, size);
-    if (written < 0 && errno == EINTR)
-      continue;
-    if (written <= 0)
-      return false;
-    bytes += written;
-    size -= (size_t)written;
-  }
-  return true;
-}
+/* Who logs changes nothing of the log, but what it has lost is counted. */
+static struct printer *printer_of(const struct log *log) { return (struct printer *)(uintptr_t)&log->printer; }
 
 void log_write(const struct log *log, enum log_level level, const char *message, const struct log_field *fields,
                size_t count) {
@@ -233,7 +204,7 @@ bool log_record(const struct log *log, enum log_level level, const char *message
   if (json)
     close_with(&line, '}');
   close_with(&line, '\n');
-  bool written = write_out(log, line.bytes, line.size);
+  bool written = printer_write(printer_of(log), line.bytes, line.size);
   errno = saved_errno;
   return written;
 }

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "core/clock.h"
+#include "core/printer.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -15,9 +16,8 @@ enum log_format { LOG_LOGFMT, LOG_JSON };
 struct log {
   _Atomic enum log_level level;   /* may change while threads log */
   _Atomic enum log_format format; /* likewise */
-  int fd;                         /* the one given, or, of a pipe, a description of our own */
-  bool is_socket;
   const struct clock *clock;
+  struct printer printer;
 };
 
 /* A pair of a line. Made by the macros below; `key` is a literal. */
@@ -43,7 +43,7 @@ static inline bool log_enabled(const struct log *log, enum log_level level) { re
 /* time=2026-11-21T13:00:00.123Z level=info msg="listening" route=page port=8080
  * Strings may hold anything (they come from the network): what needs quotes gets them (a message always), control
  * characters are escaped, and so are bytes that are no UTF-8 (in JSON they become U+FFFD). A line is cut at 8 KiB, and
- * closed so that it stays well-formed. One that can't be written without waiting, to a non-blocking `fd`, is lost.
+ * closed so that it stays well-formed. One that can't be written without waiting is lost (core/printer.h).
  * Keeps errno. */
 void log_write(const struct log *log, enum log_level level, const char *message, const struct log_field *fields,
                size_t count);

@@ -222,16 +222,27 @@ void script_push_methods(lua_State *L, const char *name, const luaL_Reg *methods
 }
 
 const luaL_Reg core_functions[] = {
-    {"connect", core_connect},       {"sleep", core_sleep},
-    {"spawn", core_spawn},           {"now", core_now},
-    {"worker", core_worker},         {"log", core_log},
-    {"duration", core_duration},     {"on_reload", core_on_reload},
-    {"shared", core_shared},         {"after", core_after},
-    {"every", core_every},           {"measure", core_measure},
-    {"resolve", core_resolve},       {"look", core_look},
-    {"insert", core_insert},         {"read_line", core_read_line},
-    {"is_deep", core_is_deep},       {"is_full", core_is_full},
-    {"has_object", core_has_object}, {NULL, NULL},
+    {"connect", core_connect},
+    {"sleep", core_sleep},
+    {"spawn", core_spawn},
+    {"now", core_now},
+    {"worker", core_worker},
+    {"log", core_log},
+    {"duration", core_duration},
+    {"on_reload", core_on_reload},
+    {"shared", core_shared},
+    {"after", core_after},
+    {"every", core_every},
+    {"measure", core_measure},
+    {"resolve", core_resolve},
+    {"look", core_look},
+    {"insert", core_insert},
+    {"read_line", core_read_line},
+    {"is_deep", core_is_deep},
+    {"is_full", core_is_full},
+    {"has_object", core_has_object},
+    {"write", core_write},
+    {NULL, NULL},
 };
 
 void script_push_core(lua_State *L) {

@@ -34,6 +34,9 @@ int core_look(lua_State *L);
 int core_insert(lua_State *L);
 int core_read_line(lua_State *L);
 
+/* core.write(fd, text), for lua/moongate/printing.lua (bind_print.c). */
+int core_write(lua_State *L);
+
 /* core.measure(), for lua/moongate/metrics.lua (bind_measure.c). */
 int core_measure(lua_State *L);
 

@@ -23,7 +23,8 @@ struct script_commons {
   unsigned count;
   commons_asked_fn *asked;
   void *asked_context;
-  struct registry *metrics; /* has a lock of its own */
+  struct registry *metrics;         /* has a lock of its own */
+  struct printer *_Atomic printers; /* two, or NULL */
 };
 
 struct script_commons *commons_new(void) {
@@ -66,6 +67,15 @@ void commons_limit(struct script_commons *commons, const struct commons_limits *
   commons->limits = *limits;
   pthread_mutex_unlock(&commons->lock);
   registry_limit(commons->metrics, limits->metric_series);
+}
+
+void commons_set_printers(struct script_commons *commons, struct printer printers[2]) {
+  atomic_store(&commons->printers, printers);
+}
+
+struct printer *commons_printer(const struct script_commons *commons, bool is_error) {
+  struct printer *printers = atomic_load(&commons->printers);
+  return printers ? &printers[is_error] : NULL;
 }
 
 static struct named_dictionary *named_new(const char *name, size_t bytes) {

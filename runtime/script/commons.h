@@ -6,6 +6,7 @@
 
 #include "core/dictionary.h"
 #include "core/mailbox.h"
+#include "core/printer.h"
 #include "metrics/registry.h"
 
 #include <stdbool.h>
@@ -42,6 +43,11 @@ struct dictionary *commons_dictionary(struct script_commons *commons, const char
 
 /* How many may be made, for messages. */
 unsigned commons_dictionary_limit(struct script_commons *commons);
+
+/* Where scripts print to without waiting: standard output, and with `is_error` standard error; as set, they outlive the
+ * commons' users. NULL, as at first: what is printed is waited for. */
+void commons_set_printers(struct script_commons *commons, struct printer printers[2]);
+struct printer *commons_printer(const struct script_commons *commons, bool is_error);
 
 struct registry *commons_metrics(struct script_commons *commons);
 

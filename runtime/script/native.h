@@ -138,7 +138,7 @@ struct native_ops {
   struct value *(*explain)(void *context, const struct native_explain *question);
   /* native.metrics(): what scripts have made: { metrics = { { name =, help =, type =, labels =, buckets =, series =
    * { { values =, number =, count =, counts = }, … } }, … }, dictionaries = { { name =, entries =, bytes =, bytes_most
-   * =, evictions = }, … }, dropped = }. The caller frees it. */
+   * =, evictions = }, … }, dropped =, lost = { log =, stdout =, stderr = } }. The caller frees it. */
   struct value *(*metrics)(void *context);
   /* native.drain(seconds): stops as SIGTERM does, within `ms` (-1: timeouts.shutdown); when it stops already a time
    * that is given takes the place of the one that there was. Answers once all connections are gone, with { cut = how

@@ -270,6 +270,15 @@ return {
     end,
   },
   {
+    name = "moongate_output_lost_total",
+    type = "counter",
+    help = "Lines of the log, and texts that scripts printed, that were lost because nobody took them in time.",
+    labels = { "stream" },
+    collect = function(source, add)
+      each_key(source.scripts and source.scripts.lost, add)
+    end,
+  },
+  {
     name = "moongate_stuck_workers",
     type = "gauge",
     help = "Workers that are stuck in a call that does not return; what they carry stands still.",
