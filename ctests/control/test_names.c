@@ -42,6 +42,9 @@ static void a_name_keeps_its_number_and_what_is_shared_under_it(void **state) {
   assert_int_equal(atomic_load(&again->cursor), 3);
   assert_int_equal(atomic_load(&other->cursor), 0);
   assert_string_equal(names_text(names, number), "api");
+  route_shared_unref(first);
+  route_shared_unref(again);
+  route_shared_unref(other);
 }
 
 static void numbers_are_given_one_after_the_other_and_survive_growth(void **state) {
@@ -60,19 +63,28 @@ static void numbers_are_given_one_after_the_other_and_survive_growth(void **stat
   }
   names_number(names, "route 0", &same);
   assert_ptr_equal(same, cursor);
+  route_shared_unref(same);
+  route_shared_unref(cursor);
 }
 
-static void past_the_limit_names_count_for_none(void **state) {
+static void past_the_limit_names_count_for_none_and_share_nothing_else(void **state) {
   struct names *names = *state;
   char text[32];
   for (unsigned i = 1; i < NAMES_MAX; i++) {
     snprintf(text, sizeof text, "%u", i);
     assert_int_equal(names_number(names, text, NULL), i);
   }
-  struct route_shared *cursor = NULL;
-  assert_int_equal(names_number(names, "one too many", &cursor), 0);
-  assert_non_null(cursor);
+  struct route_shared *one = NULL, *other = NULL, *none = NULL;
+  assert_int_equal(names_number(names, "one too many", &one), 0);
+  assert_int_equal(names_number(names, "another", &other), 0);
+  names_number(names, "(none)", &none);
+  assert_ptr_not_equal(one, other); /* what they hold of their limits is their own */
+  assert_ptr_not_equal(one, none);
+  assert_int_not_equal(one->scope, other->scope);
   assert_int_equal(names->count, NAMES_MAX);
+  route_shared_unref(one);
+  route_shared_unref(other);
+  route_shared_unref(none);
   assert_int_equal(names_number(names, "77", NULL), 77);
 }
 
@@ -81,7 +93,7 @@ int main(void) {
       cmocka_unit_test_setup_teardown(zero_is_the_name_of_what_has_no_route, set_up, tear_down),
       cmocka_unit_test_setup_teardown(a_name_keeps_its_number_and_what_is_shared_under_it, set_up, tear_down),
       cmocka_unit_test_setup_teardown(numbers_are_given_one_after_the_other_and_survive_growth, set_up, tear_down),
-      cmocka_unit_test_setup_teardown(past_the_limit_names_count_for_none, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(past_the_limit_names_count_for_none_and_share_nothing_else, set_up, tear_down),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -206,7 +206,8 @@ static enum step_result count_client(struct connection *connection) {
   if (is_exempt(connection))
     return STEP_DONE;
   const struct address_limits *rate = own->has_rate ? own : config;
-  uint32_t own_scope = LIMIT_SCOPE_ROUTES + route->stats, rate_scope = own->has_rate ? own_scope : LIMIT_SCOPE_ALL;
+  uint32_t own_scope = route->shared ? route->shared->scope : LIMIT_SCOPE_ROUTES,
+           rate_scope = own->has_rate ? own_scope : LIMIT_SCOPE_ALL;
   const struct limit_rule rule = {
       .scope = own->has_connections ? own_scope : LIMIT_SCOPE_ALL,
       .connections = own->has_connections ? own->connections : config->connections,

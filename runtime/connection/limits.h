@@ -20,7 +20,7 @@ struct limits;
 enum {
   LIMIT_SCOPE_ALL = 0,      /* of routes without limits of their own: the config's limits */
   LIMIT_SCOPE_UNROUTED = 1, /* those whose route is not known yet */
-  LIMIT_SCOPE_ROUTES = 2,   /* plus the number of a route's name: those of that route */
+  LIMIT_SCOPE_ROUTES = 2,   /* and from there on: those of one route's name (struct route_shared) */
 };
 
 /* What is asked for a connection. 0: no such limit. */

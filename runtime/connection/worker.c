@@ -90,6 +90,14 @@ static void on_drain_over(struct wheel_timer *timer) {
   loop_set_timer(&worker->loop, &worker->piece, 0); /* there may have been no connection whose end would tell */
 }
 
+void worker_fold_routes(struct worker *worker, const unsigned *numbers, size_t count) {
+  for (size_t i = 0; i < count; i++) {
+    metrics_shard_fold(worker->metrics, numbers[i]);
+    for (size_t log = 0; log < ROUTE_LOG_COUNT; log++)
+      log_limits_forget(&worker->route_logs[log], numbers[i]);
+  }
+}
+
 void worker_tell_drained(struct worker *worker) {
   void (*on_drained)(struct worker *, void *) = worker->on_drained;
   if (!worker->draining || worker->port_count > 0 || worker->connection_count > 0 || !on_drained)

@@ -171,6 +171,10 @@ bool worker_hand_back(struct worker *worker, const struct worker *owner);
  * caller's. */
 int worker_accept(struct worker *worker, uint16_t port, int fd, const struct sockaddr *peer);
 
+/* Nothing counts under these numbers of names any more: what did is added up with that of others, and the numbers may
+ * be other names'. On the worker's thread. */
+void worker_fold_routes(struct worker *worker, const unsigned *numbers, size_t count);
+
 /* Stops accepting (a table that is prepared is given up), closes idle connections at once and the rest after `ms`; then
  * on_drained. Said again it is the last one that holds. On the worker's thread. */
 void worker_drain(struct worker *worker, uint64_t ms, void (*on_drained)(struct worker *, void *), void *context);

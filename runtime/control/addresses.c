@@ -18,7 +18,8 @@ enum { GROWN_BY = 1024 };
 
 struct selection {
   const struct native_addresses *wanted;
-  const struct names *names;
+  struct name_scope *scopes; /* of the names that there are */
+  size_t scope_count;
   struct ip_set *clients; /* NULL: any */
   uint64_t block_ms;      /* limits.block_for, which no block outlasts */
   struct limit_report *reports;
@@ -32,9 +33,10 @@ static const char *scope_of(const struct limit_report *report) {
 }
 
 static const char *route_of(const struct selection *selection, const struct limit_report *report) {
-  size_t number = report->scope - LIMIT_SCOPE_ROUTES;
-  bool known = report->scope >= LIMIT_SCOPE_ROUTES && number < selection->names->count;
-  return known ? names_text(selection->names, (unsigned)number) : NULL;
+  if (report->scope < LIMIT_SCOPE_ROUTES)
+    return NULL;
+  const char *text = name_scope_text(selection->scopes, selection->scope_count, report->scope);
+  return text ? text : "(removed)";
 }
 
 /* Does one of them lie in the other? */
@@ -180,11 +182,12 @@ struct value *addresses_report(void *context, const struct native_addresses *wan
       return refuse(400, error.message);
     }
   }
-  selection.names = &instance->names;
+  selection.scopes = names_scopes(&instance->names, &selection.scope_count);
   selection.block_ms = instance->config.policy->block_ms;
   limits_each(instance->threads.admission.limits, loop_now(&runtime->loop), on_report, &selection);
   struct value *root = write_answer(&selection);
   free(selection.reports);
+  free(selection.scopes);
   ip_set_unref(selection.clients);
   return root;
 }

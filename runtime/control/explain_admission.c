@@ -25,7 +25,7 @@ static void write_kept_out(struct value *root, enum close_reason reason, const c
 static uint64_t blocked_for(const struct explained *explained, const struct route *route) {
   const struct instance *instance = explained->instance;
   struct limits *limits = instance ? instance->threads.admission.limits : NULL;
-  const uint32_t scopes[] = {LIMIT_SCOPE_ALL, LIMIT_SCOPE_ROUTES + route->stats};
+  const uint32_t scopes[] = {LIMIT_SCOPE_ALL, route->shared ? route->shared->scope : LIMIT_SCOPE_ROUTES};
   uint64_t most = limits ? explained->table->policy->block_ms : 0, longest = 0;
   bool has_own = route->security.limits.has_connections && route->security.limits.has_rate;
   for (unsigned i = has_own; i < 2 && most > 0; i++) {

@@ -71,6 +71,7 @@ void instance_release(struct instance *instance) {
   loaded_routes_clear(&instance->loaded);
   runtime->left_behind |= loading_deinit(&instance->loading);
   loader_free(instance->loader);
+  folding_deinit(&instance->folding);
   names_deinit(&instance->names);
   instance_lock_release(&instance->lock);
   config_clear(&instance->config);
@@ -189,6 +190,8 @@ int instance_make_workers(struct instance *instance, struct error *error) {
     return status;
   limits_set_ipv6_prefix(instance->threads.admission.limits, instance->config.policy->ipv6_prefix);
   if (snapshots_init(&instance->snapshots, &runtime->loop, &instance->names, instance->threads.count) != 0)
+    return error_set(error, ENOMEM, "no memory for the counters");
+  if (folding_init(&instance->folding, &instance->names, &instance->snapshots, &instance->threads) != 0)
     return error_set(error, ENOMEM, "no memory for the counters");
   for (size_t i = 0; i < instance->threads.count; i++)
     snapshots_set_worker(&instance->snapshots, i, &instance->threads.threads[i]->worker);

@@ -6,6 +6,7 @@
 #include "admin/admin.h"
 #include "control/connections.h"
 #include "control/diagnose.h"
+#include "control/folding.h"
 #include "control/heartbeat.h"
 #include "control/instance_lock.h"
 #include "control/loading.h"
@@ -60,6 +61,7 @@ struct instance {
   struct admin *control, *admin; /* NULL: none. Given to the runtime at the end, because their tasks outlast us */
   struct threads threads;
   struct snapshots snapshots;
+  struct folding folding;
   struct connections connections;
   struct diagnose diagnose;
   struct heartbeats heartbeats;

@@ -52,6 +52,7 @@ void reload_end_round(struct reload *reload) {
   reload->now_count = 0;
   reload_enter(reload, RELOAD_IDLE);
   clear_round(reload);
+  folding_begin(&reload->instance->folding);
   if (reload->again)
     begin_round(reload);
   for (size_t i = 0; i < count; i++)

@@ -8,20 +8,64 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
+
+static bool make_room(struct shard_copy *copy, const struct metrics_shard *shard) {
+  if (copy->capacity < shard->live_count) {
+    struct route_stats *routes = realloc(copy->routes, shard->live_room * sizeof *routes);
+    if (!routes)
+      return false;
+    copy->routes = routes;
+    copy->capacity = shard->live_room;
+  }
+  if (copy->place_count < shard->route_count) {
+    uint32_t *places = realloc(copy->places, shard->route_count * sizeof *places);
+    if (!places)
+      return false;
+    memset(places + copy->place_count, 0, (shard->route_count - copy->place_count) * sizeof *places);
+    copy->places = places;
+    copy->place_count = shard->route_count;
+  }
+  return true;
+}
 
 int shard_copy_take(struct shard_copy *copy, const struct metrics_shard *shard) {
-  if (copy->capacity < shard->route_count) {
-    struct route_stats *routes = realloc(copy->routes, shard->route_count * sizeof *routes);
-    if (!routes)
-      return -ENOMEM;
-    copy->routes = routes;
-    copy->capacity = shard->route_count;
-  }
+  if (!make_room(copy, shard))
+    return -ENOMEM;
   copy->worker = shard->worker;
-  copy->route_count = shard->route_count;
-  for (size_t i = 0; i < shard->route_count; i++)
-    copy->routes[i] = shard->routes[i] ? *shard->routes[i] : (struct route_stats){.connections = 0};
+  copy->removed = shard->removed;
+  copy->route_count = shard->live_count;
+  for (size_t i = 0; i < shard->live_count; i++) {
+    copy->routes[i] = *shard->live[i];
+    copy->places[copy->routes[i].number] = (uint32_t)i;
+  }
   return 0;
+}
+
+static struct route_stats *find_stats(const struct shard_copy *copy, unsigned number) {
+  uint32_t place = number < copy->place_count ? copy->places[number] : UINT32_MAX;
+  return place < copy->route_count && copy->routes[place].number == number ? &copy->routes[place] : NULL;
+}
+
+const struct route_stats *shard_copy_find(const struct shard_copy *copy, unsigned number) {
+  return find_stats(copy, number);
+}
+
+void shard_copy_fold(struct shard_copy *copy, const unsigned *numbers, size_t count) {
+  for (size_t i = 0; i < count; i++) {
+    struct route_stats *stats = find_stats(copy, numbers[i]);
+    if (!stats)
+      continue;
+    route_stats_add(&copy->removed, stats);
+    *stats = copy->routes[--copy->route_count];
+    copy->places[stats->number] = (uint32_t)(stats - copy->routes);
+  }
+}
+
+void shard_copy_deinit(struct shard_copy *copy) {
+  free(copy->routes);
+  free(copy->places);
+  *copy = (struct shard_copy){.routes = NULL};
 }
 
 static void begin_round(struct snapshots *snapshots);
@@ -137,6 +181,10 @@ void snapshots_set_worker(struct snapshots *snapshots, size_t index, struct work
   snapshots->parts[index].worker = worker;
 }
 
+void snapshots_fold(struct snapshots *snapshots, size_t worker, const unsigned *numbers, size_t count) {
+  shard_copy_fold(&snapshots->parts[worker].last, numbers, count);
+}
+
 void snapshots_deinit(struct snapshots *snapshots) {
   if (!snapshots->loop)
     return;
@@ -148,8 +196,8 @@ void snapshots_deinit(struct snapshots *snapshots) {
     native_call_answer(waiter.call, answer_of(snapshots, &waiter));
   }
   for (size_t i = 0; i < snapshots->count; i++) {
-    free(snapshots->parts[i].filling.routes);
-    free(snapshots->parts[i].last.routes);
+    shard_copy_deinit(&snapshots->parts[i].filling);
+    shard_copy_deinit(&snapshots->parts[i].last);
   }
   free(snapshots->parts);
   free(snapshots->now);

@@ -20,12 +20,23 @@ enum { SNAPSHOT_PATIENCE_MS = 2000, SNAPSHOT_MAX_WAITING = 512 };
 /* A copy of a shard. */
 struct shard_copy {
   struct worker_stats worker;
-  struct route_stats *routes; /* by the number of the route's name */
+  struct route_stats removed;
+  struct route_stats *routes; /* those that there are, in no order: see shard_copy_find() */
   size_t route_count, capacity;
+  uint32_t *places; /* by the number of the route's name; what stands there may be of an earlier copy */
+  size_t place_count;
 };
 
 /* 0, or -ENOMEM and `copy` as it was. On the worker's thread. */
 int shard_copy_take(struct shard_copy *copy, const struct metrics_shard *shard);
+
+/* What was counted under the number; NULL: nothing. */
+const struct route_stats *shard_copy_find(const struct shard_copy *copy, unsigned number);
+
+/* The worker has folded these numbers since (metrics_shard_fold()), and so does its copy. */
+void shard_copy_fold(struct shard_copy *copy, const unsigned *numbers, size_t count);
+
+void shard_copy_deinit(struct shard_copy *copy);
 
 struct snapshots;
 
@@ -69,6 +80,9 @@ struct snapshots {
 /* Room for `count` workers, which snapshots_set_worker() names. 0 or -ENOMEM. */
 int snapshots_init(struct snapshots *snapshots, struct loop *loop, const struct names *names, size_t count);
 void snapshots_set_worker(struct snapshots *snapshots, size_t index, struct worker *worker);
+
+/* The worker has folded these numbers, after all copies that have come of it: so does the last one. */
+void snapshots_fold(struct snapshots *snapshots, size_t worker, const unsigned *numbers, size_t count);
 
 /* Answers who waits with what there is. After the workers' threads have ended and the loop's messages are delivered;
  * before, only when no worker runs yet. Nothing when it is zeroed. */

@@ -26,14 +26,6 @@ static void add_worker(struct worker_stats *sum, const struct worker_stats *part
   sum->riders += part->riders;
 }
 
-static void add_route(struct route_stats *sum, const struct route_stats *part) {
-  sum->bytes.in += part->bytes.in;
-  sum->bytes.out += part->bytes.out;
-  sum->connections += part->connections;
-  sum->active += part->active;
-  sum->handler_errors += part->handler_errors;
-}
-
 bool snapshots_are_complete(const struct snapshots *snapshots) {
   for (size_t i = 0; i < snapshots->count; i++)
     if (!snapshots->parts[i].complete)
@@ -73,32 +65,35 @@ static void write_route(struct value *list, const struct named *named) {
   value_set_number(route, "handler_errors", (double)stats->handler_errors);
 }
 
+/* What is listed, while it is gathered. */
+struct listing {
+  const struct route_stats *routes; /* by number */
+  struct named *named;
+  size_t count;
+};
+
+static void list_route(void *context, unsigned number, const char *text) {
+  struct listing *listing = context;
+  listing->named[listing->count++] = (struct named){text, &listing->routes[number]};
+}
+
 /* By name; what was counted for names that are gone stands together, so that the sum over the routes stays the total.
  */
-static void write_routes(struct value *root, const struct names *names, const struct route_stats *routes) {
-  struct named *sorted = calloc(names->count + 1, sizeof *sorted);
-  struct route_stats removed = {.connections = 0};
-  bool is_removed = false;
-  size_t count = 0;
-  if (!sorted) {
+static void write_routes(struct value *root, const struct names *names, const struct route_stats *routes,
+                         const struct route_stats *removed) {
+  struct listing listing = {.routes = routes, .named = calloc(names->named + 1, sizeof *listing.named)};
+  if (!listing.named) {
     root->failed = true;
     return;
   }
-  for (size_t i = 0; i < names->count; i++) {
-    if (names_is_removed(names, (unsigned)i)) {
-      add_route(&removed, &routes[i]);
-      is_removed = true;
-    } else {
-      sorted[count++] = (struct named){names_text(names, (unsigned)i), &routes[i]};
-    }
-  }
-  if (is_removed)
-    sorted[count++] = (struct named){"(removed)", &removed};
-  qsort(sorted, count, sizeof *sorted, compare_named);
+  names_each(names, list_route, &listing);
+  if (names->has_removed)
+    listing.named[listing.count++] = (struct named){"(removed)", removed};
+  qsort(listing.named, listing.count, sizeof *listing.named, compare_named);
   struct value *list = value_set_table(root, "routes");
-  for (size_t i = 0; i < count; i++)
-    write_route(list, &sorted[i]);
-  free(sorted);
+  for (size_t i = 0; i < listing.count; i++)
+    write_route(list, &listing.named[i]);
+  free(listing.named);
 }
 
 static void write_states(struct value *root, const struct worker_stats *sum) {
@@ -130,16 +125,30 @@ static void write_counts(struct value *root, const struct worker_stats *sum) {
 
 struct route_stats snapshots_sum_route(const struct snapshots *snapshots, unsigned number) {
   struct route_stats sum = {.connections = 0};
-  for (size_t i = 0; i < snapshots->count; i++)
-    if (number < snapshots->parts[i].last.route_count)
-      add_route(&sum, &snapshots->parts[i].last.routes[number]);
+  for (size_t i = 0; i < snapshots->count; i++) {
+    const struct route_stats *stats = shard_copy_find(&snapshots->parts[i].last, number);
+    if (stats)
+      route_stats_add(&sum, stats);
+  }
   return sum;
 }
 
+/* Adds up the copy: each name's to its own, those of names that have gone together, all to the total. */
+static void add_copy(const struct shard_copy *copy, const struct names *names, struct route_stats *routes,
+                     struct route_stats *removed, struct route_stats *total) {
+  route_stats_add(removed, &copy->removed);
+  route_stats_add(total, &copy->removed);
+  for (size_t i = 0; i < copy->route_count; i++) {
+    const struct route_stats *stats = &copy->routes[i];
+    route_stats_add(names_is_removed(names, stats->number) ? removed : &routes[stats->number], stats);
+    route_stats_add(total, stats);
+  }
+}
+
 static struct value *sum_of(const struct snapshots *snapshots, bool with_routes) {
-  size_t names = snapshots->names->count;
   struct worker_stats sum = {.connections = 0};
-  struct route_stats total = {.connections = 0}, *routes = calloc(names, sizeof *routes);
+  struct route_stats total = {.connections = 0}, removed = {.connections = 0};
+  struct route_stats *routes = calloc(snapshots->names->count, sizeof *routes);
   struct value *root = value_table();
   if (!routes || !root) {
     free(routes);
@@ -147,12 +156,8 @@ static struct value *sum_of(const struct snapshots *snapshots, bool with_routes)
     return NULL;
   }
   for (size_t i = 0; i < snapshots->count; i++) {
-    const struct shard_copy *copy = &snapshots->parts[i].last;
-    add_worker(&sum, &copy->worker);
-    for (size_t r = 0; r < copy->route_count && r < names; r++) {
-      add_route(&routes[r], &copy->routes[r]);
-      add_route(&total, &copy->routes[r]);
-    }
+    add_worker(&sum, &snapshots->parts[i].last.worker);
+    add_copy(&snapshots->parts[i].last, snapshots->names, routes, &removed, &total);
   }
   value_set_boolean(root, "complete", snapshots_are_complete(snapshots));
   value_set_number(root, "connections", (double)sum.connections);
@@ -162,7 +167,7 @@ static struct value *sum_of(const struct snapshots *snapshots, bool with_routes)
   value_set_number(root, "bytes_out", (double)total.bytes.out);
   write_workers(root, snapshots);
   if (with_routes)
-    write_routes(root, snapshots->names, routes);
+    write_routes(root, snapshots->names, routes, &removed);
   write_counts(root, &sum);
   free(routes);
   return root;

@@ -9,7 +9,7 @@
 static struct log_limit *find(struct log_limits *limits, unsigned number) {
   if (number < limits->count)
     return &limits->limits[number];
-  size_t count = number + (size_t)16;
+  size_t count = number + (size_t)number / 2 + 16;
   struct log_limit *grown = realloc(limits->limits, count * sizeof *grown);
   if (!grown)
     return &limits->rest;
@@ -21,6 +21,11 @@ static struct log_limit *find(struct log_limits *limits, unsigned number) {
 
 bool log_limits_pass(struct log_limits *limits, unsigned number, clock_ms now, uint64_t *suppressed) {
   return log_limit_pass(find(limits, number), now, suppressed);
+}
+
+void log_limits_forget(struct log_limits *limits, unsigned number) {
+  if (number < limits->count)
+    memset(&limits->limits[number], 0, sizeof limits->limits[number]);
 }
 
 void log_limits_deinit(struct log_limits *limits) {

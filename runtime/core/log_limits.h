@@ -16,4 +16,7 @@ struct log_limits {
 /* log_limit_pass() of the number's own limit. */
 bool log_limits_pass(struct log_limits *limits, unsigned number, clock_ms now, uint64_t *suppressed);
 
+/* The number is another thing's from now on. */
+void log_limits_forget(struct log_limits *limits, unsigned number);
+
 void log_limits_deinit(struct log_limits *limits);

@@ -41,6 +41,8 @@ struct route_stats {
   uint64_t connections; /* ever routed to it */
   uint64_t active;
   uint64_t handler_errors;
+  unsigned number; /* of the name */
+  uint32_t place;  /* in shard->live */
 };
 
 /* Rooms above have the enums that these make place for, and assert that they fit. */
@@ -64,6 +66,9 @@ struct metrics_shard {
   struct route_stats *
       *routes; /* by the number of the route's name; [METRIC_NO_ROUTE] is for bytes that were never routed */
   size_t route_count;
+  struct route_stats **live; /* those of `routes` that there are */
+  size_t live_count, live_room;
+  struct route_stats removed; /* the sum of those that have been folded */
 };
 
 struct metrics_shard *metrics_shard_new(void);
@@ -71,3 +76,8 @@ void metrics_shard_free(struct metrics_shard *shard);
 
 /* The counters of a name; the pointer stays valid as long as the shard. NULL without memory. */
 struct route_stats *metrics_shard_route(struct metrics_shard *shard, unsigned number);
+
+/* Nothing counts under this number any more: what did is added to `removed`, and the number may be another name's. */
+void metrics_shard_fold(struct metrics_shard *shard, unsigned number);
+
+void route_stats_add(struct route_stats *sum, const struct route_stats *part);

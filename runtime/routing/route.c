@@ -15,6 +15,27 @@ const char *const route_on_change_words[] = {
 const char *const keep_alive_words[] = {
     [KEEP_ALIVE_STANDARD] = "standard", [KEEP_ALIVE_EXTENDED] = "extended", [KEEP_ALIVE_IMMORTAL] = "immortal", NULL};
 
+struct route_shared *route_shared_new(uint32_t scope) {
+  struct route_shared *shared = calloc(1, sizeof *shared);
+  if (!shared)
+    return NULL;
+  atomic_init(&shared->references, 1);
+  atomic_init(&shared->cursor, 0);
+  atomic_init(&shared->held, 0);
+  shared->scope = scope;
+  return shared;
+}
+
+struct route_shared *route_shared_ref(struct route_shared *shared) {
+  atomic_fetch_add_explicit(&shared->references, 1, memory_order_relaxed);
+  return shared;
+}
+
+void route_shared_unref(struct route_shared *shared) {
+  if (shared && atomic_fetch_sub_explicit(&shared->references, 1, memory_order_acq_rel) == 1)
+    free(shared);
+}
+
 struct route *route_new(void) {
   struct route *route = calloc(1, sizeof *route);
   if (!route)
@@ -34,6 +55,7 @@ struct route *route_ref(struct route *route) {
 void route_unref(struct route *route) {
   if (!route || atomic_fetch_sub_explicit(&route->references, 1, memory_order_acq_rel) != 1)
     return;
+  route_shared_unref(route->shared);
   for (size_t i = 0; i < route->target_count; i++) {
     free(route->targets[i].host);
     target_load_unref(route->targets[i].load);

@@ -20,9 +20,16 @@ enum { ROUTE_NO_FUNCTION = -1 };
 
 /* What belongs to a route's name and is shared by the workers: it outlives the records of that name. */
 struct route_shared {
-  atomic_uint cursor; /* the place in the rotation of targets */
-  atomic_uint held;   /* connections that count for security.max_connections */
+  atomic_uint references; /* the name's, and one of each record */
+  atomic_uint cursor;     /* the place in the rotation of targets */
+  atomic_uint held;       /* connections that count for security.max_connections */
+  uint32_t scope;         /* connection/limits.h: of what is counted for it by address; no other name ever has it */
 };
+
+/* One reference. NULL without memory. */
+struct route_shared *route_shared_new(uint32_t scope);
+struct route_shared *route_shared_ref(struct route_shared *shared);
+void route_shared_unref(struct route_shared *shared); /* NULL is nothing */
 
 enum route_action { ROUTE_FORWARD, ROUTE_HANDLER };
 
