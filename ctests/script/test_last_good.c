@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Last good versions over a restart: what is kept under `state`, when it is served, and what is damaged or not ours. */
+ * Last good versions over a restart: what is kept under `state`, when it is served, and what is damaged or not ours:
+ * another directory's, or somebody else's, whose copy would be run as us. */
 #include "load_fixture.h"
 
 static void a_broken_file_starts_as_it_was_and_its_fault_is_told(void **state) {
@@ -195,6 +196,107 @@ static void checking_takes_no_notice_of_copies(void **state) {
   assert_int_equal(file_of(fixture, "a.lua")->stands_in, FILE_NOTHING);
 }
 
+#define COPY "state/last-good/a.lua"
+
+/* The next typo, at the next start: the copy does not stand in, and the fault says why. */
+static void expect_refused(struct fixture *fixture, const char *why) {
+  restart(fixture);
+  assert_int_equal(load(fixture), -EINVAL);
+  assert_int_equal(file_of(fixture, "a.lua")->stands_in, FILE_NOTHING);
+  assert_int_equal(fixture->loaded.faults.count, 2);
+  assert_contains(fixture->loaded.faults.faults[1].message, COPY);
+  assert_contains(fixture->loaded.faults.faults[1].message, why);
+}
+
+static void break_after_storing(struct fixture *fixture) {
+  write_file(fixture, "routes/a.lua", "return " PLAIN("a", "1"));
+  assert_int_equal(load_and_commit(fixture), 0);
+  store(fixture);
+  write_file(fixture, "routes/a.lua", "return {");
+}
+
+static void expect_believed(struct fixture *fixture) {
+  restart(fixture);
+  assert_int_equal(load(fixture), -EINVAL);
+  assert_int_equal(file_of(fixture, "a.lua")->stands_in, FILE_LAST_GOOD);
+}
+
+static void set_mode(struct fixture *fixture, const char *name, mode_t mode) {
+  assert_int_equal(chmod(in(fixture, name), mode), 0);
+}
+
+static void a_copy_that_others_may_have_written_is_not_run(void **state) {
+  struct fixture *fixture = *state;
+  static const char *const written[] = {COPY, "state/last-good", "state"};
+  break_after_storing(fixture);
+  for (size_t i = 0; i < sizeof written / sizeof written[0]; i++) {
+    mode_t mode = i == 0 ? 0600 : 0700;
+    set_mode(fixture, written[i], mode | 0020);
+    expect_refused(fixture, "may be written by others");
+    set_mode(fixture, written[i], mode | 0002);
+    expect_refused(fixture, "may be written by others");
+    set_mode(fixture, written[i], mode | 0055);
+    expect_believed(fixture);
+  }
+}
+
+static void a_copy_that_is_a_link_is_not_run(void **state) {
+  struct fixture *fixture = *state;
+  char elsewhere[256], copy[256], copies[256];
+  snprintf(elsewhere, sizeof elsewhere, "%s/elsewhere", fixture->scratch.directory);
+  snprintf(copy, sizeof copy, "%s/" COPY, fixture->scratch.directory);
+  snprintf(copies, sizeof copies, "%s/state/last-good", fixture->scratch.directory);
+  break_after_storing(fixture);
+  assert_int_equal(link(copy, elsewhere), 0);
+  expect_refused(fixture, "hard link");
+  assert_int_equal(unlink(copy), 0);
+  assert_int_equal(symlink(elsewhere, copy), 0);
+  expect_refused(fixture, "it is a link");
+  assert_int_equal(unlink(copy), 0);
+  assert_int_equal(mkfifo(copy, 0600), 0);
+  expect_refused(fixture, "not a regular file");
+  assert_int_equal(rename(elsewhere, copy), 0);
+  expect_believed(fixture);
+  assert_int_equal(rename(copies, elsewhere), 0);
+  assert_int_equal(symlink(elsewhere, copies), 0);
+  expect_refused(fixture, "is a link");
+}
+
+static void a_copy_of_another_user_is_not_run_and_replaced_by_our_own(void **state) {
+  struct fixture *fixture = *state;
+  struct stat found;
+  if (geteuid() != 0)
+    skip();
+  break_after_storing(fixture);
+  assert_int_equal(chown(in(fixture, "state/last-good"), 1, 1), 0);
+  expect_refused(fixture, "belongs to");
+  assert_int_equal(chown(in(fixture, "state/last-good"), 0, 0), 0);
+  assert_int_equal(chown(in(fixture, COPY), 1, 1), 0);
+  expect_refused(fixture, "belongs to");
+  /* It has the very bytes that are to be kept; they are nobody else's to change afterwards. */
+  set_mode(fixture, COPY, 0666);
+  write_file(fixture, "routes/a.lua", "return " PLAIN("a", "1"));
+  restart(fixture);
+  assert_int_equal(load_and_commit(fixture), 0);
+  store(fixture);
+  assert_int_equal(stat(in(fixture, COPY), &found), 0);
+  assert_int_equal(found.st_uid, 0);
+  assert_int_equal(found.st_mode & 0777, 0600);
+  write_file(fixture, "routes/a.lua", "return {");
+  expect_believed(fixture);
+}
+
+static void nothing_is_kept_where_others_may_write(void **state) {
+  struct fixture *fixture = *state;
+  struct error error;
+  break_after_storing(fixture);
+  write_file(fixture, "routes/a.lua", "return " PLAIN("a", "2"));
+  assert_int_equal(load_and_commit(fixture), 0);
+  set_mode(fixture, "state/last-good", 0777);
+  assert_int_equal(loader_store_last_good(fixture->loader, fixture->config.state, &error), -EPERM);
+  assert_contains(error.message, "the directory last-good may be written by others");
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       TEST(a_broken_file_starts_as_it_was_and_its_fault_is_told),
@@ -208,6 +310,10 @@ int main(void) {
       TEST(copies_that_share_a_name_give_way_to_each_other),
       TEST(a_state_directory_that_cant_be_written_is_an_error),
       TEST(checking_takes_no_notice_of_copies),
+      TEST(a_copy_that_others_may_have_written_is_not_run),
+      TEST(a_copy_that_is_a_link_is_not_run),
+      TEST(a_copy_of_another_user_is_not_run_and_replaced_by_our_own),
+      TEST(nothing_is_kept_where_others_may_write),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -5,6 +5,7 @@
 #include "control/diagnose.h"
 #include "control/instance.h"
 #include "control/runtime.h"
+#include "script/own_file.h"
 #include "script/text_file.h"
 
 #include <ctype.h>
@@ -18,7 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { PATH_SIZE = 4096, NAME_SIZE = 96, DIRECTORY_MODE = 0700, FILE_MODE = 0600 };
+enum { PATH_SIZE = 4096, NAME_SIZE = 96, FILE_MODE = 0600 };
 
 /* Ours: nothing else in the directory is touched. */
 static int is_snapshot(const struct dirent *entry) {
@@ -26,9 +27,9 @@ static int is_snapshot(const struct dirent *entry) {
   return length > 5 && isdigit((unsigned char)entry->d_name[0]) && strcmp(entry->d_name + length - 5, ".json") == 0;
 }
 
-static void remove_oldest(const char *path, int directory, unsigned keep) {
+static void remove_oldest(int directory, unsigned keep) {
   struct dirent **entries;
-  int count = scandir(path, &entries, is_snapshot, alphasort);
+  int count = scandirat(directory, ".", &entries, is_snapshot, alphasort);
   for (int i = 0; i < count; i++) {
     if (i + (int)keep < count)
       unlinkat(directory, entries[i]->d_name, 0);
@@ -48,11 +49,20 @@ static void make_name(char name[NAME_SIZE], double wall, const char *trigger) {
   snprintf(name, NAME_SIZE, "%s.%03dZ-%.32s.json", text, (int)((wall - (double)seconds) * 1000), trigger);
 }
 
-static struct value *refuse(const char *path, int status) {
+static struct value *refuse(const char *path, const char *why) {
   struct value *root = value_table();
   value_set_string(root, "path", path);
-  value_set_string(root, "error", strerror(-status));
+  value_set_string(root, "error", why);
   return root;
+}
+
+static int open_directory(const char *state, struct error *error) {
+  int above = own_directory_make(AT_FDCWD, state, error);
+  if (above < 0)
+    return above;
+  int directory = own_directory_make(above, "diagnose", error);
+  close(above);
+  return directory;
 }
 
 struct value *diagnose_keep(struct instance *instance, const char *trigger, const char *text, size_t size) {
@@ -60,19 +70,18 @@ struct value *diagnose_keep(struct instance *instance, const char *trigger, cons
   const struct text_piece piece = {.bytes = text, .size = size};
   if (!instance->config.state ||
       snprintf(path, sizeof path, "%s/diagnose", instance->config.state) >= (int)sizeof path - NAME_SIZE)
-    return refuse(instance->config.state, -ENAMETOOLONG);
-  if (mkdir(path, DIRECTORY_MODE) != 0 && errno != EEXIST)
-    return refuse(path, -errno);
-  int directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return refuse(instance->config.state, strerror(ENAMETOOLONG));
+  struct error error;
+  int directory = open_directory(instance->config.state, &error);
   if (directory < 0)
-    return refuse(path, -errno);
+    return refuse(path, error.message);
   make_name(name, clock_wall(&instance->runtime->clock), trigger);
-  int status = text_file_replace(directory, name, &piece, 1, FILE_MODE);
+  int status = text_file_replace_own(directory, name, &piece, 1, FILE_MODE);
   if (status == 0)
-    remove_oldest(path, directory, instance->config.diagnose.keep);
+    remove_oldest(directory, instance->config.diagnose.keep);
   close(directory);
   if (status != 0)
-    return refuse(path, status);
+    return refuse(path, strerror(-status));
   size_t length = strlen(path);
   snprintf(path + length, sizeof path - length, "/%s", name);
   struct value *root = value_table();

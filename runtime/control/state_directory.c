@@ -3,17 +3,18 @@
  * Making the state directory, judging it, and giving it away with all that is in it. No link is followed on the way. */
 #include "control/state_directory.h"
 
+#include "script/own_file.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <fts.h>
 #include <limits.h>
-#include <pwd.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { DIRECTORY_MODE = 0700, OTHERS_WRITE = S_IWGRP | S_IWOTH, NAME_SIZE = 64 };
+enum { DIRECTORY_MODE = 0700, OTHERS_WRITE = S_IWGRP | S_IWOTH };
 
 static int make_one(const char *path) {
   if (mkdir(path, DIRECTORY_MODE) == 0 || errno == EEXIST)
@@ -40,30 +41,19 @@ static int make_directories(const char *directory) {
   return make_one(path);
 }
 
-static const char *name_of(uid_t uid, char name[NAME_SIZE]) {
-  struct passwd entry, *found = NULL;
-  char room[4096];
-  getpwuid_r(uid, &entry, room, sizeof room, &found);
-  if (found)
-    snprintf(name, NAME_SIZE, "%s", entry.pw_name);
-  else
-    snprintf(name, NAME_SIZE, "%lu", (unsigned long)uid);
-  return name;
-}
-
 static bool is_ours(uid_t owner, const struct account *account) {
   return owner == geteuid() || (account && account->is_set && owner == account->uid);
 }
 
 /* What is in it will be believed: last good versions are run, the lock is written. */
 static int judge(const struct stat *entry, const struct account *account, struct error *error) {
-  char owner[NAME_SIZE], us[NAME_SIZE];
+  char owner[USER_NAME_SIZE], us[USER_NAME_SIZE];
   if (!is_ours(entry->st_uid, account))
     return error_set(
         error, EPERM,
         "the state directory belongs to %s, and what is in it would be run as %s; chown it, or name another "
         "as `state` in the config",
-        name_of(entry->st_uid, owner), name_of(geteuid(), us));
+        user_name(entry->st_uid, owner), user_name(geteuid(), us));
   if (entry->st_mode & OTHERS_WRITE)
     return error_set(error, EPERM,
                      "the state directory may be written by others, and what is in it would be run; chmod go-w it, or "

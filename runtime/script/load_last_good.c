@@ -3,10 +3,12 @@
  * Copies of what was good, `state`/last-good/NAME, for a start at which a file is broken. A copy is one file, so that
  * it is replaced whole: a first line, then parts ("text 12\n", 12 bytes, "\n"), in the end the sum of all that is
  * before it. It has the modules that the file required too, named from the directory that they are in, and the
- * directory of the routes, since it is nothing to another one's. */
+ * directory of the routes, since it is nothing to another one's. Copies are run: what others may have written is not
+ * read. */
 #include "script/load_private.h"
 
 #include "core/text.h"
+#include "script/own_file.h"
 #include "script/text_file.h"
 
 #include <dirent.h>
@@ -21,12 +23,7 @@
 
 static const char FIRST_LINE[] = "moongate last good 1\n";
 
-enum {
-  SUM_SIZE = 21 /* "sum 0123456789abcdef\n" */,
-  MAX_COPY = 256 * 1024 * 1024,
-  DIRECTORY_MODE = 0700,
-  COPY_MODE = 0600
-};
+enum { SUM_SIZE = 21 /* "sum 0123456789abcdef\n" */, MAX_COPY = 256 * 1024 * 1024, COPY_MODE = 0600 };
 
 struct copy {
   char *bytes;
@@ -133,20 +130,30 @@ char *last_good_path(const char *state, const char *file) {
   return asprintf(&path, "%s/last-good/%s", state, file) < 0 ? NULL : path;
 }
 
+/* The directory of the copies, below the state directory. */
+static int open_copies(const char *state, bool make, struct error *error) {
+  int (*const open_own)(int, const char *, struct error *) = make ? own_directory_make : own_directory_open;
+  int above = open_own(AT_FDCWD, state, error);
+  if (above < 0)
+    return above;
+  int copies = open_own(above, "last-good", error);
+  close(above);
+  return copies;
+}
+
 int last_good_read(const struct loader *loader, const char *state, const char *file, char **text, size_t *size,
                    struct module_list *modules, struct error *error) {
-  char *path = last_good_path(state, file), *bytes = NULL;
+  char *bytes = NULL;
   struct parts parts;
   const char *routes, *found;
   size_t whole = 0, routes_size;
   *text = NULL;
-  int status = path ? text_file_read(path, MAX_COPY, &bytes, &whole) : -ENOMEM;
-  if (status == -ENOENT)
+  int directory = open_copies(state, false, error), status = directory;
+  if (directory < 0)
     goto done;
-  if (status < 0) {
-    error_set(error, -status, "it can't be read: %s", strerror(-status));
+  status = own_file_read(directory, file, MAX_COPY, &bytes, &whole, error);
+  if (status < 0)
     goto done;
-  }
   if (!open_parts(&parts, bytes, whole) || !next_part(&parts, "routes", &routes, &routes_size) ||
       !next_part(&parts, "text", &found, size)) {
     status = error_set(error, EINVAL, "it is damaged");
@@ -169,44 +176,27 @@ done:
     module_list_clear(modules);
   }
   free(bytes);
-  free(path);
+  if (directory >= 0)
+    close(directory);
   return status;
 }
 
-/* Makes the directories and opens the one of the copies. A descriptor, or a negative errno. */
-static int open_directory(const char *state) {
-  char *path = last_good_path(state, "");
-  if (!path)
-    return -ENOMEM;
-  path[strlen(path) - 1] = '\0';
-  int status = mkdir(state, DIRECTORY_MODE) < 0 && errno != EEXIST ? -errno : 0;
-  if (status == 0 && mkdir(path, DIRECTORY_MODE) < 0 && errno != EEXIST)
-    status = -errno;
-  if (status == 0) {
-    status = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    status = status < 0 ? -errno : status;
-  }
-  free(path);
-  return status;
-}
-
-static bool is_stored(const char *state, const char *file, const struct copy *copy) {
-  char *path = last_good_path(state, file), *bytes = NULL;
+static bool is_stored(int directory, const char *file, const struct copy *copy) {
+  char *bytes = NULL;
   size_t size = 0;
-  bool same = path && text_file_read(path, MAX_COPY, &bytes, &size) == 0 && size == copy->size &&
+  bool same = own_file_read(directory, file, MAX_COPY, &bytes, &size, NULL) == 0 && size == copy->size &&
               memcmp(bytes, copy->bytes, size) == 0;
   free(bytes);
-  free(path);
   return same;
 }
 
-static int write_copy(const char *state, int directory, const char *file, const struct copy *copy) {
+static int write_copy(int directory, const char *file, const struct copy *copy) {
   struct text_piece piece = {copy->bytes, copy->size};
-  return is_stored(state, file, copy) ? 0 : text_file_replace(directory, file, &piece, 1, COPY_MODE);
+  return is_stored(directory, file, copy) ? 0 : text_file_replace_own(directory, file, &piece, 1, COPY_MODE);
 }
 
 /* The disk may not answer: the thread is away meanwhile. */
-static int store(struct loader *loader, const char *state, int directory, struct known_file *known) {
+static int store(struct loader *loader, int directory, struct known_file *known) {
   struct blocking *blocking = loader->blocking;
   struct copy copy = {0};
   int status = make_copy(loader, known, &copy);
@@ -214,7 +204,7 @@ static int store(struct loader *loader, const char *state, int directory, struct
     known_file_ref(known);
     load_now_store(loader, known->file);
     blocking_begin(blocking);
-    status = write_copy(state, directory, known->file, &copy);
+    status = write_copy(directory, known->file, &copy);
     if (!blocking_end(blocking))
       status = -ECANCELED;
     else if (status == 0)
@@ -226,21 +216,20 @@ static int store(struct loader *loader, const char *state, int directory, struct
 }
 
 /* Is the copy one of our directory's, or no copy at all? */
-static bool is_ours_on_disk(const struct loader *loader, const char *state, const char *file) {
-  char *path = last_good_path(state, file), *bytes = NULL;
+static bool is_ours_on_disk(const struct loader *loader, int directory, const char *file) {
+  char *bytes = NULL;
   size_t size, routes_size;
   struct parts parts;
   const char *routes;
-  bool ours = path && text_file_read(path, MAX_COPY, &bytes, &size) == 0 &&
+  bool ours = own_file_read(directory, file, MAX_COPY, &bytes, &size, NULL) == 0 &&
               (!open_parts(&parts, bytes, size) || !next_part(&parts, "routes", &routes, &routes_size) ||
                is_ours(loader, routes, routes_size));
   free(bytes);
-  free(path);
   return ours;
 }
 
 /* Removes what a stopped process left half-written, and copies of files that are gone. */
-static void remove_rest(const struct loader *loader, const char *state, int directory) {
+static void remove_rest(const struct loader *loader, int directory) {
   int again = openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   DIR *entries = again < 0 ? NULL : fdopendir(again);
   if (!entries) {
@@ -253,7 +242,7 @@ static void remove_rest(const struct loader *loader, const char *state, int dire
     pace_breathe(loader->pace);
     size_t length = strlen(name);
     bool half = name[0] == '.' && length > 5 && strcmp(name + length - 4, ".tmp") == 0;
-    if (half || (name[0] != '.' && !memory_find(&loader->memory, name) && is_ours_on_disk(loader, state, name)))
+    if (half || (name[0] != '.' && !memory_find(&loader->memory, name) && is_ours_on_disk(loader, directory, name)))
       unlinkat(directory, name, 0);
   }
   closedir(entries);
@@ -262,9 +251,10 @@ static void remove_rest(const struct loader *loader, const char *state, int dire
 int loader_store_last_good(struct loader *loader, const char *state, struct error *error) {
   if (loader->store_lost && blocking_is_lost(loader->store_lost))
     return error_set(error, EIO, "the last good files can't be kept under %s: the disk has not answered yet", state);
-  int status = 0, directory = open_directory(state);
+  struct error why;
+  int status = 0, directory = open_copies(state, true, &why);
   if (directory < 0)
-    return error_set(error, -directory, "the last good files can't be kept under %s: %s", state, strerror(-directory));
+    return error_set(error, -directory, "the last good files can't be kept under %s: %s", state, why.message);
   for (size_t i = 0; i < loader->memory.count; i++) {
     struct known_file *known = loader->memory.files[i].committed;
     pace_breathe(loader->pace);
@@ -272,7 +262,7 @@ int loader_store_last_good(struct loader *loader, const char *state, struct erro
       continue;
     if (blocking_is_hurried(loader->blocking))
       break; /* the next start does the rest */
-    int result = store(loader, state, directory, known);
+    int result = store(loader, directory, known);
     if (result == -ECANCELED) {
       close(directory);
       return result;
@@ -281,7 +271,7 @@ int loader_store_last_good(struct loader *loader, const char *state, struct erro
       status = error_set(error, -result, "the last good version of %s can't be kept under %s: %s", known->file, state,
                          strerror(-result));
   }
-  remove_rest(loader, state, directory);
+  remove_rest(loader, directory);
   close(directory);
   return status;
 }

@@ -3,9 +3,10 @@
  * Reading and replacing whole files. */
 #include "script/text_file.h"
 
+#include "script/own_file.h"
+
 #include <errno.h>
 #include <fcntl.h>
-#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -29,7 +30,9 @@ static int read_all(int fd, char *text, size_t room, size_t *size) {
   return -EAGAIN;
 }
 
-static int read_regular(int fd, size_t limit, char **text, size_t *size) {
+int text_file_read_open(int fd, size_t limit, char **text, size_t *size) {
+  *text = NULL;
+  *size = 0;
   struct stat found;
   if (fstat(fd, &found) < 0)
     return -errno;
@@ -54,19 +57,14 @@ int text_file_read(const char *path, size_t limit, char **text, size_t *size) {
   int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
   if (fd < 0)
     return errno == ENXIO ? -ENOTSUP : -errno; /* a socket */
-  int status = read_regular(fd, limit, text, size);
+  int status = text_file_read_open(fd, limit, text, size);
   close(fd);
   return status;
 }
 
 const char *text_file_refused(bool is_directory, char text[TEXT_FILE_REFUSED_SIZE]) {
-  char room[4096], user[64];
-  struct passwd entry, *found = NULL;
-  getpwuid_r(geteuid(), &entry, room, sizeof room, &found);
-  if (found)
-    snprintf(user, sizeof user, "%s", entry.pw_name);
-  else
-    snprintf(user, sizeof user, "%lu", (unsigned long)geteuid());
+  char user[USER_NAME_SIZE];
+  user_name(geteuid(), user);
   snprintf(text, TEXT_FILE_REFUSED_SIZE,
            "can't be read by the user \"%s\", as whom moongate runs: give it (and search permission of the directories "
            "above it) to a group of that user (chgrp, chmod g+%s), or by an ACL (setfacl -m u:%s:%s)",
@@ -114,13 +112,14 @@ static int keep_owner(int directory, const char *name, int fd) {
   return 0;
 }
 
-int text_file_replace(int directory, const char *name, const struct text_piece *pieces, size_t count, mode_t mode) {
+static int replace(int directory, const char *name, const struct text_piece *pieces, size_t count, mode_t mode,
+                   bool keeps) {
   char *aside = NULL;
   if (asprintf(&aside, ".%s.tmp", name) < 0)
     return -ENOMEM;
   unlinkat(directory, aside, 0); /* of an earlier try */
   int fd = openat(directory, aside, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
-  int status = fd < 0 ? -errno : keep_owner(directory, name, fd);
+  int status = fd < 0 ? -errno : keeps ? keep_owner(directory, name, fd) : 0;
   for (size_t i = 0; i < count && status == 0; i++)
     status = write_all(fd, &pieces[i]);
   if (status == 0 && fsync(fd) < 0)
@@ -135,4 +134,12 @@ int text_file_replace(int directory, const char *name, const struct text_piece *
     unlinkat(directory, aside, 0);
   free(aside);
   return status;
+}
+
+int text_file_replace(int directory, const char *name, const struct text_piece *pieces, size_t count, mode_t mode) {
+  return replace(directory, name, pieces, count, mode, true);
+}
+
+int text_file_replace_own(int directory, const char *name, const struct text_piece *pieces, size_t count, mode_t mode) {
+  return replace(directory, name, pieces, count, mode, false);
 }

@@ -11,6 +11,9 @@
  * -EISDIR and -ENOTSUP for what is no regular file, -EFBIG, -EAGAIN when it grew meanwhile, or what the kernel says. */
 int text_file_read(const char *path, size_t limit, char **text, size_t *size);
 
+/* The same of an open file, which stays open. */
+int text_file_read_open(int fd, size_t limit, char **text, size_t *size);
+
 enum { TEXT_FILE_REFUSED_SIZE = 320 };
 
 /* For people, of what can't be read for want of permission (EACCES): by whom, and how to grant it. Returns `text`. */
@@ -26,3 +29,6 @@ struct text_piece {
  * that was there keeps its owner, group, mode and ACL; a new one gets of `mode` what the umask leaves. 0 or a negative
  * errno: -EPERM when the owner can't be kept, since only root may give files away. */
 int text_file_replace(int directory, const char *name, const struct text_piece *pieces, size_t count, mode_t mode);
+
+/* As text_file_replace(), for what has to be ours: the new file is, whosever and however open the old one was. */
+int text_file_replace_own(int directory, const char *name, const struct text_piece *pieces, size_t count, mode_t mode);

@@ -303,6 +303,20 @@ describe("a snapshot", function()
     assert.truthy(result.err:find("could not be kept: " .. m.directory .. "/state/diagnose: ", 1, true), result.err)
   end)
 
+  it("is not kept where a link leads, or where others may write", function()
+    local m = moongate.start { routes = moongate.front(HOLD) }
+    local path, elsewhere = m.directory .. "/state/diagnose", m.directory .. "/elsewhere"
+    os.execute(("mkdir -m 700 %s && ln -s %s %s"):format(elsewhere, elsewhere, path))
+    local result = command(m)
+    assert.are.equal(1, result.status)
+    assert.truthy(result.err:find(path .. ": the directory diagnose is a link, or no directory: remove it", 1, true),
+      result.err)
+    assert.are.equal(0, os.execute(("rm %s && rmdir %s && mkdir -m 770 %s"):format(path, elsewhere, path)))
+    assert.truthy(command(m).err:find("may be written by others", 1, true))
+    assert.are.equal(0, os.execute("chmod 700 " .. path))
+    assert.truthy(snapshot(m).path)
+  end)
+
   it("names a worker that does not answer", function()
     local m = moongate.start {
       workers = 2,

@@ -131,6 +131,45 @@ describe("a restart", function()
     swapping.await("a", "v2")
   end)
 
+  it("does without kept versions that others may have planted, and says which and why", function()
+    local files = {}
+    for _, name in ipairs { "a", "b", "c", "d" } do
+      files[name .. ".lua"] = counting(name, "v1")
+    end
+    local m = swapping.start(files)
+    assert.are.equal(0, m:reload().status)
+    for name in pairs(files) do
+      m:write(name, "return {")
+      m:await_fault(name)
+    end
+    m.process:signal "SIGKILL"
+    assert(m.process:wait(5))
+    local copies = m.directory .. "/state/last-good/"
+    local is_root = require("posix.unistd").geteuid() == 0
+    assert.are.equal(0, os.execute(("cd %s && chmod 666 a.lua && mv b.lua %s/b && ln -s %s/b b.lua && %s c.lua")
+      :format(copies, m.directory, m.directory, is_root and "chown 1" or "chmod g+w")))
+    m = kill_and_start(m)
+    await_ready(m)
+    for name, why in pairs {
+      a = "it may be written by others, and would be believed: remove it, or chmod go%-w it",
+      b = "it is a link: remove it",
+      c = is_root and "it belongs to [^\n]*: remove it, or chown it" or "may be written by others",
+    } do
+      m:await_log(("its last good version %%(%s%s.lua%%) can't be served either: %s")
+        :format(copies:gsub("%p", "%%%0"), name, why))
+      assert.are.same({ nil, "refused" }, { swapping.ask(name) })
+    end
+    assert.are.equal("v1", (swapping.ask "d"))
+    -- A good file's copy is ours again.
+    m:write("c.lua", counting("c", "v2"))
+    swapping.await("c", "v2")
+    assert.are.equal(1, m:reload().status)
+    m:write("c.lua", "return {")
+    m = kill_and_start(m)
+    await_ready(m)
+    assert.are.equal("v2", (swapping.ask "c"))
+  end)
+
   it("works where the state can't be written", function()
     local m = swapping.start { ["a.lua"] = counting("a", "v1") }
     -- A file stands where directories would be made; the old stays live and swaps go on.
