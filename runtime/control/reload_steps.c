@@ -219,7 +219,7 @@ static void on_made(struct loading_job *base) {
 /* No user code is run, and no file is touched. */
 static void on_make_lost(struct loading_job *base, enum loader_loss loss, const char *message) {
   (void)base, (void)loss, (void)message;
-  assert(!"lost in making a table");
+  assert(false && "lost in making a table");
 }
 
 void reload_make(struct reload *reload) {
