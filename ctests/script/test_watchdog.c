@@ -96,7 +96,7 @@ static void whole_seconds_are_printed_as_such(void **context) {
 
 static void waiting_begins_a_new_stretch(void **context) {
   fixture_expect(*context,
-                 "local clock = os.clock for i = 1, 10 do local start = clock() while clock() - start < 0.07 do end "
+                 "local clock = os.clock for i = 1, 30 do local start = clock() while clock() - start < 0.03 do end "
                  "moongate.sleep(0) end "
                  "return 'done'",
                  "done");
@@ -159,7 +159,7 @@ static void time_that_it_slept_in_the_kernel_is_charged(void **context) {
     snprintf(code, sizeof code, "local file = io.open('/proc/self/fd/%d') while true do file:read(1) end", fds[0]);
     fixture_run(*context, code, &outcome, NULL);
     close(fds[0]);
-    fixture_expect(*context, "collectgarbage() return true", "true");
+    kill(child, SIGKILL); /* what it drips into is closed when Lua collects the file */
     assert_int_equal(child, waitpid(child, NULL, 0));
     if (outcome.end != TASK_STOPPED)
       fail_msg("a byte every %u ms: %s", ms, outcome.text);
