@@ -108,8 +108,8 @@ end
 
 if not core.compiled then
   search("moongate.bounded")("moongate.bounded", core)
-  search("moongate.bounded_files")("moongate.bounded_files", core)
 end
+search("moongate.bounded_files")("moongate.bounded_files", core)
 search("moongate.printing")("moongate.printing", core)
 
 local forbidden = {

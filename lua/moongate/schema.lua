@@ -141,6 +141,13 @@ local limits = {
     max = 1000000,
     doc = "Timers that a route file may have at once, in each worker",
   },
+  open_files = {
+    type = "integer",
+    default = 256,
+    min = 1,
+    max = 1000000,
+    doc = "Files that the functions of a route file may have open at once, in each worker",
+  },
   log_lines = {
     type = "integer",
     default = 100,

@@ -7,41 +7,19 @@
 #include "control/instance_private.h"
 #include "control/measure.h"
 #include "control/runtime.h"
+#include "core/descriptors.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 int instance_complain(const char *subject, const struct error *error) {
   error_complain("%s%s%s%s%s", subject ? subject : "", subject ? ": " : "", error->place, error->place[0] ? ": " : "",
                  error->message);
   return -1;
-}
-
-/* Each connection takes two descriptors, and the default soft limit is low for the sake of programs that use select(2).
- */
-static void raise_descriptor_limit(void) {
-  struct rlimit limit;
-  if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
-    limit.rlim_cur = limit.rlim_max;
-    setrlimit(RLIMIT_NOFILE, &limit);
-  }
-}
-
-/* How many of them traffic may have: when it has used them up, somebody is going to ask why, and to change a route. The
- * kernel gives the lowest that is free, so its number tells how many there are. */
-static int descriptors_for_traffic(void) {
-  enum { KEPT_MOST = 64, KEPT_SHARE = 8 };
-  struct rlimit limit;
-  if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur > INT_MAX)
-    return 0;
-  rlim_t kept = limit.rlim_cur / KEPT_SHARE;
-  return (int)(limit.rlim_cur - (kept < KEPT_MOST ? kept : KEPT_MOST));
 }
 
 /* All threads that ran have ended. */
@@ -201,7 +179,7 @@ int instance_make_workers(struct instance *instance, struct error *error) {
 /* 0 or -1, having said why. */
 static int start(struct instance *instance, const struct native_settings *settings) {
   struct error error;
-  raise_descriptor_limit();
+  descriptors_raise_limit();
   if (names_init(&instance->names) != 0) {
     error_set(&error, ENOMEM, "no memory to start");
     return instance_complain(NULL, &error);

@@ -112,6 +112,7 @@ void reconfigure(struct instance *instance, struct config *next) {
   current->settings.script_memory = next->settings.script_memory;
   current->commons = next->commons;
   current->timers = next->timers;
+  current->open_files = next->open_files;
   current->log_lines = next->log_lines;
   swap_strings(&current->defaults, &next->defaults);
   swap_lists(current, next);

@@ -11,7 +11,8 @@
 
 /* The closed list behind errors_total{type}. */
 #define METRIC_ERRORS(X)                                                                                               \
-  X(ERROR_DESCRIPTORS, "no_descriptors", "no file descriptor left to accept or to connect")                            \
+  X(ERROR_DESCRIPTORS, "no_descriptors", "no file descriptor left to accept, to connect, or for a script's file")      \
+  X(ERROR_OPEN_FILES, "open_files", "a script had limits.open_files files open, and wanted one more")                  \
   X(ERROR_MEMORY, "no_memory", "no memory left for a connection")                                                      \
   X(ERROR_CONNECT_REFUSED, "connect_refused", "a target refused a connection")                                         \
   X(ERROR_CONNECT_TIMEOUT, "connect_timeout", "a target did not answer in time")                                       \

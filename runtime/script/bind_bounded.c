@@ -7,18 +7,11 @@
 #include "script/state.h"
 #include "script/state_private.h"
 
-#include <errno.h>
 #include <lauxlib.h>
 #include <limits.h>
-#include <lualib.h>
 #include <stdbool.h>
-#include <stdio.h>
-#include <string.h>
 
-enum {
-  LOOK_EACH = 16 * 1024, /* elements moved */
-  PIECE = 4096,
-};
+enum { LOOK_EACH = 16 * 1024 }; /* elements moved */
 
 /* core.look(): as the hook between two instructions, for after something long. */
 int core_look(lua_State *L) {
@@ -68,59 +61,4 @@ int core_insert(lua_State *L) {
   }
   lua_rawseti(L, 1, position);
   return 0;
-}
-
-/* The FILE of the io library's object at 1. */
-static FILE *check_file(lua_State *L) {
-  FILE **place = luaL_checkudata(L, 1, LUA_FILEHANDLE);
-  if (*place == NULL)
-    luaL_error(L, "attempt to use a closed file");
-  return *place;
-}
-
-/* Up to `room` bytes and the end of the line, which is the last of them; how many, 0 at the end. */
-static size_t read_piece(FILE *file, char *piece, size_t room) {
-  size_t count = 0;
-  flockfile(file); /* standard input is one for all threads */
-  for (int c = 0; count < room && c != '\n' && (c = getc_unlocked(file)) != EOF; count++)
-    piece[count] = (char)c;
-  funlockfile(file);
-  return count;
-}
-
-/* Pushes a line, or nil at the end. */
-static int push_line(lua_State *L, FILE *file, bool keep_end) {
-  char piece[PIECE];
-  luaL_Buffer line;
-  luaL_buffinit(L, &line);
-  bool is_whole = false, is_there = false;
-  while (!is_whole) {
-    size_t count = read_piece(file, piece, sizeof piece);
-    if (count == 0)
-      break;
-    is_there = true;
-    is_whole = piece[count - 1] == '\n';
-    luaL_addlstring(&line, piece, count - (is_whole && !keep_end));
-    if (script_watch_is_over(L))
-      return script_watch_stop(L);
-  }
-  luaL_pushresult(&line);
-  if (!is_there)
-    lua_pushnil(L);
-  return 1;
-}
-
-/* core.read_line(file, keep_end): a line; nil at the end, and nil, why, errno where it can't be read. LuaJIT's own
- * takes a NUL for the end of what it has read, and never ends where there are only such. */
-int core_read_line(lua_State *L) {
-  FILE *file = check_file(L);
-  clearerr(file);
-  int results = push_line(L, file, lua_toboolean(L, 2));
-  if (!ferror(file))
-    return results;
-  int code = errno;
-  lua_pushnil(L);
-  lua_pushstring(L, strerror(code));
-  lua_pushinteger(L, code);
-  return 3;
 }

@@ -29,6 +29,8 @@ struct connecting {
   /* What the waiting coroutine keeps, the socket as the last that it has yielded. */
   struct script_socket **place;
   const char *server_name, *host;
+  uint16_t port;
+  bool has_looked; /* for a descriptor of a socket that Lua has forgotten */
 };
 
 /* For a starttls that comes later; a unix socket has no name. */
@@ -82,12 +84,47 @@ static int64_t time_left(struct loop *loop, clock_ms deadline) {
   return now < deadline ? (int64_t)(deadline - now) : 0;
 }
 
+/* One may be that of a socket which Lua has forgotten; then the status is 0. */
+static void look_for_descriptor(struct connecting *connecting, lua_State *L) {
+  if (script_has_descriptor(L))
+    connecting->status = 0;
+  else
+    script_report_unopened(connecting->state, connecting->run, L, "a script can't connect", false);
+}
+
+static int look_protected(lua_State *L) {
+  look_for_descriptor(lua_touserdata(L, 1), L);
+  return 0;
+}
+
+static bool lacks_descriptor(struct connecting *connecting) {
+  bool first = connecting->status == -EMFILE && !connecting->has_looked;
+  connecting->has_looked = true;
+  return first;
+}
+
+static void on_dialled(void *context, int status, int fd, const struct endpoint *peer);
+
+/* NULL: on_dialled() has been called already. */
+static struct dial *begin_dial(struct connecting *connecting) {
+  const struct script_place *place = connecting->state->place;
+  int64_t left = time_left(place->loop, connecting->deadline);
+  return dial_start(place->dialer, connecting->host, connecting->port, (uint64_t)left, on_dialled, connecting);
+}
+
 static void on_dialled(void *context, int status, int fd, const struct endpoint *peer) {
   (void)peer;
   struct connecting *connecting = context;
   connecting->status = status == 0 ? begin(connecting, fd) : status;
   if (connecting->wait.task == NULL) /* dial_start() has not returned yet */
     return;
+  if (lacks_descriptor(connecting) && script_protect(connecting->state, look_protected, connecting) == 0 &&
+      connecting->status == 0) {
+    struct dial *dial = begin_dial(connecting);
+    if (dial != NULL)
+      connecting->dial = dial;
+    return;
+  }
   if (connecting->status == 0 && connecting->tls != NULL)
     socket_shake_instead(&connecting->wait, *connecting->place,
                          time_left(connecting->state->place->loop, connecting->deadline));
@@ -177,7 +214,8 @@ int core_connect(lua_State *L) {
     return luaL_error(L, "connect is not there in this place");
   int options = lua_istable(L, 2) ? 2 : 3;
   lua_settop(L, options);
-  struct connecting made = {.state = task->state, .run = task->run};
+  struct connecting made = {
+      .state = task->state, .run = task->run, .port = target.port > 0 ? (uint16_t)target.port : 0};
   uint64_t ms = timeout_of(L, options, task);
   made.deadline = loop_now(task->state->place->loop) + ms;
   lua_pushstring(L, target.host);
@@ -197,8 +235,12 @@ int core_connect(lua_State *L) {
   lua_pushvalue(L, socket);
   made.place = lua_touserdata(L, -1);
   *connecting = made;
-  connecting->dial = dial_start(task->state->place->dialer, target.host, target.port > 0 ? (uint16_t)target.port : 0,
-                                ms, on_dialled, connecting);
+  connecting->dial = begin_dial(connecting);
+  if (connecting->dial == NULL && lacks_descriptor(connecting)) {
+    look_for_descriptor(connecting, L);
+    if (connecting->status == 0)
+      connecting->dial = begin_dial(connecting);
+  }
   if (connecting->dial != NULL)
     return task_wait(L, &connecting->wait, on_cancel);
   return finish(L, connecting);

@@ -50,13 +50,9 @@ static int core_sleep(lua_State *L) {
   return task_wait(L, &task->sleep, on_sleep_cancel);
 }
 
-static const struct log *log_of(const struct script_state *state) {
-  return state->place != NULL && state->place->log != NULL ? state->place->log : state->options.log;
-}
-
 static int core_now(lua_State *L) {
   const struct script_state *state = script_state_of(L);
-  const struct log *log = log_of(state);
+  const struct log *log = script_state_log(state);
   if (state->place != NULL) {
     lua_pushnumber(L, clock_wall(state->place->loop->clock));
   } else if (log != NULL) {
@@ -173,7 +169,7 @@ static int core_log(lua_State *L) {
       [LOG_DEBUG] = "debug", [LOG_INFO] = "info", [LOG_WARN] = "warn", [LOG_ERROR] = "error", NULL};
   enum log_level level = (enum log_level)luaL_checkoption(L, 1, NULL, levels);
   const char *message = luaL_checkstring(L, 2);
-  const struct log *log = log_of(script_state_of(L));
+  const struct log *log = script_state_log(script_state_of(L));
   struct log_field fields[MOST_FIELDS];
   uint64_t suppressed = 0;
   char keys[MOST_FIELDS][KEY_SIZE];
@@ -222,32 +218,22 @@ void script_push_methods(lua_State *L, const char *name, const luaL_Reg *methods
 }
 
 const luaL_Reg core_functions[] = {
-    {"connect", core_connect},
-    {"sleep", core_sleep},
-    {"spawn", core_spawn},
-    {"now", core_now},
-    {"worker", core_worker},
-    {"log", core_log},
-    {"duration", core_duration},
-    {"on_reload", core_on_reload},
-    {"shared", core_shared},
-    {"after", core_after},
-    {"every", core_every},
-    {"measure", core_measure},
-    {"resolve", core_resolve},
-    {"look", core_look},
-    {"insert", core_insert},
-    {"read_line", core_read_line},
-    {"is_deep", core_is_deep},
-    {"is_full", core_is_full},
-    {"has_object", core_has_object},
-    {"write", core_write},
-    {NULL, NULL},
+    {"connect", core_connect},   {"sleep", core_sleep},
+    {"spawn", core_spawn},       {"now", core_now},
+    {"worker", core_worker},     {"log", core_log},
+    {"duration", core_duration}, {"on_reload", core_on_reload},
+    {"shared", core_shared},     {"after", core_after},
+    {"every", core_every},       {"measure", core_measure},
+    {"resolve", core_resolve},   {"look", core_look},
+    {"insert", core_insert},     {"is_deep", core_is_deep},
+    {"is_full", core_is_full},   {"has_object", core_has_object},
+    {"write", core_write},       {NULL, NULL},
 };
 
 void script_push_core(lua_State *L) {
   lua_newtable(L);
   luaL_register(L, NULL, core_functions);
+  luaL_register(L, NULL, file_functions);
   lua_newtable(L);
   luaL_register(L, NULL, metrics_functions);
   lua_setfield(L, -2, "metrics");

@@ -5,6 +5,7 @@
 
 #include <lauxlib.h>
 #include <lua.h>
+#include <stdbool.h>
 
 /* What `moongate` is made of, by name (bind_moongate.c). */
 extern const luaL_Reg core_functions[];
@@ -32,7 +33,13 @@ int core_is_full(lua_State *L);
 int core_has_object(lua_State *L);
 int core_look(lua_State *L);
 int core_insert(lua_State *L);
-int core_read_line(lua_State *L);
+
+/* For lua/moongate/bounded_files.lua (bind_files.c). */
+extern const luaL_Reg file_functions[];
+
+/* Whether a descriptor is free of those that scripts may have, if need be once Lua has closed those that it has
+ * forgotten. */
+bool script_has_descriptor(lua_State *L);
 
 /* core.write(fd, text), for lua/moongate/printing.lua (bind_print.c). */
 int core_write(lua_State *L);

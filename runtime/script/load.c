@@ -66,6 +66,7 @@ struct script_state *loader_user_state(const struct loader *loader, const struct
       .log = loader->log,
       .commons = loader->commons,
       .timers = config->timers,
+      .open_files = config->open_files,
       .log_lines = config->log_lines,
   };
   pace_breathe(loader->pace);

@@ -76,9 +76,10 @@ struct config {
   unsigned old_versions;              /* limits.old_versions */
   uint64_t load_time_ms;              /* limits.load_time */
   struct commons_limits commons;
-  unsigned log_lines; /* limits.log_lines */
-  unsigned timers;    /* limits.timers */
-  char *defaults;     /* the schema's own text of `defaults`, the partial route under every route; NULL: none */
+  unsigned log_lines;  /* limits.log_lines */
+  unsigned timers;     /* limits.timers */
+  unsigned open_files; /* limits.open_files */
+  char *defaults;      /* the schema's own text of `defaults`, the partial route under every route; NULL: none */
   struct diagnose_settings diagnose;
   struct worker_settings settings; /* splice_pipes is one worker's share */
   char *dns_servers;               /* what settings.dns.servers points to */

@@ -224,6 +224,7 @@ uint64_t load_key(const struct load_run *run, const char *file, const char *path
                               config->keep_alive.multiplier,
                               config->proxy_send,
                               config->timers,
+                              config->open_files,
                               config->log_lines};
   uint64_t key = text_hash(&config->timeouts, sizeof config->timeouts, 1);
   key = text_hash(numbers, sizeof numbers, key);

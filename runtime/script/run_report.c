@@ -6,6 +6,7 @@
 #include "script/worker_script.h"
 
 #include <stdio.h>
+#include <string.h>
 
 enum { PLACE_SIZE = LUA_IDSIZE + 16 };
 
@@ -62,6 +63,10 @@ void script_report_failure(const struct script_run *run, const char *what, lua_S
       LOG_STRING("error", message != NULL ? message : "not enough memory"));
 }
 
+const struct log *script_state_log(const struct script_state *state) {
+  return state->place != NULL && state->place->log != NULL ? state->place->log : state->options.log;
+}
+
 const char *script_state_file(const struct script_state *state) {
   const struct script_version *version = state->version != NULL ? state->version : state->retired_from;
   return version != NULL ? version->file : NULL;
@@ -78,14 +83,47 @@ void script_count_unconnected(const struct script_state *state) {
 }
 
 void script_report_unconnected(struct script_state *state, const char *what, lua_State *coroutine) {
-  const struct script_place *place = state->place;
-  const struct log *log = place->log != NULL ? place->log : state->options.log;
+  const struct log *log = script_state_log(state);
   uint64_t suppressed;
   script_count_unconnected(state);
   if (log == NULL || !log_enabled(log, LOG_ERROR) ||
-      !log_limit_pass(&state->failures, loop_now(place->loop), &suppressed))
+      !log_limit_pass(&state->failures, loop_now(state->place->loop), &suppressed))
     return;
   const char *message = coroutine != NULL && lua_gettop(coroutine) > 0 ? lua_tostring(coroutine, -1) : NULL;
   LOG(log, LOG_ERROR, what, LOG_STRING("file", script_state_file(state)), LOG_INTEGER("not_logged_before", suppressed),
       LOG_STRING("error", message != NULL ? message : "not enough memory"));
+}
+
+/* The line of the user's that runs, as "routes/site.lua:12"; "" where it is not known. */
+static void describe_line(lua_State *L, char text[PLACE_SIZE]) {
+  lua_Debug place;
+  text[0] = '\0';
+  for (int level = 0; L != NULL && lua_getstack(L, level, &place); level++) {
+    lua_getinfo(L, "Sl", &place);
+    if (place.currentline > 0 && strncmp(place.short_src, "moongate/", 9) != 0) {
+      snprintf(text, PLACE_SIZE, "%s:%d", place.short_src, place.currentline);
+      return;
+    }
+  }
+}
+
+void script_report_unopened(struct script_state *state, const struct script_run *run, lua_State *L, const char *what,
+                            bool of_limit) {
+  const struct log *log = script_state_log(state);
+  const struct route *route = run != NULL ? connection_route(run->connection) : NULL;
+  char place[PLACE_SIZE], limit[64];
+  uint64_t suppressed;
+  if (state->place != NULL && state->place->worker != NULL)
+    state->place->worker->metrics->worker.errors[of_limit ? ERROR_OPEN_FILES : ERROR_DESCRIPTORS]++;
+  if (log == NULL || !log_enabled(log, LOG_ERROR))
+    return;
+  clock_ms now = state->place != NULL ? loop_now(state->place->loop) : clock_coarse(log->clock);
+  if (!log_limit_pass(&state->unopened, now, &suppressed))
+    return;
+  describe_line(L, place);
+  snprintf(limit, sizeof limit, "limits.open_files is %u", state->options.open_files);
+  LOG(log, LOG_ERROR, what, LOG_STRING("route", route != NULL ? route->name : NULL),
+      LOG_STRING("file", script_state_file(state)), LOG_STRING("at", place[0] != '\0' ? place : NULL),
+      LOG_STRING("error", of_limit ? limit : "no file descriptor left; raise the limit (ulimit -n, LimitNOFILE=)"),
+      LOG_INTEGER("not_logged_before", suppressed));
 }

@@ -14,6 +14,7 @@
 #include <lauxlib.h>
 #include <luajit.h>
 #include <lualib.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -233,6 +234,8 @@ int script_open_libraries(lua_State *L) {
   lua_setfield(L, -2, "compiled");
   lua_pushstring(L, state->options.module_path);
   lua_setfield(L, -2, "module_path");
+  lua_pushnumber(L, state->options.open_files > 0 ? state->options.open_files : HUGE_VAL);
+  lua_setfield(L, -2, "open_files");
   lua_call(L, 2, 0);
   return 0;
 }

@@ -63,6 +63,7 @@ struct script_options {
   const struct log *log;
   struct script_commons *commons; /* a reference is taken; NULL: it makes its own when it needs one */
   unsigned timers;                /* limits.timers, of one state; 0: no limit */
+  unsigned open_files;            /* limits.open_files, of one state; 0: no limit */
   unsigned log_lines;             /* limits.log_lines, a second; 0: no limit */
 };
 
@@ -108,6 +109,8 @@ struct script_state {
   enum timers_phase timers_phase;
   struct script_log_budget log_budget;
   struct log_limit failures; /* of functions that work for no connection */
+  struct log_limit unopened; /* lines about what it could not open (run_report.c) */
+  uint64_t vain_until_ns;    /* a collection has found nothing to close: none until then (bind_files.c) */
   size_t memory_used;
   size_t memory_relief;         /* collect when it gets here, before the limit is reached */
   bool memory_refused;          /* since somebody asked last */

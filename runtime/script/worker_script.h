@@ -94,8 +94,17 @@ void script_report_failure(const struct script_run *run, const char *what, lua_S
  * most once a second for each state is logged. (run_report.c) */
 void script_report_unconnected(struct script_state *state, const char *what, lua_State *coroutine);
 
+/* A script wanted one more file or connection than there are descriptors, or than limits.open_files (`of_limit`) lets
+ * it have: counted, and logged with the route, the file and the line in `L` (NULL: it waits), at most once a second for
+ * each state. (run_report.c) */
+void script_report_unopened(struct script_state *state, const struct script_run *run, lua_State *L, const char *what,
+                            bool of_limit);
+
 /* Only counts it. */
 void script_count_unconnected(const struct script_state *state);
+
+/* The log that is the state's; may be NULL. */
+const struct log *script_state_log(const struct script_state *state);
 
 /* The base name of the state's route file, for the log; NULL when it has none. */
 const char *script_state_file(const struct script_state *state);

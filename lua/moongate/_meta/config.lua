@@ -72,6 +72,7 @@
 ---@field log_lines? integer|false Lines a second that a route file may log, in each worker, beyond a burst of ten times as many; 0: no limit (100)
 ---@field metric_series? integer Series of the metrics that scripts make, in all (10000)
 ---@field old_versions? integer Old versions of files that may live on (32)
+---@field open_files? integer Files that the functions of a route file may have open at once, in each worker (256)
 ---@field script_memory? moongate.Size|false For each Lua state; 0: no limit ("256m")
 ---@field script_time? moongate.Duration|false Uninterrupted running of Lua before the watchdog ends it; 0: no watchdog ("1s")
 ---@field shared_dictionaries? integer Dictionaries of moongate.shared that scripts may make (64)
