@@ -36,7 +36,7 @@ describe("moongate.cli", function()
     control = {}
     package.loaded["moongate.native"] = native
     package.loaded["moongate.control"] = control
-    package.loaded["moongate"] = { version = "1.2.3" }
+    package.loaded["moongate"] = { version = "1.2.3", spawn = function() end }
     cli = require("moongate.cli")
   end)
 

@@ -75,9 +75,11 @@ describe("the findings of a snapshot", function()
         { number = 1, answered = true, lag = 0.001, worst_lag = 0.35 },
         { number = 2, answered = false, lag = 12, worst_lag = 12 },
       },
+      stuck = { { number = 2, seconds = 12, route = "site", file = "site.lua" } },
     })
     assert.truthy(found[1].text:find("worker 1 was late by up to 350 ms", 1, true), found[1].text)
     assert.truthy(found[2].text:find("worker 2 has not answered for 12s", 1, true), found[2].text)
+    assert.truthy(found[2].text:find("hangs in a function of site.lua, route site", 1, true), found[2].text)
   end)
 
   it("tell when descriptors or the cap run out", function()

@@ -74,6 +74,7 @@ function diagnose.take(trigger)
   snapshot.version, snapshot.pid = status.version, status.pid
   snapshot.started, snapshot.uptime = status.started, status.uptime
   snapshot.draining, snapshot.drain, snapshot.generation = status.draining, status.drain, status.generation
+  snapshot.stuck = json.list(status.stuck or {})
   snapshot.memory = { rss = status.rss }
   snapshot.descriptors = status.descriptors
   snapshot.pipes = pipes_of(snapshot.workers)

@@ -92,6 +92,9 @@ static void write_reload(struct value *root, struct instance *instance) {
   if (reload->instance)
     reload_forget_finished(&instance->reload);
   value_set_string(entry, "phase", reload_phase_name(reload->phase));
+  unsigned worker = reload->phase == RELOAD_SWAPPING ? swap_awaited_worker(&reload->swap) : 0;
+  if (worker > 0)
+    value_set_number(entry, "worker", worker);
   value_set_number(entry, "phase_ms", reload->instance ? (double)reload_phase_ms(reload) : 0);
   struct blocking_view view;
   uint64_t away_ms;

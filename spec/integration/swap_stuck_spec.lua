@@ -39,9 +39,16 @@ describe("a worker that hangs", function()
     local line = m:log():match "[^\n]*a reload waits for a worker[^\n]*"
     assert.truthy(line:find("phase=swapping", 1, true), line)
     assert.truthy(line:find("worker=1", 1, true), line)
+    local reloading = process.start { moongate.binary, "reload", "--control", m.control }
+    local waits = "moongate: the reload waits, and what was live stays: worker 1 is stuck for "
+    process.wait_for(function()
+      return reloading:err():find(waits, 1, true) and reloading:err():find(" in route a (a.lua)", 1, true)
+    end, 20)
+    assert.are.equal(1, m:status().reload.worker)
     local generation = m:generation()
     process.run { "sh", "-c", ": > " .. fifo }
     m:await_generation(generation + 1)
+    assert.are.equal(0, reloading:wait(20))
     assert.are.equal(200, (m:get "/readyz"))
   end)
 end)

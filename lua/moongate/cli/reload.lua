@@ -11,6 +11,7 @@ local unicode = require("moongate.unicode")
 local reload = { summary = "Take up changed files, and wait until they are live." }
 
 local PATH, PATIENCE, NAMED = "/api/v1/reload", 300, 10
+local STATUS, QUIET, AGAIN = "/api/v1/status", 3, 30 -- seconds until it says what it waits for, and says so again
 
 function reload.define(command)
   command:flag("--json", "Print the answer of POST " .. PATH .. ".")
@@ -61,8 +62,41 @@ local function say_more(body)
   end
 end
 
+---"worker 2 is stuck for 37s in route web (web.lua)", or that it does not answer; nil: no worker is waited for.
+---@param body table of the status
+---@return string?
+function reload.waiting(body)
+  local number = (body.reload or {}).worker
+  for _, worker in ipairs(number and body.stuck or {}) do
+    if worker.number == number then
+      return text.stuck_worker(worker)
+    end
+  end
+  return number and ("worker %d does not answer"):format(number)
+end
+
+-- While the answer is not there.
+local function tell(options, answer)
+  local moongate, pause = require("moongate"), QUIET
+  while true do
+    moongate.sleep(pause)
+    if answer.has_come then
+      return
+    end
+    local code, body = control.get(options.control, STATUS)
+    local why = not answer.has_come and code == 200 and type(body) == "table" and reload.waiting(body)
+    if why then
+      output.complain("the reload waits, and what was live stays: ", why)
+    end
+    pause = why and AGAIN or QUIET
+  end
+end
+
 function reload.run(options)
+  local answer = {}
+  require("moongate").spawn(tell, options, answer)
   local code, body, raw = control.request(options.control, "POST", PATH, nil, PATIENCE)
+  answer.has_come = true
   if not code then
     output.complain(body)
     return 1

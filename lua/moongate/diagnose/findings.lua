@@ -162,12 +162,21 @@ PATTERNS[#PATTERNS + 1] = { "old", function(pattern, add, snapshot)
     "moongate conns --older " .. duration(snapshot.config.diagnose.old):gsub(" ", ""))
 end }
 
+-- What a worker is in that does not answer, as far as that is known.
+local function where(snapshot, worker)
+  for _, stuck in ipairs(snapshot.stuck or {}) do
+    if stuck.number == worker.number and stuck.file then
+      return ("hangs in a function of %s%s"):format(stuck.file, stuck.route and ", route " .. stuck.route or "")
+    end
+  end
+  return "runs a function that does not wait, or hangs in a call"
+end
+
 local function workers(snapshot, add)
   for _, worker in ipairs(snapshot.workers) do
     if not worker.answered then
-      add(PROBLEM, ("worker %d has not answered for %s: its connections stand still and are not counted here; it runs "
-        .. "a function that does not wait, or hangs in a call"):format(worker.number, duration(worker.lag)),
-        "moongate status")
+      add(PROBLEM, ("worker %d has not answered for %s: its connections stand still and are not counted here; it %s")
+        :format(worker.number, duration(worker.lag), where(snapshot, worker)), "moongate status")
     elseif worker.worst_lag >= LAG then
       add(PROBLEM, ("worker %d was late by up to %s since the last snapshot: functions of routes run long, or there is "
         .. "no CPU left"):format(worker.number, worker.worst_lag < 1 and ("%d ms"):format(worker.worst_lag * 1000)
