@@ -6,6 +6,8 @@
 local moongate = require "spec.support.moongate"
 local net = require "spec.support.net"
 local process = require "spec.support.process"
+local swapping = require "spec.support.swapping"
+local unistd = require "posix.unistd"
 
 local SHUTDOWN, GRACE = 2, 2
 
@@ -120,5 +122,75 @@ describe("the end", function()
     m.process:signal "SIGUSR2"
     m:await_log "SIGUSR2 is kept for the upgrade"
     assert.are.equal(200, (m:get "/readyz"))
+  end)
+
+  it("comes in time although a loader hangs", function()
+    local m = start()
+    m:write("loading.lua", ("io.open(%q) return {}"):format(m.fifo))
+    m:await_log("a file takes long to load", 10)
+    local took, status = stop(m)
+    assert.are.equal(0, status)
+    expect_within(GRACE, took)
+  end)
+
+  it("comes in time although a worker and two loaders hang", function()
+    local m = start { workers = 2, config = "limits = { load_time = '1s' }," }
+    hang(m)
+    for i = 1, 2 do
+      m:write(("loading%d.lua"):format(i), ("io.open(%q) return {}"):format(m.fifo))
+    end
+    m:await_log("lost_loaders=2", 20)
+    local took, status = stop(m)
+    assert.are.equal(1, status)
+    expect_within(SHUTDOWN + GRACE, took)
+  end)
+
+  -- A handler that is in the middle of something, so that the whole of timeouts.shutdown is used up.
+  local function keep_busy(m)
+    local client = assert(net.connect(m:port "busy"))
+    assert.are.equal("!", (client:receive(1)))
+    return client
+  end
+
+  local BUSY = [[return { name = "busy", match = { ports = 0 }, action = { handler = function(s)
+    s:send "!"
+    moongate.sleep(600)
+  end } }]]
+
+  it("comes in time although the disk is full", function()
+    local space = moongate.workspace { routes = BUSY }
+    local mark = space.directory .. "/mark"
+    local script = [[state=$1; mark=$2; shift 2; mount -t tmpfs -o size=64k,mode=700 tmpfs "$state" || exit 9
+      (until [ -e "$mark" ]; do sleep 0.05; done; cat /dev/zero > "$state/full"; mv "$mark" "$mark.done") 2>&- &
+      exec "$@" 2>>"$state/log"]]
+    local namespaces = unistd.geteuid() == 0 and "-m" or "-rm"
+    local within = { "unshare", namespaces, "sh", "-c", script, "sh", space.directory .. "/state", mark }
+    local m = moongate.start { space = space, within = within }
+    keep_busy(m)
+    process.write(mark, "")
+    process.wait_for(function()
+      return process.read(mark) == "" and io.open(mark .. ".done")
+    end)
+    m:write("new.lua", swapping.counting("b", "v1"))
+    swapping.await("b", "v1")
+    local took, status = stop(m)
+    assert.are.equal(0, status)
+    expect_within(SHUTDOWN + GRACE, took)
+  end)
+
+  it("comes in time with 9,000 ports", function()
+    local from = swapping.port "a"
+    local m = moongate.start {
+      nofile = 16384,
+      routes = {
+        ["busy.lua"] = BUSY,
+        ["many.lua"] = ([[return { name = "many", match = { address = %q, ports = "%d-%d" },
+          action = { target = "127.0.0.1:1" } }]]):format(swapping.host, from, from + 8999),
+      },
+    }
+    keep_busy(m)
+    local took, status = stop(m)
+    assert.are.equal(0, status)
+    expect_within(SHUTDOWN + GRACE, took)
   end)
 end)
