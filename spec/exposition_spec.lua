@@ -27,7 +27,7 @@ local function source()
       generation = 4,
       started = 1700000000.25,
       files = { { file = "a.lua", ok = true }, { file = "b.lua", ok = false } },
-      reload = { swaps = 3, faults = 2, last_ms = 12, total_ms = 1500, old_versions = 1 },
+      reload = { swaps = 3, faults = 2, last_ms = 12, total_ms = 1500, old_versions = 1, lost_loaders = 2 },
     },
   }
 end
@@ -83,6 +83,7 @@ describe("exposition", function()
       ['moongate_shared_bytes{dictionary="words"}'] = "300",
       ['moongate_shared_evictions_total{dictionary="words"}'] = "1",
       ["moongate_script_series_dropped_total"] = "6",
+      ["moongate_lost_loaders"] = "2",
       ["moongate_stuck_workers"] = "0",
       ["moongate_start_time_seconds"] = "1700000000.25",
       ['moongate_build_info{version="1.2.3"}'] = "1",

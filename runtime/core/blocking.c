@@ -43,7 +43,7 @@ void blocking_enter(struct blocking *blocking, const char *subject) {
   if (!blocking)
     return;
   pthread_mutex_lock(&blocking->lock);
-  assert(!blocking->away);
+  assert(!blocking->away || blocking->given_up);
   blocking->serial++;
   snprintf(blocking->subject, sizeof blocking->subject, "%s", subject);
   pthread_mutex_unlock(&blocking->lock);
@@ -53,7 +53,7 @@ void blocking_begin(struct blocking *blocking) {
   if (!blocking)
     return;
   pthread_mutex_lock(&blocking->lock);
-  assert(!blocking->away);
+  assert(!blocking->away || blocking->given_up);
   blocking->away = true;
   pthread_mutex_unlock(&blocking->lock);
 }

@@ -41,6 +41,7 @@ void loader_free(struct loader *loader) {
     script_state_unref(loader->trusted);
   commons_unref(loader->commons);
   blocking_unref(loader->store_lost);
+  blocking_unref(loader->list_lost);
   load_mark_free(loader->mark);
   memory_clear(&loader->memory);
   free(loader->routes);

@@ -196,9 +196,10 @@ int load_file(struct load_run *run, const char *file, const struct source *sourc
   module_reader_init(&load.reader, &run->cache, given, &known->modules, run->blocking);
   load_now_begin(run, &(struct load_now){run->kind, file, source->path, source, known->key, &known->modules});
   int status = run_source(&load);
+  if (!file_load_release(&load))
+    status = -ECANCELED;
   if (status != -ECANCELED)
     load_now_end(run);
-  file_load_release(&load);
   for (size_t i = 0; i < known->route_count && status == 0; i++)
     if (route_has_functions(known->routes[i]))
       known->routes[i]->script = known->version;

@@ -180,19 +180,24 @@ int file_load_states(struct file_load *load, unsigned workers) {
   int status = 0;
   for (unsigned i = 0; i < workers && status == 0; i++)
     status = load_state(load, version, i);
-  if (status == 0)
+  if (status == 0) {
     load->known->version = version;
-  else
-    script_version_unref(version);
-  return status;
+    return 0;
+  }
+  blocking_begin(load->run->blocking); /* a file that the code has left open is flushed, and may not take it */
+  script_version_unref(version);
+  return blocking_end(load->run->blocking) ? status : -ECANCELED;
 }
 
-void file_load_release(struct file_load *load) {
+bool file_load_release(struct file_load *load) {
   for (size_t i = 0; i < load->function_count && load->functions; i++) {
     free(load->functions[i].route);
     free(load->functions[i].field);
   }
   free(load->functions);
-  if (load->state)
-    script_state_unref(load->state);
+  if (!load->state)
+    return true;
+  blocking_begin(load->run->blocking);
+  script_state_unref(load->state);
+  return blocking_end(load->run->blocking);
 }

@@ -71,6 +71,10 @@ enum loader_loss loader_give_up(struct loader *loader, const char *message) {
     blocking_unref(loader->store_lost);
     loader->store_lost = blocking_ref(loader->blocking);
     return LOSS_STORE;
+  case LOAD_LIST:
+    blocking_unref(loader->list_lost);
+    loader->list_lost = blocking_ref(loader->blocking);
+    return LOSS_FILE;
   default:
     return LOSS_FILE;
   }

@@ -23,7 +23,7 @@ struct source {
 };
 
 /* What is loaded, and what for. */
-enum load_kind { LOAD_NOTHING, LOAD_ROUTES, LOAD_COPY, LOAD_CANDIDATE, LOAD_CONFIG, LOAD_STORE };
+enum load_kind { LOAD_NOTHING, LOAD_ROUTES, LOAD_COPY, LOAD_CANDIDATE, LOAD_CONFIG, LOAD_STORE, LOAD_LIST };
 
 /* What the thread that uses the loader is at: for who gives it up, while it is away (core/blocking.h). All of it is
  * that thread's. */
@@ -43,6 +43,7 @@ struct loader {
   struct blocking *blocking; /* of the thread that uses it; NULL: that can't be given up */
   struct load_now now;
   struct load_mark *mark;         /* NULL: none is kept */
+  struct blocking *list_lost;     /* … in reading the directory of the route files */
   struct blocking *store_lost;    /* the thread that was lost in writing last good versions; NULL: none */
   struct script_commons *commons; /* of the states that it makes */
   struct memory memory;
@@ -178,8 +179,12 @@ bool load_is_same(struct load_run *run, const struct known_file *known, const st
  * over the first state and the list of functions. 0 and known->version, or a negative errno with a fault. */
 int file_load_states(struct file_load *load, unsigned workers);
 
-/* The list of functions and the state, as far as file_load_states() has not taken them. */
-void file_load_release(struct file_load *load);
+/* The list of functions and the state, as far as file_load_states() has not taken them. False: the thread has been
+ * given up meanwhile. */
+bool file_load_release(struct file_load *load);
+
+/* Decides what is served for the file, and runs it if need be. 0 or a negative errno; -ENOENT when it is gone. */
+int load_one(struct load_run *run, struct loaded_file *file);
 
 /* Lets go of what is served for the file, and has the next best stand in: what is live, a copy, nothing. `source` is
  * what failed (NULL: not known): a copy that is the same is no help. 0 or -ENOMEM. */

@@ -81,8 +81,13 @@ describe("a file that does not come back", function()
     m:await_log("a file takes long to load[^\n]* file=[^ ]*/hanging%.lua seconds=2", 10)
     local reload = m:status().reload
     assert.are.equal("loading", reload.phase)
+    local command = moongate.command { "status", "--control", m.control }
+    assert.matches("reload +loading [^ ]*/hanging%.lua for %ds", command.out)
     assert.matches("/hanging%.lua$", reload.file)
     m:await_log("a loader does not come back from a file[^\n]* file=[^ ]*/hanging%.lua [^\n]*lost_loaders=1", 10)
+    assert.are.equal(1, m:metric "lost_loaders")
+    command = moongate.command { "status", "--control", m.control }
+    assert.matches("reload +1 thread hangs in a file", command.out)
     m:await_log("a fault in the routes[^\n]* file=[^ ]*/hanging%.lua error=\"does not come back", 10)
     release(m)
   end)

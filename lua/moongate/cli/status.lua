@@ -13,6 +13,8 @@ local status = { summary = "Show what the running moongate does." }
 
 local PATH = "/api/v1/status"
 
+local LONG_MS = 2000 -- a step of a reload that lasts for longer is worth a line
+
 function status.define(command)
   command:flag("--json", "Print the answer of " .. PATH .. ".")
 end
@@ -41,6 +43,22 @@ local function states_of(connections)
     end
   end
   return #parts > 0 and (" (%s)"):format(table.concat(parts, ", ")) or ""
+end
+
+-- "loading routes/site.lua for 3s, 1 thread hangs in another"; nil when there is nothing to say.
+local function reload_of(body)
+  local reload, parts = body.reload or {}, {}
+  if reload.file then
+    parts[1] = ("loading %s for %s"):format(reload.file, text.format_duration(math.floor(reload.phase_ms / 1000)))
+  elseif (reload.phase_ms or 0) >= LONG_MS then
+    parts[1] = ("%s for %s"):format(reload.phase, text.format_duration(math.floor(reload.phase_ms / 1000)))
+  end
+  local lost = reload.lost_loaders or 0
+  if lost > 0 then
+    parts[#parts + 1] = lost == 1 and "1 thread hangs in a file that does not come back"
+      or ("%d threads hang in files that do not come back"):format(lost)
+  end
+  return #parts > 0 and table.concat(parts, "; ") or nil
 end
 
 ---"draining: 3 connections left (2 forwarding, 1 handling), cut in 12s"
@@ -82,6 +100,7 @@ local function overview(body)
   add("ports", body.ports and #body.ports > 0 and (routes.ports(body.ports):gsub(",", ", ")) or nil)
   add("routes", body.route_count or type(body.routes) == "table" and #body.routes or body.routes)
   add("files", files(body))
+  add("reload", reload_of(body))
   return lines
 end
 

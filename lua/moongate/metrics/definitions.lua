@@ -279,6 +279,13 @@ return {
     end,
   },
   {
+    name = "moongate_lost_loaders",
+    type = "gauge",
+    help = "Threads that hang in a file which does not come back from loading; with five nothing can be loaded.",
+    labels = {},
+    collect = of_reload "lost_loaders",
+  },
+  {
     name = "moongate_stuck_workers",
     type = "gauge",
     help = "Workers that are stuck in a call that does not return; what they carry stands still.",
