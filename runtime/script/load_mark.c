@@ -83,7 +83,11 @@ static void read_file(struct load_mark *mark, const char *path) {
   struct ended ended;
   if (text_file_read(path, FILE_SIZE_MOST, &text, &size) < 0)
     return;
-  char *copy = strndup(text, size);
+  char *copy = malloc(size + 1); /* what is read is no string */
+  if (copy) {
+    memcpy(copy, text, size);
+    copy[size] = '\0';
+  }
   for (char *line = copy ? strtok_r(copy, "\n", &rest) : NULL; line; line = strtok_r(NULL, "\n", &rest))
     if (parse_line(line, &ended))
       add_ended(mark, &ended);
