@@ -5,6 +5,7 @@
  * and renamed; after that only the record is touched. */
 #include "script/load_mark.h"
 
+#include "script/own_file.h"
 #include "script/text_file.h"
 
 #include <errno.h>
@@ -77,12 +78,17 @@ static void add_ended(struct load_mark *mark, const struct ended *ended) {
     mark->ended[mark->count++] = *ended;
 }
 
-static void read_file(struct load_mark *mark, const char *path) {
+/* Somebody else's would keep files from being loaded: it is not read. 0, or a negative errno and `error`. */
+static int read_file(struct load_mark *mark, int directory, struct error *error) {
   char *text, *rest = NULL;
   size_t size;
   struct ended ended;
-  if (text_file_read(path, FILE_SIZE_MOST, &text, &size) < 0)
-    return;
+  struct error why;
+  int status = own_file_read(directory, "loading", FILE_SIZE_MOST, &text, &size, &why);
+  if (status == -ENOENT)
+    return 0;
+  if (status < 0)
+    return error_set(error, -status, "what has ended earlier processes is not known, and forgotten: %s", why.message);
   char *copy = malloc(size + 1); /* what is read is no string */
   if (copy) {
     memcpy(copy, text, size);
@@ -93,9 +99,10 @@ static void read_file(struct load_mark *mark, const char *path) {
       add_ended(mark, &ended);
   free(copy);
   free(text);
+  return 0;
 }
 
-static int write_file(const struct load_mark *mark, const char *state) {
+static int write_file(const struct load_mark *mark, int directory) {
   char *text = NULL, record[RECORD_SIZE];
   size_t size = 0;
   FILE *out = open_memstream(&text, &size);
@@ -106,14 +113,9 @@ static int write_file(const struct load_mark *mark, const char *state) {
   for (size_t i = 0; i < mark->count; i++)
     fprintf(out, "%zu %016" PRIx64 " %s\n", mark->ended[i].size, mark->ended[i].hash, mark->ended[i].file);
   int status = fclose(out) == 0 ? 0 : -ENOMEM;
-  int directory = status == 0 ? open(state, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
-  if (status == 0 && directory < 0)
-    status = -errno;
   const struct text_piece piece = {text, size};
   if (status == 0)
-    status = text_file_replace(directory, "loading", &piece, 1, FILE_MODE);
-  if (directory >= 0)
-    close(directory);
+    status = text_file_replace_own(directory, "loading", &piece, 1, FILE_MODE);
   free(text);
   return status;
 }
@@ -129,23 +131,24 @@ struct load_mark *load_mark_open_at(int fd) {
 
 struct load_mark *load_mark_open(const char *state, struct error *error) {
   struct load_mark *mark = load_mark_open_at(-1);
-  char *path = NULL;
-  if (!mark || asprintf(&path, "%s/loading", state) < 0) {
-    load_mark_free(mark);
+  if (!mark) {
     error_set(error, ENOMEM, "no memory to mark what is loaded");
     return NULL;
   }
   error->code = 0;
-  read_file(mark, path);
-  int status = write_file(mark, state);
-  if (status == 0 && (mark->fd = open(path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW)) < 0)
+  int directory = own_directory_open(AT_FDCWD, state, error);
+  if (directory < 0)
+    return mark;
+  read_file(mark, directory, error);
+  int status = write_file(mark, directory);
+  if (status == 0 && (mark->fd = openat(directory, "loading", O_WRONLY | O_CLOEXEC | O_NOFOLLOW)) < 0)
     status = -errno;
+  close(directory);
   mark->is_own = mark->fd >= 0;
-  if (status < 0) {
+  if (status < 0)
     error_set(error, -status, "what is loaded can't be marked in it: %s", strerror(-status));
-    error_set_place(error, "%s", path);
-  }
-  free(path);
+  if (error->code != 0)
+    error_set_place(error, "%s/loading", state);
   return mark;
 }
 

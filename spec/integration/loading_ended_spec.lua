@@ -4,6 +4,7 @@
 -- being run: it waits for a FIFO.
 
 local cjson = require "cjson"
+local lfs = require "lfs"
 local moongate = require "spec.support.moongate"
 local net = require "spec.support.net"
 local process = require "spec.support.process"
@@ -99,6 +100,18 @@ describe("a file that ends the process", function()
     local m = moongate.start { space = space }
     assert.are.equal("absent", m:files()["a.lua"].state)
     assert.are.equal("live", m:files()["b.lua"].state)
+  end)
+
+  it("is run again when what is known of it may be somebody else's word, which is told and replaced", function()
+    local space = workspace()
+    write(space, hanging(space, "two"))
+    crash(space, "SIGSEGV")
+    local mark = space.directory .. "/state/loading"
+    assert(os.execute(("rm %s && touch %s && chmod 622 %s"):format(space.fifo, space.fifo, mark)) == 0)
+    local m = moongate.start { space = space }
+    assert.are.equal("two", ask(m))
+    m:await_log("level=warn[^\n]*/state/loading error=[^\n]*it may be written by others")
+    assert.are.equal("rw-------", lfs.attributes(mark, "permissions"))
   end)
 
   it("while it runs is known to the next one, too", function()
