@@ -2,6 +2,7 @@
  *
  * Handlers and functions of real route files on a real worker, whose clients are socket pairs: what they see, how they
  * end, and that nothing is left of them. */
+#include "../support/scaling.h"
 #include "serving_fixture.h"
 
 #include <errno.h>
@@ -271,6 +272,47 @@ static void memory_stays_flat_over_many_connections(void **state) {
   assert_int_equal(0, fixture->serving.worker.metrics->worker.active);
 }
 
+/* Of files with functions, as far as a worker looks at them. The caller owns the versions. */
+static struct route_table *table_of_versions(size_t count) {
+  struct route_table *table = calloc(1, sizeof *table);
+  assert_non_null(table);
+  table->scripts = calloc(count, sizeof(struct script_version *));
+  for (; table->script_count < count; table->script_count++) {
+    struct script_version *version = table->scripts[table->script_count] = calloc(1, sizeof *version);
+    atomic_init(&version->references, 1);
+    version->use_of = calloc(1, sizeof *version->use_of);
+  }
+  return table;
+}
+
+static double swap_versions(void *context, size_t count) {
+  struct fixture *fixture = context;
+  struct worker *worker = &fixture->serving.worker;
+  struct route_table *one = table_of_versions(count), *two = table_of_versions(count);
+  double began = scaling_cpu();
+  assert_int_equal(0, script_worker_adopt(worker, one));
+  script_worker_go_live(worker, one);
+  assert_int_equal(0, script_worker_adopt(worker, two));
+  script_worker_go_live(worker, two);
+  script_worker_release(worker, one);
+  script_worker_release(worker, two);
+  double took = scaling_cpu() - began;
+  for (size_t i = 0; i < count; i++) {
+    script_version_unref(one->scripts[i]);
+    script_version_unref(two->scripts[i]);
+  }
+  free(one->scripts);
+  free(two->scripts);
+  free(one);
+  free(two);
+  return took;
+}
+
+static void files_are_taken_up_in_a_time_that_grows_with_their_number(void **state) {
+  serve(*state, "action = { handler = function() end }");
+  assert_scales(swap_versions, *state, 3000);
+}
+
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
   const struct CMUnitTest tests[] = {
@@ -289,6 +331,7 @@ int main(void) {
       TEST(the_block_handler_sends_its_message),
       TEST(handlers_in_waiting_are_freed_with_the_worker),
       TEST(memory_stays_flat_over_many_connections),
+      TEST(files_are_taken_up_in_a_time_that_grows_with_their_number),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -79,24 +79,19 @@ static void take_loaded(struct reload *reload) {
   commit(reload);
 }
 
-static bool has_script(const struct route_table *table, const struct script_version *version) {
-  for (size_t i = 0; i < table->script_count; i++)
-    if (table->scripts[i] == version)
-      return true;
-  return false;
-}
-
-/* The oldest goes when there are too many: its connections are closed. */
-static void supersede(struct reload *reload) {
+/* The oldest go when there are too many: their connections are closed. */
+static void supersede(struct reload *reload, size_t count) {
   struct threads *threads = &reload->instance->threads;
-  struct script_version *oldest = reload->old[0];
   LOG(&reload->instance->runtime->log, LOG_WARN,
-      "too many old versions of files live: closing the oldest one's connections", LOG_STRING("file", oldest->file),
+      "too many old versions of files live: closing the connections of the oldest",
+      LOG_STRING("file", reload->old[0]->file), LOG_INTEGER("versions", count),
       LOG_INTEGER("limits.old_versions", reload->instance->config.old_versions));
   for (size_t i = 0; i < threads->count; i++)
-    script_worker_supersede_soon(&threads->threads[i]->worker, oldest);
-  script_version_unref(oldest);
-  memmove(reload->old, reload->old + 1, --reload->old_count * sizeof(struct script_version *));
+    script_worker_supersede_soon(&threads->threads[i]->worker, reload->old, count);
+  for (size_t i = 0; i < count; i++)
+    script_version_unref(reload->old[i]);
+  reload->old_count -= count;
+  memmove(reload->old, reload->old + count, reload->old_count * sizeof(struct script_version *));
 }
 
 void reload_forget_finished(struct reload *reload) {
@@ -117,12 +112,15 @@ static void remember_old(struct reload *reload, const struct route_table *old) {
   if (!grown)
     return; /* they live on, uncounted */
   reload->old = grown;
+  const struct route_table *table = reload->instance->table;
+  for (size_t i = 0; i < table->script_count; i++)
+    table->scripts[i]->generation = table->generation;
   for (size_t i = 0; i < old->script_count; i++)
-    if (!has_script(reload->instance->table, old->scripts[i]))
+    if (old->scripts[i]->generation != table->generation)
       reload->old[reload->old_count++] = script_version_ref(old->scripts[i]);
   reload_forget_finished(reload);
-  while (reload->old_count > reload->instance->config.old_versions)
-    supersede(reload);
+  if (reload->old_count > reload->instance->config.old_versions)
+    supersede(reload, reload->old_count - reload->instance->config.old_versions);
 }
 
 static void announce(struct reload *reload) {

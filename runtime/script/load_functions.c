@@ -129,7 +129,8 @@ static struct script_version *version_new(struct file_load *load, unsigned worke
   version->hash = text_hash(load->source.text, load->source.size, 0);
   version->states = calloc(workers, sizeof(struct script_state *));
   version->references_of = calloc(workers, sizeof(int *));
-  bool complete = version->file && version->path && version->states && version->references_of;
+  version->use_of = calloc(workers, sizeof *version->use_of);
+  bool complete = version->file && version->path && version->states && version->references_of && version->use_of;
   for (unsigned i = 0; complete && i < workers; i++)
     complete = (version->references_of[i] = calloc(load->function_count + 1, sizeof(int))) != NULL;
   if (version->states && version->references_of)

@@ -34,6 +34,7 @@ static void version_free(struct script_version *version) {
   }
   free(version->states);
   free(version->references_of);
+  free(version->use_of);
   for (size_t i = 0; i < version->function_count; i++) {
     free(version->functions[i].route);
     free(version->functions[i].field);

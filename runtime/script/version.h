@@ -31,6 +31,8 @@ struct script_version {
   bool is_borrowed;             /* its state is the spec's own, which outlives it (load_value.c) */
   struct script_state **states; /* by worker number - 1. Touched by that worker only, once the version is live */
   int **references_of;          /* [worker - 1][slot]: registry references of the functions */
+  uint32_t *use_of;             /* by worker number - 1, and its: the place in script_worker.uses, plus 1 */
+  uint64_t generation;          /* the control thread's: of the last table that had it */
 };
 
 struct script_version *script_version_ref(struct script_version *version);

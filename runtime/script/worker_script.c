@@ -26,20 +26,29 @@ int script_worker_new(struct worker *worker, struct error *error) {
   return 0;
 }
 
+/* Where it is written down in which place of `uses` the version is. */
+static uint32_t *use_place(const struct script_worker *script, const struct script_version *version) {
+  return &version->use_of[script->worker->number - 1];
+}
+
 static struct script_use *find_use(const struct script_worker *script, const struct script_version *version) {
-  for (size_t i = 0; i < script->use_count; i++)
-    if (script->uses[i].version == version)
-      return &script->uses[i];
-  return NULL;
+  uint32_t place = *use_place(script, version);
+  return place > 0 ? &script->uses[place - 1] : NULL;
 }
 
 static void let_go(struct script_worker *script, struct script_use *use) {
-  struct script_state *state = script_version_state(use->version, script->worker->number);
-  if (state != NULL && !use->version->is_borrowed)
+  struct script_version *version = use->version;
+  struct script_state *state = script_version_state(version, script->worker->number);
+  if (state != NULL && !version->is_borrowed)
     script_end_unconnected(state);
-  script_version_retire(use->version, script->worker->number);
-  script_version_unref(use->version);
-  *use = script->uses[--script->use_count];
+  script_version_retire(version, script->worker->number);
+  *use_place(script, version) = 0;
+  const struct script_use *last = &script->uses[--script->use_count];
+  if (use != last) {
+    *use = *last;
+    *use_place(script, use->version) = (uint32_t)(use - script->uses) + 1;
+  }
+  script_version_unref(version);
 }
 
 int script_worker_adopt(struct worker *worker, const struct route_table *table) {
@@ -54,6 +63,7 @@ int script_worker_adopt(struct worker *worker, const struct route_table *table) 
     if (use == NULL) {
       use = &script->uses[script->use_count++];
       *use = (struct script_use){.version = script_version_ref(version)};
+      *use_place(script, version) = (uint32_t)script->use_count;
       struct script_state *state = script_version_state(version, worker->number);
       if (state != NULL && state->place == NULL)
         script_state_attach(state, &script->place);
@@ -72,59 +82,72 @@ void script_worker_release(struct worker *worker, const struct route_table *tabl
   }
 }
 
-static bool has_version(const struct route_table *table, const struct script_version *version) {
-  for (size_t i = 0; i < table->script_count; i++)
-    if (table->scripts[i] == version)
-      return true;
-  return false;
-}
-
 /* A state without a place is one that a test has put there. */
 void script_worker_go_live(struct worker *worker, const struct route_table *table) {
   struct script_worker *script = worker->script;
+  for (size_t i = 0; script != NULL && i < table->script_count; i++) {
+    struct script_use *use = find_use(script, table->scripts[i]);
+    if (use != NULL)
+      use->wanted = true;
+  }
   for (size_t i = 0; script != NULL && i < script->use_count; i++) {
-    struct script_state *state = script_version_state(script->uses[i].version, worker->number);
+    struct script_use *use = &script->uses[i];
+    struct script_state *state = script_version_state(use->version, worker->number);
+    bool wanted = use->wanted;
+    use->wanted = false;
     if (state == NULL || state->place == NULL)
       continue;
-    if (has_version(table, script->uses[i].version))
+    if (wanted)
       script_timers_start(state);
     else
       script_end_unconnected(state);
   }
 }
 
-void script_worker_supersede(struct worker *worker, const struct script_version *version) {
-  LIST_FOREACH(node, &worker->connections) {
-    struct connection *connection = LIST_OWNER(node, struct connection, node);
-    const struct script_run *run = connection->script;
-    if (run != NULL && run->version == version)
-      connection_close(connection, PIPE_CLIENT, CLOSE_SUPERSEDED);
-  }
-}
-
+/* Old versions, in the order of their addresses. */
 struct supersede_order {
   struct message message;
-  struct script_version *version;
+  size_t count;
+  struct script_version *versions[];
 };
+
+static int compare_versions(const void *left, const void *right) {
+  const struct script_version *a = *(struct script_version *const *)left, *b = *(struct script_version *const *)right;
+  return a < b ? -1 : a > b;
+}
+
+static bool is_meant(const struct supersede_order *order, const struct script_run *run) {
+  return run != NULL && bsearch(&run->version, order->versions, order->count, sizeof(struct script_version *),
+                                compare_versions) != NULL;
+}
+
+static void order_free(struct supersede_order *order) {
+  for (size_t i = 0; i < order->count; i++)
+    script_version_unref(order->versions[i]);
+  free(order);
+}
 
 static void on_supersede(struct message *message, void *receiver) {
   struct supersede_order *order = (struct supersede_order *)(void *)message;
   struct worker *worker = receiver;
-  if (!worker->draining)
-    script_worker_supersede(worker, order->version);
-  script_version_unref(order->version);
-  free(order);
+  LIST_FOREACH(node, &worker->connections) {
+    struct connection *connection = LIST_OWNER(node, struct connection, node);
+    if (!worker->draining && is_meant(order, connection->script))
+      connection_close(connection, PIPE_CLIENT, CLOSE_SUPERSEDED);
+  }
+  order_free(order);
 }
 
-void script_worker_supersede_soon(struct worker *worker, struct script_version *version) {
-  struct supersede_order *order = calloc(1, sizeof *order);
+void script_worker_supersede_soon(struct worker *worker, struct script_version *const *versions, size_t count) {
+  struct supersede_order *order = calloc(1, sizeof *order + count * sizeof(struct script_version *));
   if (order == NULL)
-    return; /* then it is closed when the next one is too many */
-  *order = (struct supersede_order){.message.deliver = on_supersede, .version = script_version_ref(version)};
-  if (mailbox_post(&worker->loop.mailbox, &order->message))
-    return;
-  script_version_unref(order->version);
-  free(order);
+    return; /* then they are closed when the next one is too many */
+  order->message.deliver = on_supersede;
+  for (; order->count < count; order->count++)
+    order->versions[order->count] = script_version_ref(versions[order->count]);
+  qsort(order->versions, count, sizeof(struct script_version *), compare_versions);
+  if (!mailbox_post(&worker->loop.mailbox, &order->message))
+    order_free(order);
 }
 
 void script_worker_free(struct script_worker *script) {

@@ -24,6 +24,7 @@ struct script_worker {
 struct script_use {
   struct script_version *version; /* one reference */
   unsigned tables;
+  bool wanted; /* by the table that goes live */
 };
 
 /* What runs for one connection now: its handler, or one function of its route. connection->script. Tasks that it spawns
@@ -60,11 +61,9 @@ int script_worker_adopt(struct worker *worker, const struct route_table *table);
 void script_worker_release(struct worker *worker, const struct route_table *table);
 void script_worker_go_live(struct worker *worker, const struct route_table *table);
 
-/* Closes the connections whose handler belongs to this old version; reason "superseded". */
-void script_worker_supersede(struct worker *worker, const struct script_version *version);
-
-/* The same from another thread: by a message. It takes a reference on the version meanwhile. */
-void script_worker_supersede_soon(struct worker *worker, struct script_version *version);
+/* Has the worker close the connections whose handler belongs to one of these old versions; reason "superseded". From
+ * another thread: by a message, which takes references meanwhile. */
+void script_worker_supersede_soon(struct worker *worker, struct script_version *const *versions, size_t count);
 
 /* What moongate.on_reload's functions are told: base names of files. */
 struct reload_news {
