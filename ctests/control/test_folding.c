@@ -198,11 +198,27 @@ static void a_name_whose_record_is_used_keeps_its_number(void **state) {
   route_table_unref(two);
 }
 
+static void a_record_that_did_not_go_live_in_time_takes_its_name_again(void **state) {
+  struct fixture *fixture = *state;
+  struct route *route = route_named(fixture, "late");
+  struct route_table *one = table_of(fixture, 1, 1);
+  names_renew(&fixture->names, route);
+  assert_false(names_is_removed(&fixture->names, route->stats));
+  names_retain(&fixture->names, one); /* "late" has gone */
+  assert_true(names_is_removed(&fixture->names, route->stats));
+  names_renew(&fixture->names, route);
+  assert_false(names_is_removed(&fixture->names, route->stats));
+  assert_string_equal("late", names_text(&fixture->names, route->stats));
+  route_unref(route);
+  route_table_unref(one);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup_teardown(names_of_many_swaps_take_the_room_of_a_few_and_sums_hold, set_up, tear_down),
       cmocka_unit_test_setup_teardown(while_one_worker_has_folded_and_the_other_not_sums_hold, set_up, tear_down),
       cmocka_unit_test_setup_teardown(a_name_whose_record_is_used_keeps_its_number, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(a_record_that_did_not_go_live_in_time_takes_its_name_again, set_up, tear_down),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -359,9 +359,20 @@ static const char *state_of(const struct loaded_file *file) {
   return file->stands_in == FILE_LAST_GOOD ? "last_good" : "absent";
 }
 
+static void report_of_file(struct value *list, const struct fault_index *index, const char *path) {
+  size_t count;
+  const struct fault *const *faults = fault_index_of_file(index, path, &count);
+  for (size_t i = 0; i < count; i++)
+    report_fault(list, faults[i]->file, faults[i]->line, faults[i]->route, faults[i]->field, faults[i]->message);
+}
+
 void instance_list_files(const struct instance *instance, struct value *list) {
   const struct loaded_routes *loaded = &instance->loaded;
-  for (size_t i = 0; i < loaded->file_count; i++) {
+  struct fault_index *faults = fault_index_by_file(&loaded->faults);
+  struct fault_index *warnings = fault_index_by_file(&loaded->warnings);
+  if (!faults || !warnings)
+    list->failed = true;
+  for (size_t i = 0; i < loaded->file_count && !list->failed; i++) {
     const struct loaded_file *file = &loaded->files[i];
     struct value *entry = value_set_table(list, NULL);
     char hash[24];
@@ -376,7 +387,9 @@ void instance_list_files(const struct instance *instance, struct value *list) {
     value_set_string(entry, "hash", hash);
     value_set_number(entry, "size", (double)file->size);
     value_set_number(entry, "loaded_at", file->loaded_at);
-    report_faults(value_set_table(entry, "faults"), &loaded->faults, file->path);
-    report_faults(value_set_table(entry, "warnings"), &loaded->warnings, file->path);
+    report_of_file(value_set_table(entry, "faults"), faults, file->path);
+    report_of_file(value_set_table(entry, "warnings"), warnings, file->path);
   }
+  fault_index_free(faults);
+  fault_index_free(warnings);
 }

@@ -38,12 +38,13 @@ void instance_log_faults(const struct log *log, enum log_level level, const char
 }
 
 static const char *outcome_of(const struct loaded_routes *loaded, const struct fault *fault) {
-  for (size_t i = 0; i < loaded->file_count; i++)
-    if (strcmp(loaded->files[i].path, fault->file) == 0)
-      return loaded->files[i].ok || loaded->files[i].stands_in != FILE_NOTHING
-                 ? "a fault in the routes: the file keeps its last good version"
-                 : "a fault in the routes: the file has no good version, and is left out";
-  return "a fault in the routes: what was live stays";
+  const char *slash = strrchr(fault->file, '/');
+  size_t i = loaded_routes_find(loaded, slash ? slash + 1 : fault->file);
+  if (i == loaded->file_count || strcmp(loaded->files[i].path, fault->file) != 0)
+    return "a fault in the routes: what was live stays";
+  return loaded->files[i].ok || loaded->files[i].stands_in != FILE_NOTHING
+             ? "a fault in the routes: the file keeps its last good version"
+             : "a fault in the routes: the file has no good version, and is left out";
 }
 
 void instance_log_route_fault(const struct log *log, const struct loaded_routes *loaded, const struct fault *fault) {

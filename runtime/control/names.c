@@ -162,6 +162,15 @@ unsigned names_number(struct names *names, const char *text, struct route_shared
   return name->number;
 }
 
+void names_renew(struct names *names, struct route *route) {
+  const struct name *name = find_text(names, route->name);
+  if (name && name->shared == route->shared)
+    return;
+  struct route_shared *before = route->shared;
+  route->stats = names_number(names, route->name, &route->shared);
+  route_shared_unref(before);
+}
+
 bool names_is_removed(const struct names *names, unsigned number) {
   return !names->by_number[number] || names->by_number[number]->removed;
 }

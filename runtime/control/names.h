@@ -47,6 +47,10 @@ bool names_is_removed(const struct names *names, unsigned number);
  * memory it is "(none)"'s. */
 unsigned names_number(struct names *names, const char *text, struct route_shared **shared);
 
+/* A record that has been numbered, and may not have gone live before its name was removed: then it is numbered anew. */
+struct route;
+void names_renew(struct names *names, struct route *route);
+
 /* "(none)" for 0. `number` is below names->count. */
 const char *names_text(const struct names *names, unsigned number);
 

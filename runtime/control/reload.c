@@ -205,6 +205,13 @@ void reload_on_made(struct reload *reload) {
   swap_begin(&reload->swap, reload->table, reload->ports, on_swapped);
 }
 
+/* A file that a round had loaded before, and that did not go live then, has its numbers from that. */
+static void renew_names(struct reload *reload) {
+  for (size_t i = 0; i < reload->loaded.file_count; i++)
+    for (size_t k = 0; k < reload->loaded.files[i].route_count && !reload->loaded.files[i].same; k++)
+      names_renew(&reload->instance->names, reload->loaded.files[i].routes[k]);
+}
+
 void reload_on_loaded(struct reload *reload) {
   reload_log_faults(reload);
   if (reload->status != 0 && reload->loaded.faults.count == 0) { /* no memory, no descriptors: nothing was looked at */
@@ -212,6 +219,7 @@ void reload_on_loaded(struct reload *reload) {
     return;
   }
   loaded_routes_number(&reload->loaded, instance_number_of, &reload->instance->names);
+  renew_names(reload);
   reload_make(reload);
 }
 

@@ -111,26 +111,19 @@ struct value *reload_answer(const struct reload *reload, const struct reload_wai
   return root;
 }
 
-static bool is_same_fault(const struct fault *a, const struct fault *b) {
-  return a->line == b->line && strcmp(a->file, b->file) == 0 && strcmp(a->route, b->route) == 0 &&
-         strcmp(a->field, b->field) == 0 && strcmp(a->message, b->message) == 0;
-}
-
 void reload_log_faults(const struct reload *reload) {
   const struct log *log = &reload->instance->runtime->log;
-  const struct fault_list *known = &reload->instance->loaded.faults;
+  struct fault_index *known = fault_index_by_content(&reload->instance->loaded.faults);
   instance_log_faults(log, LOG_ERROR, "a fault in the config: it stays as it was", &reload->config_faults);
   if (reload->status != 0 && reload->loaded.faults.count == 0)
     LOG(log, LOG_ERROR, "the routes can't be loaded; what was live stays",
         LOG_STRING("error", strerror(-reload->status)));
   for (size_t i = 0; i < reload->loaded.faults.count; i++) {
     const struct fault *fault = &reload->loaded.faults.faults[i];
-    bool is_known = false;
-    for (size_t k = 0; k < known->count && !is_known; k++)
-      is_known = is_same_fault(&known->faults[k], fault);
-    if (!is_known)
+    if (!known || !fault_index_has(known, fault, false))
       instance_log_route_fault(log, &reload->loaded, fault);
   }
+  fault_index_free(known);
   for (const struct value *note = reload->notes ? reload->notes->first : NULL; note; note = note->next)
     LOG(log, LOG_WARN, "the config: a restart is needed", LOG_STRING("setting", note->string));
 }

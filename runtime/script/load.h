@@ -42,6 +42,18 @@ int fault_list_add(struct fault_list *list, const char *file, int line, const ch
 /* Appends copies. 0 or -ENOMEM. */
 int fault_list_append(struct fault_list *list, const struct fault_list *more);
 
+/* A list in an order in which its faults are found, as long as it stays as it is. NULL without memory. */
+struct fault_index;
+struct fault_index *fault_index_by_file(const struct fault_list *list);
+struct fault_index *fault_index_by_content(const struct fault_list *list);
+void fault_index_free(struct fault_index *index); /* NULL is nothing */
+
+/* By file: those of that file, in the order of the list; what is there is valid up to *count. */
+const struct fault *const *fault_index_of_file(const struct fault_index *index, const char *file, size_t *count);
+
+/* By content: is one there that says the same? */
+bool fault_index_has(const struct fault_index *index, const struct fault *fault, bool at_any_line);
+
 /* "routes/site.lua:3: route "api": match.ports: …", without what does not apply. */
 void fault_format(const struct fault *fault, char *text, size_t size);
 

@@ -59,18 +59,9 @@ static int admit_in_turns(struct load_run *run) {
   return status < 0 ? status : back;
 }
 
-static bool is_told(const struct fault_list *list, const struct fault *fault) {
-  for (size_t i = 0; i < list->count; i++) {
-    const struct fault *told = &list->faults[i];
-    if (strcmp(told->file, fault->file) == 0 && strcmp(told->route, fault->route) == 0 &&
-        strcmp(told->field, fault->field) == 0 && strcmp(told->message, fault->message) == 0)
-      return true;
-  }
-  return false;
-}
-
 /* Adds those that are not there; none when the file's are those that the last load told. */
-static int add_warnings(struct load_run *run, const struct loaded_file *file, const struct fault_list *warnings) {
+static int add_warnings(struct load_run *run, const struct loaded_file *file, const struct fault_index *told,
+                        const struct fault_list *warnings, struct fault_list *added) {
   struct file_memory *memory = memory_find(&run->loader->memory, file->file);
   uint64_t sum = 0;
   int status = 0;
@@ -79,14 +70,10 @@ static int add_warnings(struct load_run *run, const struct loaded_file *file, co
   bool old = file->same && memory && memory->warned == sum;
   if (memory)
     memory->warned = sum;
-  size_t before = run->loaded->warnings.count;
-  struct fault_list own = {.faults = run->loaded->warnings.faults, .count = before};
   for (size_t i = 0; i < warnings->count && !old && status == 0; i++) {
     const struct fault *fault = &warnings->faults[i];
-    if (!is_told(&own, fault))
-      status =
-          fault_list_add(&run->loaded->warnings, fault->file, fault->line, fault->route, fault->field, fault->message);
-    own.faults = run->loaded->warnings.faults;
+    if (!fault_index_has(told, fault, true))
+      status = fault_list_add(added, fault->file, fault->line, fault->route, fault->field, fault->message);
   }
   return status;
 }
@@ -94,7 +81,9 @@ static int add_warnings(struct load_run *run, const struct loaded_file *file, co
 /* In file order: which routes are never reached. */
 static int warn_in_order(struct load_run *run) {
   struct loaded_routes *loaded = run->loaded;
-  int status = schema_index_begin(run->loader);
+  struct fault_list added = {0};
+  struct fault_index *told = fault_index_by_content(&loaded->warnings); /* when the files were run */
+  int status = told ? schema_index_begin(run->loader) : -ENOMEM;
   for (size_t i = 0; i < loaded->file_count && status == 0; i++) {
     struct loaded_file *file = &loaded->files[i];
     struct fault_list faults = {0}, warnings = {0};
@@ -102,10 +91,14 @@ static int warn_in_order(struct load_run *run) {
       continue;
     status = schema_index_admit(run->loader, file->known->schema_id, file->path, &faults, &warnings);
     if (status == 0)
-      status = add_warnings(run, file, &warnings);
+      status = add_warnings(run, file, told, &warnings, &added);
     fault_list_clear(&faults);
     fault_list_clear(&warnings);
   }
+  fault_index_free(told);
+  if (status == 0)
+    status = fault_list_append(&loaded->warnings, &added);
+  fault_list_clear(&added);
   return status;
 }
 

@@ -75,10 +75,17 @@ void file_failure_clear(struct file_failure *failure) {
   *failure = (struct file_failure){0};
 }
 
+static void exclusion_clear(struct file_memory *file) {
+  if (file->exclusion.times > 0)
+    fault_clear(&file->exclusion.fault);
+  file->exclusion = (struct exclusion){.times = 0};
+}
+
 static void file_memory_clear(struct file_memory *file) {
   known_file_unref(file->committed);
   known_file_unref(file->fresh);
   file_failure_clear(&file->failure);
+  exclusion_clear(file);
   free(file->file);
 }
 
@@ -132,58 +139,32 @@ void memory_retain(struct memory *memory, const struct loaded_routes *loaded) {
 }
 
 void memory_clear_exclusions(struct memory *memory) {
-  for (size_t i = 0; i < memory->exclusion_count; i++) {
-    fault_clear(&memory->exclusions[i].fault);
-    free(memory->exclusions[i].file);
-  }
-  free(memory->exclusions);
-  memory->exclusions = NULL;
-  memory->exclusion_count = 0;
+  for (size_t i = 0; i < memory->count; i++)
+    exclusion_clear(&memory->files[i]);
 }
 
 void memory_clear(struct memory *memory) {
   for (size_t i = 0; i < memory->count; i++)
     file_memory_clear(&memory->files[i]);
   free(memory->files);
-  memory_clear_exclusions(memory);
   *memory = (struct memory){0};
 }
 
-static struct exclusion *find_exclusion(const struct memory *memory, const char *file) {
-  for (size_t i = 0; i < memory->exclusion_count; i++)
-    if (strcmp(memory->exclusions[i].file, file) == 0)
-      return &memory->exclusions[i];
-  return NULL;
-}
-
 const struct exclusion *memory_exclusion(const struct memory *memory, const char *file) {
-  return find_exclusion(memory, file);
+  const struct file_memory *found = memory_find(memory, file);
+  return found && found->exclusion.times > 0 ? &found->exclusion : NULL;
 }
 
 int loader_exclude_file(struct loader *loader, const char *file, const char *route, const char *field,
                         const char *message) {
-  struct memory *memory = &loader->memory;
+  struct file_memory *found = memory_enter(&loader->memory, file);
   struct fault fault;
-  if (fault_make(&fault, NULL, 0, route, field, message) < 0)
+  if (!found || fault_make(&fault, NULL, 0, route, field, message) < 0)
     return -ENOMEM;
-  struct exclusion *found = find_exclusion(memory, file);
-  if (!found) {
-    char *name = strdup(file);
-    struct exclusion *exclusions =
-        name ? realloc(memory->exclusions, (memory->exclusion_count + 1) * sizeof *exclusions) : NULL;
-    if (!exclusions) {
-      free(name);
-      fault_clear(&fault);
-      return -ENOMEM;
-    }
-    memory->exclusions = exclusions;
-    found = &exclusions[memory->exclusion_count++];
-    *found = (struct exclusion){.file = name};
-  } else {
-    fault_clear(&found->fault);
-  }
-  found->fault = fault;
-  found->times++;
+  if (found->exclusion.times > 0)
+    fault_clear(&found->exclusion.fault);
+  found->exclusion.fault = fault;
+  found->exclusion.times++;
   return 0;
 }
 

@@ -40,27 +40,26 @@ struct file_failure {
   struct blocking *lost; /* the thread that it did not come back to; NULL: none */
 };
 
+/* A file that was told to be at fault (loader_exclude_file()). */
+struct exclusion {
+  unsigned times;     /* 0: it was not */
+  struct fault fault; /* its file is empty */
+};
+
 struct file_memory {
   char *file;
   struct known_file *committed; /* NULL: none */
   struct known_file *fresh;     /* what a load has made of it that has not been committed; NULL: none */
   struct file_failure failure;
-  uint64_t told;     /* the sum of the faults that the last load told; 0: none */
-  uint64_t warned;   /* the sum of the warnings about it and other files */
+  uint64_t told;   /* the sum of the faults that the last load told; 0: none */
+  uint64_t warned; /* the sum of the warnings about it and other files */
+  struct exclusion exclusion;
   bool copy_is_lost; /* its last good version did not come back either */
-};
-
-struct exclusion {
-  char *file;
-  unsigned times;
-  struct fault fault; /* its file is empty */
 };
 
 struct memory {
   struct file_memory *files; /* in the order of their names */
   size_t count;
-  struct exclusion *exclusions;
-  size_t exclusion_count;
 };
 
 void memory_clear(struct memory *memory);

@@ -214,32 +214,31 @@ static int find_gone(struct load_run *run) {
   return 0;
 }
 
-static uint64_t sum_faults(const struct fault_list *faults, size_t *at, const char *path, uint64_t sum) {
-  for (size_t i = 0; i < faults->count; i++) {
-    const struct fault *fault = &faults->faults[i];
-    if (strcmp(fault->file, path) != 0)
-      continue;
-    ++*at;
-    sum = text_hash(&fault->line, sizeof fault->line, sum);
-    sum = text_hash(fault->field, strlen(fault->field), sum);
-    sum = text_hash(fault->message, strlen(fault->message), sum);
+static uint64_t sum_faults(const struct fault *const *faults, size_t count, uint64_t sum) {
+  for (size_t i = 0; i < count; i++) {
+    sum = text_hash(&faults[i]->line, sizeof faults[i]->line, sum);
+    sum = text_hash(faults[i]->field, strlen(faults[i]->field), sum);
+    sum = text_hash(faults[i]->message, strlen(faults[i]->message), sum);
   }
   return sum;
 }
 
-/* Which faults have been told already. */
+/* Which faults have been told already. Without memory none have. */
 static void mark_told(struct load_run *run) {
   struct loaded_routes *loaded = run->loaded;
-  for (size_t i = 0; i < loaded->file_count; i++) {
+  struct fault_index *index = fault_index_by_file(&loaded->faults);
+  for (size_t i = 0; i < loaded->file_count && index; i++) {
     struct loaded_file *file = &loaded->files[i];
     struct file_memory *memory = file->ok ? NULL : memory_find(&run->loader->memory, file->file);
     size_t count = 0;
-    uint64_t sum = memory ? sum_faults(&loaded->faults, &count, file->path, file->stands_in) : 0;
+    const struct fault *const *faults = memory ? fault_index_of_file(index, file->path, &count) : NULL;
     if (count == 0)
       continue;
+    uint64_t sum = sum_faults(faults, count, file->stands_in);
     file->fault_known = memory->told == sum;
     memory->told = sum;
   }
+  fault_index_free(index);
 }
 
 void loaded_routes_number(struct loaded_routes *loaded, loaded_number_of *number_of, void *context) {
