@@ -178,6 +178,34 @@ describe("the end", function()
     expect_within(SHUTDOWN + GRACE, took)
   end)
 
+  for number, name in ipairs { "stdout", "stderr" } do
+    it(("comes in time although nobody reads its %s"):format(name), function()
+      local fifo = process.directory() .. "/fifo"
+      assert(os.execute("mkfifo " .. fifo) == 0)
+      local script = ([[fifo=$1; shift; exec 9<>"$fifo"; exec "$@" %d>"$fifo"]]):format(number)
+      local m = moongate.start {
+        workers = 2,
+        routes = {
+          ["busy.lua"] = BUSY,
+          ["loud.lua"] = [[local text = ("x"):rep(256 * 1024)
+            print(text)
+            io.stderr:write(text)
+            return { name = "loud", match = { ports = 0 }, action = { handler = function(s)
+              print(text) io.stderr:write(text) moongate.log.info(text:sub(1, 8000)) s:send "?" moongate.sleep(600)
+            end } }]],
+        },
+        within = { "sh", "-c", script, "sh", fifo },
+      }
+      keep_busy(m)
+      for _ = 1, 20 do
+        assert(net.connect(m:port "loud"))
+      end
+      local took, status = stop(m)
+      assert.are.equal(0, status)
+      expect_within(SHUTDOWN + GRACE, took)
+    end)
+  end
+
   it("comes in time with 9,000 ports", function()
     local from = swapping.port "a"
     local m = moongate.start {
