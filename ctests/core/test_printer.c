@@ -14,6 +14,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 enum { LARGE = 1024 * 1024 };
@@ -33,6 +34,33 @@ static void what_nobody_reads_is_lost_and_counted(void **state) {
   for (int i = 0; i < 1000; i++)
     assert_false(printer_write(&printer, "x\n", 2));
   assert_int_equal(1001, printer.lost);
+  printer_deinit(&printer, ends[1]);
+  close(ends[0]);
+  close(ends[1]);
+}
+
+/* As a pipe of another user's, which can't be opened again. */
+static void nor_is_it_waited_for_where_no_description_of_our_own_can_be_had(void **state) {
+  (void)state;
+  int ends[2];
+  struct printer printer;
+  struct rlimit limit, none;
+  assert_int_equal(0, pipe(ends));
+  assert_int_equal(0, getrlimit(RLIMIT_NOFILE, &limit));
+  none = limit;
+  none.rlim_cur = 0;
+  assert_int_equal(0, setrlimit(RLIMIT_NOFILE, &none));
+  printer_init(&printer, ends[1], 0);
+  assert_int_equal(0, setrlimit(RLIMIT_NOFILE, &limit));
+  assert_int_equal(ends[1], printer.fd);
+  alarm(20); /* it would wait for ever */
+  assert_true(printer_write(&printer, "first\n", 6));
+  assert_true(printer_write(&printer, text, 3 * 4096 + 1));
+  assert_false(printer_write(&printer, text, LARGE));
+  for (int i = 0; i < 1000; i++)
+    assert_false(printer_write(&printer, "x\n", 2));
+  assert_int_equal(1001, printer.lost);
+  alarm(0);
   printer_deinit(&printer, ends[1]);
   close(ends[0]);
   close(ends[1]);
@@ -101,6 +129,7 @@ static void a_descriptor_that_is_closed_loses_all(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(what_nobody_reads_is_lost_and_counted),
+      cmocka_unit_test(nor_is_it_waited_for_where_no_description_of_our_own_can_be_had),
       cmocka_unit_test(patience_is_used_up_once_in_a_while),
       cmocka_unit_test(all_comes_to_a_reader),
       cmocka_unit_test(loss_is_to_be_told_once_in_a_while),

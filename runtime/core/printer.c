@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <stdio.h>
 #include <sys/socket.h>
@@ -31,8 +32,10 @@ void printer_init(struct printer *printer, int fd, unsigned patience_ms) {
   printer->patience_ns = patience_ms * NS_PER_MS;
   if (is_terminal && patience_ms < PRINTER_TERMINAL_MS)
     printer->patience_ns = PRINTER_TERMINAL_MS * NS_PER_MS;
-  if (is_terminal || S_ISFIFO(status.st_mode))
+  if (is_terminal || S_ISFIFO(status.st_mode)) {
     printer->fd = open_own(fd);
+    printer->is_shared = printer->fd == fd;
+  }
   errno = saved_errno;
 }
 
@@ -69,7 +72,20 @@ static bool await_room(struct printer *printer) {
   return ready > 0;
 }
 
+/* The pipe of another user, as a container may have it, or there is no /proc. Who is ready takes a page: what others
+ * write in between can't be helped. */
+static ssize_t write_shared(const struct printer *printer, const char *bytes, size_t size) {
+  struct pollfd wanted = {.fd = printer->fd, .events = POLLOUT};
+  if (poll(&wanted, 1, 0) == 0) {
+    errno = EAGAIN;
+    return -1;
+  }
+  return write(printer->fd, bytes, size < PIPE_BUF ? size : PIPE_BUF);
+}
+
 static ssize_t write_some(const struct printer *printer, const char *bytes, size_t size) {
+  if (printer->is_shared)
+    return write_shared(printer, bytes, size);
   if (printer->is_socket)
     return send(printer->fd, bytes, size, MSG_DONTWAIT | MSG_NOSIGNAL);
   return write(printer->fd, bytes, size);

@@ -18,6 +18,7 @@ enum {
 struct printer {
   int fd; /* the one given, or, of a pipe or a terminal, a description of our own that does not block */
   bool is_socket;
+  bool is_shared;                      /* none could be opened: what the given one takes at once is asked each time */
   uint64_t patience_ns;                /* that may be waited in a window */
   _Atomic uint64_t window_ns, used_ns; /* when the window began, and what is used up of its patience */
   _Atomic uint64_t lost;               /* texts, whole or in part */
