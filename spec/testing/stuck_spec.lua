@@ -170,13 +170,13 @@ describe("a connection that gets nowhere", function()
     moongate.sleep(0.1)
   end
 
-  it("has an eighth more where the target takes nothing of what it was sent, and that is known late", function()
+  it("has up to an eighth more where the target takes nothing of what it was sent, as it is known when that began", function()
     serve = function(socket)
       moongate.sleep("10h")
       socket:receive(1)
     end
     send_much(start())
-    expect_end(65, 5, "target", "stuck")
+    expect_end(58, 12, "target", "stuck") -- it may have been looked at for another reason before
     m:stop()
     back:stop()
     send_much(start({ timeouts = { stuck = 0, idle = "4h" } }))
