@@ -249,6 +249,56 @@ static void a_socket_that_is_forgotten_is_closed(void **context) {
   assert_int_equal(0, read(fixture->peers[0], &byte, 1));
 }
 
+/* As a global, which the code can let go of: the arguments of a chunk stay on its stack. */
+static int push_global_socket(struct fixture *base, lua_State *L) {
+  struct socket_fixture *fixture = (struct socket_fixture *)base;
+  assert_int_equal(0, script_push_socket(base->state, L, fixture->ends[0]));
+  fixture->ends[0] = -1;
+  lua_setglobal(L, "socket");
+  return 0;
+}
+
+/* As a key of a table with weak keys a userdata can be seen after its finalizer has run, and with it what its
+ * environment has, as the parser's table of fields. */
+static const char seen_again[] =
+    "local weak = setmetatable({}, { __mode = 'k' })\n"
+    "local pcre = require('moongate.pcre');\n"
+    "(function()\n"
+    "  local parser, regex = require('moongate.http_parser').new(), pcre.compile('x')\n"
+    "  local exchange = { require('moongate.http_parser').exchange(parser, socket, {}) }\n"
+    "  exchange[1]()\n"
+    "  weak[socket], weak[parser], weak[regex] = 'socket', 'parser', 'regex'\n"
+    "  local fields = parser:fields()\n"
+    "  fields.exchange, fields.exec, fields.compile = exchange, pcre.exec, pcre.compile\n"
+    "end)()\n"
+    "local fine = pcre.compile('x')\n"
+    "socket, pcre, package.loaded['moongate.pcre'] = nil, nil, nil;\n"
+    "(function(...) return select(20, ...) end)(unpack({}, 1, 40))\n"
+    "collectgarbage()\n"
+    "local seen = {}\n"
+    "for one, kind in pairs(weak) do seen[kind] = one end\n"
+    "if not (seen.socket and seen.parser and seen.regex) then return 'none were seen' end\n"
+    "local fields, pcre = seen.parser:fields(), require('moongate.pcre');\n"
+    "local function fails(fn, ...) if pcall(fn, ...) then error('fine', 2) end end\n"
+    "fails(seen.socket.send, seen.socket, 'x')\n"
+    "fails(pcre.exec, seen.regex, 'x', 0)\n"
+    "fails(pcre.names, seen.regex)\n"
+    "fails(fields.exec, fine, 'x', 0)\n"
+    "fails(fields.compile, 'x')\n"
+    "for i = 1, 5 do if i ~= 3 and i ~= 4 then fails(fields.exchange[i], {}) end end\n"
+    "fields.exchange[3]({})\n"
+    "fields.exchange[4]()\n"
+    "return tostring(seen.socket) .. select(2, seen.parser:feed('GET'))\n";
+
+static void what_was_collected_is_seen_again_and_harmless(void **context) {
+  struct socket_fixture *fixture = *context;
+  struct outcome outcome;
+  put(fixture->peers[0], "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+  fixture_start(&fixture->base, seen_again, &outcome, push_global_socket);
+  fixture_wait(&fixture->base, &outcome);
+  expect_outcome(&outcome, "socket (closed)error");
+}
+
 static void shutdown_of_receiving_ends_reading(void **context) {
   expect(context, "abc", false,
          "local a = show(s:receive(1)) s:shutdown('receive') return a .. show(s:receive('*a')) .. show(s:receive(1))",
@@ -384,6 +434,7 @@ int main(void) {
       TEST(a_peer_that_goes_on_after_the_end_has_come_is_told),
       TEST(lingering_is_bounded),
       TEST(a_socket_that_is_forgotten_is_closed),
+      TEST(what_was_collected_is_seen_again_and_harmless),
       TEST(shutdown_of_receiving_ends_reading),
       TEST(pipe_joins_and_counts_each_way),
       TEST(a_piped_socket_is_busy_and_goes_with_its_task),

@@ -84,9 +84,11 @@ bool http_parser_add_body(struct http_parser *parser) {
   return false;
 }
 
+/* A table with weak keys may hand it out afterwards: then it is one that an error has ended, and has told nothing. */
 static int parser_collect(lua_State *L) {
   struct http_parser *parser = luaL_checkudata(L, 1, type_name);
   http_request_deinit(&parser->request);
+  http_parser_forget(parser);
   forget_body(parser);
   return 0;
 }

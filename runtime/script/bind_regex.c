@@ -45,17 +45,21 @@ static void on_free(void *memory, void *context) {
 }
 
 static int on_engine_collected(lua_State *L) {
-  const struct regex_engine *engine = lua_touserdata(L, 1);
+  struct regex_engine *engine = lua_touserdata(L, 1);
   pcre2_jit_stack_free(engine->stack);
   pcre2_match_context_free(engine->watching);
   pcre2_match_context_free(engine->matching);
   pcre2_compile_context_free(engine->compiling);
   pcre2_general_context_free(engine->general);
+  *engine = (struct regex_engine){.general = NULL};
   return 0;
 }
 
+/* A table with weak keys may hand it out afterwards. */
 static int on_regex_collected(lua_State *L) {
-  regex_deinit(lua_touserdata(L, 1));
+  struct regex *regex = lua_touserdata(L, 1);
+  regex_deinit(regex);
+  *regex = (struct regex){.size = 0};
   return 0;
 }
 
@@ -77,7 +81,12 @@ static void push_engine(lua_State *L) {
   regex_engine_limit(engine);
 }
 
-static const struct regex_engine *engine_of(lua_State *L) { return lua_touserdata(L, lua_upvalueindex(1)); }
+static const struct regex_engine *engine_of(lua_State *L) {
+  const struct regex_engine *engine = lua_touserdata(L, lua_upvalueindex(1));
+  if (engine->general == NULL)
+    luaL_error(L, "the module is gone: nothing held it any more");
+  return engine;
+}
 
 /* nil and what is wrong, with the place: "missing closing parenthesis at character 4". */
 static int push_error(lua_State *L, int code, size_t place) {

@@ -32,6 +32,8 @@ struct script_socket *socket_check(lua_State *L, int index) {
 struct script_socket *socket_check_userdata(lua_State *L, void *userdata) {
   struct script_socket *socket = *(struct script_socket **)userdata;
   struct script_task *task = task_running(L);
+  if (socket == NULL) /* its finalizer has run */
+    luaL_error(L, "this socket is gone: nothing held it any more (a table with weak keys does not)");
   if (socket->run != NULL && (task == NULL || task->run != socket->run))
     luaL_error(L, "this socket belongs to another connection: only the handler that got it may use it");
   return socket;
@@ -43,7 +45,8 @@ int socket_nil_closed(lua_State *L) {
   return 2;
 }
 
-/* LuaJIT calls it also where no memory is left (state.c). */
+/* LuaJIT calls it also where no memory is left (state.c). The userdata may be seen again afterwards: as a key of a
+ * table with weak keys it stays until it is freed. */
 static int on_collect(lua_State *L) {
   struct script_socket **place = lua_touserdata(L, 1);
   struct script_socket *socket = *place;
@@ -158,8 +161,9 @@ static int socket_getpeername(lua_State *L) {
 static int socket_getsockname(lua_State *L) { return push_name(L, self_of); }
 
 static int socket_tostring(lua_State *L) {
-  struct script_socket *socket = *(struct script_socket **)luaL_checkudata(L, 1, type_name);
-  lua_pushfstring(L, "socket (%s)", socket->stream == NULL ? "closed" : socket->is_client ? "client" : "connected");
+  const struct script_socket *socket = *(struct script_socket **)luaL_checkudata(L, 1, type_name);
+  bool is_closed = socket == NULL || socket->stream == NULL;
+  lua_pushfstring(L, "socket (%s)", is_closed ? "closed" : socket->is_client ? "client" : "connected");
   return 1;
 }
 
