@@ -20,8 +20,6 @@ enum {
   FIRST_LOOK_MS = 10, /* after which it is looked whether a peer has taken all before it is reset */
   LATE_MOST_MS = 500, /* … and how late that may be seen */
   LINGER_LOOKS = 8,   /* within `linger`: looks at least */
-  MOVING_MS = 500, /* bytes that have moved so lately were in the middle of something; what a drain takes for idle has
-                      been quiet for longer */
 };
 
 static struct connection *connection_of(struct deferred *deferred) {
@@ -221,7 +219,7 @@ static bool cuts_short(const struct connection *connection, enum close_reason re
   if (connection->state == CONNECTION_HANDLING)
     return !connection->worker->hooks->handler_is_idle(connection);
   return connection->state == CONNECTION_FORWARDING &&
-         (connection->ended || loop_now(&connection->worker->loop) < connection->last_active + MOVING_MS);
+         (connection->ended || loop_now(&connection->worker->loop) < connection->last_active + CONNECTION_MOVING_MS);
 }
 
 /* Whether the client must not take this for an end of what it was being sent. */

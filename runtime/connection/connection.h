@@ -26,8 +26,13 @@ enum connection_state {
 
 const char *connection_state_label(enum connection_state state);
 
-/* The most that a peer may take for what it was sent last, where no lifetime bounds it. */
-enum { CONNECTION_CLOSING_MOST_MS = 24 * 60 * 60 * 1000 };
+enum {
+  /* The most that a peer may take for what it was sent last, where no lifetime bounds it. */
+  CONNECTION_CLOSING_MOST_MS = 24 * 60 * 60 * 1000,
+  /* Bytes that have moved so lately were in the middle of something; what a drain takes for idle has been quiet for
+   * longer. */
+  CONNECTION_MOVING_MS = 500,
+};
 
 enum { FUNCTION_ANSWER_SHOWN_SIZE = 64 };
 

@@ -52,7 +52,8 @@ static enum close_reason client_reason(const struct script_run *run, enum task_e
     return CLOSE_SCRIPT_TIME;
   if (end == TASK_RAISED)
     return CLOSE_HANDLER_ERROR;
-  if (run->socket != NULL && run->socket->failure != NULL && !run->socket->handshake_failed)
+  if (run->socket != NULL && run->socket->failure != NULL && !run->socket->handshake_failed &&
+      !run->socket->broken_by_us)
     return CLOSE_RESET;
   return run->socket != NULL && run->socket->ended ? CLOSE_ENDED : CLOSE_CLOSED;
 }
@@ -262,7 +263,7 @@ static int handler_start(struct connection *connection) {
 static int function_call(struct connection *connection, int slot) { return start(connection, slot, false); }
 
 /* Of its tasks every one that waits, waits to read from the client, which has sent nothing that is not read. A pipe has
- * moved what there was when it is quiet. */
+ * moved what there was when it is quiet, which takes a moment to be seen. */
 static bool handler_is_idle(const struct connection *connection) {
   const struct script_run *run = connection->script;
   const struct script_socket *socket = run != NULL ? run->socket : NULL;
@@ -272,7 +273,7 @@ static bool handler_is_idle(const struct connection *connection) {
     if (LIST_OWNER(node, struct script_task, family)->wait != &socket->reader.wait)
       return false;
   if (socket->piped)
-    return true;
+    return loop_now(&connection->worker->loop) >= connection->last_active + CONNECTION_MOVING_MS;
   return run->task->wait == &socket->reader.wait && !socket_is_shaking(socket) && buffer_size(socket->ahead) == 0;
 }
 

@@ -96,6 +96,7 @@ struct script_socket {
   bool is_client, ended, shut_send, shut_receive;
   struct script_wait *piped; /* joined to another one by pipe(): the wait for its end; NULL */
   bool handshake_failed;     /* `failure` is not the connection's: the peer is still to be told why */
+  bool broken_by_us;         /* … nor is it the peer's */
   bool lingering, collected; /* of its own; the later of the two ends frees it */
   const char *failure;       /* what a broken stream answers; NULL mostly */
   struct socket_reader reader;

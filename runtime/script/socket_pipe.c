@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * socket:pipe(other): joins two sockets natively (net/pipe.h) until both have ended, while the task waits. */
+ * socket:pipe(other): joins two sockets natively (net/pipe.h) until both have ended, while the task waits. When one
+ * breaks, or the pipe is cut short, the other is reset, whatever the script does with it afterwards: what was cut short
+ * must not look like an end. */
 #include "connection/class.h"
 #include "connection/connection.h"
 #include "script/arguments.h"
@@ -12,7 +14,7 @@
 #include <stdlib.h>
 
 /* Where no route says it, as for the sockets of socket_linger.c; and how often it is looked within such a time. */
-enum { LINGER_MS = 5000, HALF_DEAD_MS = 30 * 1000, LOOKS = 8 };
+enum { LINGER_MS = 5000, HALF_DEAD_MS = 30 * 1000, LOOKS = 8, FIRST_LOOK_MS = 10, LATE_MOST_MS = 500 };
 
 /* The userdata's own, because it ends with the wait; its memory waits for the end of the round. */
 struct socket_pipe {
@@ -21,13 +23,16 @@ struct socket_pipe {
   struct script_socket *sockets[2];
   uint64_t before[2];     /* bytes that had been written to each */
   unsigned ended, failed; /* bits by side */
+  unsigned broken;        /* … that we have broken */
   bool is_cut;            /* ended by us: why the call ends is not what the sockets answer then */
+  bool delivers;          /* one has failed, and the other is to take what was sent before it is reset */
   const char *error;
   clock_ms last_active;       /* where no connection keeps it */
   struct wheel_timer timer;   /* a side has ended or broken behind bytes that the other does not take */
   uint64_t linger, half_dead; /* ms; 0: at once, and without a bound */
   uint64_t limit;             /* … for how long that may be so without progress */
   clock_ms since;             /* the last progress, or when it began */
+  clock_ms looked;            /* when `unsent` was taken */
   size_t unsent;              /* what the peers had not taken when it was looked last */
   struct deferred later, freeing;
 };
@@ -55,14 +60,11 @@ static void finish(struct socket_pipe *joined) {
       socket->shut_send = true;
     if (joined->failed & (1u << side))
       socket->failure = joined->is_cut ? "closed" : joined->error;
+    socket->broken_by_us = joined->broken & (1u << side);
   }
   loop_undefer(loop, &joined->later);
   loop_cancel_timer(loop, &joined->timer);
   loop_defer(loop, &joined->freeing);
-}
-
-static void on_cancel(struct script_wait *wait) {
-  finish((struct socket_pipe *)(void *)((char *)wait - offsetof(struct socket_pipe, wait)));
 }
 
 static int push_result(lua_State *L, void *context) {
@@ -88,20 +90,6 @@ static void on_later(struct deferred *deferred) {
   resume((struct socket_pipe *)(void *)((char *)deferred - offsetof(struct socket_pipe, later)));
 }
 
-static void on_ended(void *context, enum pipe_side side) {
-  struct socket_pipe *joined = context;
-  joined->ended |= 1u << side;
-  if (joined->ended == 3)
-    loop_defer(joined->pipe.shared->loop, &joined->later);
-}
-
-static void on_failed(void *context, enum pipe_side side, int status) {
-  struct socket_pipe *joined = context;
-  joined->failed |= 1u << side;
-  joined->error = socket_failure_text(status);
-  loop_defer(joined->pipe.shared->loop, &joined->later);
-}
-
 /* What moves here is told to nobody else. */
 static void on_event(void *context) {
   const struct socket_pipe *joined = context;
@@ -116,14 +104,69 @@ static size_t unsent_of(const struct socket_pipe *joined) {
   return stream_unsent(joined->pipe.streams[0]) + stream_unsent(joined->pipe.streams[1]);
 }
 
-/* Both are reset: what is cut short must not look like an end, whatever the script does with them. */
+static void break_side(struct socket_pipe *joined, int side) {
+  joined->failed |= 1u << side;
+  joined->broken |= 1u << side;
+  stream_break(joined->pipe.streams[side]);
+}
+
 static void cut(struct socket_pipe *joined, const char *error) {
-  joined->failed = 3;
   joined->is_cut = true;
   joined->error = error;
   for (int side = 0; side < 2; side++)
-    stream_break(joined->pipe.streams[side]);
+    break_side(joined, side);
   loop_defer(joined->pipe.shared->loop, &joined->later);
+}
+
+/* The connection, or who has spawned the task, ends while it waits. What has not gone out is lost then, and so is what
+ * would have come, had bytes just been moving. Of the latter a client is told as the connection's end will have it. */
+static void on_cancel(struct script_wait *wait) {
+  struct socket_pipe *joined = (struct socket_pipe *)(void *)((char *)wait - offsetof(struct socket_pipe, wait));
+  bool moves = loop_now(joined->pipe.shared->loop) < *joined->pipe.last_active + CONNECTION_MOVING_MS;
+  joined->is_cut = true;
+  for (enum pipe_side side = PIPE_CLIENT; side <= PIPE_TARGET; side++)
+    if (joined->ended != 3 && (pipe_pending(&joined->pipe, pipe_other(side)) > 0 || joined->delivers ||
+                               (moves && !joined->sockets[side]->is_client)))
+      break_side(joined, side);
+  finish(joined);
+}
+
+static void on_ended(void *context, enum pipe_side side) {
+  struct socket_pipe *joined = context;
+  joined->ended |= 1u << side;
+  if (joined->ended == 3)
+    loop_defer(joined->pipe.shared->loop, &joined->later);
+}
+
+/* It takes what was sent to it, at whatever pace it has, and is reset then. */
+static void deliver(struct socket_pipe *joined) {
+  int side = joined->failed & 1u ? 1 : 0;
+  const struct stream *last = joined->pipe.streams[side];
+  struct loop *loop = joined->pipe.shared->loop;
+  clock_ms now = loop_now(loop);
+  size_t unsent = stream_is_broken(last) ? 0 : stream_unsent(last);
+  if (unsent < joined->unsent)
+    joined->since = now;
+  if (unsent == 0 || now >= joined->since + joined->linger) {
+    break_side(joined, side);
+    loop_defer(loop, &joined->later);
+    return;
+  }
+  uint64_t look = 2 * (now - joined->looked), most = joined->linger / LOOKS + 1;
+  most = most < LATE_MOST_MS ? most : LATE_MOST_MS;
+  joined->unsent = unsent;
+  joined->looked = now;
+  loop_set_timer(loop, &joined->timer, look < FIRST_LOOK_MS ? FIRST_LOOK_MS : look < most ? look : most);
+}
+
+static void on_failed(void *context, enum pipe_side side, int status) {
+  struct socket_pipe *joined = context;
+  joined->failed |= 1u << side;
+  joined->error = socket_failure_text(status);
+  joined->delivers = true;
+  joined->unsent = 0; /* what the first look finds is no progress */
+  joined->since = joined->looked = loop_now(joined->pipe.shared->loop);
+  deliver(joined);
 }
 
 static bool is_breaking(const struct socket_pipe *joined) {
@@ -133,6 +176,8 @@ static bool is_breaking(const struct socket_pipe *joined) {
 static void on_look(struct wheel_timer *timer) {
   struct socket_pipe *joined = (struct socket_pipe *)(void *)((char *)timer - offsetof(struct socket_pipe, timer));
   struct loop *loop = joined->pipe.shared->loop;
+  if (joined->delivers && joined->failed != 3)
+    deliver(joined);
   if (joined->failed || !pipe_awaits_end(&joined->pipe))
     return;
   clock_ms now = loop_now(loop), active = *joined->pipe.last_active;
