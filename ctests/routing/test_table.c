@@ -53,7 +53,7 @@ static void a_table_has_its_records_and_no_others(void **state) {
   (void)state;
   enum { COUNT = 200 };
   struct route *records[COUNT], *old[COUNT];
-  for (uint16_t i = 0; i < COUNT; i++) {
+  for (unsigned i = 0; i < COUNT; i++) {
     records[i] = make_route("same", NULL, 80, 80, 0);
     old[i] = make_route("same", NULL, 80, 80, 0);
   }

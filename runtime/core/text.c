@@ -79,19 +79,19 @@ uint64_t text_hash_wide(const void *bytes, size_t size, uint64_t seed, uint64_t 
   return first;
 }
 
-size_t text_character(const char *text) {
-  const unsigned char *at = (const unsigned char *)text;
-  if (at[0] < 0x80)
+size_t text_character(const char *at) {
+  const unsigned char *byte = (const unsigned char *)at;
+  if (byte[0] < 0x80)
     return 1;
-  size_t length = at[0] >= 0xF0 ? 4 : at[0] >= 0xE0 ? 3 : 2;
-  if (at[0] < 0xC2 || at[0] > 0xF4)
+  size_t length = byte[0] >= 0xF0 ? 4 : byte[0] >= 0xE0 ? 3 : 2;
+  if (byte[0] < 0xC2 || byte[0] > 0xF4)
     return 0;
   for (size_t i = 1; i < length; i++) /* the NUL at the end keeps it from reading on */
-    if ((at[i] & 0xC0) != 0x80)
+    if ((byte[i] & 0xC0) != 0x80)
       return 0;
-  bool overlong = (at[0] == 0xE0 && at[1] < 0xA0) || (at[0] == 0xF0 && at[1] < 0x90);
-  bool surrogate = at[0] == 0xED && at[1] >= 0xA0;
-  bool beyond = at[0] == 0xF4 && at[1] >= 0x90;
+  bool overlong = (byte[0] == 0xE0 && byte[1] < 0xA0) || (byte[0] == 0xF0 && byte[1] < 0x90);
+  bool surrogate = byte[0] == 0xED && byte[1] >= 0xA0;
+  bool beyond = byte[0] == 0xF4 && byte[1] >= 0x90;
   return overlong || surrogate || beyond ? 0 : length;
 }
 
