@@ -408,6 +408,40 @@ static void a_candidate_is_judged_beside_what_is_live_and_changes_nothing(void *
   assert_int_equal(fixture->loaded.file_count, 2);
 }
 
+static void what_was_made_of_a_candidate_goes_live_and_is_not_made_again(void **state) {
+  struct fixture *fixture = *state;
+  struct fault_list faults = {0};
+  struct route_table *table = NULL;
+  const char *text = "return { " PLAIN("same", "1") "," HANDLER("fn", "2", "return 1") "}";
+  write_file(fixture, "routes/a.lua", "return " PLAIN("same", "1"));
+  assert_int_equal(load_and_commit(fixture), 0);
+  struct route *live = route_of(fixture, "a.lua", "same");
+  assert_int_equal(
+      loader_check_candidate(fixture->loader, &fixture->config, "a.lua", text, strlen(text), &faults, &table), 0);
+  assert_int_equal(loader_find_candidate_line(fixture->loader, "a.lua", "fn", "match.ports"), 1);
+  struct route *function = table->routes[1];
+  write_file(fixture, "routes/a.lua", text);
+  assert_int_equal(load_and_commit(fixture), 0);
+  assert_ptr_equal(route_of(fixture, "a.lua", "fn"), function);
+  assert_ptr_equal(route_of(fixture, "a.lua", "same"), live);
+  assert_int_equal(file_of(fixture, "a.lua")->version_number, 2);
+  assert_int_equal(file_of(fixture, "a.lua")->version->number, 2);
+  route_table_unref(table);
+}
+
+static void of_candidates_one_is_kept(void **state) {
+  struct fixture *fixture = *state;
+  struct fault_list faults = {0};
+  write_file(fixture, "routes/a.lua", "return " PLAIN("a", "1"));
+  assert_int_equal(load_and_commit(fixture), 0);
+  for (int i = 0; i < 20; i++) {
+    char name[32];
+    snprintf(name, sizeof name, "new-%d.lua", i);
+    assert_int_equal(check_candidate(fixture, name, "return " HANDLER("n", "9", ""), &faults), 0);
+    assert_int_equal(fixture->loader->memory.count, 2);
+  }
+}
+
 static void a_load_that_is_not_committed_leaves_no_trace(void **state) {
   struct fixture *fixture = *state;
   write_file(fixture, "routes/a.lua", "return " HANDLER("a", "1", "return 1"));
@@ -471,6 +505,8 @@ int main(void) {
       TEST(without_descriptors_all_stays_and_the_next_load_works),
       TEST(a_file_that_takes_time_or_memory_keeps_what_is_live),
       TEST(a_candidate_is_judged_beside_what_is_live_and_changes_nothing),
+      TEST(what_was_made_of_a_candidate_goes_live_and_is_not_made_again),
+      TEST(of_candidates_one_is_kept),
       TEST(a_load_that_is_not_committed_leaves_no_trace),
       TEST(a_thousand_loads_leave_memory_and_descriptors_flat),
   };

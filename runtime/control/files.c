@@ -32,6 +32,7 @@ struct put_check {
   struct route_table *table; /* of its routes alone; NULL: it would not load */
   struct route_table *live;  /* beside which its ports are looked at; NULL: they have not been yet */
   struct port_change *ports; /* between the two */
+  int line;                  /* of the first port that can't be opened; 0: not known */
   int status;
   char name[NAME_LONGEST + 1];
 };
@@ -133,6 +134,10 @@ static void run_probe(struct loading_job *job) {
   struct put_check *check = check_of(job);
   check->ports = port_change_new(check->live, check->table);
   check->status = check->ports ? port_change_probe(check->ports, loader_pace(check->loader)) : -ENOMEM;
+  if (check->status == 0 && check->ports->failure_count > 0) {
+    const struct route *route = check->table->ports[check->ports->failures[0].place].routes[0];
+    check->line = loader_find_candidate_line(check->loader, check->name, route->name, "match.ports");
+  }
 }
 
 /* One that a reload has taken meanwhile is ours, and what comes of it is the next reload's to say. */
@@ -152,7 +157,8 @@ static struct value *refuse_port(const struct file_put *put, const struct table_
   snprintf(path, sizeof path, "%s/%s", instance->config.routes, put->check->name);
   struct value *faults;
   struct value *root = answer_with_faults(422, instance, "a port of it can't be opened; nothing has changed", &faults);
-  report_fault(faults, path, route->line, route->name, "match.ports", error->message);
+  report_fault(faults, path, put->check->line ? put->check->line : route->line, route->name, "match.ports",
+               error->message);
   return root;
 }
 

@@ -46,6 +46,7 @@ void loader_free(struct loader *loader) {
   memory_clear(&loader->memory);
   free(loader->routes);
   free(loader->module_path);
+  free(loader->candidate);
   free(loader->library);
   free(loader);
 }

@@ -265,8 +265,12 @@ int loader_list_failures(const struct loader *loader, struct fault_list *faults)
  * they read or ask has. */
 void loader_forget_faults(struct loader *loader);
 
+/* The line of a field of a route of the candidate that was checked last, while it has not gone live; 0: not known. */
+int loader_find_candidate_line(struct loader *loader, const char *name, const char *route, const char *field);
+
 /* Would `text` load as the file `name` ("site.lua"), beside what is live of the other files? Changes nothing. 0, or
  * -EINVAL with `faults` (appended to), or -ENOMEM. With 0, `*table` (`table` may be NULL) is one of its routes alone,
- * whose lines are those of their ports: for looking at, not for workers. The caller unrefs it. */
+ * for looking at, not for workers; the caller unrefs it. What has been made of it is not made again when the next load
+ * finds the same bytes in that file. */
 int loader_check_candidate(struct loader *loader, const struct config *config, const char *name, const char *text,
                            size_t size, struct fault_list *faults, struct route_table **table);

@@ -27,6 +27,7 @@ static int compare(struct load_run *run, const struct known_file *known, const c
   const struct memory *memory = &run->loader->memory;
   struct fault_list unused = {0};
   struct name_set names;
+  bool clash = false;
   int status = name_set_init(&names, known->route_count);
   for (size_t i = 0; i < known->route_count && status == 0; i++)
     name_set_enter(&names, known->routes[i]->name);
@@ -38,10 +39,11 @@ static int compare(struct load_run *run, const struct known_file *known, const c
     if (!other || strcmp(other->file, known->file) == 0 || !shares_name(&names, other))
       continue;
     char *other_path = path_join(run->config->routes, other->file);
+    clash = true;
     status = other_path ? schema_index_admit(run->loader, other->schema_id, other_path, &unused, &unused) : -ENOMEM;
     free(other_path);
   }
-  if (status == 0)
+  if (status == 0 && clash)
     status = schema_index_admit(run->loader, known->schema_id, path, faults, &unused);
   name_set_deinit(&names);
   fault_list_clear(&unused);
@@ -49,13 +51,9 @@ static int compare(struct load_run *run, const struct known_file *known, const c
 }
 
 /* The table of a file's routes; keeps its version alive. 0 or a negative errno with a fault. */
-static int make_table(struct loader *loader, const struct known_file *known, const char *path,
-                      struct fault_list *faults, struct route_table **table) {
+static int make_table(const struct known_file *known, const char *path, struct fault_list *faults,
+                      struct route_table **table) {
   struct error error;
-  for (size_t i = 0; i < known->route_count; i++) {
-    struct route *route = known->routes[i];
-    route->line = schema_find_line(loader, known->schema_id, route->name, "match.ports");
-  }
   struct script_version *version = known->version ? script_version_ref(known->version) : NULL;
   *table = route_table_new(known->routes, known->route_count, &version, version ? 1 : 0, script_version_unref, &error);
   if (*table)
@@ -63,6 +61,28 @@ static int make_table(struct loader *loader, const struct known_file *known, con
   if (version)
     script_version_unref(version);
   return fault_list_add(faults, path, 0, NULL, NULL, error.message);
+}
+
+static void forget_last(struct loader *loader) {
+  if (loader->candidate)
+    memory_forget_fresh(&loader->memory, loader->candidate);
+  free(loader->candidate);
+  loader->candidate = NULL;
+}
+
+/* What has been made of it is what the load makes of the file, once it is in its place. 0 or -ENOMEM. */
+static int keep(struct loader *loader, struct known_file *known) {
+  struct file_memory *memory = memory_enter(&loader->memory, known->file);
+  loader->candidate = memory ? strdup(known->file) : NULL;
+  if (!loader->candidate)
+    return -ENOMEM;
+  load_keep_fresh(memory, known);
+  return 0;
+}
+
+int loader_find_candidate_line(struct loader *loader, const char *name, const char *route, const char *field) {
+  const struct file_memory *memory = memory_find(&loader->memory, name);
+  return memory && memory->fresh ? schema_find_line(loader, memory->fresh->schema_id, route, field) : 0;
 }
 
 static int check(struct load_run *run, const char *name, const char *path, const char *text, size_t size,
@@ -75,15 +95,18 @@ static int check(struct load_run *run, const char *name, const char *path, const
   if (status == 0) {
     if (size > 0)
       memcpy(own_text, text, size);
-    /* Two states show whether it is the same each time. */
-    status = load_file(run, name, &source, run->workers > 1 ? 2 : 1, NULL, &known, NULL, faults, &warnings);
+    status = load_file(run, name, &source, run->workers, NULL, &known, NULL, faults, &warnings);
   }
   if (status == 0)
     status = compare(run, known, path, faults);
   if (status == 0 && faults->count == 0 && table)
-    status = make_table(run->loader, known, path, faults, table);
-  if (known)
+    status = make_table(known, path, faults, table);
+  if (status == 0 && faults->count == 0 && keep(run->loader, known) == 0) {
+    known->warnings = warnings;
+    warnings = (struct fault_list){0};
+  } else if (known) {
     schema_forget_known(run->loader, known->schema_id);
+  }
   known_file_unref(known);
   fault_list_clear(&warnings);
   source_clear(&source);
@@ -105,6 +128,7 @@ int loader_check_candidate(struct loader *loader, const struct config *config, c
     status = load_run_init(&run, loader, config, config->workers, NULL);
     run.kind = LOAD_CANDIDATE;
     if (status == 0) {
+      forget_last(loader);
       status = check(&run, name, path, text, size, faults, table);
       load_run_deinit(&run, status);
     }

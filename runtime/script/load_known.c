@@ -125,6 +125,21 @@ struct file_memory *memory_enter(struct memory *memory, const char *file) {
   return &files[place];
 }
 
+void memory_forget_fresh(struct memory *memory, const char *file) {
+  struct file_memory *found = memory_find(memory, file);
+  if (!found)
+    return;
+  known_file_unref(found->fresh);
+  found->fresh = NULL;
+  if (found->committed || found->failure.is_known || found->failure.lost || found->told || found->exclusion.times > 0 ||
+      found->copy_is_lost)
+    return;
+  file_memory_clear(found);
+  size_t behind = memory->count - (size_t)(found + 1 - memory->files);
+  memmove(found, found + 1, behind * sizeof *found);
+  memory->count--;
+}
+
 void memory_retain(struct memory *memory, const struct loaded_routes *loaded) {
   size_t left = 0, at = 0;
   for (size_t i = 0; i < memory->count; i++) {

@@ -71,6 +71,9 @@ struct file_memory *memory_find(const struct memory *memory, const char *file);
 /* As memory_find(), but makes it. NULL without memory. Moves the others. */
 struct file_memory *memory_enter(struct memory *memory, const char *file);
 
+/* Lets go of what is fresh of the file, and of the file when nothing else is known of it. */
+void memory_forget_fresh(struct memory *memory, const char *file);
+
 /* Leaves only the files of `loaded`. */
 void memory_retain(struct memory *memory, const struct loaded_routes *loaded);
 

@@ -32,7 +32,12 @@ static bool fails_as_before(struct load_run *run, const struct file_failure *fai
          module_list_is_current(&failure->modules, &run->cache);
 }
 
-/* A version of the file that is new. */
+void load_keep_fresh(struct file_memory *memory, struct known_file *known) {
+  known_file_unref(memory->fresh);
+  memory->fresh = known_file_ref(known);
+}
+
+/* A version of the file that is new, and is the one to be remembered as such. */
 static void take_new(struct file_memory *memory, struct loaded_file *file, struct known_file *known) {
   const struct known_file *before = memory->committed;
   known->number = before ? before->number + 1 : 1;
@@ -40,8 +45,6 @@ static void take_new(struct file_memory *memory, struct loaded_file *file, struc
     known->version->number = known->number;
   if (before)
     known_file_share_routes(known, before);
-  known_file_unref(memory->fresh);
-  memory->fresh = known_file_ref(known);
   file_failure_clear(&memory->failure);
   file->ok = true;
   loaded_file_serve(file, known);
@@ -63,6 +66,7 @@ static int load_changed(struct load_run *run, struct file_memory *memory, struct
     status = status == 0 ? -ENOMEM : status;
   if (known) {
     known->warnings = warnings;
+    load_keep_fresh(memory, known);
     take_new(memory, file, known);
   } else if (status != -ECANCELED) {
     if (faults.count == 0)
@@ -78,11 +82,10 @@ static int load_changed(struct load_run *run, struct file_memory *memory, struct
   return status;
 }
 
-/* What an earlier load has made of the same bytes, and another file has kept from going live. 0 or -ENOMEM. */
+/* What an earlier load has made of the same bytes, and another file has kept from going live, or what was made of them
+ * before they were put there. 0 or -ENOMEM. */
 static int take_fresh(struct load_run *run, struct file_memory *memory, struct loaded_file *file) {
-  file_failure_clear(&memory->failure);
-  file->ok = true;
-  loaded_file_serve(file, known_file_ref(memory->fresh));
+  take_new(memory, file, known_file_ref(memory->fresh));
   return fault_list_append(&run->loaded->warnings, &memory->fresh->warnings);
 }
 

@@ -52,6 +52,7 @@ struct loader {
   int knowns; /* in the trusted registry: what the schema knows of the routes of each good version, by schema_id */
   int index;  /* likewise: the routes of the files so far */
   unsigned last_schema_id;
+  char *candidate;   /* the file of the last candidate that would load: what is kept of it is one, whoever asks */
   size_t lua_memory; /* of the trusted state after its last collection, in bytes */
 };
 
@@ -174,6 +175,9 @@ uint64_t load_key(const struct load_run *run, const char *file, const char *path
 
 /* Is `known` what loading `source` now would give? */
 bool load_is_same(struct load_run *run, const struct known_file *known, const struct source *source, uint64_t key);
+
+/* It need not be made again when the same bytes are loaded next. */
+void load_keep_fresh(struct file_memory *memory, struct known_file *known);
 
 /* Makes the version of a file with functions: states for the further workers, the functions resolved in each. Takes
  * over the first state and the list of functions. 0 and known->version, or a negative errno with a fault. */
