@@ -6,9 +6,11 @@
 #include "control/runtime.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum {
@@ -81,13 +83,29 @@ static int open_admin(struct instance *instance) {
   return instance->admin ? 0 : instance_complain("admin.listen", &error);
 }
 
+/* Whoever owns the directory may have put something else there meanwhile. 0 or a negative errno. */
+static int give_socket(const char *path, const struct account *account) {
+  struct stat entry;
+  int fd = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+  if (fd < 0)
+    return -errno;
+  int status = fstat(fd, &entry) == 0 ? 0 : -errno;
+  if (status == 0 && !S_ISSOCK(entry.st_mode))
+    status = -ENOTSOCK;
+  if (status == 0 && fchownat(fd, "", account->uid, account->gid, AT_EMPTY_PATH) != 0)
+    status = -errno;
+  close(fd);
+  return status;
+}
+
 /* As root: the directory is mostly root's. */
 static int give_control(const struct instance *instance) {
   struct error error;
   const struct account *account = &instance->account;
-  if (!account->is_set || lchown(instance->control_path, account->uid, account->gid) == 0)
+  int status = account->is_set ? give_socket(instance->control_path, account) : 0;
+  if (status == 0)
     return 0;
-  error_set(&error, errno, "can't be given to the user \"%s\": %s", account->name, strerror(errno));
+  error_set(&error, -status, "can't be given to the user \"%s\": %s", account->name, strerror(-status));
   error_set_place(&error, "%s", instance->control_path);
   return instance_complain("control socket", &error);
 }

@@ -5,16 +5,15 @@
 
 #include "script/own_file.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <fts.h>
 #include <limits.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { DIRECTORY_MODE = 0700, OTHERS_WRITE = S_IWGRP | S_IWOTH };
+enum { DIRECTORY_MODE = 0700, OTHERS_WRITE = S_IWGRP | S_IWOTH, DEEPEST = 8 /* directories within each other */ };
 
 static int make_one(const char *path) {
   if (mkdir(path, DIRECTORY_MODE) == 0 || errno == EEXIST)
@@ -61,25 +60,47 @@ static int judge(const struct stat *entry, const struct account *account, struct
   return 0;
 }
 
-/* What belongs to us already, and only what has no other name: a hard link may be to anything. */
-static void give(FTSENT *entry, const struct account *account) {
-  const struct stat *file = entry->fts_statp;
-  bool is_file = entry->fts_info == FTS_F && file->st_nlink == 1;
-  if ((is_file || entry->fts_info == FTS_D) && file->st_uid == geteuid())
-    fchownat(AT_FDCWD, entry->fts_accpath, account->uid, account->gid, AT_SYMLINK_NOFOLLOW);
+static int give_children(int directory, const struct account *account, dev_t device, unsigned depth);
+
+/* What belongs to us already, and only what has no other name: a hard link may be to anything. It is looked at and
+ * given by its descriptor, since whoever owns the directory may have another file under that name in between; what is
+ * in a directory before itself. */
+static void give(int directory, const char *name, const struct account *account, dev_t device, unsigned depth) {
+  struct stat entry;
+  int fd = openat(directory, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+  if (fd < 0)
+    return;
+  bool is_known = fstat(fd, &entry) == 0 && entry.st_dev == device;
+  if (is_known && S_ISDIR(entry.st_mode) && depth < DEEPEST)
+    give_children(fd, account, device, depth + 1);
+  bool is_file = is_known && S_ISREG(entry.st_mode) && entry.st_nlink == 1;
+  if ((is_file || (is_known && S_ISDIR(entry.st_mode))) && entry.st_uid == geteuid())
+    fchownat(fd, "", account->uid, account->gid, AT_EMPTY_PATH);
+  close(fd);
 }
 
-static int give_all(const char *directory, const struct account *account) {
-  char path[PATH_MAX];
-  snprintf(path, sizeof path, "%s", directory);
-  char *const roots[] = {path, NULL};
-  FTS *tree = fts_open(roots, FTS_PHYSICAL | FTS_XDEV | FTS_NOCHDIR, NULL);
-  if (!tree)
-    return -errno;
-  for (FTSENT *entry; (entry = fts_read(tree));)
-    give(entry, account);
-  fts_close(tree);
+/* 0 or a negative errno. */
+static int give_children(int directory, const struct account *account, dev_t device, unsigned depth) {
+  int fd = openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  DIR *entries = fd < 0 ? NULL : fdopendir(fd);
+  if (!entries) {
+    int code = errno;
+    if (fd >= 0)
+      close(fd);
+    return -code;
+  }
+  for (const struct dirent *entry; (entry = readdir(entries));)
+    if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+      give(directory, entry->d_name, account, device, depth);
+  closedir(entries);
   return 0;
+}
+
+static int give_all(int directory, const struct stat *entry, const struct account *account) {
+  int status = give_children(directory, account, entry->st_dev, 1);
+  if (entry->st_uid == geteuid() && fchown(directory, account->uid, account->gid) != 0 && status == 0)
+    status = -errno;
+  return status == -EPERM ? -EACCES : status; /* that other one has its own words */
 }
 
 static int explain(int status, const char *what, const char *directory, struct error *error) {
@@ -103,7 +124,7 @@ int state_directory_open(const char *directory, const struct account *account, s
   struct stat entry;
   status = fstat(fd, &entry) != 0 ? -errno : judge(&entry, account, error);
   if (status == 0 && account && account->is_set)
-    status = give_all(directory, account);
+    status = give_all(fd, &entry, account);
   if (status == 0)
     return fd;
   close(fd);

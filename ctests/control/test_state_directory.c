@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The state directory that root gives away while the user whom it is given to is at work in it. */
+#include "control/state_directory.h"
+
+#include "../support/scratch.h"
+
+#include <signal.h>
+#include <sys/wait.h>
+
+enum { UID = 1, TRIES = 4000 };
+
+struct fixture {
+  struct scratch scratch;
+  char state[256];
+  struct account account;
+};
+
+static int set_up(void **state) {
+  static struct fixture fixture;
+  scratch_init(&fixture.scratch);
+  snprintf(fixture.state, sizeof fixture.state, "%s", scratch_path(&fixture.scratch, "state"));
+  assert_int_equal(0, mkdir(fixture.state, 0700));
+  assert_int_equal(0, mkdir(scratch_path(&fixture.scratch, "state/within"), 0700));
+  assert_int_equal(0, mkdir(scratch_path(&fixture.scratch, "elsewhere"), 0700));
+  scratch_write(&fixture.scratch, "state/within/secret", "ours");
+  scratch_write(&fixture.scratch, "elsewhere/secret", "root's");
+  assert_int_equal(0, symlink("../elsewhere", scratch_path(&fixture.scratch, "state/other")));
+  fixture.account = (struct account){.name = "daemon", .uid = UID, .gid = UID, .is_set = true};
+  *state = &fixture;
+  return 0;
+}
+
+static int tear_down(void **state) {
+  struct fixture *fixture = *state;
+  unlink(scratch_path(&fixture->scratch, "state/other"));
+  unlink(scratch_path(&fixture->scratch, "state/within")); /* where the two have changed their names */
+  remove_tree(fixture->scratch.directory);
+  return 0;
+}
+
+static uid_t owner_of(struct fixture *fixture, const char *name) {
+  struct stat entry;
+  assert_int_equal(0, lstat(scratch_path(&fixture->scratch, name), &entry));
+  return entry.st_uid;
+}
+
+static void give(struct fixture *fixture) {
+  struct error error;
+  int fd = state_directory_open(fixture->state, &fixture->account, &error);
+  assert_true(fd >= 0);
+  close(fd);
+}
+
+static void all_that_is_in_it_is_given_and_nothing_that_a_link_names(void **state) {
+  struct fixture *fixture = *state;
+  if (geteuid() != 0)
+    skip();
+  char linked[512];
+  scratch_write(&fixture->scratch, "elsewhere/linked", "root's");
+  snprintf(linked, sizeof linked, "%s/linked", fixture->state);
+  assert_int_equal(0, link(scratch_path(&fixture->scratch, "elsewhere/linked"), linked));
+  give(fixture);
+  assert_int_equal(UID, owner_of(fixture, "state"));
+  assert_int_equal(UID, owner_of(fixture, "state/within"));
+  assert_int_equal(UID, owner_of(fixture, "state/within/secret"));
+  assert_int_equal(0, owner_of(fixture, "state/other"));
+  assert_int_equal(0, owner_of(fixture, "state/linked"));
+  assert_int_equal(0, owner_of(fixture, "elsewhere"));
+  assert_int_equal(0, owner_of(fixture, "elsewhere/secret"));
+}
+
+/* A process that has a directory be a link, and a directory again, as fast as it can. */
+static pid_t start_changing(struct fixture *fixture) {
+  char one[512], other[512];
+  snprintf(one, sizeof one, "%s/within", fixture->state);
+  snprintf(other, sizeof other, "%s/other", fixture->state);
+  pid_t child = fork();
+  while (child == 0)
+    renameat2(AT_FDCWD, one, AT_FDCWD, other, RENAME_EXCHANGE);
+  return child;
+}
+
+static void a_directory_that_becomes_a_link_on_the_way_gives_nothing_else_away(void **state) {
+  struct fixture *fixture = *state;
+  if (geteuid() != 0)
+    skip();
+  pid_t child = start_changing(fixture);
+  assert_true(child > 0);
+  uid_t owner = 0;
+  for (int i = 0; i < TRIES && owner == 0; i++) {
+    give(fixture);
+    owner = owner_of(fixture, "elsewhere/secret");
+    assert_int_equal(0, chown(fixture->state, 0, 0));
+  }
+  kill(child, SIGKILL);
+  waitpid(child, NULL, 0);
+  assert_int_equal(0, owner);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test_setup_teardown(all_that_is_in_it_is_given_and_nothing_that_a_link_names, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(a_directory_that_becomes_a_link_on_the_way_gives_nothing_else_away, set_up,
+                                      tear_down),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
