@@ -24,6 +24,8 @@ struct fixture {
   sa_family_t family; /* of the last peer */
   char directory[64];
   int files_before;
+  struct listener *pausing; /* after each so many; NULL */
+  int pause_after;
 };
 
 static void on_accept(void *context, int fd, const struct sockaddr *peer, socklen_t length) {
@@ -32,6 +34,8 @@ static void on_accept(void *context, int fd, const struct sockaddr *peer, sockle
   assert_true(length >= sizeof(sa_family_t));
   fixture->family = peer->sa_family;
   fixture->accepted[fixture->accepted_count++] = fd;
+  if (fixture->pausing && fixture->accepted_count % fixture->pause_after == 0)
+    listener_pause(fixture->pausing);
 }
 
 static void on_refused(void *context, int status) {
@@ -164,6 +168,29 @@ static void a_burst_is_accepted_whole(void **state) {
   for (int i = 0; i < BURST; i++)
     close(clients[i]);
   listener_close(listener);
+}
+
+static void a_pause_holds_in_the_middle_of_a_burst_and_whoever_waits_is_accepted_after_it(void **state) {
+  struct fixture *fixture = *state;
+  enum { CLIENTS = 96, ROUND = 40 };
+  int clients[CLIENTS];
+  struct endpoint endpoint = literal("127.0.0.1", 0);
+  struct listener *listener = open_listener(fixture, &endpoint, NULL);
+  fixture->pausing = listener;
+  fixture->pause_after = ROUND;
+  for (int i = 0; i < CLIENTS; i++)
+    clients[i] = connect_to(listener_endpoint(listener));
+  for (int round = 1; round <= 2; round++) {
+    AWAIT(&fixture->bench, fixture->accepted_count == round * ROUND);
+    bench_settle(&fixture->bench);
+    assert_int_equal(fixture->accepted_count, round * ROUND);
+    listener_start(listener);
+  }
+  AWAIT(&fixture->bench, fixture->accepted_count == CLIENTS);
+  listener_pause(listener);
+  listener_close(listener);
+  for (int i = 0; i < CLIENTS; i++)
+    close(clients[i]);
 }
 
 static void closing_accepts_what_waits_in_the_queue(void **state) {
@@ -388,6 +415,7 @@ int main(void) {
       TEST(accepted_sockets_do_not_block_and_are_closed_on_exec),
       TEST(accepted_sockets_inherit_the_tcp_options),
       TEST(a_burst_is_accepted_whole),
+      TEST(a_pause_holds_in_the_middle_of_a_burst_and_whoever_waits_is_accepted_after_it),
       TEST(closing_accepts_what_waits_in_the_queue),
       TEST(an_ipv6_wildcard_takes_ipv4_too),
       TEST(several_workers_listen_on_one_port),

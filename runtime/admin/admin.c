@@ -37,9 +37,11 @@ static void log_failure(struct admin *admin, const char *message) {
 }
 
 static void release(struct admin_connection *connection) {
+  struct admin *admin = connection->admin;
   list_remove(&connection->node);
-  connection->admin->count--;
   free(connection);
+  if (admin->count-- == ADMIN_MAX_CONNECTIONS && admin->listener)
+    listener_start(admin->listener);
 }
 
 static void on_ended(struct native_task *task, int status, const char *message) {
@@ -63,7 +65,9 @@ static void on_accept(void *context, int fd, const struct sockaddr *peer, sockle
   connection->admin = admin;
   connection->task.on_ended = on_ended;
   list_add_tail(&admin->connections, &connection->node);
-  admin->count++;
+  /* Those that are on their way out make room soon (lua/moongate/admin/room.lua): who comes next waits in the queue. */
+  if (++admin->count == ADMIN_MAX_CONNECTIONS && admin->listener)
+    listener_pause(admin->listener);
   struct error error;
   if (native_start_socket(admin->host, &connection->task, "moongate.admin", "serve", fd, admin->channel, &error) != 0) {
     log_failure(admin, error.message);

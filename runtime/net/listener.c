@@ -29,6 +29,7 @@ struct listener {
   unsigned batch;
   unsigned patience, full_wakes; /* how many wakes have to use up their batch, and did, before it grows */
   bool inside_callback;
+  bool is_paused;   /* by listener_pause() */
   unsigned emptied; /* by listener_empty() */
   struct wheel_timer pause;
   struct event event;
@@ -48,7 +49,14 @@ static void pause_accepting(struct listener *listener) {
   loop_set_timer(listener->loop, &listener->pause, LISTENER_PAUSE_MS);
 }
 
+void listener_pause(struct listener *listener) {
+  event_del(&listener->event);
+  loop_cancel_timer(listener->loop, &listener->pause);
+  listener->is_paused = true;
+}
+
 void listener_start(struct listener *listener) {
+  listener->is_paused = false;
   have_spare(listener->loop);
   if (event_add(&listener->event, NULL) != 0)
     loop_set_timer(listener->loop, &listener->pause, LISTENER_PAUSE_MS);
@@ -145,7 +153,7 @@ static void on_readable(evutil_socket_t fd, short what, void *argument) {
   struct listener *listener = argument;
   (void)fd;
   (void)what;
-  for (unsigned i = 0; i < listener->batch; i++) {
+  for (unsigned i = 0; i < listener->batch && !listener->is_paused; i++) {
     switch (accept_one(listener)) {
     case ACCEPTED:
       break;

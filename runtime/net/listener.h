@@ -48,6 +48,9 @@ void listener_discard(struct listener *listener);
 struct listener *listener_share(struct loop *loop, const struct listener *other, int descriptors,
                                 const struct listener_callbacks *callbacks, void *context, struct error *error);
 
+/* Nothing more is accepted before the next listener_start(): clients wait in the queue. From its callbacks, too. */
+void listener_pause(struct listener *listener);
+
 const struct endpoint *listener_endpoint(const struct listener *listener);
 
 /* Closes what was accepted by a reset: an end would look like an answer. */
