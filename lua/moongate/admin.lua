@@ -230,6 +230,7 @@ function admin.serve(socket, channel, options)
   local now = options and options.now or require("moongate").now
   local place = room.enter(socket, channel, now)
   local patience = place:patience()
+  local peer = channel == "tcp" and socket.getpeername and socket:getpeername() or nil
   local settings = {
     max_head = MAX_HEAD,
     max_body = MAX_FILE,
@@ -237,6 +238,7 @@ function admin.serve(socket, channel, options)
     idle_timeout = IDLE_SECONDS * patience,
   }
   function settings.on_head(request)
+    request.peer = peer
     local call, refusal = find(request, channel)
     return not call and finish(refusal) or nil
   end
@@ -248,6 +250,7 @@ function admin.serve(socket, channel, options)
   end
   local done, failure = pcall(http_server.serve, socket, function(request)
     place:ask()
+    request.peer = peer
     local response = admin.answer(request, channel)
     place:answered()
     return response

@@ -3,6 +3,7 @@
 -- The admin interface among strangers: pages that have their name resolved to it, connections that say nothing, a
 -- config that lets nobody write.
 
+local cjson = require "cjson"
 local moongate = require "spec.support.moongate"
 local net = require "spec.support.net"
 local process = require "spec.support.process"
@@ -33,6 +34,70 @@ describe("the admin interface over TCP", function()
     assert.are.equal(0, moongate.command({ "--control", m.control, "reload" }).status)
     assert.are.equal(200, curl("rebound.example", "/api/v1/status"))
     assert.are.equal(421, curl("other.example", "/api/v1/status"))
+  end)
+
+  -- The status of the answer to a request with these bytes for a target and between its lines.
+  local function status_of(m, target, lines)
+    local client = assert(net.connect(m.admin))
+    client:send(("GET %s HTTP/1.1\r\n%s\r\nConnection: close\r\n\r\n"):format(target, lines))
+    local answer = client:receive_all()
+    client:close()
+    return tonumber(answer:match "^HTTP/1%.1 (%d+)")
+  end
+
+  it("takes no other name for its own, however it is written, and lets none forge its log", function()
+    for _, format in ipairs { "json", "logfmt" } do
+      local m = moongate.start { admin = true, config = ("log = { format = %q },"):format(format), routes = {} }
+      for lines, wanted in pairs {
+        ["Host: LocalHost.:9090"] = 200, ["Host:\tlocalhost "] = 200, ["Host: 127.0.0.1."] = 200,
+        ["Host: [::1]:9090"] = 200, ["Host: [fe80::1%25eth0]"] = 200, ["Host: [::ffff:127.0.0.1]"] = 200,
+        ["Host: localhost.."] = 421, ["Host: localhost:1:1"] = 421, ["Host: 127.1"] = 421, ["Host: 0x7f.1"] = 421,
+        ["Host: 2130706433"] = 421, ["Host: [dead.beef]"] = 421, ["Host: [evil]"] = 421, ["Host: evil-localhost"] = 421,
+        ["Host: localhost@evil"] = 400, ["Host: evil@localhost"] = 400, ["Host: evil:x@localhost"] = 400,
+        ["Host: local host"] = 400, ["Host: localhost\tevil"] = 400, ["Host: localhost,evil"] = 400,
+        ["Host: localhost/evil"] = 400, ["Host: evil#localhost"] = 400, ["Host: evil?localhost"] = 400,
+        ["Host: localhost\\evil"] = 400, ["Host: localhost\r\nHost: evil"] = 400,
+        ["Host: evil\r\nhOST: localhost"] = 400, ["Host : localhost"] = 400, [" Host: localhost"] = 400,
+        ["X: y"] = 400, ['Host: x" level=error msg="forged'] = 400, ["Host: evil\27[31m"] = 400,
+        ["Host: evil\194\155"] = 400, ["Host: \255"] = 400,
+      } do
+        assert.are.equal(wanted, status_of(m, "/api/v1/status", lines), lines)
+      end
+      for target, wanted in pairs {
+        ["http://localhost/api/v1/status"] = 200, ["HTTP://LOCALHOST.:1/api/v1/status"] = 200,
+        ["http://[::1]/api/v1/status"] = 200, ["http://evil/api/v1/status"] = 421,
+        ["http://localhost@evil/api/v1/status"] = 421, ["http://evil@localhost/api/v1/status"] = 421,
+        ["http://evil?@localhost/api/v1/status"] = 421, ["http://evil#@localhost/api/v1/status"] = 400,
+        ["//localhost/api/v1/status"] = 404, ["localhost:1/api/v1/status"] = 400,
+      } do
+        assert.are.equal(wanted, status_of(m, target, "Host: evil"), target)
+      end
+      process.nap(1.1) -- the next line may come
+      status_of(m, '/api/v1/status%0alevel=error" msg="forged', "Host: a.b\r\nX: y")
+      assert.are.equal(421, status_of(m, "/api/v1/status", "Host: [level=error]"))
+      m:await_log "%[level=error%]"
+      for line in m:log():gmatch "[^\n]+" do
+        assert.is_nil(line:find "[%c\127-\255]", line)
+        local level = format == "json" and cjson.decode(line).level or line:match "^time=%S+ level=(%a+) msg=\""
+        assert.truthy(level == "warn" or level == "info", line)
+        local unquoted = line:gsub('"[^"]*"', "")
+        assert.are.equal(select(2, unquoted:gsub("level", "")), format == "json" and 0 or 1, line)
+      end
+    end
+  end)
+
+  it("says who has shown a wrong token, and not which", function()
+    local m = moongate.start { admin = true, routes = {} }
+    local text = process.read(m.config_path):gsub("admin = { ", 'admin = { token = "s3cret", ')
+    process.write(m.config_path, text)
+    assert.are.equal(0, moongate.command({ "--control", m.control, "reload" }).status)
+    for _, token in ipairs { "guess", "s3cre", "s3crets3cret" } do
+      assert.are.equal(401, ask(m, "GET", "/api/v1/status", "Authorization: Bearer " .. token))
+    end
+    local line = m:await_log "level=warn[^\n]*a wrong token[^\n]*"
+    assert.truthy(line:find("client=127.0.0.1", 1, true), line)
+    assert.is_nil(m:log():find("s3cre", 1, true))
+    assert.is_nil(m:log():find("guess", 1, true))
   end)
 
   it("answers about health while hundreds are connected and say nothing, and come again", function()

@@ -9,7 +9,7 @@ local native = require "moongate.native"
 
 local access = {}
 
-local LOG_SECONDS = 1 -- between two lines about names that are not ours
+local LOG_SECONDS = 1 -- between two lines of a kind
 
 -- Takes as long for a wrong text as for the right one.
 local function is_same(given, token)
@@ -20,11 +20,15 @@ local function is_same(given, token)
   return difference == 0
 end
 
+-- An address of IPv6, with a zone or without (RFC 6874).
+local IPV6 = "^%[[%x.]*:[%x:.]*%]:?%d*$"
+local IPV6_IN_ZONE = "^%[[%x.]*:[%x:.]*%%[%w%-._~%%]+%]:?%d*$"
+
 -- By which name the request asks for this machine (RFC 9112, 3.2): in lower case, without port and the dot at its end;
 -- nil: by none, or by an address.
 local function name_of(request)
   local authority = request.target:match "^%a[%w+.-]*://([^/?#]*)" or request.headers.host
-  if not authority or authority:find "^%[[%x:.]+%]:?%d*$" then
+  if not authority or authority:find(IPV6) or authority:find(IPV6_IN_ZONE) then
     return nil
   end
   local name = authority:lower():gsub(":%d*$", ""):gsub("%.$", "")
@@ -35,7 +39,16 @@ local function is_ours(name, hosts)
   return name == "localhost" or not name:find "," and ("," .. hosts .. ","):find("," .. name .. ",", 1, true) ~= nil
 end
 
-local last_logged = -math.huge
+local last_logged = {}
+
+-- At most one line a second of each kind: whoever asks decides how often.
+local function warn(message, fields)
+  local moongate = require "moongate"
+  if moongate.now() >= (last_logged[message] or -math.huge) + LOG_SECONDS then
+    last_logged[message] = moongate.now()
+    moongate.log.warn(message, fields)
+  end
+end
 
 -- Any page that a person on this machine visits can have its own name resolved to this machine, and read what is
 -- answered to that name (DNS rebinding). The browser then says the page's name.
@@ -44,14 +57,10 @@ local function refusal_of_name(request, hosts)
   if not name or is_ours(name, hosts) then
     return nil
   end
-  local moongate = require "moongate"
-  if moongate.now() >= last_logged + LOG_SECONDS then
-    last_logged = moongate.now()
-    moongate.log.warn(
-      "the admin interface was asked by a name that is not its own; if it is, add it to admin.hosts",
-      { host = name, path = request.path }
-    )
-  end
+  warn(
+    "the admin interface was asked by a name that is not its own; if it is, add it to admin.hosts",
+    { host = name, path = request.path, client = request.peer }
+  )
   local message = ("this interface is not asked as %q: use its address, or add the name to admin.hosts"):format(name)
   return answers.fault(421, message)
 end
@@ -62,6 +71,7 @@ local function refusal_of_token(request, token)
     local message = "this call needs the header Authorization: Bearer TOKEN, with the config's admin.token"
     return answers.fault(401, message, { ["WWW-Authenticate"] = 'Bearer realm="moongate"' })
   elseif not is_same(given, token) then
+    warn("the admin interface was shown a wrong token", { path = request.path, client = request.peer })
     local challenge = { ["WWW-Authenticate"] = 'Bearer realm="moongate", error="invalid_token"' }
     return answers.fault(401, "the token is not the config's admin.token", challenge)
   end
@@ -71,7 +81,7 @@ end
 ---nil when the call may go on; else the response that says why not. `channel`: see moongate.admin. `call`: `writes`,
 ---`writes_files`: what it changes; `open`: "always", or "metrics" (while admin.public_metrics has it so): asked by any
 ---name, and without the token.
----@param request table
+---@param request table with `peer`, the address that asks, where it is known
 ---@param channel "control"|"tcp"
 ---@param call table
 ---@return table? response
