@@ -12,7 +12,7 @@ static int set_up(void **context) { return fixture_new(context, 50, 64 * 1024 * 
 /* For what must not be stopped, on however busy a machine. */
 static int set_up_patient(void **context) { return fixture_new(context, 500, 64 * 1024 * 1024); }
 
-static int set_up_waiting(void **context) { return fixture_new(context, 2000, 64 * 1024 * 1024); }
+static int set_up_waiting(void **context) { return fixture_new(context, 1000, 64 * 1024 * 1024); }
 
 /* For what has to end by itself. */
 static int set_up_unhurried(void **context) { return fixture_new(context, 60 * 1000, 512 * 1024 * 1024); }
@@ -192,6 +192,19 @@ static void of_those_that_run_long_each_has_a_round(void **context) {
   fixture_expect(fixture, "return tostring(n)", "100");
 }
 
+/* What fills the memory and is stopped leaves nothing behind that the next would fail for. */
+static void the_next_finds_the_memory_that_one_had(void **context) {
+  struct fixture *fixture = *context;
+  for (int i = 0; i < 3; i++) {
+    struct outcome outcome;
+    fixture_run(fixture, "local t = {} for i = 1, 62 do t[i] = ('x'):rep(1e6) .. i end while true do end", &outcome,
+                NULL);
+    assert_int_equal(TASK_STOPPED, outcome.end);
+    count_rounds(fixture); /* until it is freed */
+    assert_true(fixture->state->memory_used <= 32 * 1024 * 1024);
+  }
+}
+
 /* Past the end of LuaJIT's stack, or of its sight: what has to end as any other error, or as nothing at all. */
 static const char *const overruns[] = {
     "setmetatable({}, { __call = pcall })()",
@@ -264,6 +277,7 @@ int main(void) {
       cmocka_unit_test_setup_teardown(waiting_begins_a_new_stretch, set_up_patient, fixture_free),
       cmocka_unit_test_setup_teardown(a_guarded_call_is_stopped_too, set_up, fixture_free),
       cmocka_unit_test_setup_teardown(of_those_that_run_long_each_has_a_round, set_up, fixture_free),
+      cmocka_unit_test_setup_teardown(the_next_finds_the_memory_that_one_had, set_up, fixture_free),
       cmocka_unit_test_setup_teardown(what_would_overrun_ends, set_up_patient, fixture_free),
       cmocka_unit_test_setup_teardown(time_in_which_the_process_was_stopped_is_not_charged, set_up_waiting,
                                       fixture_free),

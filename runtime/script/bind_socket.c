@@ -45,14 +45,9 @@ int socket_nil_closed(lua_State *L) {
   return 2;
 }
 
-/* LuaJIT calls it also where no memory is left (state.c). The userdata may be seen again afterwards: as a key of a
- * table with weak keys it stays until it is freed. */
-static int on_collect(lua_State *L) {
-  struct script_socket **place = lua_touserdata(L, 1);
-  struct script_socket *socket = *place;
-  if (socket == NULL)
-    return 0;
-  *place = NULL;
+/* Nobody in Lua has it any more. */
+static void let_go(struct script_socket *socket) {
+  list_remove(&socket->held);
   if (socket->piped)
     task_disarm(socket->piped);
   task_disarm(&socket->reader.wait);
@@ -64,7 +59,21 @@ static int on_collect(lua_State *L) {
   list_remove(&socket->mine);
   socket->run = NULL;
   socket_collected(socket);
+}
+
+/* LuaJIT calls it also where no memory is left (state.c). The userdata may be seen again afterwards: as a key of a
+ * table with weak keys it stays until it is freed. */
+static int on_collect(lua_State *L) {
+  struct script_socket **place = lua_touserdata(L, 1);
+  struct script_socket *socket = *place;
+  *place = NULL;
+  if (socket != NULL)
+    let_go(socket);
   return 0;
+}
+
+void script_sockets_let_go(struct script_state *state) {
+  LIST_FOREACH(node, &state->sockets) { let_go(LIST_OWNER(node, struct script_socket, held)); }
 }
 
 static int socket_method_close(lua_State *L) {

@@ -74,8 +74,8 @@ void task_free(struct script_task *task) {
   list_remove(&task->family);
   unlink_task(task);
   luaL_unref(state->L, LUA_REGISTRYINDEX, task->reference);
-  if (task->starved)
-    script_state_relieve(state); /* of what it had got hold of */
+  if (task->starved || script_state_is_tight(state))
+    script_state_relieve(state); /* of what it had got hold of: the next may need some before any hook runs */
   free(task);
   script_state_unref(state);
 }
@@ -214,6 +214,7 @@ static void run_task(struct script_task *task, int arguments) {
   script_worker_leave(state);
   state->running = NULL;
   if (stopped) {
+    task->starved = state->options.memory != 0 && state->memory_used > state->options.memory / 2;
     fail_task(task, TASK_STOPPED, script_watch_report(state), false);
   } else if (task->doomed) {
     end_task(task, TASK_CANCELLED);

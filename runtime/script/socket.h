@@ -85,6 +85,7 @@ struct script_socket {
   struct stream *stream;  /* own, or the connection's client; NULL once it is closed */
   struct script_run *run; /* of a connection, whose end closes it; NULL for others, and after that */
   struct list_node mine;  /* of its own: in run->sockets */
+  struct list_node held;  /* in state->sockets, until Lua has let go of it */
   struct buffer *ahead;   /* read, and not taken by the script; NULL mostly */
   size_t counted;         /* of it, in state->memory_used: nothing while it is small */
   const uint8_t *fresh; /* … and, while `ahead` is empty, what has just been read into the place's buffer; gone in the

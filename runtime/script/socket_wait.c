@@ -231,6 +231,7 @@ void socket_take_events(struct script_socket *socket) {
 
 void socket_prepare(struct script_socket *socket, struct script_state *state) {
   socket->state = state;
+  list_add_tail(&state->sockets, &socket->held);
   socket->receive_time = socket->send_time = (struct socket_time){SOCKET_NO_TIMEOUT, SOCKET_NO_TIMEOUT};
   socket->opened = loop_now(state->place->loop);
   socket->wake.run = on_wake;

@@ -34,7 +34,7 @@ static bool is_refused(const struct script_state *state, size_t growth) {
 static void *allocate(void *context, void *block, size_t old_size, size_t new_size) {
   struct script_state *state = context;
   if (new_size > old_size) {
-    if (state->watch.refusing)
+    if (state->watch.refusing && lua_gc(state->L, LUA_GCISRUNNING, 0)) /* not within a finalizer */
       return NULL;
     if (is_refused(state, new_size - old_size)) {
       state->memory_refused = true;
@@ -146,6 +146,7 @@ static void state_free(struct script_state *state) {
     if (state->allocate != NULL)
       lua_setallocf(state->L, state->allocate, state->allocator);
     lua_close(state->L);
+    script_sockets_let_go(state);
   }
   commons_unref(state->options.commons);
   free(state->watch.report);
@@ -164,6 +165,7 @@ struct script_state *script_state_new(const struct script_options *options, stru
   state->references = 1;
   list_init(&state->node);
   list_init(&state->timers);
+  list_init(&state->sockets);
   state->options = *options;
   if (options->commons != NULL)
     commons_ref(options->commons);
@@ -244,8 +246,21 @@ void script_state_unref(struct script_state *state) {
     script_version_state_gone(retired_from);
 }
 
-static int collect(lua_State *L) {
+bool script_state_is_tight(const struct script_state *state) {
+  return state->options.memory != 0 && state->memory_used > state->memory_relief;
+}
+
+void script_collect(struct script_state *state, lua_State *L) {
   lua_gc(L, LUA_GCCOLLECT, 0);
+  size_t left = state->options.memory > state->memory_used ? (size_t)state->options.memory - state->memory_used : 0;
+  state->memory_relief = state->memory_used + left / 2;
+  size_t least = (size_t)(state->options.memory - state->options.memory / 4);
+  if (state->memory_relief < least)
+    state->memory_relief = least;
+}
+
+static int collect(lua_State *L) {
+  script_collect(script_state_of(L), L);
   return 0;
 }
 

@@ -104,6 +104,7 @@ struct script_state {
   unsigned references;                 /* tasks that run, and who made it */
   struct script_task *running;         /* the task that is being resumed now; NULL */
   struct script_task *tasks;           /* all that have begun and are not freed (scheduler.c) */
+  struct list_node sockets;            /* those that Lua has, or has forgotten (bind_socket.c) */
   struct list_node timers;             /* bind_timer.c */
   unsigned timer_count;
   enum timers_phase timers_phase;

@@ -27,6 +27,10 @@ void script_add_traceback(lua_State *L, lua_State *from);
  * message or its first fields. Runs no code of the user's. Raises without memory. (error_value.c) */
 void script_describe_error(lua_State *L);
 
+/* Lets go of the sockets whose finalizer LuaJIT has lost: it does when there is no room to call it, as at the end of
+ * its stack. The state is about to go. (bind_socket.c) */
+void script_sockets_let_go(struct script_state *state);
+
 /* Closes the sockets that linger (socket_linger.c). */
 void script_place_close_lingering(struct script_place *place);
 
@@ -35,6 +39,11 @@ void task_free(struct script_task *task);
 
 /* Beyond limits.script_memory, for telling that it was reached. */
 enum { SCRIPT_MEMORY_SLACK = 64 * 1024 };
+
+/* Garbage counts against the limit too, and the collector does not know the limit: whether it is time to collect, and
+ * doing it. */
+bool script_state_is_tight(const struct script_state *state);
+void script_collect(struct script_state *state, lua_State *L);
 
 /* After something ran out of memory: collects, so that the state's next task finds some. */
 void script_state_relieve(struct script_state *state);

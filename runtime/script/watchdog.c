@@ -52,6 +52,7 @@ static bool is_over(struct script_state *state, uint64_t now) {
 static void on_count(lua_State *L, lua_Debug *unused);
 
 static void refuse(struct script_state *state, lua_State *L) {
+  lua_gc(L, LUA_GCRESTART, 0); /* the script may have stopped it, as LuaJIT does within a finalizer */
   state->watch.refusing = true;
   lua_newtable(L);
   /* Not reached: the allocator has refused. */
@@ -79,16 +80,6 @@ static void take_report(struct script_state *state, lua_State *L) {
   luaL_traceback(L, L, text, 0);
   state->watch.report = strdup(lua_tostring(L, -1));
   lua_pop(L, 1);
-}
-
-/* Garbage counts against the limit too; the collector does not know the limit. */
-static void relieve_memory(struct script_state *state, lua_State *L) {
-  lua_gc(L, LUA_GCCOLLECT, 0);
-  size_t left = state->options.memory > state->memory_used ? (size_t)state->options.memory - state->memory_used : 0;
-  state->memory_relief = state->memory_used + left / 2;
-  size_t least = (size_t)(state->options.memory - state->options.memory / 4);
-  if (state->memory_relief < least)
-    state->memory_relief = least;
 }
 
 /* Between two looks there are microseconds. Where there was much more, and the thread neither ran nor waited for a
@@ -147,8 +138,8 @@ void script_watch_look(lua_State *L) {
   state->watch.refusing = false;
   if (state->watch.near > 0)
     state->watch.near--;
-  if (!state->watch.stopping && state->options.memory != 0 && state->memory_used > state->memory_relief)
-    relieve_memory(state, L);
+  if (!state->watch.stopping && script_state_is_tight(state))
+    script_collect(state, L);
   if (look_at_clock(state))
     script_watch_stop(L);
   look_at_stack(state, L);
