@@ -12,7 +12,7 @@ static int set_up(void **context) { return fixture_new(context, 50, 64 * 1024 * 
 /* For what must not be stopped, on however busy a machine. */
 static int set_up_patient(void **context) { return fixture_new(context, 500, 64 * 1024 * 1024); }
 
-static int set_up_waiting(void **context) { return fixture_new(context, 1000, 64 * 1024 * 1024); }
+static int set_up_waiting(void **context) { return fixture_new(context, 2000, 64 * 1024 * 1024); }
 
 /* For what has to end by itself. */
 static int set_up_unhurried(void **context) { return fixture_new(context, 60 * 1000, 512 * 1024 * 1024); }

@@ -4,17 +4,17 @@
 -- for who looks and who changes something. So is reading lines: LuaJIT's own never come back from a file that is
 -- nothing but NULs, as /dev/zero is. Whatever else is read is bounded by limits.script_memory.
 
--- luacheck: ignore 122 (it changes the io library)
+-- Loaded when a script first uses one of them (lua/moongate/sandbox.lua), with LuaJIT's own; few do.
 
-local _, core = ...
+local _, core, own = ...
 local read_line, has_descriptor, is_spare = core.read_line, core.has_descriptor, core.is_spare
 local close_forgotten, tell_unopened = core.close_forgotten, core.tell_unopened
 local error, select, type, unpack, next = error, select, type, unpack, next
 local format, match = string.format, string.match
-local open, tmpfile, input, output, kind_of = io.open, io.tmpfile, io.input, io.output, io.type
+local open, tmpfile, input, output, kind_of = own.open, own.tmpfile, own.input, own.output, io.type
 local setmetatable = setmetatable
-local methods = getmetatable(io.stdout)
-local read, close = methods.read, methods.close
+local read, close = own.file_read, own.file_close
+local files = {}
 
 local EMFILE, most_open = 24, core.open_files
 -- Those that are not closed; what Lua has collected goes of itself, and then `open_count` is too high.
@@ -67,9 +67,9 @@ local function close_counted(file)
   return close(file)
 end
 
-methods.close = close_counted
+files.file_close = close_counted
 
-function io.close(...)
+function files.close(...)
   if select("#", ...) == 0 then
     return close_counted(output())
   end
@@ -83,7 +83,7 @@ local function check_text(value, number, name)
   end
 end
 
-function io.open(name, mode)
+function files.open(name, mode)
   check_text(name, 1, "open")
   if mode ~= nil then
     check_text(mode, 2, "open")
@@ -91,7 +91,7 @@ function io.open(name, mode)
   return make_within(open, name, mode)
 end
 
-function io.tmpfile()
+function files.tmpfile()
   return make_within(tmpfile)
 end
 
@@ -109,7 +109,7 @@ local function of_name(choose, mode)
   end
 end
 
-io.input, io.output = of_name(input, "r"), of_name(output, "w")
+files.input, files.output = of_name(input, "r"), of_name(output, "w")
 
 local function read_one(file, wanted)
   local letter = type(wanted) == "string" and match(wanted, "^%*?([lL])")
@@ -164,20 +164,20 @@ local function iterate(file, is_own, ...)
   end
 end
 
-methods.read = read_all
+files.file_read = read_all
 
-function methods.lines(file, ...)
+function files.file_lines(file, ...)
   if kind_of(file) ~= "file" then
     error(kind_of(file) and "attempt to use a closed file" or "bad argument #1 to 'lines' (FILE* expected)", 2)
   end
   return iterate(file, false, ...)
 end
 
-function io.read(...)
+function files.read(...)
   return read_all(input(), ...)
 end
 
-function io.lines(name, ...)
+function files.lines(name, ...)
   if name == nil then
     return iterate(input(), false, ...)
   end
@@ -188,3 +188,5 @@ function io.lines(name, ...)
   end
   return iterate(file, true, ...)
 end
+
+return files

@@ -11,7 +11,7 @@ local error, format, select, type = error, string.format, select, type
 local globals, concat, output = _G, table.concat, io.output
 local OUTPUTS = { [io.stdout] = 1, [io.stderr] = 2 }
 
-local methods = getmetatable(io.stdout).__index
+local methods = core.file_methods
 local write = methods.write
 
 function print(...)

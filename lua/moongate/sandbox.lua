@@ -106,10 +106,43 @@ if core.trusted then
   return
 end
 
+-- LuaJIT's metatable of files is its own __index: a file's field would be its finalizer, to call or to replace.
+local file, methods = getmetatable(io.stdout), {}
+for name, method in pairs(file) do
+  methods[name] = name:sub(1, 2) ~= "__" and method or nil
+end
+file.__index, file.__metatable = methods, "file"
+core.file_methods = methods
+
+-- What few scripts use is loaded by the first that does. The module gets the functions that it stands for.
+local function load_later(module, places)
+  local own, made = {}, nil
+  for key, place in pairs(places) do
+    local name = key:gsub("^file_", "")
+    own[key] = place[name]
+    place[name] = function(...)
+      made = made or search(module)(module, core, own)
+      return made[key](...)
+    end
+  end
+end
+
+load_later("moongate.bounded_files", {
+  open = io,
+  tmpfile = io,
+  close = io,
+  input = io,
+  output = io,
+  read = io,
+  lines = io,
+  file_read = methods,
+  file_lines = methods,
+  file_close = methods,
+})
 if not core.compiled then
   search("moongate.bounded")("moongate.bounded", core)
+  load_later("moongate.sorting", { sort = table })
 end
-search("moongate.bounded_files")("moongate.bounded_files", core)
 search("moongate.printing")("moongate.printing", core)
 
 local forbidden = {
@@ -145,7 +178,7 @@ local function load_module(name, loader)
   return loaded[name]
 end
 
-local pcall, format, gsub, sub = pcall, string.format, string.gsub, string.sub
+local pcall, format, gsub = pcall, string.format, string.gsub
 
 function require(name)
   if type(name) ~= "string" then
@@ -235,13 +268,6 @@ os.setlocale = refuse("os.setlocale", "it would change the whole process")
 io.popen = refuse("io.popen", "it would hold up every connection of the worker")
 string.dump = refuse("string.dump", "bytecode is not loaded either")
 newproxy, jit = nil, nil
-
--- LuaJIT's metatable of files is its own __index: a file's field would be its finalizer, to call or to replace.
-local file, methods = getmetatable(io.stdout), {}
-for name, method in pairs(file) do
-  methods[name] = sub(name, 1, 2) ~= "__" and method or nil
-end
-file.__index, file.__metatable = methods, "file"
 
 local traceback, getinfo = debug.traceback, debug.getinfo
 
