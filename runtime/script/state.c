@@ -22,6 +22,9 @@ enum { FINALIZER_SLACK = 512 * 1024 };
 /* A block of which the watchdog is told. */
 enum { LARGE = 1024 * 1024 };
 
+/* Of Lua's stacks, in bytes; only an overflow takes one further. */
+enum { LARGEST_STACK = LUAI_MAXSTACK * 8 };
+
 /* While it calls a finalizer LuaJIT has set its collector still. Without room on the stack it would forget the
  * finalizer, and a socket's descriptor with it. (A script that has stopped the collector is let have as much more.) */
 static bool is_refused(const struct script_state *state, size_t growth) {
@@ -40,6 +43,8 @@ static void *allocate(void *context, void *block, size_t old_size, size_t new_si
       state->memory_refused = true;
       return NULL;
     }
+    if (old_size >= LARGEST_STACK && script_watch_refuses_stack(state))
+      return NULL;
     if (new_size - old_size >= LARGE)
       script_watch_soon(state);
   }

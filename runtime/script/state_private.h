@@ -19,6 +19,10 @@ void script_watch_soon(struct script_state *state);
  * name: LuaJIT lets handlers of an overflow go there, and keeps the places of functions in 16 bits. (state.c) */
 bool script_stack_is_full(lua_State *L);
 
+/* Lua's stack is about to overflow, for whose handling LuaJIT wants a little more: whether it shall not have it,
+ * because the stretch is over. At the stack's end there is no room for the hook. */
+bool script_watch_refuses_stack(struct script_state *state);
+
 /* Turns the error on top of `L` into a string with the traceback of `from` (the coroutine that raised it). Raises
  * without memory. */
 void script_add_traceback(lua_State *L, lua_State *from);

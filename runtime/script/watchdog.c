@@ -184,13 +184,21 @@ void script_watch_bound(struct script_state *state, uint64_t ms) {
     lua_sethook(state->L, on_bound_count, ms == 0 ? 0 : LUA_MASKCOUNT, HOOK_INSTRUCTIONS);
 }
 
+static void begin_stopping(struct script_state *state) {
+  state->watch.stopping = true;
+  set_interval(state, state->L);
+  free(state->watch.report);
+  state->watch.report = NULL;
+}
+
 int script_watch_stop(lua_State *L) {
   struct script_state *state = script_state_of(L);
   if (state->watch.bound_ms != 0)
     return raise_bound(state, L);
   if (!state->watch.stopping) {
-    state->watch.stopping = true;
-    set_interval(state, L);
+    begin_stopping(state);
+    take_report(state, L);
+  } else if (state->watch.report == NULL) {
     take_report(state, L);
   }
   refuse(state, L);
@@ -202,6 +210,14 @@ static bool is_watched(const struct script_state *state) { return !state->option
 void script_watch_arm(struct script_state *state) {
   if (is_watched(state))
     set_interval(state, state->L);
+}
+
+bool script_watch_refuses_stack(struct script_state *state) {
+  if (!is_watched(state) || state->watch.depth == 0 || !look_at_clock(state))
+    return false;
+  if (!state->watch.stopping)
+    begin_stopping(state);
+  return true;
 }
 
 void script_watch_soon(struct script_state *state) {
