@@ -9,7 +9,8 @@ local net = require "spec.support.net"
 local process = require "spec.support.process"
 
 local SCRIPT_TIME = 0.4
-local SLACK = moongate.sanitized and 20 or 3 -- what a busy machine adds
+local SLACK = moongate.sanitized and 20 or 10 -- what a busy machine adds to time
+local MORE_CPU = moongate.sanitized and 10 or 1.5 -- what the way out, and garbage, take beyond it
 local MEBIBYTE = 1024 * 1024
 
 -- Each connection of "hostile" sends what it wants to be run. The echo is of the same worker.
@@ -169,11 +170,14 @@ describe("hostile code", function()
     local other, worst = net.connect(m:port "echo"), 0
     run(m, CRASHES[1], other)
     for _, code in ipairs(list) do
+      local before = m.process:cpu()
       local took, longest = run(m, code, other)
       worst = math.max(worst, longest)
       assert(m.process:alive(), code .. "\nhas ended the process:\n" .. m:log():sub(-2000))
+      local cpu = m.process:cpu() - before
+      assert.truthy(cpu < 2 * SCRIPT_TIME + MORE_CPU, ("%s\ntook %.2f s of a core"):format(code, cpu))
       assert.truthy(longest < 2 * SCRIPT_TIME + SLACK, ("%s\nothers waited %.2f s"):format(code, longest))
-      assert.truthy(took < 5 * (SCRIPT_TIME + SLACK), ("%s\nlasted %.2f s"):format(code, took))
+      assert.truthy(took < 5 * SCRIPT_TIME + 2 * SLACK, ("%s\nlasted %.2f s"):format(code, took))
     end
     other:close()
     print(("    %d of a kind: longest wait %4.0f ms"):format(#list, worst * 1000))
