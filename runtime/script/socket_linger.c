@@ -60,7 +60,7 @@ static void on_look(struct wheel_timer *timer) {
     socket->linger_until = now + LINGER_MS < socket->linger_end ? now + LINGER_MS : socket->linger_end;
   socket->unsent = unsent;
   if (now >= socket->linger_until)
-    finish(socket, false);
+    finish(socket, unsent > 0);
   else
     loop_set_timer(loop, timer, socket->linger_until - now < LOOK_MS ? socket->linger_until - now : LOOK_MS);
 }

@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
 --
 -- Clients that are cut short (`on_change = "close"`), with bytes that they have not taken yet: each gets them, and then
--- the reset, soon; and those who take their time cost next to nothing meanwhile.
+-- the reset, soon; and those who take their time cost next to nothing meanwhile. And peers of handlers.
 
 local moongate = require "spec.support.moongate"
 local net = require "spec.support.net"
@@ -61,5 +61,24 @@ describe("a client that is cut short with bytes unsent", function()
       client:reset()
     end
     m:await_idle(5)
+  end)
+end)
+
+describe("a peer of a handler's that takes nothing of what was sent before its socket was closed", function()
+  after_each(moongate.finish)
+
+  it("is reset after a while", function()
+    local target = net.listen { receive_buffer = 4096, segment = 536 }
+    local m = moongate.start {
+      routes = moongate.front(
+        ("handler = function() local o = moongate.connect('127.0.0.1', %d) "
+          .. "o:settimeout(0.5) o:send(('x'):rep(2^22)) o:close() end"):format(target:port())
+      ),
+    }
+    local client = assert(net.connect(m:port "front"))
+    local peer = assert(target:accept())
+    assert.are.same({ "", "end" }, { client:receive_all() })
+    process.nap(7) -- five, looks between included
+    assert.are.equal("reset", select(2, peer:receive_all()))
   end)
 end)
