@@ -127,7 +127,7 @@ static void on_cancel(struct script_wait *wait) {
   for (enum pipe_side side = PIPE_CLIENT; side <= PIPE_TARGET; side++)
     if (joined->ended != 3 && (pipe_pending(&joined->pipe, pipe_other(side)) > 0 || joined->delivers ||
                                (moves && !joined->sockets[side]->is_client)))
-      break_side(joined, side);
+      break_side(joined, (int)side);
   finish(joined);
 }
 
