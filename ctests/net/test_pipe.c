@@ -244,7 +244,7 @@ static void a_kernel_pipe_with_bytes_in_it_is_kept(void **state) {
   teardown(f);
 }
 
-/* The urgent byte itself is out of band: listeners of ours ask for it in line. */
+/* The urgent byte itself is out of band: listeners and dials of ours ask for it in line. */
 static void expect_bytes_behind_urgent_ones(struct fixture *f) {
   uint8_t bytes[16];
   size_t size = 0;
