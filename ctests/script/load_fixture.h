@@ -99,7 +99,7 @@ static inline int load_and_commit(struct fixture *fixture) {
 
 static inline void store(struct fixture *fixture) {
   struct error error;
-  if (loader_store_last_good(fixture->loader, fixture->config.state, &error) != 0)
+  if (loader_store_last_good(fixture->loader, fixture->config.state, 0, &error) != 0)
     fail_msg("%s", error.message);
 }
 

@@ -178,11 +178,34 @@ static void a_state_directory_that_cant_be_written_is_an_error(void **state) {
   write_file(fixture, "routes/a.lua", "return " PLAIN("a", "1"));
   assert_int_equal(load_and_commit(fixture), 0);
   write_file(fixture, "state", "");
-  assert_int_equal(loader_store_last_good(fixture->loader, fixture->config.state, &error), -ENOTDIR);
+  assert_int_equal(loader_store_last_good(fixture->loader, fixture->config.state, 0, &error), -ENOTDIR);
   assert_contains(error.message, "can't be kept");
   delete_file(fixture, "state");
   store(fixture);
   assert_true(exists(fixture, "state/last-good/a.lua"));
+}
+
+static void many_copies_are_stored_a_part_at_a_time(void **state) {
+  enum { FILES = 300 };
+  struct fixture *fixture = *state;
+  struct error error;
+  char name[64], text[128];
+  for (int i = 0; i < FILES; i++) {
+    snprintf(name, sizeof name, "routes/f%03d.lua", i);
+    snprintf(text, sizeof text, "return { name = 'n%d', match = { ports = %d }, action = { target = 'a:1' } }", i,
+             1000 + i);
+    write_file(fixture, name, text);
+  }
+  assert_int_equal(load_and_commit(fixture), 0);
+  int parts = 0, status = 1;
+  for (; status == 1 && parts < 10 * FILES; parts++)
+    status = loader_store_last_good(fixture->loader, fixture->config.state, 1, &error);
+  assert_int_equal(status, 0);
+  assert_true(parts > 1);
+  for (int i = 0; i < FILES; i++) {
+    snprintf(name, sizeof name, "state/last-good/f%03d.lua", i);
+    assert_true(exists(fixture, name));
+  }
 }
 
 static void checking_takes_no_notice_of_copies(void **state) {
@@ -293,7 +316,7 @@ static void nothing_is_kept_where_others_may_write(void **state) {
   write_file(fixture, "routes/a.lua", "return " PLAIN("a", "2"));
   assert_int_equal(load_and_commit(fixture), 0);
   set_mode(fixture, "state/last-good", 0777);
-  assert_int_equal(loader_store_last_good(fixture->loader, fixture->config.state, &error), -EPERM);
+  assert_int_equal(loader_store_last_good(fixture->loader, fixture->config.state, 0, &error), -EPERM);
   assert_contains(error.message, "the directory last-good may be written by others");
 }
 
@@ -309,6 +332,7 @@ int main(void) {
       TEST(a_file_that_is_excluded_at_start_does_not_stand_in_for_itself),
       TEST(copies_that_share_a_name_give_way_to_each_other),
       TEST(a_state_directory_that_cant_be_written_is_an_error),
+      TEST(many_copies_are_stored_a_part_at_a_time),
       TEST(checking_takes_no_notice_of_copies),
       TEST(a_copy_that_others_may_have_written_is_not_run),
       TEST(a_copy_that_is_a_link_is_not_run),

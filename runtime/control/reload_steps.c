@@ -12,6 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { STORE_MS = 250 }; /* at a time: so long a save waits for the copies of those before it */
+
 struct reload_job {
   struct loading_job job;
   struct reload *reload; /* not once the thread is lost, like all that belongs to the instance */
@@ -26,6 +28,7 @@ struct reload_job {
   struct route_table *table, *replaced;
   struct error error;
   bool is_same;
+  bool is_rest; /* of storing */
   uint16_t *resolved;
   struct port_change *ports;
 };
@@ -236,29 +239,45 @@ static void release(struct reload_job *job) {
   job->replaced = NULL;
 }
 
+/* What is live, unless it is the rest that a round before has left. */
 static void run_store(struct loading_job *base) {
   struct reload_job *job = job_of(base);
   struct instance *instance = job->reload->instance;
   struct error error;
   release(job); /* of 10,000 routes this takes a while, and the workers share the control thread's core */
-  if (loader_commit(instance->loader, &instance->loaded) != 0)
+  if (!job->is_rest && loader_commit(instance->loader, &instance->loaded) != 0)
     LOG(job->log, LOG_WARN, "no memory to remember what is live: the next reload loads all files");
-  int status = loader_store_last_good(instance->loader, instance->config.state, &error);
-  if (status != 0 && status != -ECANCELED)
+  job->status = loader_store_last_good(instance->loader, instance->config.state, STORE_MS, &error);
+  if (job->status < 0 && job->status != -ECANCELED)
     LOG(job->log, LOG_ERROR, "the last good versions can't be stored", LOG_STRING("at", error.place),
         LOG_STRING("error", error.message));
 }
 
+static void store_rest(struct reload *reload);
+
+/* Whoever has asked is answered, and what came meanwhile is loaded, before the rest is stored. */
 static void on_stored(struct loading_job *base) {
   struct reload *reload = job_of(base)->reload;
+  bool has_rest = job_of(base)->status > 0;
   drop(base);
   reload_end_round(reload);
+  if (has_rest && reload->phase == RELOAD_IDLE)
+    store_rest(reload);
 }
 
 /* The disk does not answer, which the log has already. */
 static void on_store_lost(struct loading_job *base, enum loader_loss loss, const char *message) {
   (void)loss, (void)message;
   reload_end_round(job_of(base)->reload);
+}
+
+static void store_rest(struct reload *reload) {
+  reload_enter(reload, RELOAD_STORING);
+  struct reload_job *job = job_new(reload, run_store, on_stored, on_store_lost);
+  if (!job)
+    return;
+  job->is_rest = true;
+  post(job);
 }
 
 void reload_store(struct reload *reload) {

@@ -250,8 +250,9 @@ int loader_commit(struct loader *loader, const struct loaded_routes *loaded);
 /* Writes a copy of what is live of each good file under `state`/last-good, with the modules that it required, where the
  * one that is there differs; removes those of files that are gone. A copy is whole or the one before, whenever the
  * process dies. After loader_commit(). 0 or a negative errno and `error`, of the first that failed; the others are
- * written all the same, and it in the next call. */
-int loader_store_last_good(struct loader *loader, const char *state, struct error *error);
+ * written all the same, and it in the next call. After `most_ms` (0: however long it takes) it stops and returns 1: the
+ * next call goes on, for the disk takes its time with thousands of files, and what is to be loaded waits meanwhile. */
+int loader_store_last_good(struct loader *loader, const char *state, uint64_t most_ms, struct error *error);
 
 /* Until the next commit, loads take the file (base name) as being at fault with `message`, for the route (may be NULL):
  * a port can't be opened. Told once, its stand-in is served; told twice, nothing is. 0 or -ENOMEM. */

@@ -19,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 static const char FIRST_LINE[] = "moongate last good 1\n";
@@ -248,10 +249,17 @@ static void remove_rest(const struct loader *loader, int directory) {
   closedir(entries);
 }
 
-int loader_store_last_good(struct loader *loader, const char *state, struct error *error) {
+static uint64_t now_ms(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+int loader_store_last_good(struct loader *loader, const char *state, uint64_t most_ms, struct error *error) {
   if (loader->store_lost && blocking_is_lost(loader->store_lost))
     return error_set(error, EIO, "the last good files can't be kept under %s: the disk has not answered yet", state);
   struct error why;
+  uint64_t until = most_ms > 0 ? now_ms() + most_ms : UINT64_MAX;
   int status = 0, directory = open_copies(state, true, &why);
   if (directory < 0)
     return error_set(error, -directory, "the last good files can't be kept under %s: %s", state, why.message);
@@ -262,6 +270,10 @@ int loader_store_last_good(struct loader *loader, const char *state, struct erro
       continue;
     if (blocking_is_hurried(loader->blocking))
       break; /* the next start does the rest */
+    if (now_ms() >= until) {
+      close(directory);
+      return 1;
+    }
     int result = store(loader, directory, known);
     if (result == -ECANCELED) {
       close(directory);
