@@ -4,11 +4,11 @@
 #include "control/loading.h"
 
 #include "control/loading_thread.h"
+#include "core/clock.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 enum {
   LOOK_MS = 200,
@@ -19,13 +19,6 @@ enum {
 };
 
 static void feed(struct loading *loading);
-
-/* Not the clock that a spec can move: what a thread hangs in goes by the real one. */
-static uint64_t now_ns(void) {
-  struct timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
 
 static void forget_returned(struct loading *loading) {
   size_t left = 0;
@@ -79,9 +72,9 @@ static void tell_long(struct loading *loading, const struct blocking_view *view)
       LOG_NUMBER("limits.load_time", (double)loading->bound_ms / 1000));
 }
 
-/* How long the thread has been away in one thing. */
+/* How long the thread has been away in one thing: by the real clock, for what it hangs in goes by that. */
 static bool measure(struct loading *loading, struct blocking_view *view) {
-  uint64_t now = now_ns(), passed_ms = (now - loading->looked_ns) / 1000000;
+  uint64_t now = clock_real_ns(), passed_ms = (now - loading->looked_ns) / 1000000;
   bool is_first = loading->looked_ns == 0;
   loading->looked_ns = now;
   blocking_look(loading_thread_blocking(loading->thread), view);
@@ -137,7 +130,7 @@ static bool give_up(struct loading *loading, const struct blocking_view *view) {
 /* There is no thread: what can't wait is refused, and somebody has to know. */
 static void refuse_all(struct loading *loading, const struct error *error) {
   char message[MESSAGE_SIZE];
-  uint64_t now = now_ns();
+  uint64_t now = clock_real_ns();
   if (loading->lost_count > LOADING_LOST_MOST)
     snprintf(message, sizeof message,
              "nothing can be loaded: %zu loaders hang in files that do not come back (the log names them); it goes on "

@@ -8,14 +8,19 @@
 
 static const uint64_t NS_PER_SECOND = 1000000000, NS_PER_MS = 1000000;
 
-static uint64_t read_clock(const struct clock *clock, clockid_t id) {
+static uint64_t read_real(clockid_t id) {
   struct timespec time;
   int failed = clock_gettime(id, &time);
   assert(!failed);
   (void)failed;
-  uint64_t ns = (uint64_t)time.tv_sec * NS_PER_SECOND + (uint64_t)time.tv_nsec;
-  return ns + atomic_load_explicit(&clock->advanced_ns, memory_order_relaxed);
+  return (uint64_t)time.tv_sec * NS_PER_SECOND + (uint64_t)time.tv_nsec;
 }
+
+static uint64_t read_clock(const struct clock *clock, clockid_t id) {
+  return read_real(id) + atomic_load_explicit(&clock->advanced_ns, memory_order_relaxed);
+}
+
+uint64_t clock_real_ns(void) { return read_real(CLOCK_MONOTONIC); }
 
 uint64_t clock_ns(const struct clock *clock) { return read_clock(clock, CLOCK_MONOTONIC); }
 

@@ -24,6 +24,9 @@ clock_ms clock_now(const struct clock *clock);
  * compare with a time of clock_now() where a few milliseconds matter. */
 clock_ms clock_coarse(const struct clock *clock);
 
+/* CLOCK_MONOTONIC as it is: for what the kernel, or a person, is waited for, which no spec can move. */
+uint64_t clock_real_ns(void);
+
 /* Seconds since the epoch, for logs and answers; moved as well. */
 double clock_wall(const struct clock *clock);
 

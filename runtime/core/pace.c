@@ -4,26 +4,22 @@
  * which costs little. */
 #include "core/pace.h"
 
+#include "core/clock.h"
+
 #include <stddef.h>
 #include <time.h>
-
-static uint64_t now_ns(void) {
-  struct timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
 
 uint64_t pace_breathe(struct pace *pace) {
   if (!pace)
     return 0;
-  uint64_t now = now_ns();
+  uint64_t now = clock_real_ns();
   if (pace->began_ns == 0)
     pace->began_ns = now;
   if (now - pace->began_ns < PACE_WORK_US * 1000u)
     return 0;
   const struct timespec rest = {.tv_nsec = PACE_REST_US * 1000};
   nanosleep(&rest, NULL);
-  uint64_t woken = now_ns();
+  uint64_t woken = clock_real_ns();
   pace->began_ns = woken;
   uint64_t most = PACE_REST_US * 1000u;
   return woken - now < most ? woken - now : most;

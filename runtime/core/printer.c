@@ -4,6 +4,8 @@
  * surprised by O_NONBLOCK, so one of our own is opened. */
 #include "core/printer.h"
 
+#include "core/clock.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -45,18 +47,11 @@ void printer_deinit(struct printer *printer, int fd) {
   printer->fd = fd;
 }
 
-/* Real time, not the clock that a spec moves. */
-static uint64_t real_ns(void) {
-  struct timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec;
-}
-
 /* Waits for whoever reads, as far as there is patience left. Threads that do so at once may use up a little more. */
 static bool await_room(struct printer *printer) {
   if (printer->patience_ns == 0)
     return false;
-  uint64_t began = real_ns();
+  uint64_t began = clock_real_ns();
   if (began - atomic_load_explicit(&printer->window_ns, memory_order_relaxed) >= PRINTER_WINDOW_MS * NS_PER_MS) {
     atomic_store_explicit(&printer->window_ns, began, memory_order_relaxed);
     atomic_store_explicit(&printer->used_ns, 0, memory_order_relaxed);
@@ -68,7 +63,7 @@ static bool await_room(struct printer *printer) {
   struct timespec timeout = {.tv_sec = (time_t)(left / NS_PER_S), .tv_nsec = (long)(left % NS_PER_S)};
   struct pollfd wanted = {.fd = printer->fd, .events = POLLOUT};
   int ready = ppoll(&wanted, 1, &timeout, NULL);
-  atomic_fetch_add_explicit(&printer->used_ns, real_ns() - began, memory_order_relaxed);
+  atomic_fetch_add_explicit(&printer->used_ns, clock_real_ns() - began, memory_order_relaxed);
   return ready > 0;
 }
 
@@ -106,7 +101,7 @@ bool printer_write(struct printer *printer, const char *bytes, size_t size) {
 }
 
 bool printer_is_to_be_told(struct printer *printer, unsigned every_ms) {
-  uint64_t now = real_ns(), last = atomic_load_explicit(&printer->told_ns, memory_order_relaxed);
+  uint64_t now = clock_real_ns(), last = atomic_load_explicit(&printer->told_ns, memory_order_relaxed);
   if (last != 0 && now - last < every_ms * NS_PER_MS)
     return false;
   return atomic_compare_exchange_strong_explicit(&printer->told_ns, &last, now, memory_order_relaxed,

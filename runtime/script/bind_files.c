@@ -3,6 +3,7 @@
  * What lua/moongate/bounded_files.lua is made of: reading lines, and whether a script may have one more descriptor. Its
  * files count as clients do, whose last share it leaves to who looks and who changes something; before one is refused,
  * those are closed that Lua has forgotten and not collected yet. */
+#include "core/clock.h"
 #include "core/descriptors.h"
 #include "script/bind_moongate.h"
 #include "script/state.h"
@@ -13,7 +14,6 @@
 #include <lualib.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 enum { PIECE = 4096, VAIN_TIMES = 4 };
 
@@ -72,24 +72,18 @@ static int core_read_line(lua_State *L) {
   return 3;
 }
 
-static uint64_t now_ns(void) {
-  struct timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
-
 static bool is_in_vain(const struct script_state *state) {
-  return state->vain_until_ns != 0 && now_ns() < state->vain_until_ns;
+  return state->vain_until_ns != 0 && clock_real_ns() < state->vain_until_ns;
 }
 
 /* Closes what Lua has forgotten, and tells whether there is room then. A collection costs as much as there is in the
  * state: after one in vain there is none for four times as long as it took. */
 static bool collect_for(lua_State *L, bool (*has_room)(lua_State *L)) {
   struct script_state *state = script_state_of(L);
-  uint64_t began = now_ns();
+  uint64_t began = clock_real_ns();
   lua_gc(L, LUA_GCCOLLECT, 0);
   bool helped = has_room(L);
-  uint64_t ended = now_ns();
+  uint64_t ended = clock_real_ns();
   state->vain_until_ns = helped ? 0 : ended + VAIN_TIMES * (ended - began);
   return helped;
 }

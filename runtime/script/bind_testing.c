@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * native.testing(): what moongate.testing and `moongate test` need from C. Only trusted states have it. */
+#include "core/clock.h"
 #include "script/arguments.h"
 #include "script/bind.h"
 #include "script/bind_native.h"
@@ -14,7 +15,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { MOST_BOUND = 365 * 86400 };
@@ -172,9 +172,7 @@ static int testing_next_timer(lua_State *L) {
 
 /* Seconds that pass as they pass, whatever a spec does to the clock. */
 static int testing_real_time(lua_State *L) {
-  struct timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  lua_pushnumber(L, (lua_Number)now.tv_sec + (lua_Number)now.tv_nsec / 1e9);
+  lua_pushnumber(L, (lua_Number)clock_real_ns() / 1e9);
   return 1;
 }
 

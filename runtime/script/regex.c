@@ -3,8 +3,9 @@
  * The two programs of an expression: as PCRE2 compiles it, and with callouts before each item. */
 #include "script/regex.h"
 
+#include "core/cpu_time.h"
+
 #include <string.h>
-#include <time.h>
 
 enum {
   PATTERN_MOST = 64 * 1024,
@@ -81,11 +82,9 @@ static int ask_question(const struct regex_run *run) {
 
 /* … once it is a long one. */
 static int ask_for_more(struct regex_run *run) {
-  struct timespec used;
   if (ask_question(run) != 0)
     return PCRE2_ERROR_CALLOUT;
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used);
-  uint64_t now = (uint64_t)used.tv_sec * 1000000000u + (uint64_t)used.tv_nsec;
+  uint64_t now = cpu_time_ran();
   if (run->began_ns == 0)
     run->began_ns = now;
   return now - run->began_ns > TIME_MOST_MS * UINT64_C(1000000) ? PCRE2_ERROR_MATCHLIMIT : 0;
