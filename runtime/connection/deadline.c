@@ -9,7 +9,7 @@
 #include <stddef.h>
 
 /* While draining, a connection that has been quiet for so long counts as idle. */
-enum { DRAIN_QUIET_MS = 1000, PROBES_AFTER_MS = 60 * 1000, DIAL_GRACE_MS = 100, NOTICE_MOST_MS = 60 * 1000 };
+enum { DRAIN_QUIET_MS = 1000, DIAL_GRACE_MS = 100, NOTICE_MOST_MS = 60 * 1000 };
 
 /* Of the time that a quiet connection has, the part after which it is looked at first. */
 enum { LOOKS = 8 };
@@ -50,10 +50,7 @@ uint64_t connection_lifetime(const struct connection *connection) {
  * most connections are too short to need. (The client's has it from its listener.) */
 static clock_ms probes_at(const struct connection *connection) {
   const struct tcp_options *tcp = &connection->worker->settings->tcp;
-  if (!tcp->keep_alive)
-    return CLOCK_NEVER;
-  uint64_t after = (uint64_t)tcp->probe_after_s * 1000;
-  return connection->started + (after && after < PROBES_AFTER_MS ? after : PROBES_AFTER_MS);
+  return tcp->keep_alive ? connection->started + tcp_options_probes_due(tcp) : CLOCK_NEVER;
 }
 
 static void begin_probes(struct connection *connection) {

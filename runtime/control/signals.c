@@ -5,6 +5,7 @@
 #include "control/signals.h"
 
 #include "control/privileges.h"
+#include "core/stack.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -133,12 +134,8 @@ static int fill_set(sigset_t *set) {
 }
 
 static int start_thread(struct signals *signals) {
-  sigset_t all, before;
   pthread_t thread;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
-  int status = pthread_create(&thread, NULL, thread_main, signals);
-  pthread_sigmask(SIG_SETMASK, &before, NULL);
+  int status = stack_start_thread(&thread, thread_main, signals);
   if (status == 0)
     pthread_detach(thread);
   return status;

@@ -8,6 +8,8 @@
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 
+enum { PROBES_LATEST_MS = 60 * 1000 };
+
 static int set(int fd, int level, int name, int value) {
   return setsockopt(fd, level, name, &value, sizeof value) == 0 ? 0 : -errno;
 }
@@ -23,6 +25,11 @@ int tcp_options_keep_alive(int fd, const struct tcp_options *options) {
   if (status == 0 && options->probes > 0)
     status = set(fd, IPPROTO_TCP, TCP_KEEPCNT, options->probes);
   return status;
+}
+
+uint64_t tcp_options_probes_due(const struct tcp_options *options) {
+  uint64_t after = (uint64_t)options->probe_after_s * 1000;
+  return after && after < PROBES_LATEST_MS ? after : PROBES_LATEST_MS;
 }
 
 int tcp_options_apply(int fd, const struct tcp_options *options) {

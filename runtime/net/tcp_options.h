@@ -23,3 +23,6 @@ int tcp_options_apply(int fd, const struct tcp_options *options);
 /* The part of it that a connection needs only once it has been idle: up to four system calls, which short connections
  * are spared by doing it late. */
 int tcp_options_keep_alive(int fd, const struct tcp_options *options);
+
+/* … and after how many ms since it began that is due, with keep_alive: a minute, or the first probe's time. */
+uint64_t tcp_options_probes_due(const struct tcp_options *options);

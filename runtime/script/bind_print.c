@@ -5,6 +5,7 @@
 #include "script/bind_moongate.h"
 #include "script/commons.h"
 #include "script/state.h"
+#include "script/worker_script.h"
 
 #include <errno.h>
 #include <lauxlib.h>
@@ -15,7 +16,7 @@
 enum { TELL_EVERY_MS = 60 * 1000 };
 
 static void tell_loss(const struct script_state *state, struct printer *printer, const char *stream) {
-  const struct log *log = state->place != NULL && state->place->log != NULL ? state->place->log : state->options.log;
+  const struct log *log = script_state_log(state);
   if (log == NULL || !printer_is_to_be_told(printer, TELL_EVERY_MS))
     return;
   LOG(log, LOG_WARN, "what scripts print is lost: nobody takes it in time", LOG_STRING("stream", stream),

@@ -66,13 +66,13 @@ static bool parse_line(const char *line, struct ended *ended) {
   return true;
 }
 
-static bool is_same(const struct ended *a, const struct ended *b) {
-  return a->size == b->size && a->hash == b->hash && strcmp(a->file, b->file) == 0;
+static bool is_text(const struct ended *ended, const char *file, size_t size, uint64_t hash) {
+  return ended->size == size && ended->hash == hash && strcmp(ended->file, file) == 0;
 }
 
 static void add_ended(struct load_mark *mark, const struct ended *ended) {
   for (size_t i = 0; i < mark->count; i++)
-    if (is_same(&mark->ended[i], ended))
+    if (is_text(&mark->ended[i], ended->file, ended->size, ended->hash))
       return;
   if (mark->count < ENDED_MOST)
     mark->ended[mark->count++] = *ended;
@@ -185,8 +185,7 @@ void load_mark_withdraw(struct load_mark *mark) {
 
 bool load_mark_has_ended(const struct load_mark *mark, const struct load_mark_text *text) {
   for (size_t i = 0; mark && i < mark->count; i++)
-    if (mark->ended[i].size == text->size && mark->ended[i].hash == text->hash &&
-        strcmp(mark->ended[i].file, text->file) == 0)
+    if (is_text(&mark->ended[i], text->file, text->size, text->hash))
       return true;
   return false;
 }

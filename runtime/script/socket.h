@@ -23,6 +23,7 @@ enum {
   SOCKET_MAX_LINE = 64 * 1024,
   SOCKET_MAX_PEEK = 1024 * 1024,
   SOCKET_MAX_PATTERN = 4 * 1024,
+  SOCKET_LINGER_MS = 5000, /* without progress, for a peer to take what was sent, where no route says how long */
 };
 
 /* What a read is after. */

@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 
-enum { LINGER_MS = 5000, LOOK_MS = LINGER_MS / 8, DISCARD_ROUNDS = 16 };
+enum { LOOK_MS = SOCKET_LINGER_MS / 8, DISCARD_ROUNDS = 16 };
 
 static void finish(struct script_socket *socket, bool reset) {
   struct loop *loop = socket->own->loop;
@@ -57,7 +57,7 @@ static void on_look(struct wheel_timer *timer) {
   clock_ms now = loop_now(loop);
   size_t unsent = stream_unsent(socket->own);
   if (unsent > 0 && unsent < socket->unsent)
-    socket->linger_until = now + LINGER_MS < socket->linger_end ? now + LINGER_MS : socket->linger_end;
+    socket->linger_until = now + SOCKET_LINGER_MS < socket->linger_end ? now + SOCKET_LINGER_MS : socket->linger_end;
   socket->unsent = unsent;
   if (now >= socket->linger_until)
     finish(socket, unsent > 0);
@@ -74,7 +74,7 @@ void socket_linger(struct script_socket *socket, struct script_place *place) {
   socket->discarding.run = on_again;
   socket->look.on_expired = on_look;
   socket->unsent = 0; /* what the first look finds is no progress */
-  socket->linger_until = loop_now(loop) + LINGER_MS;
+  socket->linger_until = loop_now(loop) + SOCKET_LINGER_MS;
   socket->linger_end = loop_now(loop) + CONNECTION_CLOSING_MOST_MS;
   loop_set_timer(loop, &socket->look, LOOK_MS);
   discard(socket, false);

@@ -13,8 +13,8 @@
 #include <stddef.h>
 #include <stdlib.h>
 
-/* Where no route says it, as for the sockets of socket_linger.c; and how often it is looked within such a time. */
-enum { LINGER_MS = 5000, HALF_DEAD_MS = 30 * 1000, LOOKS = 8, FIRST_LOOK_MS = 10, LATE_MOST_MS = 500 };
+/* Where no route says it; and how often it is looked within such a time. */
+enum { HALF_DEAD_MS = 30 * 1000, LOOKS = 8, FIRST_LOOK_MS = 10, LATE_MOST_MS = 500 };
 
 /* The userdata's own, because it ends with the wait; its memory waits for the end of the round. */
 struct socket_pipe {
@@ -210,7 +210,7 @@ static const struct pipe_callbacks callbacks = {on_event, on_ending, on_ended, o
 
 static void take_times(struct socket_pipe *joined, const struct connection *connection) {
   const struct route *route = connection != NULL ? connection_route(connection) : NULL;
-  joined->linger = LINGER_MS;
+  joined->linger = SOCKET_LINGER_MS;
   joined->half_dead = HALF_DEAD_MS;
   if (route == NULL)
     return;

@@ -10,13 +10,6 @@
 
 #include <stddef.h>
 
-enum { PROBES_AFTER_MS = 60 * 1000 };
-
-static uint64_t probes_after(const struct tcp_options *tcp) {
-  uint64_t after = (uint64_t)tcp->probe_after_s * 1000;
-  return after && after < PROBES_AFTER_MS ? after : PROBES_AFTER_MS;
-}
-
 /* When to look next; 0: never, as things are. */
 static uint64_t next_look(const struct script_socket *socket, const struct tcp_options *tcp, clock_ms now) {
   uint64_t look = socket->dozes ? 0 : tcp->unacknowledged_ms / SILENCE_LOOKS;
@@ -26,7 +19,7 @@ static uint64_t next_look(const struct script_socket *socket, const struct tcp_o
   }
   if (!tcp->keep_alive || socket->probed)
     return look;
-  clock_ms due = socket->opened + probes_after(tcp);
+  clock_ms due = socket->opened + tcp_options_probes_due(tcp);
   uint64_t left = due > now ? due - now : 1;
   return look && look < left ? look : left;
 }
@@ -40,7 +33,7 @@ static void set_look(struct script_socket *socket, const struct tcp_options *tcp
 static void look_at(struct script_socket *socket, const struct tcp_options *tcp) {
   struct loop *loop = socket->own->loop;
   clock_ms now = clock_now(loop->clock);
-  if (tcp->keep_alive && !socket->probed && now >= socket->opened + probes_after(tcp)) {
+  if (tcp->keep_alive && !socket->probed && now >= socket->opened + tcp_options_probes_due(tcp)) {
     socket->probed = true;
     tcp_options_keep_alive(socket->own->fd, tcp);
   }
