@@ -138,6 +138,7 @@ struct value *check_files(void *context, const struct native_settings *settings)
   struct config_overrides overrides = {settings->config, settings->routes, settings->workers};
   struct fault_list faults = {.count = 0};
   struct error error;
+  error_set(&error, ENOMEM, "no memory to check");
   struct value *root = value_table(), *found = value_set_table(root, "faults");
   struct loading loading = {.control = NULL};
   struct value *warnings = value_set_table(root, "warnings");

@@ -15,6 +15,7 @@
 enum { NAMES_MAX = 262144 };
 
 struct name;
+struct route;
 struct route_table;
 struct route_shared; /* routing/route.h */
 
@@ -48,7 +49,6 @@ bool names_is_removed(const struct names *names, unsigned number);
 unsigned names_number(struct names *names, const char *text, struct route_shared **shared);
 
 /* A record that has been numbered, and may not have gone live before its name was removed: then it is numbered anew. */
-struct route;
 void names_renew(struct names *names, struct route *route);
 
 /* "(none)" for 0. `number` is below names->count. */

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * Changing the table of all workers, or of none: each prepares it in turn, then all commit. Lives on the control
- * thread.
- */
+ * thread. */
 #pragma once
 
 #include "control/threads.h"

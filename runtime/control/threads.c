@@ -5,7 +5,6 @@
 #include "control/threads.h"
 
 #include "control/privileges.h"
-
 #include "core/stack.h"
 #include "script/worker_script.h"
 

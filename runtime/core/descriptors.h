@@ -5,8 +5,6 @@
  * are. */
 #pragma once
 
-#include <stdbool.h>
-
 /* A connection takes two, and the default soft limit is low for the sake of programs that use select(2). */
 void descriptors_raise_limit(void);
 
