@@ -155,21 +155,21 @@ describe("what scripts open", function()
 
   it("takes the arguments that LuaJIT's functions take", function()
     local _, ask = start {}
-    for line, answer in pairs {
-      ["pcall(io.open)"] = "false bad argument #1 to 'open' (string expected, got no value)",
-      ["pcall(io.open, {})"] = "false bad argument #1 to 'open' (string expected, got table)",
-      ["pcall(io.open, 'x', {})"] = "false bad argument #2 to 'open' (string expected, got table)",
-      ["io.open('/nowhere/x')"] = "nil /nowhere/x: No such file or directory 2",
-      ["pcall(io.input, '/nowhere/x')"] = "false /nowhere/x: No such file or directory",
-      ["pcall(io.output, '/nowhere/x')"] = "false /nowhere/x: No such file or directory",
-      ["io.input() == io.stdin, io.output() == io.stdout"] = "true true",
-      ["io.input(io.stdin) == io.stdin"] = "true",
-      ["io.type(io.input('/dev/null')), io.read(), io.close(io.input())"] = "file nil true",
-      ["(function() local f = io.tmpfile() f:close() return pcall(f.close, f) end)()"]
-        = "false attempt to use a closed file",
-      ["pcall(io.close, 1)"] = "false bad argument #1 to 'close' (FILE* expected, got number)",
+    for _, asked in ipairs { -- in order: the one of /dev/null leaves another input behind
+      { "pcall(io.open)", "false bad argument #1 to 'open' (string expected, got no value)" },
+      { "pcall(io.open, {})", "false bad argument #1 to 'open' (string expected, got table)" },
+      { "pcall(io.open, 'x', {})", "false bad argument #2 to 'open' (string expected, got table)" },
+      { "io.open('/nowhere/x')", "nil /nowhere/x: No such file or directory 2" },
+      { "pcall(io.input, '/nowhere/x')", "false /nowhere/x: No such file or directory" },
+      { "pcall(io.output, '/nowhere/x')", "false /nowhere/x: No such file or directory" },
+      { "io.input() == io.stdin, io.output() == io.stdout", "true true" },
+      { "io.input(io.stdin) == io.stdin", "true" },
+      { "(function() local f = io.tmpfile() f:close() return pcall(f.close, f) end)()",
+        "false attempt to use a closed file" },
+      { "pcall(io.close, 1)", "false bad argument #1 to 'close' (FILE* expected, got number)" },
+      { "io.type(io.input('/dev/null')), io.read(), io.close(io.input())", "file nil true" },
     } do
-      assert.are.equal(answer, ask(line), line)
+      assert.are.equal(asked[2], ask(asked[1]), asked[1])
     end
   end)
 end)

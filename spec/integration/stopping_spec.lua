@@ -161,7 +161,8 @@ describe("the end", function()
     local space = moongate.workspace { routes = BUSY }
     local mark = space.directory .. "/mark"
     local script = [[state=$1; mark=$2; shift 2; mount -t tmpfs -o size=64k,mode=700 tmpfs "$state" || exit 9
-      (until [ -e "$mark" ]; do [ -d "$state" ] && sleep 0.05 || exit; done; cat /dev/zero > "$state/full"; mv "$mark" "$mark.done") 2>&- &
+      (until [ -e "$mark" ]; do [ -d "$state" ] && sleep 0.05 || exit; done
+        cat /dev/zero > "$state/full"; mv "$mark" "$mark.done") 2>&- &
       exec "$@" 2>>"$state/log"]]
     local namespaces = unistd.geteuid() == 0 and "-m" or "-rm"
     local within = { "unshare", namespaces, "sh", "-c", script, "sh", space.directory .. "/state", mark }
