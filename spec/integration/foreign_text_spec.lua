@@ -3,6 +3,8 @@
 -- What others have chosen (names of files, unknown keys, the text of errors, what stands on the command line) goes to
 -- no terminal as it is: it can't move the cursor, colour, ring, turn the order of letters, or begin a line.
 
+local cjson = require "cjson"
+local hellos = require "spec.support.hellos"
 local moongate = require "spec.support.moongate"
 local net = require "spec.support.net"
 local process = require "spec.support.process"
@@ -130,6 +132,72 @@ describe("text that others have chosen", function()
       assert.is_nil(line:find('[ ,{]"?msg"?[=:]"?forged'), line)
       assert.truthy(line:find "field_level", line)
       assert.truthy(line:find('[ ,{]"?level"?[=:]"?warn'), line)
+    end
+  end)
+
+  -- Version 2, with an authority and a TLV of somebody's own.
+  local function proxied(text)
+    local function tlv(kind)
+      return string.char(kind, 0, #text) .. text
+    end
+    local body = "\192\0\2\7\198\51\100\1\39\16\1\187" .. tlv(2) .. tlv(0xEA)
+    return "\r\n\r\n\0\r\nQUIT\n\33\17" .. string.char(0, #body) .. body
+  end
+
+  it("forges no line of the log from what a client sends: PROXY headers, names in hellos, lines", function()
+    local forging = 'x" level=error msg="FORGED\27[2J\194\155\r\n'
+      .. 'time=2026-01-01T00:00:00Z level=error\n{"level":"error"}'
+    for _, format in ipairs { "json", "logfmt" } do
+      local talking = moongate.start {
+        admin = true,
+        config = ('log = { format = %q, level = "debug", access = true },'):format(format)
+          .. 'proxy_protocol = { trusted = { "127.0.0.1" } },',
+        routes = [[return {
+          { name = "front", match = { ports = 0 }, action = { handler = function(s, context)
+            local tlvs = context.proxy and context.proxy.tlvs or {}
+            moongate.log.warn("said", { said = s:receive "*a", authority = tlvs[2], own = tlvs[0xEA] })
+            error(tlvs[2])
+          end } },
+          { name = "tls", match = { ports = 0, domains = "*.example" },
+            action = { target = "127.0.0.1:1", tls = { mode = "passthrough" } } },
+        }]],
+      }
+      local function say(port, bytes)
+        local client = assert(net.connect(port))
+        client:send(bytes)
+        client:shutdown()
+        client:receive_all()
+        client:close()
+      end
+      say(talking:port "front", proxied(forging) .. forging)
+      say(talking:port "front", "PROXY TCP4 " .. forging .. "\r\n")
+      for _, name in ipairs { forging, "a.example\n", 'a" level=error.example', "\27[31m.example", "a.example" } do
+        say(talking:port "tls", hellos.make(name))
+      end
+      for _, line in ipairs {
+        "GET /" .. forging .. " HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        "GET /%0alevel=error HTTP/1.1\r\nHost: " .. forging .. "\r\n\r\n",
+        'GET /api/v1/status HTTP/1.1\r\nHost: "level=error"\r\n\r\n',
+      } do
+        say(talking.admin, line)
+      end
+      talking:await_log "said"
+      talking:await_log "a%.example[^\n]*"
+      assert.truthy(select(2, talking:log():gsub("FORGED", "")) >= 2, talking:log()) -- it has come that far
+      for line in talking:log():gmatch "[^\n]+" do
+        assert.is_nil(line:find "[%c\127-\255]", line)
+        local ours
+        if format == "json" then
+          ours = cjson.decode(line)
+        else
+          ours = { time = line:match "^time=(%d%S+) level=%a+ msg=\"", level = line:match "^time=%S+ level=(%a+)" }
+          local unquoted = line:gsub('\\.', ""):gsub('"[^"]*"', "")
+          assert.are.equal(1, select(2, unquoted:gsub("level=", "")), line)
+          assert.is_nil(unquoted:find '"', line)
+        end
+        assert.truthy(ours.time and ours.time:find "^20%d%d%-", line)
+        assert.is_nil(ours.time:find("2026-01-01T00:00:00Z", 1, true), line)
+      end
     end
   end)
 end)

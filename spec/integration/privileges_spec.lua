@@ -175,6 +175,22 @@ describe("moongate's privileges", function()
     for _, thread in ipairs(threads_of(m.process.pid)) do
       assert.are.equal(("0"):rep(16), thread.permitted, thread.name)
     end
+    -- Its own user asks it, another is told who may.
+    local function as(user, ...)
+      return process.run { "setpriv", "--reuid", user, "--regid", user == USER and USER or "nogroup", "--clear-groups",
+        moongate.binary, "--control", m.control, ... }
+    end
+    for _, words in ipairs {
+      { "status" }, { "reload" }, { "routes" }, { "conns" }, { "explain", tostring(m:port "high") }, { "diagnose" },
+    } do
+      assert.are.equal(0, as(USER, unpack(words)).status, words[1])
+      local refused = as("nobody", unpack(words))
+      assert.are.equal(1, refused.status, words[1])
+      assert.truthy(refused.err:gsub("%s+", " "):find("may not be opened by this user", 1, true), refused.err)
+    end
+    assert.are.equal(1, as("nobody", "drain").status)
+    assert.are.equal(0, process.run({ "setpriv", "--reuid", "nobody", "--regid", "nogroup", "--clear-groups",
+      moongate.binary, "check", "--config", space.config_path, "--routes", space.directory .. "/routes" }).status)
   end)
 
   it("let nobody but root read the memory once a key is in it", function()
