@@ -106,19 +106,36 @@ static inline void on_task_ended(void *context, enum task_end end, lua_State *co
   snprintf(outcome->text, sizeof outcome->text, "%s", text != NULL ? text : "nil");
 }
 
+struct fixture_task {
+  struct fixture *fixture;
+  const char *code;
+  struct outcome *outcome;
+  int (*push)(struct fixture *fixture, lua_State *L);
+  struct script_task *task;
+  struct error error;
+};
+
+static inline int fixture_prepare(lua_State *L) {
+  struct fixture_task *wanted = lua_touserdata(L, 1);
+  struct script_state *state = wanted->fixture->state;
+  const char *code = wanted->code;
+  if (script_load_text(state, L, code, strlen(code), "@test.lua", &wanted->error) != 0)
+    return 0;
+  int arguments = wanted->push != NULL ? wanted->push(wanted->fixture, L) : 0;
+  wanted->task = task_new(state, L, arguments, on_task_ended, wanted->outcome);
+  return 0;
+}
+
 /* Begins `code` as a task, with what `push` (or NULL) puts behind the function as its arguments. */
 static inline struct script_task *fixture_start(struct fixture *fixture, const char *code, struct outcome *outcome,
                                                 int (*push)(struct fixture *fixture, lua_State *L)) {
-  struct error error = {0};
-  struct script_state *state = fixture->state;
+  struct fixture_task wanted = {fixture, code, outcome, push, NULL, {0}};
   memset(outcome, 0, sizeof *outcome);
-  if (script_load_text(state, state->L, code, strlen(code), "@test.lua", &error) != 0)
-    fail_msg("%s: %s", error.place, error.message);
-  int arguments = push != NULL ? push(fixture, state->L) : 0;
-  struct script_task *task = task_new(state, state->L, arguments, on_task_ended, outcome);
-  assert_non_null(task);
-  task_start(task);
-  return task;
+  int status = script_protect(fixture->state, fixture_prepare, &wanted);
+  if (wanted.task == NULL)
+    fail_msg("not begun (%d): %s %s", status, wanted.error.place, wanted.error.message);
+  task_start(wanted.task);
+  return wanted.task;
 }
 
 static inline void fixture_wait(struct fixture *fixture, const struct outcome *outcome) {

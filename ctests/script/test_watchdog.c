@@ -261,6 +261,23 @@ static void what_nests_without_end_is_an_error(void **context) {
   }
 }
 
+/* Each leaves as much garbage as fits, and ends otherwise than by a lack of memory. */
+static const char *const fillers[] = {
+    "local t while true do pcall(function() while true do t = { t } end end) end",
+    "local t pcall(function() while true do t = { t } end end)",
+    "local t pcall(function() while true do t = { t } end end) error('x', 0)",
+};
+
+static void what_has_filled_the_memory_leaves_some_to_the_next(void **context) {
+  struct fixture *fixture = *context;
+  for (size_t i = 0; i < 10 * sizeof fillers / sizeof fillers[0]; i++) {
+    struct outcome outcome;
+    fixture_run(fixture, fillers[i % (sizeof fillers / sizeof fillers[0])], &outcome, NULL);
+    loop_round(&fixture->loop, false); /* the task is freed, and what its coroutine held is garbage */
+    fixture_expect(fixture, "return ('x'):rep(1e6) ~= nil", "true");
+  }
+}
+
 static void coroutines_within_each_other_overflow_the_stack(void **context) {
   struct outcome outcome;
   fixture_run(*context, "local function nest() return coroutine.wrap(nest)() end nest()", &outcome, NULL);
@@ -283,6 +300,7 @@ int main(void) {
                                       fixture_free),
       cmocka_unit_test_setup_teardown(time_that_it_slept_in_the_kernel_is_charged, set_up_patient, fixture_free),
       cmocka_unit_test_setup_teardown(what_nests_without_end_is_an_error, set_up_patient, fixture_free),
+      cmocka_unit_test_setup_teardown(what_has_filled_the_memory_leaves_some_to_the_next, set_up_patient, fixture_free),
       cmocka_unit_test_setup_teardown(coroutines_within_each_other_overflow_the_stack, set_up_unhurried, fixture_free),
       cmocka_unit_test_setup_teardown(user_code_has_no_finalizers_to_loop_in, set_up, fixture_free),
   };

@@ -256,6 +256,7 @@ bool script_state_is_tight(const struct script_state *state) {
 }
 
 void script_collect(struct script_state *state, lua_State *L) {
+  state->memory_was_tight = state->running != NULL;
   lua_gc(L, LUA_GCCOLLECT, 0);
   size_t left = state->options.memory > state->memory_used ? (size_t)state->options.memory - state->memory_used : 0;
   state->memory_relief = state->memory_used + left / 2;

@@ -114,6 +114,7 @@ struct script_state {
   uint64_t vain_until_ns;    /* a collection has found nothing to close: none until then (bind_files.c) */
   size_t memory_used;
   size_t memory_relief;         /* collect when it gets here, before the limit is reached */
+  bool memory_was_tight;        /* that was put off, perhaps by what a task held that is not freed yet */
   bool memory_refused;          /* since somebody asked last */
   unsigned lifted;              /* script_lift_limit() */
   struct script_reader *reader; /* NULL: straight from the disk. Whoever loads sets it, for as long as it loads */
