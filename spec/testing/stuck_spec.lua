@@ -170,7 +170,7 @@ describe("a connection that gets nowhere", function()
     moongate.sleep(0.1)
   end
 
-  it("has up to an eighth more where the target takes nothing of what it was sent, as it is known when that began", function()
+  it("has up to an eighth more where the target takes nothing of what it was sent", function()
     serve = function(socket)
       moongate.sleep("10h")
       socket:receive(1)
