@@ -81,14 +81,20 @@ static int load_filter(void) {
   return status;
 }
 
-void privileges_confine(const struct log *log) {
+/* LeakSanitizer traces the process at its end. */
+static bool is_instrumented(void) {
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-  (void)log; /* LeakSanitizer traces the process at its end */
-  (void)load_filter;
+  return true;
 #else
-  int status = prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 ? load_filter() : -errno;
+  return false;
+#endif
+}
+
+void privileges_confine(const struct log *log) {
+  int status = prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 ? 0 : -errno;
+  if (status == 0 && !is_instrumented())
+    status = load_filter();
   if (status != 0)
     LOG(log, LOG_WARN, "the kernel filters no system calls: whoever gets into the process may try all of them",
         LOG_STRING("error", strerror(-status)));
-#endif
 }

@@ -105,7 +105,7 @@ describe("a file that ends the process", function()
   it("is run again when what is known of it may be somebody else's word, which is told and replaced", function()
     local space = workspace()
     write(space, hanging(space, "two"))
-    crash(space, "SIGSEGV")
+    crash(space, "SIGKILL")
     local mark = space.directory .. "/state/loading"
     assert(os.execute(("rm %s && touch %s && chmod 622 %s"):format(space.fifo, space.fifo, mark)) == 0)
     local m = moongate.start { space = space }
