@@ -10,13 +10,25 @@ _moongate_ask() { # the values of a JSON field in the answer of: moongate WORDSâ
   timeout 1 "$program" "$@" "${control[@]}" --json 2>/dev/null | grep -o "\"$field\":\"[^\"\\\\]*\"" | cut -d '"' -f 4 | sort -u
 }
 
+# Those of the lines that begin as the word does, as the shell has to be given them: a name is what somebody else has
+# chosen, and compgen -W would run the $(â€¦) in it.
+_moongate_match() {
+  local word quoted
+  while IFS= read -r word; do
+    printf -v quoted %q "$word"
+    if [[ -n $word && ($word == "$current"* || $quoted == "$current"*) ]]; then
+      printf '%s\n' "$quoted"
+    fi
+  done
+}
+
 _moongate_values() { # what may follow the option $1 of the command $2
   case $1 in
     --control | --config) compgen -f -- "$current" ;;
     --routes) compgen -d -- "$current" ;;
-    --route) compgen -W "$(_moongate_ask name routes --limit 2000)" -- "$current" ;;
-    --file) compgen -W "$(_moongate_ask file status)" -- "$current" ;;
-    --port) compgen -W "$("$program" status "${control[@]}" --json 2>/dev/null | grep -o '"ports":\[[0-9,]*\]' | grep -o '[0-9]*')" -- "$current" ;;
+    --route) _moongate_ask name routes --limit 2000 | _moongate_match ;;
+    --file) _moongate_ask file status | _moongate_match ;;
+    --port) "$program" status "${control[@]}" --json 2>/dev/null | grep -o '"ports":\[[0-9,]*\]' | grep -o '[0-9]*' | _moongate_match ;;
     --state) compgen -W 'routing connecting forwarding handling closing' -- "$current" ;;
     --sort) compgen -W 'age idle bytes client' -- "$current" ;;
     --tls-version) compgen -W '1.0 1.1 1.2 1.3' -- "$current" ;;
@@ -45,18 +57,21 @@ _moongate() {
     [[ ${COMP_WORDS[i]} == --control && $((i + 1)) -lt $COMP_CWORD ]] && control=(--control "${COMP_WORDS[i + 1]}")
   done
   COMPREPLY=()
+  case $before in # the shell gives names of files as it has to be given them
+    --control | --config | --routes) compopt -o filenames 2>/dev/null ;;
+  esac
   if words=$(_moongate_values "$before"); then
     :
   else
     command=$(_moongate_command)
     if [[ $current == -* ]]; then
-      words=$(compgen -W "$("$program" ${command:+"$command"} --help 2>/dev/null | grep -o -- '--[a-z][a-z-]*')" -- "$current")
+      words=$("$program" ${command:+"$command"} --help 2>/dev/null | grep -o -- '--[a-z][a-z-]*' | _moongate_match)
     elif [[ -z $command || $command == help ]]; then
-      words=$(compgen -W "$("$program" help 2>/dev/null | sed -n 's/^  \([a-z][a-z]*\)  .*/\1/p')" -- "$current")
+      words=$("$program" help 2>/dev/null | sed -n 's/^  \([a-z][a-z]*\)  .*/\1/p' | _moongate_match)
     elif [[ $command == routes ]]; then
-      words=$(compgen -W "$(_moongate_ask name routes --limit 2000)" -- "$current")
+      words=$(_moongate_ask name routes --limit 2000 | _moongate_match)
     elif [[ $command == explain ]]; then
-      words=$(compgen -W "$(_moongate_ask id conns --limit 100)" -- "$current")
+      words=$(_moongate_ask id conns --limit 100 | _moongate_match)
     fi
   fi
   mapfile -t COMPREPLY < <(printf '%s' "$words" | sort -u)

@@ -2,11 +2,14 @@
 --
 -- completions/moongate.bash, in a bash that has sourced it.
 
+local lfs = require "lfs"
 local moongate = require "spec.support.moongate"
 local process = require "spec.support.process"
 
 describe("the completion for bash", function()
   after_each(moongate.finish)
+
+  local ran -- the beginning of what the names make, if they are run
 
   -- What is offered for the last of the words, sorted.
   local function complete(...)
@@ -16,7 +19,7 @@ describe("the completion for bash", function()
       _moongate
       printf '%s\n' "${COMPREPLY[@]}"
     ]]
-    local answer = process.run { "bash", "-c", script, "bash", moongate.binary, ... }
+    local answer = process.run({ "bash", "-c", script, "bash", moongate.binary, ... }, { env = { RAN = ran } })
     assert.are.equal("", answer.err)
     local words = {}
     for word in answer.out:gmatch "[^\n]+" do
@@ -51,6 +54,32 @@ describe("the completion for bash", function()
     assert.are.same({ "db" }, complete("--control", m.control, "conns", "--route", "d"))
     assert.are.same({ "web.lua" }, complete("--control", m.control, "routes", "--file", "w"))
     assert.are.same({}, complete("--control", m.control, "routes", "--port", "x"))
+  end)
+
+  it("runs nothing of the names that it offers, and gives them as the shell takes them", function()
+    local directory = moongate.workspace({ routes = {} }).directory
+    ran = directory .. "/ran"
+    local name = ("a$(touch %s-route)`touch %s-route` b;*"):format(ran, ran)
+    local m = moongate.start {
+      routes = {
+        ["$(touch${IFS}${RAN}-file).lua"] = ([[return {
+          { name = %q, match = { ports = 0 }, action = { target = "127.0.0.1:1" } },
+        }]]):format(name),
+      },
+    }
+    local control = { "--control", m.control }
+    for _, words in ipairs { { "routes" }, { "routes", "--route" }, { "conns", "--route" }, { "routes", "--file" } } do
+      local line = { control[1], control[2], unpack(words) }
+      line[#line + 1] = ""
+      local offered = complete(unpack(line))
+      assert.are.equal(1, #offered)
+      -- What is offered stands on the command line, and is one word there.
+      local said = process.run({ "bash", "-c", "printf '%s|' " .. offered[1] }, { env = { RAN = ran } })
+      assert.are.equal((words[2] == "--file" and "$(touch${IFS}${RAN}-file).lua" or name) .. "|", said.out)
+    end
+    for _, what in ipairs { "-route", "-file" } do
+      assert.is_nil(lfs.attributes(ran .. what), what)
+    end
   end)
 
   it("offers nothing where nothing runs, and says nothing", function()
