@@ -72,23 +72,38 @@ static void check_routes(struct value *root, struct value *found, struct value *
   loaded_routes_clear(&loaded);
 }
 
-/* From here on it reads what `run` would read, as the user that `run` would become. */
-static void check_account(struct value *found, struct value *warnings, const struct config *config) {
+/* A config that was not understood as a whole, or not in this, may name a user all the same. */
+static bool is_user_unknown(const struct fault_list *faults) {
+  for (size_t i = 0; i < faults->count; i++) {
+    const char *field = faults->faults[i].field;
+    if (!field || !*field || strcmp(field, "user") == 0 || strcmp(field, "group") == 0)
+      return true;
+  }
+  return false;
+}
+
+/* From here on it reads what `run` would read, as the user that `run` would become. Whether route files may be run:
+ * with root's rights only when that is what the config asks for. */
+static bool check_account(struct value *found, struct value *warnings, const struct config *config,
+                          const struct fault_list *faults) {
   struct account account;
   struct error error;
   int status = account_find(&account, config->user, config->group, &error);
   if (status == 0)
     status = privileges_drop(&account, false, &error);
-  if (status != 0) {
+  if (status != 0)
     report_fault(status == -EPERM ? warnings : found, config->path, 0, "",
                  config->group && !config->user ? "group" : "user", error.message);
-    return;
-  }
-  if (account.is_set && config->path && access(config->path, R_OK) != 0) {
+  else if (account.is_set && config->path && access(config->path, R_OK) != 0) {
     error_set(&error, errno, "can't be read by the user \"%s\", and a reload reads it again: %s", account.name,
               strerror(errno));
     report_fault(found, config->path, 0, "", "user", error.message);
   }
+  if (geteuid() != 0 || (status == 0 && (account.is_set || !is_user_unknown(faults))))
+    return true;
+  report_fault(warnings, config->path, 0, "", "user",
+               "the routes were not looked at: as whom they run is not known, and root's rights they do not get");
+  return false;
 }
 
 /* In the one process that is left to say so: what had been loaded last has ended the other one. */
@@ -150,9 +165,9 @@ struct value *check_files(void *context, const struct native_settings *settings)
     int status = loading_read_config(&loading, &overrides, true, &config, &faults);
     report_faults(found, &faults, NULL);
     loading_rest(&loading); /* capabilities are each thread's own */
-    check_account(found, warnings, &config);
+    bool may_load = check_account(found, warnings, &config, &faults);
     /* What the config's fault may be the reason of is not said: that there is no such directory, warnings. */
-    if (status == 0 || (config.routes && access(config.routes, R_OK) == 0))
+    if (may_load && (status == 0 || (config.routes && access(config.routes, R_OK) == 0)))
       check_routes(root, found, status == 0 ? warnings : NULL, &loading, &config);
   }
   fault_list_clear(&faults);

@@ -195,6 +195,7 @@ describe("moongate check", function()
   end)
 
   it("takes nothing for missing that a faulty config may have said", function()
+    local is_root = require("posix.unistd").geteuid() == 0
     local routes = {
       ["a.lua"] = [[return {
         { name = "a", action = { target = "a" } },
@@ -214,8 +215,12 @@ describe("moongate check", function()
       assert.are.equal(1, status)
       assert.truthy(output:find("moongate.lua:1: ", 1, true), output)
       local _, count = output:gsub("routes/a.lua:%d+: ", "")
-      assert.are.equal(1, count, output)
-      assert.truthy(output:find('routes/a.lua:5: route "d": timeouts.idle: expected a duration', 1, true), output)
+      if is_root and not config:find "default" then
+        assert.are.equal(0, count, output) -- who runs them is not known: privileges_spec
+      else
+        assert.are.equal(1, count, output)
+        assert.truthy(output:find('routes/a.lua:5: route "d": timeouts.idle: expected a duration', 1, true), output)
+      end
     end
   end)
 

@@ -158,6 +158,32 @@ describe("moongate's privileges", function()
     end
   end)
 
+  it("are not root's for a route file that is checked, where it is not known whose they are to be", function()
+    local ran = space.directory .. "/ran"
+    process.write(space.directory .. "/routes/low.lua",
+      ('local file = io.open(%q, "w")\nif file then file:write "as root" file:close() end\n'):format(ran)
+      .. HANDLER:format("high", 0, "high"))
+    local path = space.directory .. "/other.lua"
+    for _, config in ipairs {
+      'return { user = "nosuchuser" }', 'return { user = "daemon", group = "nosuchgroup" }', "return { user = 17 }",
+      'return { group = "daemon" }', 'return { user = "daemon", }}', 'error "before the user"', "return 1",
+      'return { user = "daemon", bogus = 1 }', 'return { user = "daemon", workers = "x" }',
+    } do
+      process.write(path, config)
+      local answer = moongate.command { "check", "--config", path, "--routes", space.directory .. "/routes" }
+      assert.are.equal(1, answer.status, config)
+      assert.is_nil(lfs.attributes(ran), config)
+      local looked = answer.out:find("1 file, 1 route: ", 1, true) ~= nil
+      local said = answer.err:find("the routes were not looked at", 1, true) ~= nil
+      assert.are_not.equal(looked, said, config .. answer.out .. answer.err)
+      assert.are.equal(config:find('daemon", [bw]') ~= nil, looked, config)
+    end
+    -- The author of a config that names nobody has said so.
+    process.write(path, "return { bogus = 1 }")
+    moongate.command { "check", "--config", path, "--routes", space.directory .. "/routes" }
+    assert.are.equal("as root", process.read(ran))
+  end)
+
   it("are what it was started with where the config names nobody, but what no proxy does is refused", function()
     local m = moongate.start { routes = HANDLER:format("plain", 0, "plain") }
     for _, thread in ipairs(threads_of(m.process.pid)) do
