@@ -176,6 +176,7 @@ struct script_state *script_state_new(const struct script_options *options, stru
     commons_ref(options->commons);
   state->options.library = copy_string(options->library);
   state->options.module_path = copy_string(options->module_path);
+  script_secure_strings();
   state->L = luaL_newstate();
   if ((options->library != NULL && state->options.library == NULL) ||
       (options->module_path != NULL && state->options.module_path == NULL) || state->L == NULL) {

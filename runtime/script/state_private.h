@@ -9,6 +9,9 @@
  * the state. */
 int script_open_libraries(lua_State *L);
 
+/* Before the first state of the process is made; nothing the other times (string_hash.c). */
+void script_secure_strings(void);
+
 /* Arms the hook of a state that is to be watched. */
 void script_watch_arm(struct script_state *state);
 
