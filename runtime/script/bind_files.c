@@ -3,7 +3,6 @@
  * What lua/moongate/bounded_files.lua is made of: reading lines, and whether a script may have one more descriptor. Its
  * files count as clients do, whose last share it leaves to who looks and who changes something; before one is refused,
  * those are closed that Lua has forgotten and not collected yet. */
-#include "core/clock.h"
 #include "core/descriptors.h"
 #include "script/bind_moongate.h"
 #include "script/state.h"
@@ -15,7 +14,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { PIECE = 4096, VAIN_TIMES = 4 };
+enum { PIECE = 4096 };
 
 /* The FILE of the io library's object at 1. */
 static FILE *check_file(lua_State *L) {
@@ -72,30 +71,12 @@ static int core_read_line(lua_State *L) {
   return 3;
 }
 
-static bool is_in_vain(const struct script_state *state) {
-  return state->vain_until_ns != 0 && clock_real_ns() < state->vain_until_ns;
-}
-
-/* Closes what Lua has forgotten, and tells whether there is room then. A collection costs as much as there is in the
- * state: after one in vain there is none for four times as long as it took. */
-static bool collect_for(lua_State *L, bool (*has_room)(lua_State *L)) {
-  struct script_state *state = script_state_of(L);
-  uint64_t began = clock_real_ns();
-  lua_gc(L, LUA_GCCOLLECT, 0);
-  bool helped = has_room(L);
-  uint64_t ended = clock_real_ns();
-  state->vain_until_ns = helped ? 0 : ended + VAIN_TIMES * (ended - began);
-  return helped;
-}
-
 static bool has_free(lua_State *L) {
   (void)L;
   return descriptors_look() == 0;
 }
 
-bool script_has_descriptor(lua_State *L) {
-  return has_free(L) || (!is_in_vain(script_state_of(L)) && collect_for(L, has_free));
-}
+bool script_has_descriptor(lua_State *L) { return has_free(L) || script_collect_for(L, has_free); }
 
 /* core.has_descriptor() */
 static int core_has_descriptor(lua_State *L) {
@@ -121,7 +102,7 @@ static bool is_below(lua_State *L) {
 /* core.close_forgotten(count, most): whether fewer than `most` files are open, as count() finds, if need be once those
  * are closed that Lua has forgotten. */
 static int core_close_forgotten(lua_State *L) {
-  lua_pushboolean(L, !is_in_vain(script_state_of(L)) && (is_below(L) || collect_for(L, is_below)));
+  lua_pushboolean(L, is_below(L) || script_collect_for(L, is_below));
   return 1;
 }
 

@@ -71,7 +71,8 @@ static void push_engine(lua_State *L) {
   lua_pushcfunction(L, on_engine_collected);
   lua_setfield(L, -2, "__gc");
   lua_setmetatable(L, -2);
-  engine->general = pcre2_general_context_create(on_allocate, on_free, script_state_of(L)->L);
+  engine->state = script_state_of(L);
+  engine->general = pcre2_general_context_create(on_allocate, on_free, engine->state->L);
   engine->compiling = pcre2_compile_context_create(engine->general);
   engine->matching = pcre2_match_context_create(engine->general);
   engine->watching = pcre2_match_context_create(engine->general);
@@ -98,6 +99,8 @@ static int push_error(lua_State *L, int code, size_t place) {
   return 2;
 }
 
+static bool has_room_for_code(lua_State *L) { return regex_has_room_for_code(script_state_of(L)); }
+
 /* compile(pattern, flags): the flags are known to be some of "imsxuA". */
 static int pcre_compile(lua_State *L) {
   static const struct {
@@ -117,6 +120,8 @@ static int pcre_compile(lua_State *L) {
   memcpy(regex->pattern, pattern, size);
   luaL_getmetatable(L, regex_name);
   lua_setmetatable(L, -2);
+  if (!has_room_for_code(L))
+    script_collect_for(L, has_room_for_code); /* or it is interpreted */
   int error = regex_init(regex, engine, options, &place);
   if (error != 0 && regex->code == NULL)
     return push_error(L, error, place);

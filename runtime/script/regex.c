@@ -2,6 +2,7 @@
  *
  * The two programs of an expression: as PCRE2 compiles it, and with callouts before each item. */
 #include "script/regex.h"
+#include "script/state.h"
 
 #include "core/cpu_time.h"
 
@@ -20,6 +21,8 @@ enum {
   WORK_PER_QUESTION = 16 * 1024,   /* of the second program, in callouts */
   TIME_MOST_MS = 250,              /* that a match may run, once it has shown to be a long one */
   PASSED_AT_ONCE = 16,             /* bytes in the time of a callout */
+  CODE_SHARE = 8,                  /* of limits.script_memory, for machine code */
+  CODE_MOST = 32 * 1024 * 1024,    /* … where that has no limit */
 };
 
 void regex_engine_limit(struct regex_engine *engine) {
@@ -34,6 +37,24 @@ void regex_engine_limit(struct regex_engine *engine) {
   }
 }
 
+bool regex_has_room_for_code(const struct script_state *state) {
+  uint64_t limit = state->options.memory;
+  return state->code_used < (limit > 0 ? limit / CODE_SHARE : CODE_MOST);
+}
+
+/* Without machine code it is interpreted. */
+static void make_code(struct regex *regex, pcre2_code *program) {
+  struct script_state *state = regex->state;
+  size_t size = 0;
+  if ((state != NULL && !regex_has_room_for_code(state)) || pcre2_jit_compile(program, PCRE2_JIT_COMPLETE) != 0 ||
+      state == NULL)
+    return;
+  pcre2_pattern_info(program, PCRE2_INFO_JITSIZE, &size);
+  regex->code_size += size;
+  state->code_used += size;
+  state->memory_used += size;
+}
+
 static bool has_text(const struct regex *regex, const char *text) {
   return memmem(regex->pattern, regex->size, text, strlen(text)) != NULL;
 }
@@ -45,7 +66,8 @@ int regex_init(struct regex *regex, const struct regex_engine *engine, uint32_t 
       pcre2_compile((PCRE2_SPTR)regex->pattern, regex->size, regex->options, &error, place, engine->compiling);
   if (regex->code == NULL)
     return error;
-  pcre2_jit_compile(regex->code, PCRE2_JIT_COMPLETE); /* without it, it is interpreted */
+  regex->state = engine->state;
+  make_code(regex, regex->code);
   uint32_t all = 0, references = 0;
   pcre2_pattern_info(regex->code, PCRE2_INFO_ALLOPTIONS, &all);
   pcre2_pattern_info(regex->code, PCRE2_INFO_BACKREFMAX, &references);
@@ -61,6 +83,10 @@ void regex_deinit(struct regex *regex) {
   pcre2_match_data_free(regex->data);
   pcre2_code_free(regex->watched);
   pcre2_code_free(regex->code);
+  if (regex->state == NULL)
+    return;
+  regex->state->code_used -= regex->code_size;
+  regex->state->memory_used -= regex->code_size;
 }
 
 /* One regex_match(). */
@@ -111,7 +137,7 @@ static int match_watched(struct regex_run *run, size_t offset, size_t last, uint
                                    &place, run->engine->compiling);
     if (regex->watched == NULL) /* no memory, or with the callouts it is too large */
       return PCRE2_ERROR_MATCHLIMIT;
-    pcre2_jit_compile(regex->watched, PCRE2_JIT_COMPLETE);
+    make_code(regex, regex->watched);
   }
   run->at = offset;
   pcre2_set_offset_limit(run->engine->watching, last);

@@ -12,12 +12,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct script_state;
+
 /* What all expressions of a state use. Whoever makes it frees it. */
 struct regex_engine {
   pcre2_general_context *general;
   pcre2_compile_context *compiling;
   pcre2_match_context *matching, *watching; /* of the first program, and of the second */
   pcre2_jit_stack *stack;
+  struct script_state *state; /* whose memory machine code counts as; NULL: nobody's */
 };
 
 struct regex {
@@ -27,6 +30,8 @@ struct regex {
   bool is_anchored;    /* can match at the first place alone */
   bool is_whole;       /* must not be tried some places at a time: what it takes depends on where the search began */
   bool has_references; /* to captures: one item that compares, in one go */
+  struct script_state *state; /* the engine's */
+  size_t code_size;           /* of the machine code of both programs */
   size_t size;
   char pattern[]; /* of that size */
 };
@@ -36,6 +41,10 @@ struct regex_question {
   bool (*is_over)(void *context);
   void *context;
 };
+
+/* Whether one more expression may be compiled to machine code. That lies where no allocator of ours sees it: it counts
+ * as the state's memory, and beyond an eighth of that, expressions are interpreted. */
+bool regex_has_room_for_code(const struct script_state *state);
 
 /* Sets the limits of an engine whose contexts are there; the stack may be NULL. */
 void regex_engine_limit(struct regex_engine *engine);

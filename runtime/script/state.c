@@ -4,6 +4,7 @@
  * a state that is closed gives its memory back whole; ours stands in front of it, counts, refuses beyond the limit, and
  * is how a state is found from any of its coroutines. */
 #include "script/state.h"
+#include "core/clock.h"
 #include "script/commons.h"
 #include "script/state_private.h"
 #include "script/version.h"
@@ -18,6 +19,9 @@
 
 /* What a finalizer may make the stack grow by, at most: a coroutine's largest is twice as large. */
 enum { FINALIZER_SLACK = 512 * 1024 };
+
+/* As long as a collection in vain took, there is none. */
+enum { VAIN_TIMES = 4 };
 
 /* A block of which the watchdog is told. */
 enum { LARGE = 1024 * 1024 };
@@ -65,6 +69,18 @@ struct script_state *script_state_of(lua_State *L) {
 void script_lift_limit(lua_State *L) { script_state_of(L)->lifted++; }
 
 void script_restore_limit(lua_State *L) { script_state_of(L)->lifted--; }
+
+bool script_collect_for(lua_State *L, bool (*has_room)(lua_State *L)) {
+  struct script_state *state = script_state_of(L);
+  uint64_t began = clock_real_ns();
+  if (began < state->vain_until_ns)
+    return false;
+  lua_gc(L, LUA_GCCOLLECT, 0);
+  bool helped = has_room(L);
+  uint64_t ended = clock_real_ns();
+  state->vain_until_ns = helped ? 0 : ended + VAIN_TIMES * (ended - began);
+  return helped;
+}
 
 int script_ref(lua_State *L) {
   script_lift_limit(L);

@@ -111,8 +111,9 @@ struct script_state {
   struct script_log_budget log_budget;
   struct log_limit failures; /* of functions that work for no connection */
   struct log_limit unopened; /* lines about what it could not open (run_report.c) */
-  uint64_t vain_until_ns;    /* a collection has found nothing to close: none until then (bind_files.c) */
+  uint64_t vain_until_ns;    /* script_collect_for() has been in vain: not again until then; 0 */
   size_t memory_used;
+  size_t code_used;             /* … of which by the machine code of regular expressions */
   size_t memory_relief;         /* collect when it gets here, before the limit is reached */
   bool memory_was_tight;        /* that was put off, perhaps by what a task held that is not freed yet */
   bool memory_refused;          /* since somebody asked last */
@@ -138,6 +139,10 @@ void script_state_unref(struct script_state *state);
  * Only a few values at a time. */
 void script_lift_limit(lua_State *L);
 void script_restore_limit(lua_State *L);
+
+/* A full collection, for what has none of its own in view, and whether has_room() then says so. It costs as much as
+ * there is in the state: after one in vain there is none, and no room, for four times as long as that took. */
+bool script_collect_for(lua_State *L, bool (*has_room)(lua_State *L));
 
 /* luaL_ref() in the registry, with the limit lifted. */
 int script_ref(lua_State *L);

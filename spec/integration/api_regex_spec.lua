@@ -102,6 +102,38 @@ describe("moongate.regex", function()
     end
   end)
 
+  it("counts what its machine code takes, whether or not it is kept", function()
+    local MIB, limit = 1024 * 1024, moongate.sanitized and 400 or 32
+    local m = moongate.start {
+      config = "limits = { script_memory = '16m', script_time = '60s' }",
+      routes = moongate.front [[handler = function(socket)
+        for line in socket:lines() do
+          local kept, keeps, made, first = {}, line == "keep", 0, nil
+          local ok, err = pcall(function()
+            for i = 1, keeps and 1e6 or 20000 do
+              kept[keeps and i or 1] = moongate.regex("^(?:foo|bar|b[aeiou]z){2,9}(\\w+)=(\\d+)[^x]*x" .. i .. "$")
+              made, first = i, first or kept[1]
+            end
+          end)
+          kept = nil
+          local works = first:test "foobar1=2x1"
+          socket:send(("%s %d %s %s\n"):format(ok, made, works, (tostring(err):gsub("\n.*", ""))))
+        end
+      end]],
+    }
+    local client, before = net.connect(m:port "front"), m:rss()
+    for _ = 1, 3 do
+      assert.are.equal("true 20000 true nil", net.ask(client, "forget"))
+      assert.truthy(m:rss() - before < limit * MIB, ("%d MiB"):format((m:rss() - before) / MIB))
+    end
+    for _ = 1, 3 do
+      local ok, made, works = net.ask(client, "keep"):match "^(%S+) (%d+) (%S+)"
+      assert.are.equal("false true", ok .. " " .. tostring(works))
+      assert.truthy(tonumber(made) > 1000, made)
+      assert.truthy(m:rss() - before < limit * MIB, ("%d MiB"):format((m:rss() - before) / MIB))
+    end
+  end)
+
   it("is told by the schema where it does not belong", function()
     local m = moongate.start { ready = true, routes = "return { name = moongate.regex 'x', match = { ports = 0 } }" }
     assert.truthy(m:log():find("regex", 1, true), m:log())
