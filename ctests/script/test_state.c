@@ -202,6 +202,35 @@ static void garbage_does_not_count_against_the_limit(void **context) {
   fixture_expect(*context, "local n = 0 for i = 1, 3000 do n = n + #(('x'):rep(1e5) .. i) end return n > 3e8", "true");
 }
 
+/* More of each than fits, though Lua itself sees little of it. */
+static void what_is_kept_in_c_counts_against_the_limit(void **context) {
+  static const char *const texts[] = {
+      "local P = require 'moongate.http_parser' local kept = {} for i = 1, 10000 do kept[i] = P.new {} "
+      "fed(kept[i]:feed('GET / HTTP/1.1\\r\\nX: ' .. ('x'):rep(15000))) end",
+      "local P = require 'moongate.http_parser' local kept = {} for i = 1, 3000 do kept[i] = P.new {} "
+      "kept[i]:feed('POST / HTTP/1.1\\r\\nHost: a\\r\\nContent-Length: 70000\\r\\n\\r\\n') "
+      "fed(kept[i]:feed(('x'):rep(60000))) end",
+      "local p = require 'moongate.http_parser'.new { max_head = 1e12 } p:feed 'GET / HTTP/1.1\\r\\nX: ' "
+      "local text = ('x'):rep(1e5) for _ = 1, 2000 do fed(p:feed(text)) end",
+  };
+  struct fixture *fixture = *context;
+  struct script_state *first = fixture->state;
+  for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+    struct outcome outcome;
+    fixture->state = fixture_state(fixture, 0, 64 * 1024 * 1024);
+    script_state_attach(fixture->state, &fixture->place);
+    fixture_expect(fixture, "function fed(_, event, _, why) assert(event ~= 'error', why) end return 'ready'", "ready");
+    fixture_run(fixture, texts[i], &outcome, NULL);
+    if (outcome.end != TASK_RAISED || !strstr(outcome.text, "no memory left"))
+      fail_msg("%s\nended as %d: %s", texts[i], outcome.end, outcome.text);
+    loop_round(&fixture->loop, false);
+    fixture_expect(fixture, "collectgarbage() return 'on it goes'", "on it goes");
+    assert_true(fixture->state->memory_used < 8 * 1024 * 1024);
+    script_state_unref(fixture->state);
+  }
+  fixture->state = first;
+}
+
 static void globals_of_one_state_are_not_anothers(void **context) {
   struct fixture *fixture = *context;
   fixture_expect(fixture, "string.upper = nil moongate.mine = 1 getmetatable('').__index = {} return 'done'", "done");
@@ -255,6 +284,7 @@ int main(void) {
       cmocka_unit_test_setup_teardown(copies_are_freed_that_lua_has_no_memory_for, set_up, fixture_free),
       cmocka_unit_test_setup_teardown(memory_beyond_the_limit_is_an_error_of_that_task_only, set_up, fixture_free),
       cmocka_unit_test_setup_teardown(garbage_does_not_count_against_the_limit, set_up, fixture_free),
+      cmocka_unit_test_setup_teardown(what_is_kept_in_c_counts_against_the_limit, set_up, fixture_free),
       cmocka_unit_test_setup_teardown(globals_of_one_state_are_not_anothers, set_up, fixture_free),
       cmocka_unit_test_setup_teardown(the_library_is_there_without_require, set_up, fixture_free),
       cmocka_unit_test_setup_teardown(a_missing_module_says_where_it_was_looked_for, set_up, fixture_free),

@@ -84,12 +84,20 @@ bool http_parser_add_body(struct http_parser *parser) {
   return false;
 }
 
+/* What a script feeds it is no connection's, of which there are only so many: all that is kept of it counts. */
+static void count_fed(struct http_parser *parser, size_t size) {
+  if (parser->feeder != NULL)
+    parser->feeder->memory_used += size - parser->fed;
+  parser->fed = size;
+}
+
 /* A table with weak keys may hand it out afterwards: then it is one that an error has ended, and has told nothing. */
 static int parser_collect(lua_State *L) {
   struct http_parser *parser = luaL_checkudata(L, 1, type_name);
   http_request_deinit(&parser->request);
   http_parser_forget(parser);
   forget_body(parser);
+  count_fed(parser, 0);
   return 0;
 }
 
@@ -197,8 +205,7 @@ static void push_no_fields(lua_State *L) {
   lua_rawget(L, LUA_REGISTRYINDEX);
 }
 
-static int parser_feed(lua_State *L) {
-  struct http_parser *parser = luaL_checkudata(L, 1, type_name);
+static int feed_parser(lua_State *L, struct http_parser *parser) {
   struct http_request *request = &parser->request;
   size_t size, at = 0, consumed;
   const char *bytes = luaL_checklstring(L, 2, &size);
@@ -231,6 +238,21 @@ static int parser_feed(lua_State *L) {
       return push_error(L, at, request->status, request->reason);
     }
   }
+}
+
+static int parser_feed(lua_State *L) {
+  struct http_parser *parser = luaL_checkudata(L, 1, type_name);
+  const struct http_request *request = &parser->request;
+  size_t size;
+  luaL_checklstring(L, 2, &size);
+  parser->feeder = script_state_if_any(L);
+  if (parser->feeder != NULL && !script_held_has_room(parser->feeder, size))
+    return push_error(L, 0, 503, "no memory left");
+  int results = feed_parser(L, parser);
+  size = request->field_room != NULL ? request->field_space * sizeof *request->field_room : 0;
+  size += request->head != NULL ? request->head->capacity : 0;
+  count_fed(parser, size + (parser->body != NULL ? parser->body->capacity : 0));
+  return results;
 }
 
 /* Whether nothing of a message has come yet. */

@@ -12,10 +12,14 @@ void script_held_count(struct script_state *state, const struct buffer *buffer, 
   *counted = size;
 }
 
-bool script_held_is_too_much(struct script_state *state, const struct buffer *buffer, size_t size) {
+bool script_held_has_room(struct script_state *state, size_t size) {
   uint64_t limit = state->options.memory - state->options.memory / 4;
-  if (limit == 0 || buffer_size(buffer) < HELD_FREELY || state->memory_used + size <= limit)
-    return false;
+  if (limit == 0 || state->memory_used + size <= limit)
+    return true;
   script_state_relieve(state);
-  return state->memory_used + size > limit;
+  return state->memory_used + size <= limit;
+}
+
+bool script_held_is_too_much(struct script_state *state, const struct buffer *buffer, size_t size) {
+  return buffer_size(buffer) >= HELD_FREELY && !script_held_has_room(state, size);
 }

@@ -15,3 +15,6 @@ void script_held_count(struct script_state *state, const struct buffer *buffer, 
  * is collected then. The last quarter of its memory is left to Lua, so that those who hold much fail before others do.
  */
 bool script_held_is_too_much(struct script_state *state, const struct buffer *buffer, size_t size);
+
+/* … and for `size` bytes wherever they are held. */
+bool script_held_has_room(struct script_state *state, size_t size);

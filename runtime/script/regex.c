@@ -23,6 +23,7 @@ enum {
   PASSED_AT_ONCE = 16,             /* bytes in the time of a callout */
   CODE_SHARE = 8,                  /* of limits.script_memory, for machine code */
   CODE_MOST = 32 * 1024 * 1024,    /* … where that has no limit */
+  CODE_TIMES = 32,                 /* it is hardly ever so many times as large as the program */
 };
 
 void regex_engine_limit(struct regex_engine *engine) {
@@ -42,11 +43,19 @@ bool regex_has_room_for_code(const struct script_state *state) {
   return state->code_used < (limit > 0 ? limit / CODE_SHARE : CODE_MOST);
 }
 
+/* Memory may not be used far beyond the limit, where finalizers could not be called any more. */
+static bool may_have_code(const struct script_state *state, const pcre2_code *program) {
+  uint64_t limit = state->options.memory;
+  size_t size = 0;
+  pcre2_pattern_info(program, PCRE2_INFO_SIZE, &size);
+  return regex_has_room_for_code(state) && (limit == 0 || state->memory_used + CODE_TIMES * size <= limit);
+}
+
 /* Without machine code it is interpreted. */
 static void make_code(struct regex *regex, pcre2_code *program) {
   struct script_state *state = regex->state;
   size_t size = 0;
-  if ((state != NULL && !regex_has_room_for_code(state)) || pcre2_jit_compile(program, PCRE2_JIT_COMPLETE) != 0 ||
+  if ((state != NULL && !may_have_code(state, program)) || pcre2_jit_compile(program, PCRE2_JIT_COMPLETE) != 0 ||
       state == NULL)
     return;
   pcre2_pattern_info(program, PCRE2_INFO_JITSIZE, &size);

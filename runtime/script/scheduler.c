@@ -76,6 +76,7 @@ void task_free(struct script_task *task) {
   luaL_unref(state->L, LUA_REGISTRYINDEX, task->reference);
   if (task->starved || state->memory_was_tight || script_state_is_tight(state))
     script_state_relieve(state); /* of what it had got hold of: the next may need some before any hook runs */
+  state->memory_used -= sizeof *task;
   free(task);
   script_state_unref(state);
 }
@@ -115,6 +116,7 @@ struct script_task *task_new(struct script_state *state, lua_State *from, int ar
     return NULL;
   }
   task->state = state;
+  state->memory_used += sizeof *task;
   state->references++;
   task->coroutine = coroutine;
   task->reference = reference;

@@ -229,9 +229,14 @@ void socket_take_events(struct script_socket *socket) {
   socket->stream->context = socket;
 }
 
+static size_t size_of(const struct script_socket *socket) {
+  return sizeof *socket + (socket->is_client ? 0 : sizeof socket->own[0]);
+}
+
 void socket_prepare(struct script_socket *socket, struct script_state *state) {
   socket->state = state;
   list_add_tail(&state->sockets, &socket->held);
+  state->memory_used += size_of(socket);
   socket->receive_time = socket->send_time = (struct socket_time){SOCKET_NO_TIMEOUT, SOCKET_NO_TIMEOUT};
   socket->opened = loop_now(state->place->loop);
   socket->wake.run = on_wake;
@@ -250,6 +255,7 @@ void socket_collected(struct script_socket *socket) {
   loop_undefer(loop, &socket->wake);
   socket->collected = true;
   socket_forget_ahead(socket);
+  socket->state->memory_used -= size_of(socket);
   socket->state = NULL;
   if (socket->lingering)
     return;

@@ -66,6 +66,11 @@ struct script_state *script_state_of(lua_State *L) {
   return state;
 }
 
+struct script_state *script_state_if_any(lua_State *L) {
+  void *state = NULL;
+  return lua_getallocf(L, &state) == allocate ? state : NULL;
+}
+
 void script_lift_limit(lua_State *L) { script_state_of(L)->lifted++; }
 
 void script_restore_limit(lua_State *L) { script_state_of(L)->lifted--; }
@@ -75,8 +80,11 @@ bool script_collect_for(lua_State *L, bool (*has_room)(lua_State *L)) {
   uint64_t began = clock_real_ns();
   if (began < state->vain_until_ns)
     return false;
-  lua_gc(L, LUA_GCCOLLECT, 0);
-  bool helped = has_room(L);
+  bool helped = false;
+  for (int i = 0; i < 2 && !helped; i++) { /* of a weak table what a key had is freed by the second */
+    lua_gc(L, LUA_GCCOLLECT, 0);
+    helped = has_room(L);
+  }
   uint64_t ended = clock_real_ns();
   state->vain_until_ns = helped ? 0 : ended + VAIN_TIMES * (ended - began);
   return helped;
@@ -273,11 +281,13 @@ bool script_state_is_tight(const struct script_state *state) {
 }
 
 void script_collect(struct script_state *state, lua_State *L) {
+  size_t least = (size_t)(state->options.memory - state->options.memory / 4);
   state->memory_was_tight = state->running != NULL;
   lua_gc(L, LUA_GCCOLLECT, 0);
+  if (state->memory_used > least) /* what dead keys of weak tables had is freed by a second one */
+    lua_gc(L, LUA_GCCOLLECT, 0);
   size_t left = state->options.memory > state->memory_used ? (size_t)state->options.memory - state->memory_used : 0;
   state->memory_relief = state->memory_used + left / 2;
-  size_t least = (size_t)(state->options.memory - state->options.memory / 4);
   if (state->memory_relief < least)
     state->memory_relief = least;
 }

@@ -159,6 +159,9 @@ struct script_commons *script_state_commons(struct script_state *state);
 /* The state of `L`, from any of its coroutines. */
 struct script_state *script_state_of(lua_State *L);
 
+/* The same for what works in any Lua: NULL where the state is none of ours. */
+struct script_state *script_state_if_any(lua_State *L);
+
 /* The guarded door for calls that may not wait: lua_pcall under the watchdog, with a traceback. Takes the function and
  * `arguments` off `L`, leaves `results` or the message. 0, or -EINVAL (raised), -ETIME (stopped by the watchdog),
  * -ENOMEM; then `error` (may be NULL) has the message. */

@@ -116,6 +116,8 @@ describe("moongate.regex", function()
             end
           end)
           kept = nil
+          collectgarbage()
+          collectgarbage()
           local works = first:test "foobar1=2x1"
           socket:send(("%s %d %s %s\n"):format(ok, made, works, (tostring(err):gsub("\n.*", ""))))
         end
@@ -127,7 +129,7 @@ describe("moongate.regex", function()
       assert.truthy(m:rss() - before < limit * MIB, ("%d MiB"):format((m:rss() - before) / MIB))
     end
     for _ = 1, 3 do
-      local ok, made, works = net.ask(client, "keep"):match "^(%S+) (%d+) (%S+)"
+      local ok, made, works = assert(net.ask(client, "keep"), m:log()):match "^(%S+) (%d+) (%S+)"
       assert.are.equal("false true", ok .. " " .. tostring(works))
       assert.truthy(tonumber(made) > 1000, made)
       assert.truthy(m:rss() - before < limit * MIB, ("%d MiB"):format((m:rss() - before) / MIB))

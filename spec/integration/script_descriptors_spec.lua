@@ -91,7 +91,7 @@ describe("what scripts open", function()
       process.wait_for(function()
         return ask(("pcall(function() return %s end)"):format(call)):find "^true"
       end, 5, "what was forgotten to be closed")
-      assert.are.equal("fine", ask(("(function() for _ = 1, 1000 do %s end io.input(io.stdin) io.output(io.stdout) "
+      assert.are.equal("fine", ask(("(function() for _ = 1, 300 do %s end io.input(io.stdin) io.output(io.stdout) "
         .. "return 'fine' end)()"):format(name == "io.open" and "assert(" .. call .. ")" or call)))
     end)
   end
