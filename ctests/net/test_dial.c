@@ -158,23 +158,6 @@ static void a_literal_is_connected_without_the_resolver(void **state) {
   close(listener);
 }
 
-static void what_a_target_sends_as_urgent_is_in_line(void **state) {
-  struct fixture *fixture = *state;
-  uint16_t port = 0;
-  char bytes[8] = "";
-  int listener = listen_on_loopback(5, &port);
-  assert_int_equal(dial(fixture, "127.0.0.1", port, PATIENCE_MS), 0);
-  int target = accept(listener, NULL, NULL);
-  assert_int_equal(send(target, "abc", 3, 0) + send(target, "!", 1, MSG_OOB) + send(target, "ef", 2, 0), 6);
-  close(target);
-  assert_int_equal(fcntl(fixture->fd, F_SETFL, 0), 0);
-  for (size_t size = 0, got = 1; got > 0; size += got)
-    got = (size_t)recv(fixture->fd, bytes + size, sizeof bytes - size, 0);
-  assert_string_equal(bytes, "abc!ef");
-  close(fixture->fd);
-  close(listener);
-}
-
 static void a_name_is_resolved_and_connected(void **state) {
   struct fixture *fixture = *state;
   uint16_t port = 0;
@@ -396,7 +379,6 @@ static void a_dial_to_oneself_is_refused(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       TEST(a_literal_is_connected_without_the_resolver),
-      TEST(what_a_target_sends_as_urgent_is_in_line),
       TEST(a_name_is_resolved_and_connected),
       TEST(a_refused_address_leads_to_the_next),
       TEST(the_last_refusal_is_reported),

@@ -171,12 +171,7 @@ static int open_socket(struct dial *dial) {
     return -errno;
   if (dial->dialer->descriptors && dial->fd >= dial->dialer->descriptors)
     return -EMFILE;
-  if (family == AF_UNIX)
-    return 0;
-  /* As on listeners: what a target sends as urgent is a byte of its stream like the others (RFC 6093 section 5). */
-  if (setsockopt(dial->fd, SOL_SOCKET, SO_OOBINLINE, &(int){1}, sizeof(int)) != 0)
-    return -errno;
-  return tcp_options_apply(dial->fd, &dial->dialer->tcp);
+  return family == AF_UNIX ? 0 : tcp_options_apply(dial->fd, &dial->dialer->tcp);
 }
 
 /* 0, or a negative errno of which -EINPROGRESS means to wait for writability and -EAGAIN (unix) to try again later. */
