@@ -142,6 +142,16 @@ static void waiting_where_lua_cannot_yield_says_so(void **context) {
       "recovered");
 }
 
+static void a_coroutine_that_another_task_has_finished_goes_on_no_more(void **context) {
+  struct outcome outcome;
+  fixture_run(*context,
+              "local me = coroutine.running() moongate.spawn(function() coroutine.resume(me) end) moongate.sleep(0.02)",
+              &outcome, NULL);
+  assert_int_equal(TASK_RAISED, outcome.end);
+  assert_non_null(strstr(outcome.text, "resumed by another task"));
+  fixture_expect(*context, "moongate.sleep(0.001) return 'goes on'", "goes on");
+}
+
 static void a_yield_to_nobody_is_an_error(void **context) {
   struct outcome outcome;
   fixture_start(*context, "coroutine.yield(1)", &outcome, NULL);
@@ -227,6 +237,7 @@ int main(void) {
       cmocka_unit_test_setup_teardown(waiting_where_lua_cannot_yield_says_so, set_up, fixture_free),
       cmocka_unit_test_setup_teardown(a_yield_to_nobody_is_an_error, set_up, fixture_free),
       cmocka_unit_test_setup_teardown(what_is_spawned_runs_beside, set_up, fixture_free),
+      cmocka_unit_test_setup_teardown(a_coroutine_that_another_task_has_finished_goes_on_no_more, set_up, fixture_free),
       cmocka_unit_test_setup_teardown(durations_are_numbers_or_texts, set_up, fixture_free),
       cmocka_unit_test_setup_teardown(an_interrupted_task_raises_where_it_waits, set_up, fixture_free),
       cmocka_unit_test_setup_teardown(ten_thousand_tasks_leave_nothing_behind, set_up, fixture_free),

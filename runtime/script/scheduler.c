@@ -345,10 +345,19 @@ static struct script_task *end_wait(struct script_wait *wait) {
   return task;
 }
 
+/* After a wait. Another task may have resumed the coroutine meanwhile (coroutine.running() gives it away), and driven
+ * it to its end: there is nothing on it then that could go on. */
+static void run_on(struct script_task *task, int results) {
+  if (lua_status(task->coroutine) == LUA_YIELD)
+    run_task(task, results);
+  else
+    fail_task(task, TASK_RAISED, "its coroutine was resumed by another task, and is over", false);
+}
+
 static void on_put_off(struct deferred *deferred) {
   struct script_task *task = task_of_starting(deferred);
   if (!is_put_off(task))
-    run_task(task, task->results);
+    run_on(task, task->results);
 }
 
 /* The results stand above what was yielded, which is of no more use. */
@@ -367,7 +376,7 @@ static void resume_with_top(struct script_task *task, int results) {
   task->results = results;
   task->starting.run = on_put_off;
   if (!is_put_off(task))
-    run_task(task, results);
+    run_on(task, results);
 }
 
 void task_resume(struct script_wait *wait, int results) { resume_with_top(end_wait(wait), results); }
