@@ -87,10 +87,10 @@ local types = {
   rate = { words = "rate", lua = "integer|string" },
   duration = {
     words = function(descriptor)
-      return "duration" .. range({ min = descriptor.min, max = descriptor.max }, milliseconds)
+      return "duration" .. range(descriptor, milliseconds)
     end,
     lua = function(descriptor)
-      return (descriptor.min or 0) == 0 and "moongate.Duration|false" or "moongate.Duration"
+      return (descriptor.off or (descriptor.min or 0) == 0) and "moongate.Duration|false" or "moongate.Duration"
     end,
   },
   duration_pair = {

@@ -125,7 +125,7 @@
 ---@field probe_after? moongate.Duration Quiet before the first probe ("10m")
 ---@field probe_interval? moongate.Duration Between probes ("60s")
 ---@field probes? integer Unanswered probes before the connection is given up (9)
----@field unacknowledged? moongate.Duration Bytes on their way are sent again, and nothing comes back; 0: as long as the kernel tries ("2m")
+---@field unacknowledged? moongate.Duration|false Bytes on their way are sent again, and nothing comes back; 0: as long as the kernel tries ("2m")
 
 ---For every route that doesn't say otherwise; 0: off
 ---@class moongate.Timeouts
