@@ -5,6 +5,7 @@
 #include "connection/port_change.h"
 
 #include "../support/scaling.h"
+#include "../support/tables.h"
 #include "connection/connection_private.h"
 
 #include <errno.h>
@@ -26,40 +27,7 @@ struct fixture {
   int committed, drained;
 };
 
-static int table_adopted(struct worker *worker, const struct route_table *table) {
-  (void)worker;
-  (void)table;
-  return 0;
-}
-
-static void table_released(struct worker *worker, const struct route_table *table) {
-  (void)worker;
-  (void)table;
-}
-
-static const struct script_hooks hooks = {.table_adopted = table_adopted, .table_released = table_released};
-
-static struct route_table *table_of(struct route **routes, size_t count) {
-  struct error error = {0};
-  struct route_table *table = route_table_new(routes, count, NULL, 0, NULL, &error);
-  assert_non_null(table);
-  for (size_t i = 0; i < count; i++)
-    route_unref(routes[i]);
-  free(routes);
-  return table;
-}
-
-static struct route *route_on(const char *name, uint16_t from, uint16_t to) {
-  struct route *route = route_new();
-  assert_non_null(route);
-  route->name = strdup(name);
-  route->file = strdup("test.lua");
-  route->ports = calloc(1, sizeof *route->ports);
-  route->ports[0] = (struct port_range){from, to};
-  route->port_count = 1;
-  assert_int_equal(endpoint_from_literal(&route->address, "127.0.0.1", 0), 0);
-  return route;
-}
+static const struct script_hooks hooks = {.table_adopted = no_table_adopted, .table_released = no_table_released};
 
 /* Of `count` routes, each on a port that the kernel gives. */
 static struct route_table *table_with(size_t count) {
@@ -69,7 +37,9 @@ static struct route_table *table_with(size_t count) {
     snprintf(name, sizeof name, "r%zu", i);
     routes[i] = route_on(name, 0, 0);
   }
-  return table_of(routes, count);
+  struct route_table *table = table_of(routes, count);
+  free(routes);
+  return table;
 }
 
 static int set_up(void **state) {
@@ -192,7 +162,7 @@ static void what_others_have_is_found_and_all_of_it_is_told(void **state) {
   struct fixture *fixture = *state;
   struct error error = {0};
   assert_int_equal(0, worker_set_table(&fixture->worker, fixture->many, fixture->resolved, &error));
-  struct route **routes = calloc(3, sizeof(struct route *));
+  struct route *routes[3];
   for (int i = 0; i < 3; i++)
     routes[i] =
         route_on((const char *[]){"a", "b", "c"}[i], i ? fixture->resolved[i] : 0, i ? fixture->resolved[i] : 0);
@@ -208,9 +178,7 @@ static void what_others_have_is_found_and_all_of_it_is_told(void **state) {
 }
 
 static struct route_table *table_of_range(size_t count) {
-  struct route **routes = calloc(1, sizeof(struct route *));
-  routes[0] = route_on("range", 1, (uint16_t)count);
-  return table_of(routes, 1);
+  return table_of((struct route *[]){route_on("range", 1, (uint16_t)count)}, 1);
 }
 
 static double match(void *context, size_t count) {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * A worker's table and its ports, when it is told to stop in between the two steps of changing them. */
+#include "../support/tables.h"
 #include "connection/port_change.h"
 #include "connection/worker.h"
 
@@ -48,22 +49,10 @@ static void on_drained(struct worker *worker, void *context) {
 /* Of `count` routes, each on a port that the kernel gives. */
 static struct route_table *make_table(size_t count) {
   static const char *const names[] = {"a", "b"};
-  struct error error = {0};
   struct route *routes[2];
-  for (size_t i = 0; i < count; i++) {
-    routes[i] = route_new();
-    assert_non_null(routes[i]);
-    routes[i]->name = strdup(names[i]);
-    routes[i]->file = strdup("test.lua");
-    routes[i]->ports = calloc(1, sizeof *routes[i]->ports);
-    routes[i]->port_count = 1;
-    assert_int_equal(endpoint_from_literal(&routes[i]->address, "127.0.0.1", 0), 0);
-  }
-  struct route_table *table = route_table_new(routes, count, NULL, 0, NULL, &error);
-  assert_non_null(table);
   for (size_t i = 0; i < count; i++)
-    route_unref(routes[i]);
-  return table;
+    routes[i] = route_on(names[i], 0, 0);
+  return table_of(routes, count);
 }
 
 static int set_up(void **state) {

@@ -2,6 +2,7 @@
  *
  * A worker accepts for another whose loop does not run: on its ports, on those that it has only prepared, until they
  * are handed back or close. */
+#include "../support/tables.h"
 #include "connection/port_change.h"
 #include "connection/worker.h"
 
@@ -31,45 +32,23 @@ struct fixture {
   size_t client_count;
 };
 
-static int table_adopted(struct worker *worker, const struct route_table *table) {
-  (void)worker;
-  (void)table;
-  return 0;
-}
-
-static void table_released(struct worker *worker, const struct route_table *table) {
-  (void)worker;
-  (void)table;
-}
-
 static int handler_start(struct connection *connection) {
   (void)connection;
   return -ENOMEM;
 }
 
 static const struct script_hooks hooks = {
-    .table_adopted = table_adopted, .table_released = table_released, .handler_start = handler_start};
+    .table_adopted = no_table_adopted, .table_released = no_table_released, .handler_start = handler_start};
 
 /* Of `count` routes whose handler can't be started, each on a port that the kernel gives. */
 static struct route_table *make_table(size_t count) {
   static const char *const names[] = {"a", "b"};
-  struct error error = {0};
   struct route *routes[2];
   for (size_t i = 0; i < count; i++) {
-    routes[i] = route_new();
-    assert_non_null(routes[i]);
-    routes[i]->name = strdup(names[i]);
-    routes[i]->file = strdup("test.lua");
-    routes[i]->ports = calloc(1, sizeof *routes[i]->ports);
-    routes[i]->port_count = 1;
+    routes[i] = route_on(names[i], 0, 0);
     routes[i]->action = ROUTE_HANDLER;
-    assert_int_equal(endpoint_from_literal(&routes[i]->address, "127.0.0.1", 0), 0);
   }
-  struct route_table *table = route_table_new(routes, count, NULL, 0, NULL, &error);
-  assert_non_null(table);
-  for (size_t i = 0; i < count; i++)
-    route_unref(routes[i]);
-  return table;
+  return table_of(routes, count);
 }
 
 static int set_up(void **state) {

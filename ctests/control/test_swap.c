@@ -3,6 +3,8 @@
  * A swap over two workers, whose loops are turned by hand: it is live, or it is said why not. */
 #include "control/swap.h"
 
+#include "../support/tables.h"
+
 #include "connection/port_change.h"
 
 #include <setjmp.h>
@@ -34,18 +36,7 @@ struct fixture {
   int done, status;
 };
 
-static int table_adopted(struct worker *worker, const struct route_table *table) {
-  (void)worker;
-  (void)table;
-  return 0;
-}
-
-static void table_released(struct worker *worker, const struct route_table *table) {
-  (void)worker;
-  (void)table;
-}
-
-static const struct script_hooks hooks = {.table_adopted = table_adopted, .table_released = table_released};
+static const struct script_hooks hooks = {.table_adopted = no_table_adopted, .table_released = no_table_released};
 
 static void on_drained(struct worker *worker, void *context) {
   (void)worker;
@@ -58,22 +49,6 @@ static void on_done(struct swap *swap, int status) {
   fixture->status = status;
 }
 
-/* Of one route, on a port that the kernel gives. */
-static struct route_table *make_table(void) {
-  struct error error = {0};
-  struct route *route = route_new();
-  assert_non_null(route);
-  route->name = strdup("a");
-  route->file = strdup("test.lua");
-  route->ports = calloc(1, sizeof *route->ports);
-  route->port_count = 1;
-  assert_int_equal(endpoint_from_literal(&route->address, "127.0.0.1", 0), 0);
-  struct route_table *table = route_table_new(&route, 1, NULL, 0, NULL, &error);
-  assert_non_null(table);
-  route_unref(route);
-  return table;
-}
-
 static struct worker *worker_of(struct fixture *fixture, size_t i) { return &fixture->thread[i].worker; }
 
 static int set_up(void **state) {
@@ -83,7 +58,7 @@ static int set_up(void **state) {
   log_init(&fixture->log, &fixture->clock, STDERR_FILENO);
   fixture->log.level = LOG_OFF;
   for (size_t i = 0; i < 2; i++)
-    fixture->tables[i] = make_table();
+    fixture->tables[i] = table_of((struct route *[]){route_on("a", 0, 0)}, 1);
   for (size_t i = 0; i < WORKERS; i++) {
     fixture->pointers[i] = &fixture->thread[i];
     assert_int_equal(0, worker_init(worker_of(fixture, i), (unsigned)i + 1, WORKERS, &fixture->clock, &fixture->log,
