@@ -8,6 +8,7 @@
 #include "core/log.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <seccomp.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -24,6 +25,7 @@ static const int refused[] = {
     SCMP_SYS(pidfd_getfd),
     SCMP_SYS(kcmp),
     SCMP_SYS(perf_event_open),
+    SCMP_SYS(process_mrelease),
     /* file systems and namespaces */
     SCMP_SYS(mount),
     SCMP_SYS(umount2),
@@ -42,6 +44,8 @@ static const int refused[] = {
     SCMP_SYS(swapon),
     SCMP_SYS(swapoff),
     SCMP_SYS(quotactl),
+    SCMP_SYS(quotactl_fd),
+    SCMP_SYS(fanotify_init),
     /* the kernel itself */
     SCMP_SYS(init_module),
     SCMP_SYS(finit_module),
@@ -50,6 +54,9 @@ static const int refused[] = {
     SCMP_SYS(kexec_file_load),
     SCMP_SYS(bpf),
     SCMP_SYS(userfaultfd),
+    SCMP_SYS(io_uring_setup), /* what is asked for through it passes no filter */
+    SCMP_SYS(io_uring_enter),
+    SCMP_SYS(io_uring_register),
     SCMP_SYS(keyctl),
     SCMP_SYS(add_key),
     SCMP_SYS(request_key),
@@ -60,9 +67,25 @@ static const int refused[] = {
     SCMP_SYS(ioperm),
     SCMP_SYS(settimeofday),
     SCMP_SYS(clock_settime),
+    SCMP_SYS(clock_adjtime),
+    SCMP_SYS(adjtimex),
     SCMP_SYS(sethostname),
     SCMP_SYS(setdomainname),
 };
+
+/* What unshare(2) does, clone(2) does as well. */
+static const unsigned namespaces[] = {CLONE_NEWUSER, CLONE_NEWNS,  CLONE_NEWPID,   CLONE_NEWNET,
+                                      CLONE_NEWIPC,  CLONE_NEWUTS, CLONE_NEWCGROUP};
+
+/* The flags of clone3(2) are in memory, which a filter can't read: libc is told that there is none, and takes clone(2).
+ * 0 or a negative errno. */
+static int refuse_namespaces(scmp_filter_ctx filter) {
+  int status = SCMP_SYS(clone3) >= 0 ? seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0) : 0;
+  for (size_t i = 0; i < sizeof namespaces / sizeof namespaces[0] && status == 0; i++)
+    status = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(clone), 1,
+                              SCMP_A0(SCMP_CMP_MASKED_EQ, namespaces[i], namespaces[i]));
+  return status;
+}
 
 /* 0 or a negative errno. */
 static int load_filter(void) {
@@ -75,6 +98,8 @@ static int load_filter(void) {
   for (size_t i = 0; i < sizeof refused / sizeof refused[0] && status == 0; i++)
     if (refused[i] >= 0) /* another architecture may not have it */
       status = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), refused[i], 0);
+  if (status == 0)
+    status = refuse_namespaces(filter);
   if (status == 0)
     status = seccomp_load(filter);
   seccomp_release(filter);

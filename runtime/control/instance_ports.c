@@ -92,6 +92,8 @@ static int give_socket(const char *path, const struct account *account) {
   int status = fstat(fd, &entry) == 0 ? 0 : -errno;
   if (status == 0 && !S_ISSOCK(entry.st_mode))
     status = -ENOTSOCK;
+  if (status == 0 && (entry.st_uid != geteuid() || entry.st_nlink != 1))
+    status = -EPERM; /* not the one that was made, or another's second name */
   if (status == 0 && fchownat(fd, "", account->uid, account->gid, AT_EMPTY_PATH) != 0)
     status = -errno;
   close(fd);

@@ -37,6 +37,6 @@ void privileges_limit_thread(bool binds);
 
 /* From now on, for all threads that there are and will be: no program can give it rights (no_new_privs), and a filter
  * of system calls (seccomp) answers EPERM to those that a proxy has no use for and an intruder has: tracing, mounting,
- * loading into the kernel, running other programs. Where the kernel has no filters that is logged, and the rest holds.
- */
+ * namespaces, io_uring, loading into the kernel, running other programs. Where the kernel has no filters that is
+ * logged, and the rest holds. */
 void privileges_confine(const struct log *log);
