@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *find_file(const struct instance *instance, const struct script_version *version) {
+static const char *find_stuck_file(const struct instance *instance, const struct script_version *version) {
   const struct loaded_routes *loaded = &instance->loaded;
   for (size_t i = 0; i < loaded->file_count; i++)
     if (loaded->files[i].version == version)
@@ -39,24 +39,24 @@ static void find_kernel_function(int thread, char name[HEARTBEAT_KERNEL_NAME_SIZ
     name[0] = '\0';
 }
 
-static const char *find_route(const struct route_table *table, unsigned stats) {
+static const char *find_stuck_route(const struct route_table *table, unsigned stats) {
   for (size_t i = 0; i < table->route_count; i++)
     if (table->routes[i]->stats == stats)
       return table->routes[i]->name;
   return NULL;
 }
 
-static char *copy(const char *text) { return text ? strdup(text) : NULL; }
+static char *copy_name(const char *text) { return text ? strdup(text) : NULL; }
 
 /* What the worker has written down is compared only, for it may go on at any moment, and let go of it. */
-static void find_place(struct heartbeat *beat) {
+static void note_place(struct heartbeat *beat) {
   const struct instance *instance = beat->owner->instance;
   const struct worker_inside *inside = &beat->worker->inside;
   const struct script_version *version = atomic_load_explicit(&inside->version, memory_order_relaxed);
   unsigned route = atomic_load_explicit(&inside->route, memory_order_relaxed);
   find_kernel_function(atomic_load_explicit(&inside->thread, memory_order_relaxed), beat->place.kernel);
-  beat->place.file = version ? copy(find_file(instance, version)) : NULL;
-  beat->place.route = version && route != METRIC_NO_ROUTE ? copy(find_route(instance->table, route)) : NULL;
+  beat->place.file = version ? copy_name(find_stuck_file(instance, version)) : NULL;
+  beat->place.route = version && route != METRIC_NO_ROUTE ? copy_name(find_stuck_route(instance->table, route)) : NULL;
 }
 
 static void clear_place(struct heartbeat *beat) {
@@ -73,7 +73,7 @@ static double seconds_since(const struct heartbeat *beat) {
 
 static void on_stuck(struct heartbeat *beat) {
   const struct instance *instance = beat->owner->instance;
-  find_place(beat);
+  note_place(beat);
   beat->worker->stuck = true;
   beat->owner->stuck++;
   LOG(instance->log, LOG_ERROR, "a worker is stuck in a call that does not return: its connections wait",
@@ -109,7 +109,7 @@ static void on_beat(struct message *message, void *receiver) {
   mailbox_post(&beat->owner->instance->runtime->loop.mailbox, message);
 }
 
-static void look(struct heartbeat *beat) {
+static void look_at_beat(struct heartbeat *beat) {
   if (beat->sent && !beat->worker->stuck && ++beat->looks >= HEARTBEAT_LOOKS)
     on_stuck(beat);
   if (beat->sent)
@@ -120,10 +120,10 @@ static void look(struct heartbeat *beat) {
   beat->sent = mailbox_post(&beat->worker->loop.mailbox, &beat->message);
 }
 
-static void on_due(struct wheel_timer *timer) {
+static void on_beats_due(struct wheel_timer *timer) {
   struct heartbeats *heartbeats = (struct heartbeats *)(void *)((char *)timer - offsetof(struct heartbeats, timer));
   for (size_t i = 0; i < heartbeats->count; i++)
-    look(&heartbeats->beats[i]);
+    look_at_beat(&heartbeats->beats[i]);
   loop_set_timer(&heartbeats->instance->runtime->loop, timer, HEARTBEAT_EVERY_MS);
 }
 
@@ -135,12 +135,12 @@ int heartbeats_start(struct instance *instance) {
     return -ENOMEM;
   heartbeats->instance = instance;
   heartbeats->count = count;
-  heartbeats->timer.on_expired = on_due;
+  heartbeats->timer.on_expired = on_beats_due;
   takeovers_init(&heartbeats->takeovers, instance);
   for (size_t i = 0; i < count; i++)
     heartbeats->beats[i] = (struct heartbeat){.owner = heartbeats, .worker = &instance->threads.threads[i]->worker};
   if (count > 0)
-    on_due(&heartbeats->timer);
+    on_beats_due(&heartbeats->timer);
   return 0;
 }
 

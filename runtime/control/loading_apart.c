@@ -36,7 +36,7 @@ static struct apart *apart_of(struct loading_job *job) {
   return (struct apart *)(void *)((char *)job - offsetof(struct apart, job));
 }
 
-static void drop(struct loading_job *job) {
+static void apart_drop(struct loading_job *job) {
   struct apart *apart = apart_of(job);
   config_clear(&apart->config);
   fault_list_clear(&apart->faults);
@@ -44,18 +44,18 @@ static void drop(struct loading_job *job) {
   free(apart);
 }
 
-static void hear(const struct apart *apart, enum loader_loss loss, const char *message) {
+static void hear_verdict(const struct apart *apart, enum loader_loss loss, const char *message) {
   apart->verdict->loss = loss;
   snprintf(apart->verdict->message, sizeof apart->verdict->message, "%s", message);
 }
 
 static void on_lost(struct loading_job *job, enum loader_loss loss, const char *message) {
-  hear(apart_of(job), loss, message);
+  hear_verdict(apart_of(job), loss, message);
 }
 
 static bool on_refused(struct loading_job *job, const char *message) {
-  hear(apart_of(job), LOSS_FILE, message);
-  drop(job);
+  hear_verdict(apart_of(job), LOSS_FILE, message);
+  apart_drop(job);
   return true;
 }
 
@@ -63,7 +63,7 @@ static struct apart *apart_new(struct loading *loading, struct verdict *verdict,
   struct apart *apart = calloc(1, sizeof *apart);
   if (!apart)
     return NULL;
-  apart->job = (struct loading_job){.run = run, .on_lost = on_lost, .on_refused = on_refused, .drop = drop};
+  apart->job = (struct loading_job){.run = run, .on_lost = on_lost, .on_refused = on_refused, .drop = apart_drop};
   apart->loader = loading->loader;
   apart->verdict = verdict;
   return apart;
@@ -97,7 +97,7 @@ int loading_read_config(struct loading *loading, const struct config_overrides *
   status = fault_list_append(faults, &apart->faults);
   if (status == 0)
     status = apart->status;
-  drop(&apart->job);
+  apart_drop(&apart->job);
   return status;
 }
 
@@ -109,7 +109,7 @@ static void run_routes(struct loading_job *job) {
 }
 
 /* Those that hang are named too. */
-static int refuse(struct loader *loader, const struct verdict *verdict, struct loaded_routes *loaded) {
+static int list_hanging(struct loader *loader, const struct verdict *verdict, struct loaded_routes *loaded) {
   int status = loader_list_failures(loader, &loaded->faults);
   if (status == 0)
     status = fault_list_add(&loaded->faults, NULL, 0, NULL, NULL, verdict->message);
@@ -133,10 +133,10 @@ int loading_load_routes(struct loading *loading, const struct config *config, un
     status = loading_wait(loading, &apart->job);
   } while (status == -ETIMEDOUT);
   if (status < 0)
-    return refuse(loading->loader, &verdict, loaded);
+    return list_hanging(loading->loader, &verdict, loaded);
   *loaded = apart->loaded;
   apart->loaded = (struct loaded_routes){0};
   status = apart->status;
-  drop(&apart->job);
+  apart_drop(&apart->job);
   return status;
 }

@@ -37,7 +37,7 @@ static struct reload_job *job_of(struct loading_job *job) {
   return (struct reload_job *)(void *)((char *)job - offsetof(struct reload_job, job));
 }
 
-static void drop(struct loading_job *base) {
+static void reload_job_drop(struct loading_job *base) {
   struct reload_job *job = job_of(base);
   if (job->has_config)
     config_clear(&job->config);
@@ -67,14 +67,14 @@ job_new(struct reload *reload, void (*run)(struct loading_job *job), void (*on_d
     reload_end_round(reload);
     return NULL;
   }
-  job->job =
-      (struct loading_job){.run = run, .on_done = on_done, .on_lost = on_lost, .on_refused = on_refused, .drop = drop};
+  job->job = (struct loading_job){
+      .run = run, .on_done = on_done, .on_lost = on_lost, .on_refused = on_refused, .drop = reload_job_drop};
   job->reload = reload;
   job->log = &reload->instance->runtime->log;
   return job;
 }
 
-static void post(struct reload_job *job) { loading_post(&job->reload->instance->loading, &job->job); }
+static void reload_job_post(struct reload_job *job) { loading_post(&job->reload->instance->loading, &job->job); }
 
 /* On the loader thread, as what is called `run_…`. The control thread leaves what this reads alone meanwhile. */
 static void run_load(struct loading_job *base) {
@@ -113,7 +113,7 @@ static void on_loaded(struct loading_job *base) {
   job->has_config = false;
   job->notes = NULL;
   job->loaded = (struct loaded_routes){0};
-  drop(base);
+  reload_job_drop(base);
   reload_on_loaded(reload);
 }
 
@@ -137,10 +137,10 @@ void reload_load(struct reload *reload) {
   reload->has_config = false;
   reload->notes = NULL;
   reload_enter(reload, RELOAD_LOADING);
-  post(job);
+  reload_job_post(job);
 }
 
-static bool is_same(const struct route_table *a, const struct route_table *b) {
+static bool is_same_table(const struct route_table *a, const struct route_table *b) {
   return a->route_count == b->route_count && a->script_count == b->script_count &&
          memcmp(a->routes, b->routes, a->route_count * sizeof(struct route *)) == 0 &&
          policy_equal(a->policy, b->policy) &&
@@ -195,7 +195,7 @@ static void run_make(struct loading_job *base) {
   const struct instance *instance = reload->instance;
   job->table = instance_make_table(&reload->loaded,
                                    reload->has_config ? reload->config.policy : instance->config.policy, &job->error);
-  job->is_same = job->table && is_same(job->table, instance->table);
+  job->is_same = job->table && is_same_table(job->table, instance->table);
   if (!job->table || job->is_same)
     return;
   job->status = open_ports(job, loader_pace(instance->loader));
@@ -215,7 +215,7 @@ static void on_made(struct loading_job *base) {
   job->table = NULL;
   job->resolved = NULL;
   job->ports = NULL;
-  drop(base);
+  reload_job_drop(base);
   reload_on_made(reload);
 }
 
@@ -228,10 +228,10 @@ static void on_make_lost(struct loading_job *base, enum loader_loss loss, const 
 void reload_make(struct reload *reload) {
   struct reload_job *job = job_new(reload, run_make, on_made, on_make_lost);
   if (job)
-    post(job);
+    reload_job_post(job);
 }
 
-static void release(struct reload_job *job) {
+static void release_old(struct reload_job *job) {
   loaded_routes_clear(&job->loaded);
   route_table_unref(job->table);
   job->table = NULL;
@@ -244,7 +244,7 @@ static void run_store(struct loading_job *base) {
   struct reload_job *job = job_of(base);
   struct instance *instance = job->reload->instance;
   struct error error;
-  release(job); /* of 10,000 routes this takes a while, and the workers share the control thread's core */
+  release_old(job); /* of 10,000 routes this takes a while, and the workers share the control thread's core */
   if (!job->is_rest && loader_commit(instance->loader, &instance->loaded) != 0)
     LOG(job->log, LOG_WARN, "no memory to remember what is live: the next reload loads all files");
   job->status = loader_store_last_good(instance->loader, instance->config.state, STORE_MS, &error);
@@ -259,7 +259,7 @@ static void store_rest(struct reload *reload);
 static void on_stored(struct loading_job *base) {
   struct reload *reload = job_of(base)->reload;
   bool has_rest = job_of(base)->status > 0;
-  drop(base);
+  reload_job_drop(base);
   reload_end_round(reload);
   if (has_rest && reload->phase == RELOAD_IDLE)
     store_rest(reload);
@@ -277,7 +277,7 @@ static void store_rest(struct reload *reload) {
   if (!job)
     return;
   job->is_rest = true;
-  post(job);
+  reload_job_post(job);
 }
 
 void reload_store(struct reload *reload) {
@@ -291,5 +291,5 @@ void reload_store(struct reload *reload) {
   reload->table = NULL;
   job->replaced = reload->replaced;
   reload->replaced = NULL;
-  post(job);
+  reload_job_post(job);
 }

@@ -26,7 +26,7 @@ static void post_back(struct takeover *takeover, void (*deliver)(struct message 
   mailbox_post(&takeover->owner->instance->runtime->loop.mailbox, &takeover->message);
 }
 
-static void on_answer(struct message *message, void *receiver);
+static void on_helper_answer(struct message *message, void *receiver);
 
 /* On the helper's thread. */
 static void on_hand_back(struct message *message, void *receiver) {
@@ -35,7 +35,7 @@ static void on_hand_back(struct message *message, void *receiver) {
   bool more = worker_hand_back(worker, takeover->stuck);
   takeover->handed_back = !more;
   if (!more || !mailbox_post(&worker->loop.mailbox, message))
-    post_back(takeover, on_answer);
+    post_back(takeover, on_helper_answer);
 }
 
 /* On the helper's thread. */
@@ -44,7 +44,7 @@ static void on_take_over(struct message *message, void *receiver) {
   struct worker *worker = receiver;
   bool more = !atomic_load(&takeover->over) && worker_take_over(worker, takeover->stuck, &takeover->progress);
   if (!more || !mailbox_post(&worker->loop.mailbox, message))
-    post_back(takeover, on_answer);
+    post_back(takeover, on_helper_answer);
 }
 
 static void takeover_free(struct takeover *takeover) {
@@ -52,14 +52,14 @@ static void takeover_free(struct takeover *takeover) {
   free(takeover);
 }
 
-static void post(struct takeover *takeover, void (*deliver)(struct message *, void *)) {
+static void post_takeover(struct takeover *takeover, void (*deliver)(struct message *, void *)) {
   takeover->message.deliver = deliver;
   takeover->away = mailbox_post(&takeover->helper->loop.mailbox, &takeover->message);
   if (!takeover->away) /* it ends, and so does all that it listens on */
     takeover_free(takeover);
 }
 
-static void tell(const struct takeover *takeover) {
+static void tell_takeover(const struct takeover *takeover) {
   const struct log *log = takeover->owner->instance->log;
   if (takeover->progress.failed == 0)
     LOG(log, LOG_WARN, "another worker accepts for one that is stuck", LOG_INTEGER("worker", takeover->stuck->number),
@@ -71,19 +71,19 @@ static void tell(const struct takeover *takeover) {
         LOG_STRING("error", "no file descriptor left; raise the limit (ulimit -n, LimitNOFILE=)"));
 }
 
-static void on_answer(struct message *message, void *receiver) {
+static void on_helper_answer(struct message *message, void *receiver) {
   struct takeover *takeover = (struct takeover *)(void *)message;
   (void)receiver;
   takeover->away = false;
   if (takeover->handed_back)
     takeover_free(takeover);
   else if (atomic_load(&takeover->over))
-    post(takeover, on_hand_back);
+    post_takeover(takeover, on_hand_back);
   else
-    tell(takeover);
+    tell_takeover(takeover);
 }
 
-static struct takeover *find(const struct takeovers *takeovers, const struct worker *owner) {
+static struct takeover *find_takeover(const struct takeovers *takeovers, const struct worker *owner) {
   for (struct list_node *node = takeovers->list.next; node != &takeovers->list; node = node->next) {
     struct takeover *takeover = LIST_OWNER(node, struct takeover, node);
     if (takeover->stuck == owner && !takeover->helper->stuck && !atomic_load(&takeover->over))
@@ -103,7 +103,7 @@ static struct worker *find_helper(const struct instance *instance, const struct 
   return NULL;
 }
 
-static void take_over(struct takeovers *takeovers, struct worker *owner) {
+static void order_takeover(struct takeovers *takeovers, struct worker *owner) {
   struct worker *helper = find_helper(takeovers->instance, owner);
   struct takeover *takeover = helper ? calloc(1, sizeof *takeover) : NULL;
   if (!takeover) {
@@ -115,7 +115,7 @@ static void take_over(struct takeovers *takeovers, struct worker *owner) {
   takeover->stuck = owner;
   takeover->helper = helper;
   list_add_tail(&takeovers->list, &takeover->node);
-  post(takeover, on_take_over);
+  post_takeover(takeover, on_take_over);
 }
 
 /* For each worker that is stuck, and for which nobody does so who is well. */
@@ -124,8 +124,8 @@ static void take_over_all(struct takeovers *takeovers) {
   bool open = takeovers->instance->phase == INSTANCE_READY; /* else nobody listens any more */
   for (size_t i = 0; i < threads->count && open; i++) {
     struct worker *worker = &threads->threads[i]->worker;
-    if (worker->stuck && !find(takeovers, worker))
-      take_over(takeovers, worker);
+    if (worker->stuck && !find_takeover(takeovers, worker))
+      order_takeover(takeovers, worker);
   }
 }
 
@@ -138,13 +138,13 @@ void takeovers_end(struct takeovers *takeovers, struct worker *owner) {
       continue;
     atomic_store(&takeover->over, true);
     if (!takeover->away)
-      post(takeover, on_hand_back);
+      post_takeover(takeover, on_hand_back);
   }
   take_over_all(takeovers);
 }
 
 unsigned takeovers_find(const struct takeovers *takeovers, const struct worker *owner) {
-  const struct takeover *takeover = find(takeovers, owner);
+  const struct takeover *takeover = find_takeover(takeovers, owner);
   return takeover && !takeover->away && takeover->progress.failed == 0 ? takeover->helper->number : 0;
 }
 
