@@ -152,6 +152,18 @@ describe("moongate.cli", function()
     assert.are.equal(0, status)
     assert.are.same({ "/c", "/api/v1/connections?stuck=1&client=10.0.0.0%2F8&older=5m&limit=1000" }, asked)
     assert.are.equal("none is stuck (3 open)\n", printed)
+    control.get = function()
+      local stuck = { { number = 1, seconds = 4 } }
+      return 200, { total = 0, open = 3, complete = false, stuck = stuck, connections = {}, routes = {} }, "{}\n"
+    end
+    status, printed = run("conns", "--stuck")
+    assert.are.equal(1, status)
+    assert.are.equal("not known: worker 1 is stuck for 4s: its connections are missing\n"
+      .. "none known to be stuck (3 open on the other workers)\n", printed)
+    control.get = function(path, target)
+      asked = { path, target }
+      return 200, { total = 0, open = 3, complete = true, connections = {}, routes = {} }, "{}\n"
+    end
     run("routes", "--port", "443", "--limit", "5", "--offset", "10")
     assert.are.equal("/api/v1/routes?port=443&limit=5&offset=10", asked[2])
     status, printed = run("conns", "--json")

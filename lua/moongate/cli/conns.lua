@@ -82,7 +82,9 @@ function conns.format(body, stuck, width)
     lines[1] = tables.render(stuck and STUCK or ALL, body.connections, width)
   end
   if body.total == 0 then
-    lines[1] = ("none%s (%d open)\n"):format(stuck and " is stuck" or "", body.open)
+    lines[1] = body.complete == false
+      and ("none%s (%d open on the other workers)\n"):format(stuck and " known to be stuck" or " known", body.open)
+      or ("none%s (%d open)\n"):format(stuck and " is stuck" or "", body.open)
   else
     lines[#lines + 1] = tables.rest(#body.connections, body.offset or 0, body.total, "connection")
   end
@@ -101,6 +103,8 @@ function conns.run(options)
   local unknown, status = asking.unknown(body, "its connections are missing")
   if options.json then
     asking.print_raw(raw)
+  elseif body.total == 0 then -- that none is there is not said before what is not known
+    output.write(unknown, conns.format(body, options.stuck))
   else
     output.write(conns.format(body, options.stuck), unknown)
   end
