@@ -82,6 +82,17 @@ describe("the findings of a snapshot", function()
     assert.truthy(found[2].text:find("hangs in a function of site.lua, route site", 1, true), found[2].text)
   end)
 
+  it("say of a stuck worker what status says, also when it was not asked", function()
+    local stuck = { number = 1, seconds = 4.02, route = "site", file = "site.lua", kernel = "pipe_wait" }
+    local worker = { number = 1, answered = false, lag = 0.0003, worst_lag = 0.0003 }
+    local text = findings.of(snapshot { workers = { worker }, stuck = { stuck } })[1].text
+    assert.are.equal("worker 1 has not answered for 4s: all of its connections wait until it goes on, and are not "
+      .. "counted here; it hangs in a function of site.lua, route site (in the kernel: pipe_wait)", text)
+    stuck.route, stuck.file = nil, nil
+    text = findings.of(snapshot { workers = { worker }, stuck = { stuck } })[1].text
+    assert.truthy(text:find("it hangs in a call that does not return (in the kernel: pipe_wait)", 1, true), text)
+  end)
+
   it("tell when descriptors or the cap run out", function()
     local found = findings.of(snapshot {
       descriptors = { used = 900, limit = 1024 },

@@ -162,21 +162,37 @@ PATTERNS[#PATTERNS + 1] = { "old", function(pattern, add, snapshot)
     "moongate conns --older " .. duration(snapshot.config.diagnose.old):gsub(" ", ""))
 end }
 
--- What a worker is in that does not answer, as far as that is known.
-local function where(snapshot, worker)
+-- What is known of a worker that is stuck; nil: it is not.
+local function stuck_of(snapshot, worker)
   for _, stuck in ipairs(snapshot.stuck or {}) do
-    if stuck.number == worker.number and stuck.file then
-      return ("hangs in a function of %s%s"):format(stuck.file, stuck.route and ", route " .. stuck.route or "")
+    if stuck.number == worker.number then
+      return stuck
     end
   end
-  return "runs a function that does not wait, or hangs in a call"
+end
+
+-- What a worker is in that does not answer, as far as that is known.
+local function where(stuck)
+  if not stuck then
+    return "runs a function that does not wait, or hangs in a call"
+  end
+  local kernel = stuck.kernel and (" (in the kernel: %s)"):format(stuck.kernel) or ""
+  if stuck.file then
+    return ("hangs in a function of %s%s%s"):format(stuck.file, stuck.route and ", route " .. stuck.route or "", kernel)
+  end
+  return "hangs in a call that does not return" .. kernel
+end
+
+-- It has been silent for as long as the one who looks first says: a worker that is stuck is not asked again.
+local function unanswered(stuck, worker)
+  return ("worker %d has not answered for %s: all of its connections wait until it goes on, and are not counted here; "
+    .. "it %s"):format(worker.number, duration(math.max(worker.lag, stuck and stuck.seconds or 0)), where(stuck))
 end
 
 local function workers(snapshot, add)
   for _, worker in ipairs(snapshot.workers) do
     if not worker.answered then
-      add(PROBLEM, ("worker %d has not answered for %s: its connections stand still and are not counted here; it %s")
-        :format(worker.number, duration(worker.lag), where(snapshot, worker)), "moongate status")
+      add(PROBLEM, unanswered(stuck_of(snapshot, worker), worker), "moongate status")
     elseif worker.worst_lag >= LAG then
       add(PROBLEM, ("worker %d was late by up to %s since the last snapshot: functions of routes run long, or there is "
         .. "no CPU left"):format(worker.number, worker.worst_lag < 1 and ("%d ms"):format(worker.worst_lag * 1000)
