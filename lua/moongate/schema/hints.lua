@@ -21,9 +21,19 @@ local CERTIFICATE = {
 }
 local CLIENTS = { "match.client_ip", 'where clients come from is match = { client_ip = "10.0.0.0/8" }' }
 local TIMEOUTS = { "timeouts", 'say which: timeouts = { connect = "5s", idle = "10m" }' }
+local IDLE = {
+  "timeouts.idle",
+  "both sides have one time: timeouts.idle while nothing moves, timeouts.half_dead once one of them has ended",
+}
+local INITIAL = { "timeouts.initial_data", 'the wait for a client\'s first bytes is timeouts = { initial_data = "10s" }' }
 local ALLOW = { "security.ip_allow", 'those who may connect are security = { ip_allow = "10.0.0.0/8" }' }
 local BLOCK = { "security.ip_block", 'those who may not connect are security = { ip_block = "10.0.0.0/8" }' }
 local PER_IP = { "limits.connections_per_ip", "of one address it is limits = { connections_per_ip = 100 }" }
+local CONNECTIONS = { "limits.connections", "of all routes together it is limits = { connections = 1000 }" }
+local ROUTE_CONNECTIONS = { "security.max_connections", "of one route it is security = { max_connections = 100 }" }
+local WORKERS = { "workers", "did you mean workers?" }
+local SERVICE = { nil, "moongate runs in the foreground: use the service manager for that" }
+local STANDARD_ERROR = { nil, "the log goes to standard error: the service manager keeps it" }
 local A_ROUTE = { nil, "that is a route's: it belongs into a file in routes/" }
 
 -- By what is described, then by the field, alone or after its table: the field that is meant (nil: none), what to say.
@@ -67,6 +77,8 @@ local WORDS = {
     redirect = { "action.handler", "redirect with action = { handler = moongate.handlers.http_redirect(…) }" },
     ["return"] = { "action.handler", "answer with action = { handler = moongate.handlers.http_response { … } }" },
     ["function"] = { "action.handler", "a function that answers is action = { handler = function(socket) … end }" },
+    maxconn = ROUTE_CONNECTIONS,
+    max_conns = ROUTE_CONNECTIONS,
     deny = BLOCK,
     allow = ALLOW,
     ["security.deny"] = BLOCK,
@@ -85,8 +97,23 @@ local WORDS = {
     upstream = A_ROUTE,
     backend = A_ROUTE,
     server = A_ROUTE,
-    threads = { nil, "did you mean workers?" },
-    worker_processes = { nil, "did you mean workers?" },
+    threads = WORKERS,
+    nbthread = WORKERS,
+    nbproc = WORKERS,
+    worker_processes = WORKERS,
+    maxconn = CONNECTIONS,
+    worker_connections = CONNECTIONS,
+    ["limits.maxconn"] = CONNECTIONS,
+    daemon = SERVICE,
+    pidfile = SERVICE,
+    pid = SERVICE,
+    chroot = SERVICE,
+    uid = { "user", "did you mean user?" },
+    gid = { "group", "did you mean group?" },
+    error_log = STANDARD_ERROR,
+    ["log.file"] = STANDARD_ERROR,
+    ["log.path"] = STANDARD_ERROR,
+    ["log.output"] = STANDARD_ERROR,
     resolver = { nil, 'name servers are dns = { servers = "192.0.2.1" }' },
     ["timeout"] = TIMEOUTS,
     ["security.deny"] = BLOCK,
@@ -99,6 +126,14 @@ local WORDS = {
     log_level = { nil, 'did you mean log = { level = "info" }?' },
   },
 }
+
+for _, words in pairs(WORDS) do
+  for _, name in ipairs({ "client", "server", "send", "read", "tunnel" }) do
+    words["timeouts." .. name] = IDLE
+  end
+  words["timeouts.client_fin"], words["timeouts.server_fin"] = IDLE, IDLE
+  words["timeouts.http_request"], words["timeouts.request"] = INITIAL, INITIAL
+end
 
 -- Where such a word means the same.
 local PLAIN = { [""] = true, match = true, action = true }
