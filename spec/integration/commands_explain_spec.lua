@@ -77,6 +77,14 @@ return {
       '"exact" is checked first: it has the more specific domain', "the path /x plays no part")
   end)
 
+  it("the port of a target that keeps the one that was asked for", function()
+    local low = net.free_ports(2, "127.0.0.1")
+    space = moongate.workspace { routes = { ["range.lua"] = ([[return { name = "range",
+      match = { ports = "%d-%d" }, action = { target = { host = "127.0.0.1", port = "preserve" } } }]]):format(low,
+      low + 1) } }
+    has(offline(tostring(low + 1)), ("it is forwarded to 127.0.0.1:%d"):format(low + 1))
+  end)
+
   it("a priority before what is more specific", function()
     space = moongate.workspace(files())
     local text = offline("--domain", "a.example.net", "--port", tostring(port))

@@ -41,7 +41,7 @@ local function subject(body, question)
   return table.concat(parts, " ")
 end
 
-local function action_of(row)
+local function action_of(row, port)
   local action = row.action
   if action.type == "handler" then
     return "its handler answers"
@@ -49,7 +49,7 @@ local function action_of(row)
     return "forwarded to where its target function says"
   end
   local tls = action.tls == "passthrough" and ", TLS passed through" or ""
-  return "forwarded to " .. routes.action(action):gsub(",", " or ") .. tls
+  return "forwarded to " .. routes.action(action, port):gsub(",", " or ") .. tls
 end
 
 local function by_name(body)
@@ -61,12 +61,12 @@ local function by_name(body)
 end
 
 -- "route "a" (a.lua:1), forwarded to …"; of one that --limit leaves out, its name.
-local function case_text(row, one)
+local function case_text(row, one, port)
   local when = one.when and " if its `when` says yes" or ""
   if not row then
     return ('route "%s"%s'):format(one.route, when)
   end
-  return ('route "%s" (%s)%s, %s'):format(one.route, explain_outcome.where(row), when, action_of(row))
+  return ('route "%s" (%s)%s, %s'):format(one.route, explain_outcome.where(row), when, action_of(row, port))
 end
 
 local BECAUSE = {
@@ -172,7 +172,7 @@ local function cases(body, question, width)
   local rows, texts = by_name(body), conditions(body)
   local hidden = (body.omitted_cases or 0) + math.max(0, #body.cases - SHOWN_CASES)
   for i, one in ipairs(body.cases) do
-    local gets = one.refused and "no route; " .. refusal(body, question) or case_text(rows[one.route], one)
+    local gets = one.refused and "no route; " .. refusal(body, question) or case_text(rows[one.route], one, body.port)
     if i == #body.cases and hidden > 0 then
       local more = ("- and %d more, by the routes marked ? below"):format(hidden)
       lines[#lines + 1] = tables.paragraph(more, "  ", "    ", width)
@@ -192,10 +192,11 @@ local function by_whens(body, question, whens, chosen, width)
     #whens > 1 and "functions that" or "a function that"), "", "", width)
   for i, row in ipairs(whens) do
     local text = ('%s the `when` of route "%s" (%s) says yes: %s'):format(i > 1 and "else, if" or "if", row.name,
-      explain_outcome.where(row), action_of(row))
+      explain_outcome.where(row), action_of(row, body.port))
     lines[#lines + 1] = tables.paragraph(text, "  - ", "    ", width)
   end
-  local rest = chosen and case_text(chosen, { route = chosen.name }) or "no route; " .. refusal(body, question)
+  local rest = chosen and case_text(chosen, { route = chosen.name }, body.port)
+    or "no route; " .. refusal(body, question)
   lines[#lines + 1] = tables.paragraph("else: " .. rest, "  - ", "    ", width)
   return table.concat(lines)
 end
@@ -224,7 +225,7 @@ function explain_outcome.text(body, question, is_assumed, width)
   local gets = is_assumed and "would get" or "gets"
   local otherwise = ("%s no route: %s"):format(gets, refusal(body, question))
   if chosen then
-    local does = chosen.action.type == "handler" and action_of(chosen) or "it is " .. action_of(chosen)
+    local does = (chosen.action.type == "handler" and "" or "it is ") .. action_of(chosen, body.port)
     otherwise = ('%s route "%s" (%s): %s'):format(gets, chosen.name, explain_outcome.where(chosen), does)
   end
   return tables.paragraph(("A %s %s."):format(subject(body, question), otherwise), "", "", width)

@@ -42,9 +42,9 @@ function routes.ports(list)
   return table.concat(parts, ",")
 end
 
-local function target(one)
+local function target(one, asked)
   local host = one.host or (one.host_function and "(function)" or "?")
-  local port = one.port_function and "(function)" or one.port
+  local port = one.port_function and "(function)" or one.port == "preserve" and asked or one.port
   if host:sub(1, 5) == "unix:" or not port then
     return host
   end
@@ -53,8 +53,9 @@ end
 
 ---What a route does, in a few words: "handler", "10.0.0.1:80, 10.0.0.2:80", "by function".
 ---@param action table of the API's answer
+---@param port integer? that the connection comes in on: what a target has that keeps it; nil: "preserve"
 ---@return string
-function routes.action(action)
+function routes.action(action, port)
   if action.type == "handler" then
     return "handler"
   elseif action.target_function then
@@ -62,7 +63,7 @@ function routes.action(action)
   end
   local parts = {}
   for i, one in ipairs(action.targets or {}) do
-    parts[i] = target(one)
+    parts[i] = target(one, port)
   end
   return table.concat(parts, ",")
 end
