@@ -182,25 +182,37 @@ static struct value *refuse_admin_clash(const struct file_put *put) {
   return refuse_port(put, clash, &error);
 }
 
+/* What the directory, or the file in it, does not let moongate do. */
+static struct value *answer_failure(const struct instance *instance, const char *name, const char *what, int code) {
+  char message[PATH_SIZE + TEXT_FILE_REFUSED_SIZE], refused[TEXT_FILE_REFUSED_SIZE];
+  if (code == EACCES)
+    snprintf(message, sizeof message, "%.3500s %s; nothing has changed", instance->config.routes,
+             text_file_unwritable(refused));
+  else
+    snprintf(message, sizeof message, "%.3500s/%s can't be %s: %s", instance->config.routes, name, what,
+             strerror(code));
+  return answer(500, instance, message);
+}
+
+static struct value *answer_foreign(const struct instance *instance, const char *name, const char *what,
+                                    const char *remedy) {
+  char message[PATH_SIZE + 256];
+  snprintf(message, sizeof message,
+           "%.3500s/%s is another user's, and %s: chown it, or %s it there; nothing has changed",
+           instance->config.routes, name, what, remedy);
+  return answer(409, instance, message);
+}
+
 /* NULL when it is in the directory; else the answer. */
 static struct value *write_put(const struct file_put *put) {
   const struct instance *instance = put->instance;
   const struct put_check *check = put->check;
-  char message[PATH_SIZE + 256];
   int status = write_file(instance->config.routes, check->name, check->text, check->size);
   if (status == 0)
     return NULL;
-  if (status == -EPERM) {
-    snprintf(
-        message, sizeof message,
-        "%s/%s is another user's, and would be moongate's if it were replaced: chown it, or write it there; nothing "
-        "has changed",
-        instance->config.routes, check->name);
-    return answer(409, instance, message);
-  }
-  snprintf(message, sizeof message, "%s/%s can't be written: %s", instance->config.routes, check->name,
-           strerror(-status));
-  return answer(500, instance, message);
+  if (status == -EPERM)
+    return answer_foreign(instance, check->name, "would be moongate's if it were replaced", "write");
+  return answer_failure(instance, check->name, "written", -status);
 }
 
 /* Answers, or has it taken up once it is in its place. */
@@ -331,19 +343,31 @@ void instance_put_file(struct instance *instance, const char *name, const char *
   loading_post(&instance->loading, &put->check->job);
 }
 
-void instance_delete_file(struct instance *instance, const char *name, struct native_call *call) {
+/* NULL when it is gone; else the answer. Whoever may write the directory may remove what others have made in it. */
+static struct value *remove_file(const struct instance *instance, const char *name) {
   char path[PATH_SIZE];
+  struct stat entry;
+  snprintf(path, sizeof path, "%s/%s", instance->config.routes, name);
+  if (geteuid() != 0 && lstat(path, &entry) == 0 && entry.st_uid != geteuid())
+    return answer_foreign(instance, name, "is not moongate's to remove", "remove");
+  if (unlink(path) == 0)
+    return NULL;
+  if (errno != ENOENT)
+    return answer_failure(instance, name, "removed", errno);
+  char message[PATH_SIZE + 64];
+  snprintf(message, sizeof message, "%.3900s: %s", path, strerror(ENOENT));
+  return answer(404, instance, message);
+}
+
+void instance_delete_file(struct instance *instance, const char *name, struct native_call *call) {
   if (!is_file_name(name)) {
     native_call_answer(
         call, answer(400, instance, "a file's name has letters, digits, \"-\", \"_\" and \".\", and ends in .lua"));
     return;
   }
-  snprintf(path, sizeof path, "%s/%s", instance->config.routes, name);
-  if (unlink(path) < 0) {
-    char message[PATH_SIZE + 64];
-    int status = errno == ENOENT ? 404 : 500;
-    snprintf(message, sizeof message, "%.3900s: %s", path, strerror(errno));
-    native_call_answer(call, answer(status, instance, message));
+  struct value *refusal = remove_file(instance, name);
+  if (refusal) {
+    native_call_answer(call, refusal);
     return;
   }
   flush_directory(instance->config.routes);

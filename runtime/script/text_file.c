@@ -72,6 +72,16 @@ const char *text_file_refused(bool is_directory, char text[TEXT_FILE_REFUSED_SIZ
   return text;
 }
 
+const char *text_file_unwritable(char text[TEXT_FILE_REFUSED_SIZE]) {
+  char user[USER_NAME_SIZE];
+  user_name(geteuid(), user);
+  snprintf(text, TEXT_FILE_REFUSED_SIZE,
+           "can't be changed by the user \"%s\", as whom moongate runs: give the directory to that user (chown), or to "
+           "a group of it (chgrp, chmod g+rwx), or let it in by an ACL (setfacl -m u:%s:rwx)",
+           user, user);
+  return text;
+}
+
 static int write_all(int fd, const struct text_piece *piece) {
   size_t done = 0;
   while (done < piece->size) {

@@ -19,6 +19,9 @@ enum { TEXT_FILE_REFUSED_SIZE = 320 };
 /* For people, of what can't be read for want of permission (EACCES): by whom, and how to grant it. Returns `text`. */
 const char *text_file_refused(bool is_directory, char text[TEXT_FILE_REFUSED_SIZE]);
 
+/* The same of a directory in which nothing can be made, replaced or removed. */
+const char *text_file_unwritable(char text[TEXT_FILE_REFUSED_SIZE]);
+
 /* A piece of what is written. */
 struct text_piece {
   const char *bytes;
