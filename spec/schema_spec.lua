@@ -217,6 +217,15 @@ describe("the config", function()
     end
   end)
 
+  it("takes a user and a group by name or number", function()
+    local checked = read({ user = 1, group = "2" }).config
+    assert.are.same({ "1", "2" }, { checked.user, checked.group })
+    checked = read({ user = "daemon", group = 0 }).config
+    assert.are.same({ "daemon", "0" }, { checked.user, checked.group })
+    assert.are.same({ "user: expected a name or a number, got true" }, faults(read { user = true }))
+    assert.are.same({ "group: -1 is too small: at least 0" }, faults(read { group = -1 }))
+  end)
+
   it("resolves paths from its directory", function()
     local normal = read({ routes = "r", control = "/c.sock", state = "s" }).config
     assert.are.equal("/etc/moongate/r", normal.routes)

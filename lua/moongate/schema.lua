@@ -181,8 +181,8 @@ schema.config = {
     },
     control = { type = "string", doc = "The control socket; by default /run/moongate.sock, or below $XDG_RUNTIME_DIR" },
     state = { type = "string", doc = "The directory of what survives a restart" },
-    user = { type = "string", doc = "Whom root becomes before a route file is read: a name or a number" },
-    group = { type = "string", doc = "Its group, when it is not the user's own" },
+    user = { type = "account", doc = "Whom root becomes before a route file is read: a name or a number" },
+    group = { type = "account", doc = "Its group, when it is not the user's own: a name or a number" },
     admin = {
       type = "table",
       doc = "The admin interface over TCP",

@@ -116,6 +116,7 @@ local types = {
       return descriptor.enum and quoted(descriptor.enum, "|") or descriptor.off and "string|false" or "string"
     end,
   },
+  account = { words = "name or number", lua = "string|integer" },
   list = {
     words = function(descriptor)
       local of = entry(descriptor.of)

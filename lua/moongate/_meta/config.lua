@@ -12,7 +12,7 @@
 ---@field defaults? moongate.Config.Defaults A partial route, merged under every route
 ---@field diagnose? moongate.Config.Diagnose When a snapshot is made by itself; 0: off
 ---@field dns? moongate.Config.Dns Names of targets
----@field group? string Its group, when it is not the user's own
+---@field group? string|integer Its group, when it is not the user's own: a name or a number
 ---@field keep_alive? moongate.Treatment|moongate.KeepAlive How quiet connections are treated: "standard"; "extended": `multiplier` times idle and lifetime; "immortal": neither, nor stuck ({ multiplier = 6, treatment = "standard" })
 ---@field limits? moongate.Config.Limits Bounds of the whole process
 ---@field log? moongate.Config.Log The log, on standard error
@@ -25,7 +25,7 @@
 ---@field state? string The directory of what survives a restart
 ---@field tcp? moongate.Config.Tcp Options of TCP sockets
 ---@field timeouts? moongate.Timeouts For every route that doesn't say otherwise; 0: off
----@field user? string Whom root becomes before a route file is read: a name or a number
+---@field user? string|integer Whom root becomes before a route file is read: a name or a number
 ---@field workers? integer|"auto" Threads; auto: one a core ("auto")
 
 ---Certificates by ACME

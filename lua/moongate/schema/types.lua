@@ -112,6 +112,18 @@ function types.integer(check, value, descriptor)
   return in_range(check, value, descriptor, text.show)
 end
 
+-- A user or a group of the system, as text: a name, or a number, which is 0 or more.
+function types.account(check, value)
+  if type(value) == "number" then
+    local number = types.integer(check, value, { min = 0, max = 2 ^ 31 - 2 })
+    return number and ("%d"):format(number)
+  elseif type(value) ~= "string" then
+    check:expected("a name or a number", value)
+    return nil
+  end
+  return types.string(check, value, {})
+end
+
 local UNITS = { milliseconds = "ms", msec = "ms", seconds = "s", secs = "s", minutes = "m", mins = "m" }
 UNITS.hours, UNITS.hrs, UNITS.days = "h", "h", "d"
 
