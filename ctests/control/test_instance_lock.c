@@ -136,6 +136,10 @@ static void nothing_is_believed_that_others_may_have_made(void **state) {
     assert_non_null(strstr(error.message, "chmod go-w"));
     assert_string_equal(error.place, place->state);
   }
+  chmod(place->state, 01777); /* as /tmp: never "chmod it" */
+  assert_int_equal(instance_lock_take(&lock, place->state, NULL, &error), -EPERM);
+  assert_null(strstr(error.message, "chmod"));
+  assert_non_null(strstr(error.message, "directory of moongate's own"));
   chmod(place->state, 0755);
   assert_int_equal(instance_lock_take(&lock, place->state, NULL, &error), 0);
   instance_lock_release(&lock);

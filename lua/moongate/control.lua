@@ -12,7 +12,11 @@ local TIMEOUT, LARGEST, PIECE = 10, 64 * 1024 * 1024, 64 * 1024
 -- What the system says, in lower case, and what to do about it.
 local ADVICE = {
   { "no such file", "no moongate answers on %s: is it running? (--control PATH, if its socket is elsewhere)" },
-  { "refused", "no moongate answers on %s: the socket is there, but nothing listens; was moongate killed?" },
+  {
+    "refused",
+    "no moongate answers on %s: the socket is there, but nothing listens; moongate has ended (it was killed, or, "
+      .. "with `user` in its config, the file stays until the next start)",
+  },
   { "denied", "%s may not be opened by this user: run the command as the user that moongate runs as" },
   { "not permitted", "%s may not be opened by this user: run the command as the user that moongate runs as" },
   { "timeout", "moongate does not answer on %s: is it stopped, or too busy?" },

@@ -33,6 +33,9 @@ static int find_user(struct account *account, const char *user, struct error *er
     getpwuid_r((uid_t)number, &entry, names, sizeof names, &found);
   else
     getpwnam_r(user, &entry, names, sizeof names, &found);
+  if (!found && number >= 0)
+    return error_set(error, ENOENT, "there is no user with the number %ld: name one that there is (getent passwd)",
+                     number);
   if (!found)
     return error_set(error, ENOENT, "there is no user \"%s\"; make it: useradd --system --no-create-home %s", user,
                      user);
@@ -51,7 +54,7 @@ static int find_group(struct account *account, const char *group, struct error *
   else
     getgrnam_r(group, &entry, names, sizeof names, &found);
   if (!found)
-    return error_set(error, ENOENT, "there is no group \"%s\"", group);
+    return error_set(error, ENOENT, "there is no group \"%s\": name one that there is (getent group)", group);
   account->gid = entry.gr_gid;
   return 0;
 }

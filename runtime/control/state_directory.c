@@ -47,10 +47,14 @@ static bool is_ours(uid_t owner, const struct account *account) {
 /* What is in it will be believed: last good versions are run, the lock is written. */
 static int judge(const struct stat *entry, const struct account *account, struct error *error) {
   char owner[USER_NAME_SIZE], us[USER_NAME_SIZE];
+  if ((entry->st_mode & S_ISVTX) && (entry->st_mode & OTHERS_WRITE))
+    return error_set(error, EPERM,
+                     "the state directory is one for all to write in (it is sticky), and what is in it would be run; "
+                     "name a directory of moongate's own as `state` in the config, one below it for instance");
   if (!is_ours(entry->st_uid, account))
     return error_set(
         error, EPERM,
-        "the state directory belongs to %s, and what is in it would be run as %s; chown it, or name another "
+        "the state directory belongs to \"%s\", and what is in it would be run as \"%s\"; chown it, or name another "
         "as `state` in the config",
         user_name(entry->st_uid, owner), user_name(geteuid(), us));
   if (entry->st_mode & OTHERS_WRITE)

@@ -33,8 +33,8 @@ static int judge_owner(const struct stat *entry, const char *what, struct error 
   char owner[USER_NAME_SIZE], us[USER_NAME_SIZE];
   if (entry->st_uid != geteuid() && entry->st_uid != 0)
     return error_set(error, EPERM,
-                     "%s belongs to %s, and would be believed as if %s had made it: remove it, or chown it", what,
-                     user_name(entry->st_uid, owner), user_name(geteuid(), us));
+                     "%s belongs to \"%s\", and would be believed as if \"%s\" had made it: remove it, or chown it",
+                     what, user_name(entry->st_uid, owner), user_name(geteuid(), us));
   if (entry->st_mode & OTHERS_WRITE)
     return error_set(error, EPERM, "%s may be written by others, and would be believed: remove it, or chmod go-w it",
                      what);
