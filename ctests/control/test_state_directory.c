@@ -5,6 +5,7 @@
 
 #include "../support/scratch.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <sys/wait.h>
 
@@ -70,17 +71,52 @@ static void all_that_is_in_it_is_given_and_nothing_that_a_link_names(void **stat
   assert_int_equal(0, owner_of(fixture, "elsewhere/secret"));
 }
 
+static int try_through(struct fixture *fixture, const char *name) {
+  struct error error;
+  char path[512];
+  snprintf(path, sizeof path, "%s", scratch_path(&fixture->scratch, name));
+  int fd = state_directory_open(path, &fixture->account, &error);
+  if (fd >= 0)
+    close(fd);
+  return fd;
+}
+
+static void a_link_on_the_way_is_followed_where_it_is_roots(void **state) {
+  struct fixture *fixture = *state;
+  if (geteuid() != 0)
+    skip();
+  char way[512];
+  snprintf(way, sizeof way, "%s", scratch_path(&fixture->scratch, "way"));
+  assert_int_equal(0, mkdir(scratch_path(&fixture->scratch, "elsewhere/etc"), 0755));
+  assert_int_equal(0, symlink("./elsewhere//", way));
+  assert_int_equal(0, lchown(way, UID, UID));
+  assert_int_equal(-EPERM, try_through(fixture, "way/etc"));
+  assert_int_equal(-EPERM, try_through(fixture, "way/new/one"));
+  assert_int_equal(0, owner_of(fixture, "elsewhere/etc"));
+  assert_int_equal(-1, access(scratch_path(&fixture->scratch, "elsewhere/new"), F_OK));
+  assert_int_equal(0, lchown(way, 0, 0));
+  assert_int_equal(-ELOOP, try_through(fixture, "way"));
+  assert_int_equal(-ELOOP, try_through(fixture, "way/"));
+  assert_int_equal(0, owner_of(fixture, "elsewhere"));
+  assert_true(try_through(fixture, "way/new/one//") >= 0);
+  assert_int_equal(0, owner_of(fixture, "elsewhere/new"));
+  assert_int_equal(UID, owner_of(fixture, "elsewhere/new/one"));
+  assert_int_equal(0, unlink(way));
+  assert_int_equal(0, symlink("way", way));
+  assert_int_equal(-ELOOP, try_through(fixture, "way/etc"));
+  assert_int_equal(-ENOTDIR, try_through(fixture, "elsewhere/secret/state"));
+  assert_int_equal(0, unlink(way));
+}
+
 /* A process that has a directory be a link, and a directory again, as fast as it can. */
 static pid_t start_changing(struct fixture *fixture) {
   char one[512], other[512];
   snprintf(one, sizeof one, "%s/within", fixture->state);
   snprintf(other, sizeof other, "%s/other", fixture->state);
-  pid_t parent = getpid(), child = fork();
-  if (child != 0)
-    return child;
-  while (getppid() == parent)
+  pid_t child = fork();
+  while (child == 0)
     renameat2(AT_FDCWD, one, AT_FDCWD, other, RENAME_EXCHANGE);
-  _exit(0);
+  return child;
 }
 
 static void a_directory_that_becomes_a_link_on_the_way_gives_nothing_else_away(void **state) {
@@ -103,6 +139,7 @@ static void a_directory_that_becomes_a_link_on_the_way_gives_nothing_else_away(v
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup_teardown(all_that_is_in_it_is_given_and_nothing_that_a_link_names, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(a_link_on_the_way_is_followed_where_it_is_roots, set_up, tear_down),
       cmocka_unit_test_setup_teardown(a_directory_that_becomes_a_link_on_the_way_gives_nothing_else_away, set_up,
                                       tear_down),
   };

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Making the state directory, judging it, and giving it away with all that is in it. No link is followed on the way. */
+ * Making the state directory, judging it, and giving it away with all that is in it. No link is followed
+ * there, nor by root on the way but root's own. */
 #include "control/state_directory.h"
 
 #include "script/own_file.h"
@@ -9,35 +10,107 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { DIRECTORY_MODE = 0700, OTHERS_WRITE = S_IWGRP | S_IWOTH, DEEPEST = 8 /* directories within each other */ };
+enum {
+  DIRECTORY_MODE = 0700,
+  OTHERS_WRITE = S_IWGRP | S_IWOTH,
+  DEEPEST = 8 /* directories within each other */,
+  NAME_SIZE = NAME_MAX + 2 /* one that is too long stays so */,
+  STEPS_MOST = 1024 /* names on the way, with those of links */
+};
 
-static int make_one(const char *path) {
-  if (mkdir(path, DIRECTORY_MODE) == 0 || errno == EEXIST)
-    return 0;
-  int code = errno;
-  struct stat entry;
-  /* Above us there may be directories that we could not make even if they were missing. */
-  return stat(path, &entry) == 0 && S_ISDIR(entry.st_mode) ? 0 : -code;
+/* As root a link on the way is followed only when root has made it: in a directory of another user it would have us
+ * give away what that user chooses. Its target is put before what is left of the way. 0 or a negative errno. */
+static int take_link(int link, const struct stat *entry, char rest[PATH_MAX], struct error *error) {
+  char target[PATH_MAX], left[PATH_MAX], owner[USER_NAME_SIZE];
+  if (geteuid() == 0 && entry->st_uid != 0)
+    return error_set(error, EPERM,
+                     "on the way to the state directory is a link that belongs to %s, who could have it lead anywhere; "
+                     "name the directory itself as `state` in the config",
+                     user_name(entry->st_uid, owner));
+  ssize_t length = readlinkat(link, "", target, sizeof target);
+  if (length < 0)
+    return -errno;
+  memcpy(left, rest, strlen(rest) + 1);
+  int size = snprintf(rest, PATH_MAX, "%.*s/%s", (int)length, target, left);
+  return size < PATH_MAX ? 0 : -ENAMETOOLONG;
 }
 
-static int make_directories(const char *directory) {
-  char path[PATH_MAX];
-  size_t length = strlen(directory);
-  if (length >= sizeof path)
-    return -ENAMETOOLONG;
-  memcpy(path, directory, length + 1);
-  for (char *slash = strchr(path + 1, '/'); slash && path[0]; slash = strchr(slash + 1, '/')) {
-    *slash = '\0';
-    int status = make_one(path);
-    if (status != 0)
-      return status;
-    *slash = '/';
+/* The first name of the way, which is taken off it; "" at its end. */
+static void take_name(char rest[PATH_MAX], char name[NAME_SIZE]) {
+  const char *begin = rest + strspn(rest, "/");
+  size_t length = strcspn(begin, "/");
+  snprintf(name, NAME_SIZE, "%.*s", (int)length, begin);
+  begin += length;
+  begin += strspn(begin, "/");
+  memmove(rest, begin, strlen(begin) + 1);
+}
+
+/* O_PATH, made where it is missing; a link itself. */
+static int open_name(int directory, const char *name) {
+  int fd = openat(directory, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+  if (fd >= 0 || errno != ENOENT)
+    return fd >= 0 ? fd : -errno;
+  if (mkdirat(directory, name, DIRECTORY_MODE) != 0 && errno != EEXIST)
+    return -errno;
+  fd = openat(directory, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+  return fd >= 0 ? fd : -errno;
+}
+
+/* From `directory`, which is closed, along one name. The next, or a negative errno. */
+static int step(int directory, const char *name, char rest[PATH_MAX], struct error *error) {
+  struct stat entry;
+  int next = open_name(directory, name);
+  int status = next < 0 ? next : fstat(next, &entry) != 0 ? -errno : 0;
+  bool is_link = status == 0 && S_ISLNK(entry.st_mode);
+  if (is_link && !rest[0])
+    status = -ELOOP;
+  else if (is_link)
+    status = take_link(next, &entry, rest, error);
+  else if (status == 0 && !S_ISDIR(entry.st_mode))
+    status = -ENOTDIR;
+  if (status == 0 && !is_link) {
+    close(directory);
+    return next;
   }
-  return make_one(path);
+  if (next >= 0)
+    close(next);
+  if (status == 0 && rest[0] != '/')
+    return directory;
+  close(directory);
+  return status != 0 ? status : open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+}
+
+/* A descriptor of the directory, made where it is missing, as what leads to it; or a negative errno, -EPERM with
+ * `error`. */
+static int walk(const char *path, struct error *error) {
+  char rest[PATH_MAX], name[NAME_SIZE];
+  if (strlen(path) >= sizeof rest)
+    return -ENAMETOOLONG;
+  memcpy(rest, path, strlen(path) + 1);
+  int at = open(path[0] == '/' ? "/" : ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+  if (at < 0)
+    return -errno;
+  error->code = 0;
+  unsigned steps = 0;
+  for (take_name(rest, name); name[0] && at >= 0 && steps < STEPS_MOST; take_name(rest, name), steps++)
+    at = step(at, name, rest, error);
+  if (at >= 0 && steps == STEPS_MOST) {
+    close(at);
+    return -ELOOP;
+  }
+  if (at == -EPERM && error->code == 0)
+    return -EACCES; /* that other one has its own words */
+  if (at < 0)
+    return at;
+  int fd = openat(at, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  int status = fd >= 0 ? fd : errno == EPERM ? -EACCES : -errno;
+  close(at);
+  return status;
 }
 
 static bool is_ours(uid_t owner, const struct account *account) {
@@ -119,14 +192,11 @@ static int explain(int status, const char *what, const char *directory, struct e
 }
 
 int state_directory_open(const char *directory, const struct account *account, struct error *error) {
-  int status = make_directories(directory);
-  if (status != 0)
-    return explain(status == -EPERM ? -EACCES : status, "made", directory, error);
-  int fd = open(directory, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  int fd = walk(directory, error);
   if (fd < 0)
-    return explain(errno == EPERM ? -EACCES : -errno, "opened", directory, error);
+    return explain(fd, "opened", directory, error);
   struct stat entry;
-  status = fstat(fd, &entry) != 0 ? -errno : judge(&entry, account, error);
+  int status = fstat(fd, &entry) != 0 ? -errno : judge(&entry, account, error);
   if (status == 0 && account && account->is_set)
     status = give_all(fd, &entry, account);
   if (status == 0)

@@ -8,7 +8,8 @@
 #include "core/error.h"
 
 /* Makes `directory` (with mode 0700, and what leads to it) where it is missing, and opens it. It has to be a directory
- * itself, not a link to one, of ours (or, for root, of the account's) and writable by nobody else; what is in it is
+ * itself, not a link to one (as root: nor behind a link that is not
+ * root's), of ours (or, for root, of the account's) and writable by nobody else; what is in it is
  * given to the account. A descriptor, or a negative errno: -EPERM when it is not to be believed, and `error` says why
  * and what to do. */
 int state_directory_open(const char *directory, const struct account *account, struct error *error);
