@@ -25,7 +25,10 @@ local IDLE = {
   "timeouts.idle",
   "both sides have one time: timeouts.idle while nothing moves, timeouts.half_dead once one of them has ended",
 }
-local INITIAL = { "timeouts.initial_data", 'the wait for a client\'s first bytes is timeouts = { initial_data = "10s" }' }
+local INITIAL = {
+  "timeouts.initial_data",
+  "the wait for a client's first bytes is timeouts = { initial_data = \"10s\" }",
+}
 local ALLOW = { "security.ip_allow", 'those who may connect are security = { ip_allow = "10.0.0.0/8" }' }
 local BLOCK = { "security.ip_block", 'those who may not connect are security = { ip_block = "10.0.0.0/8" }' }
 local PER_IP = { "limits.connections_per_ip", "of one address it is limits = { connections_per_ip = 100 }" }
