@@ -247,10 +247,14 @@ static void request(struct instance *instance, bool with_config, const struct re
                                                               : "moongate is stopping: nothing changes any more"));
     return;
   }
-  if (waiter->call)
-    reload->next[reload->next_count++] = *waiter;
+  char why[RELOAD_HELD_SIZE];
+  bool is_held = reload_is_held(reload, why);
   reload->again = true;
   reload->again_with_config |= with_config;
+  if (waiter->call && is_held)
+    native_call_answer(waiter->call, reload_refusal(waiter, why));
+  else if (waiter->call)
+    reload->next[reload->next_count++] = *waiter;
   if (reload->phase == RELOAD_IDLE)
     begin_round(reload);
 }

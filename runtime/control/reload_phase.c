@@ -7,11 +7,13 @@
 #include "control/runtime.h"
 
 #include <stddef.h>
+#include <stdio.h>
 
 enum {
   LONG_MS = 10 * 1000,     /* a phase that lasts for longer is told … */
   SWAP_LONG_MS = 2 * 1000, /* … a swap, which only asks the workers, earlier … */
   AGAIN_MS = 60 * 1000,    /* … and so often again */
+  HELD_MS = 30 * 1000,     /* a swap that waits for a worker is waited for so long, by who asked for it */
 };
 
 const char *reload_phase_name(enum reload_phase phase) {
@@ -31,6 +33,21 @@ uint64_t reload_phase_ms(const struct reload *reload) {
   return clock_now(&reload->instance->runtime->clock) - reload->phase_began;
 }
 
+bool reload_is_held(const struct reload *reload, char why[RELOAD_HELD_SIZE]) {
+  unsigned worker = reload->phase == RELOAD_SWAPPING ? swap_awaited_worker(&reload->swap) : 0;
+  if (worker == 0 || reload_phase_ms(reload) < HELD_MS)
+    return false;
+  snprintf(why, RELOAD_HELD_SIZE,
+           "not live yet: worker %u does not answer; what is in the files goes live when it goes on", worker);
+  return true;
+}
+
+/* When the next look is due: those who wait are answered in time, whatever the log has said. */
+static uint64_t next_look(const struct reload *reload) {
+  uint64_t lasted = reload_phase_ms(reload);
+  return reload->phase == RELOAD_SWAPPING && lasted < HELD_MS ? HELD_MS - lasted : AGAIN_MS;
+}
+
 static void on_long(struct wheel_timer *timer) {
   struct reload *reload = (struct reload *)(void *)((char *)timer - offsetof(struct reload, patience));
   struct runtime *runtime = reload->instance->runtime;
@@ -43,7 +60,10 @@ static void on_long(struct wheel_timer *timer) {
   else
     LOG(&runtime->log, LOG_WARN, "a reload takes long; what comes meanwhile waits for its end",
         LOG_STRING("phase", reload_phase_name(reload->phase)), LOG_NUMBER("seconds", seconds));
-  loop_set_timer(&runtime->loop, &reload->patience, AGAIN_MS);
+  loop_set_timer(&runtime->loop, &reload->patience, next_look(reload));
+  char why[RELOAD_HELD_SIZE];
+  if (reload_is_held(reload, why))
+    reload_refuse_all(reload, why);
 }
 
 void reload_enter(struct reload *reload, enum reload_phase phase) {

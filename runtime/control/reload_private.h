@@ -16,6 +16,12 @@ const char *reload_phase_name(enum reload_phase phase);
 /* How long the phase has lasted; 0 while idle. */
 uint64_t reload_phase_ms(const struct reload *reload);
 
+enum { RELOAD_HELD_SIZE = 128 };
+
+/* Whether the swap has waited for a worker for so long that nobody who asked for a reload shall wait for it any longer;
+ * then `why` says so. It is made when the worker goes on. */
+bool reload_is_held(const struct reload *reload, char why[RELOAD_HELD_SIZE]);
+
 /* Has the loader load for this round, then make the table of it, then commit to it and write copies. Each ends in its
  * callback below, later; without memory in reload_end_round(), at once. */
 void reload_load(struct reload *reload);

@@ -60,6 +60,7 @@ struct value *reload_refusal(const struct reload_waiter *waiter, const char *why
     value_set_string(root, "message", why);
     return root;
   }
+  value_set_number(root, "status", 503);
   value_set_boolean(root, "ok", false);
   value_set_boolean(root, "config_changed", false);
   value_set_number(root, "generation", 0);

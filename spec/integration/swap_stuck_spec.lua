@@ -51,4 +51,36 @@ describe("a worker that hangs", function()
     assert.are.equal(0, reloading:wait(20))
     assert.are.equal(200, (m:get "/readyz"))
   end)
+
+  it("holds up nobody who asked for a reload for longer than 30 seconds, and what was written goes live later", function()
+    local fifo = process.directory() .. "/fifo"
+    assert(os.execute("mkfifo " .. fifo) == 0)
+    local routes = { ["a.lua"] = HANGING:format(fifo), ["b.lua"] = swapping.counting("b", "v1") }
+    local m = swapping.start(routes, { workers = 1, clock = true })
+    local client = assert(swapping.open "a")
+    assert.are.equal("hanging", net.ask(client, "now"))
+    local reloading
+    m:write("b.lua", swapping.counting("b", "v2"))
+    reloading = process.start { moongate.binary, "reload", "--control", m.control }
+    process.wait_for(function()
+      m:advance(0.1)
+      return m:status().reload.phase == "swapping"
+    end, 30)
+    local generation = m:generation()
+    m:advance(31)
+    assert.are.equal(1, reloading:wait(20))
+    local says = "not live yet: worker 1 does not answer; what is in the files goes live when it goes on"
+    assert.truthy(reloading:err():find(says, 1, true), reloading:err())
+    local status, body = m:request("POST", "/api/v1/reload")
+    assert.are.equal(503, status)
+    assert.truthy(body:find(says, 1, true), body)
+    status, body = m:request("PUT", "/api/v1/files/b.lua", { body = swapping.counting("b", "v3") })
+    assert.are.equal(409, status)
+    assert.truthy(body:find(says, 1, true), body)
+    status, body = m:request("DELETE", "/api/v1/files/b.lua")
+    assert.are.equal(409, status)
+    assert.truthy(body:find(says, 1, true), body)
+    process.run { "sh", "-c", ": > " .. fifo }
+    m:await_generation(generation + 2)
+  end)
 end)

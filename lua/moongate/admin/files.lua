@@ -59,10 +59,14 @@ function files.reload()
     answer[field] = json.list(answer[field])
   end
   answer.ok = answer.ok and #answer.faults == 0
-  if not answer.ok then
-    answer.error = { status = 422, message = "there are faults; what has none is live, the rest is as it was" }
+  local status = answer.status or answer.ok and 200 or 422
+  answer.status = nil
+  if status == 503 then -- no round was made, or its end is not waited for
+    answer.error = { status = status, message = answer.faults[1].message }
+  elseif not answer.ok then
+    answer.error = { status = status, message = "there are faults; what has none is live, the rest is as it was" }
   end
-  return answers.json(answer.ok and 200 or 422, answer)
+  return answers.json(status, answer)
 end
 
 local function as_response(name, answer)
