@@ -53,14 +53,19 @@ static long pid_in(const char *path) {
   return pid;
 }
 
-static void taking_it_makes_the_directories_for_the_user_alone(void **state) {
+static void taking_it_makes_the_directory_for_the_user_alone(void **state) {
   const struct place *place = *state;
+  umask(022);
   struct instance_lock lock;
   struct error error;
   struct stat entry;
   assert_int_equal(instance_lock_take(&lock, place->state, NULL, &error), 0);
   assert_int_equal(stat(place->state, &entry), 0);
   assert_int_equal(entry.st_mode & 0777, 0700);
+  char middle[128];
+  snprintf(middle, sizeof middle, "%s/a", place->root);
+  assert_int_equal(stat(middle, &entry), 0);
+  assert_int_equal(entry.st_mode & 0777, 0755);
   assert_int_equal(pid_in(place->lock), getpid());
   instance_lock_release(&lock);
 }
@@ -179,6 +184,12 @@ static void the_directory_of_another_user_is_refused(void **state) {
   assert_int_equal(instance_lock_take(&lock, place->state, NULL, &error), -EPERM);
   assert_non_null(strstr(error.message, "belongs to"));
   const struct account other = {.name = "other", .uid = 1, .gid = 1, .is_set = true};
+  /* its root is ours alone: the other one would not get in */
+  assert_int_equal(instance_lock_take(&lock, place->state, &other, &error), -EPERM);
+  char advice[128];
+  snprintf(advice, sizeof advice, "chmod o+x %s,", place->root);
+  assert_non_null(strstr(error.message, advice));
+  chmod(place->root, 0755);
   assert_int_equal(instance_lock_take(&lock, place->state, &other, &error), 0);
   struct stat entry;
   assert_int_equal(stat(place->lock, &entry), 0);
@@ -198,7 +209,7 @@ static void a_path_that_is_too_long_is_refused(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test_setup_teardown(taking_it_makes_the_directories_for_the_user_alone, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(taking_it_makes_the_directory_for_the_user_alone, set_up, tear_down),
       cmocka_unit_test_setup_teardown(a_second_taker_learns_the_file_and_the_process, set_up, tear_down),
       cmocka_unit_test_setup_teardown(a_released_one_can_be_taken_and_names_nobody, set_up, tear_down),
       cmocka_unit_test_setup_teardown(a_stale_file_is_no_obstacle, set_up, tear_down),

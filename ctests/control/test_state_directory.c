@@ -23,7 +23,10 @@ static int set_up(void **state) {
   snprintf(fixture.state, sizeof fixture.state, "%s", scratch_path(&fixture.scratch, "state"));
   assert_int_equal(0, mkdir(fixture.state, 0700));
   assert_int_equal(0, mkdir(scratch_path(&fixture.scratch, "state/within"), 0700));
-  assert_int_equal(0, mkdir(scratch_path(&fixture.scratch, "elsewhere"), 0700));
+  assert_int_equal(0, mkdir(scratch_path(&fixture.scratch, "elsewhere"), 0755));
+  /* whom it is given to has to get there */
+  assert_int_equal(0, chmod(fixture.scratch.directory, 0755));
+  assert_int_equal(0, chmod(scratch_path(&fixture.scratch, "elsewhere"), 0755));
   scratch_write(&fixture.scratch, "state/within/secret", "ours");
   scratch_write(&fixture.scratch, "elsewhere/secret", "root's");
   assert_int_equal(0, symlink("../elsewhere", scratch_path(&fixture.scratch, "state/other")));

@@ -10,7 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/capability.h>
+#include <sys/fsuid.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { NAMES_SIZE = 16 * 1024 };
@@ -79,6 +81,37 @@ int account_find(struct account *account, const char *user, const char *group, s
                      account->name);
   account->is_set = true;
   return 0;
+}
+
+static bool find_closed(const char *path, char closed[PATH_MAX]) {
+  struct stat entry;
+  for (const char *end = strchr(path, '/');; end = strchr(end + 1, '/')) {
+    size_t length = end ? (size_t)(end - path) : strlen(path);
+    if (snprintf(closed, PATH_MAX, "%.*s/.", (int)length, path) >= PATH_MAX)
+      return false;
+    if (stat(closed, &entry) != 0 && errno == EACCES) {
+      closed[length > 0 ? length : 1] = '\0';
+      return true;
+    }
+    if (!end)
+      return false;
+  }
+}
+
+bool account_find_closed(const struct account *account, const char *path, char closed[PATH_MAX]) {
+  int count = getgroups(0, NULL);
+  gid_t *groups = calloc((size_t)(count > 0 ? count : 0) + 1, sizeof *groups);
+  bool found = false;
+  if (groups && count >= 0 && getgroups(count, groups) == count && initgroups(account->name, account->gid) == 0) {
+    setfsgid(account->gid);
+    setfsuid(account->uid); /* the kernel takes root's rights to files away with it, and gives them back */
+    found = find_closed(path, closed);
+    setfsuid(geteuid());
+    setfsgid(getegid());
+    setgroups((size_t)count, groups);
+  }
+  free(groups);
+  return found;
 }
 
 /* The thread keeps of `wanted` what it has, and nothing else. */

@@ -7,6 +7,7 @@
 
 #include "core/error.h"
 
+#include <limits.h>
 #include <stdbool.h>
 #include <sys/types.h>
 
@@ -25,6 +26,10 @@ struct account {
 /* By the names (or numbers) of the config; `group` NULL: the user's own, `user` NULL: nobody. 0, -ENOENT (there is no
  * such user or group), or -EPERM (only root becomes somebody else; being that user already is fine). */
 int account_find(struct account *account, const char *user, const char *group, struct error *error);
+
+/* Whether one of the directories of the path, the last included, may not be searched by the account: then `closed` is
+ * the first of them. Looks as the account would, so by root, and before any other thread works. */
+bool account_find_closed(const struct account *account, const char *path, char closed[PATH_MAX]);
 
 /* Becomes the account, with its groups, and nothing of root but CAP_NET_BIND_SERVICE and, where wanted, CAP_NET_ADMIN,
  * as far as there were. Before any other thread runs. 0 or a negative errno: then the process should end, for it may be

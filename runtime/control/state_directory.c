@@ -17,6 +17,7 @@
 
 enum {
   DIRECTORY_MODE = 0700,
+  PARENT_MODE = 0755, /* lets through whoever the directory is given to */
   OTHERS_WRITE = S_IWGRP | S_IWOTH,
   DEEPEST = 8 /* directories within each other */,
   NAME_SIZE = NAME_MAX + 2 /* one that is too long stays so */,
@@ -28,10 +29,11 @@ enum {
 static int take_link(int link, const struct stat *entry, char rest[PATH_MAX], struct error *error) {
   char target[PATH_MAX], left[PATH_MAX], owner[USER_NAME_SIZE];
   if (geteuid() == 0 && entry->st_uid != 0)
-    return error_set(error, EPERM,
-                     "on the way to the state directory is a link that belongs to %s, who could have it lead anywhere; "
-                     "name the directory itself as `state` in the config",
-                     user_name(entry->st_uid, owner));
+    return error_set(
+        error, EPERM,
+        "on the way to the state directory is a link that belongs to \"%s\", who could have it lead anywhere; "
+        "name the directory itself as `state` in the config",
+        user_name(entry->st_uid, owner));
   ssize_t length = readlinkat(link, "", target, sizeof target);
   if (length < 0)
     return -errno;
@@ -51,11 +53,11 @@ static void take_name(char rest[PATH_MAX], char name[NAME_SIZE]) {
 }
 
 /* O_PATH, made where it is missing; a link itself. */
-static int open_name(int directory, const char *name) {
+static int open_name(int directory, const char *name, mode_t mode) {
   int fd = openat(directory, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
   if (fd >= 0 || errno != ENOENT)
     return fd >= 0 ? fd : -errno;
-  if (mkdirat(directory, name, DIRECTORY_MODE) != 0 && errno != EEXIST)
+  if (mkdirat(directory, name, mode) != 0 && errno != EEXIST)
     return -errno;
   fd = openat(directory, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
   return fd >= 0 ? fd : -errno;
@@ -64,7 +66,7 @@ static int open_name(int directory, const char *name) {
 /* From `directory`, which is closed, along one name. The next, or a negative errno. */
 static int step(int directory, const char *name, char rest[PATH_MAX], struct error *error) {
   struct stat entry;
-  int next = open_name(directory, name);
+  int next = open_name(directory, name, rest[0] ? PARENT_MODE : DIRECTORY_MODE);
   int status = next < 0 ? next : fstat(next, &entry) != 0 ? -errno : 0;
   bool is_link = status == 0 && S_ISLNK(entry.st_mode);
   if (is_link && !rest[0])
@@ -191,6 +193,18 @@ static int explain(int status, const char *what, const char *directory, struct e
   return status;
 }
 
+/* Nothing would say so later but copies that are missing. */
+static int check_way(const char *directory, const struct account *account, struct error *error) {
+  char closed[PATH_MAX];
+  if (!account_find_closed(account, directory, closed))
+    return 0;
+  return error_set(
+      error, EPERM,
+      "the user \"%s\" can't get to the state directory: %s does not let it through; chmod o+x %s, or name "
+      "another as `state` in the config",
+      account->name, closed, closed);
+}
+
 int state_directory_open(const char *directory, const struct account *account, struct error *error) {
   int fd = walk(directory, error);
   if (fd < 0)
@@ -199,6 +213,8 @@ int state_directory_open(const char *directory, const struct account *account, s
   int status = fstat(fd, &entry) != 0 ? -errno : judge(&entry, account, error);
   if (status == 0 && account && account->is_set)
     status = give_all(fd, &entry, account);
+  if (status == 0 && account && account->is_set)
+    status = check_way(directory, account, error);
   if (status == 0)
     return fd;
   close(fd);
