@@ -373,6 +373,7 @@ fault: routes/a.lua:2: bad
     local stopping = { file = "", line = 0, route = "", field = "", message = "moongate is stopping" }
     for _, case in ipairs({
       { 422, { ok = false, generation = 0, faults = { stopping } }, "{}", "moongate is stopping" },
+      { 503, { ok = false, generation = 0, faults = { stopping } }, "{}", "moongate is stopping" },
       { nil, "no moongate answers", nil, "no moongate answers" },
       { 503, { error = { status = 503, message = "it is stopping" } }, "{}", "it is stopping" },
       { 404, "nothing", "nothing", "/api/v1/reload answered with status 404" },

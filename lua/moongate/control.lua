@@ -122,8 +122,8 @@ local function encode(method, target, body)
 end
 
 --- Sends a request to the moongate behind the control socket at `path` (nil: where it usually is). Returns the status,
---- the body, decoded where it is JSON, and the body as it came; or nil and a message that says what to do. Waits: 10
---- seconds at most for each step, `timeout` seconds (nil: 10) for the answer.
+--- the body, decoded where it is JSON, and the body as it came; or nil, a message that says what to do, and "cut" when
+--- the answer ended too early. Waits: 10 seconds at most for each step, `timeout` seconds (nil: 10) for the answer.
 function control.request(path, method, target, request_body, timeout)
   local moongate = require "moongate"
   local socket, found = open(control.paths(path), moongate.connect)
@@ -142,7 +142,7 @@ function control.request(path, method, target, request_body, timeout)
   end
   local status, body, headers = parse(text)
   if not status then
-    return nil, ("%s: what answers there is no moongate, or its answer was cut off"):format(found)
+    return nil, ("%s: what answers there is no moongate, or its answer was cut off"):format(found), "cut"
   end
   local raw = body
   if (headers["content-type"] or ""):find("application/json", 1, true) then

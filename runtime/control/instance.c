@@ -96,8 +96,12 @@ static void on_loading_ended(void *context) {
  * been told to end. */
 static void on_patience_over(struct wheel_timer *timer) {
   struct instance *instance = (struct instance *)(void *)((char *)timer - offsetof(struct instance, patience));
-  LOG(&instance->runtime->log, LOG_WARN, "a thread does not answer; ending without it",
-      LOG_STRING("thread", instance->threads_ended ? "loader" : "worker"));
+  const struct log *log = &instance->runtime->log;
+  if (instance->threads_ended)
+    LOG(log, LOG_WARN, "a thread does not answer; ending without it", LOG_STRING("thread", "loader"));
+  else
+    LOG(log, LOG_WARN, "a thread does not answer; ending without it", LOG_STRING("thread", "worker"),
+        LOG_INTEGER("worker", threads_find_running(&instance->threads)));
   admin_close(instance->control);
   instance_lock_release(&instance->lock);
   _exit(instance->status ? instance->status : 1);

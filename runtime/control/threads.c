@@ -22,7 +22,9 @@ static void on_told_drained(struct message *message, void *receiver) {
 }
 
 static void on_told_ended(struct message *message, void *receiver) {
-  struct threads *threads = ((struct thread *)(void *)((char *)message - offsetof(struct thread, ended)))->threads;
+  struct thread *thread = (struct thread *)(void *)((char *)message - offsetof(struct thread, ended));
+  struct threads *threads = thread->threads;
+  thread->is_over = true;
   (void)receiver;
   if (++threads->ended == threads->started)
     threads->on_ended(threads->context);
@@ -160,6 +162,13 @@ void threads_stop(struct threads *threads) {
   for (size_t i = 0; i < threads->count; i++)
     if (threads->threads[i]->started)
       mailbox_post(&threads->threads[i]->worker.loop.mailbox, &threads->threads[i]->stop.message);
+}
+
+unsigned threads_find_running(const struct threads *threads) {
+  for (size_t i = 0; i < threads->count; i++)
+    if (threads->threads[i]->started && !threads->threads[i]->is_over)
+      return threads->threads[i]->worker.number;
+  return 0;
 }
 
 void threads_deinit(struct threads *threads) {

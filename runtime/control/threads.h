@@ -28,6 +28,7 @@ struct thread {
   struct deferred ending; /* of a worker that has no thread (worker_settings.within) */
   bool initialised, started;
   bool drained; /* its connections are gone */
+  bool is_over; /* it has said that it has ended */
 };
 
 struct threads {
@@ -57,6 +58,9 @@ void threads_drain(struct threads *threads, uint64_t ms);
 
 /* Ends all connections and leaves the loops; then on_ended. May follow threads_drain() at any time. */
 void threads_stop(struct threads *threads);
+
+/* The number of a worker that has been started and has not ended; 0: there is none. */
+unsigned threads_find_running(const struct threads *threads);
 
 /* Joins the threads and releases all. Those that run must have been told to stop: it waits for them. Nothing when it is
  * zeroed. */

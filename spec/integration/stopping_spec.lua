@@ -66,7 +66,7 @@ describe("the end", function()
     local took, status = stop(m)
     expect_within(SHUTDOWN + GRACE, took)
     assert.are.equal(1, status)
-    m:await_log "a thread does not answer; ending without it[^\n]* thread=worker"
+    m:await_log "a thread does not answer; ending without it[^\n]* thread=worker worker=[12]"
     assert.is_nil(io.open(m.control), "the control socket is still there")
   end)
 
@@ -88,7 +88,9 @@ describe("the end", function()
     assert.is_truthy(m.process:wait(20))
     m.stopped = true
     expect_within(1 + GRACE, process.now() - began)
-    child:wait(20)
+    assert.are.equal(1, child:wait(20))
+    assert.truthy(child:err():find("moongate has ended while it drained, before all was done: a thread hung", 1, true),
+      child:err())
   end)
 
   it("is answered for by the admin interface until it comes", function()

@@ -52,7 +52,7 @@ describe("a worker that hangs", function()
     assert.are.equal(200, (m:get "/readyz"))
   end)
 
-  it("holds up nobody who asked for a reload for longer than 30 seconds, and what was written goes live later", function()
+  it("holds up nobody who asks for a reload for longer than 30 seconds, and what was written goes live", function()
     local fifo = process.directory() .. "/fifo"
     assert(os.execute("mkfifo " .. fifo) == 0)
     local routes = { ["a.lua"] = HANGING:format(fifo), ["b.lua"] = swapping.counting("b", "v1") }

@@ -30,7 +30,7 @@ end
 -- What a request came to, for get() and post().
 local function judge(target, code, body, raw)
   if not code then
-    return nil, body
+    return nil, body, raw
   elseif code ~= 200 or type(body) ~= "table" then
     local why = type(body) == "table" and type(body.error) == "table" and body.error.message
     return nil, why or ("%s answered with status %d"):format(target:match("^[^?]*"), code), body, code
@@ -50,6 +50,10 @@ end
 ---@param path string|nil the control socket
 ---@param target string
 ---@param patience number how long it may take, in seconds
+---@return table|nil body
+---@return string raw, or what went wrong
+---@return table|string|nil refusal its body; "cut": the answer ended too early
+---@return integer|nil status
 function asking.post(path, target, patience)
   return judge(target, control.request(path, "POST", target, nil, patience))
 end

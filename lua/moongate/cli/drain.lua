@@ -24,6 +24,18 @@ function drain.define(command)
   command:flag("--json", "Print the answer of POST " .. PATH .. ".")
 end
 
+-- What is said while it drains: how many are left, and which workers hold it up.
+local function progress(body)
+  local lines = {}
+  if (body.connections or {}).active ~= 0 then
+    lines[1] = status.draining(body, WIDTH) .. "\n"
+  end
+  for _, worker in ipairs(body.stuck or {}) do
+    lines[#lines + 1] = ("draining: %s\n"):format(text.stuck_worker(worker))
+  end
+  return table.concat(lines)
+end
+
 -- Once a second, until there is an answer: "draining: 3 connections left (…), …".
 local function tell(options, answer)
   local moongate = require("moongate")
@@ -35,8 +47,8 @@ local function tell(options, answer)
     local code, body = control.get(options.control, STATUS)
     if answer.code ~= nil then
       return
-    elseif code == 200 and type(body) == "table" and body.draining and (body.connections or {}).active ~= 0 then
-      output.warn(status.draining(body, WIDTH), "\n")
+    elseif code == 200 and type(body) == "table" and body.draining then
+      output.warn(progress(body))
     end
   end
 end
@@ -67,9 +79,12 @@ function drain.run(options)
     require("moongate").spawn(tell, options, answer)
   end
   local target = asking.target(PATH, options, { "timeout" })
-  local body, raw, _, code = asking.post(options.control, target, LONGEST)
+  local body, raw, refusal, code = asking.post(options.control, target, LONGEST)
   answer.code = code or false
-  if not body then
+  if refusal == "cut" then
+    return asking.fail("moongate has ended while it drained, before all was done: a thread hung, or it was told to end "
+      .. "at once; the log says which")
+  elseif not body then
     return asking.fail(raw)
   end
   await_end(options)
