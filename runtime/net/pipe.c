@@ -265,9 +265,11 @@ static void pipe_pump(struct pipe *pipe, enum pipe_side first) {
       flow_finish(pipe, from);
     if (!pipe_is_running(pipe))
       return;
-    tell_late_failure(pipe, from);
-    if (!pipe_is_running(pipe))
-      return;
+    if (pipe->flows[from].broken) {
+      tell_late_failure(pipe, from);
+      if (!pipe_is_running(pipe))
+        return;
+    }
   }
   if (again)
     loop_defer(pipe->shared->loop, &pipe->again);

@@ -22,11 +22,8 @@ static void note_urgent(struct stream *stream) {
   stream->readiness |= STREAM_READABLE | STREAM_URGENT;
 }
 
-void stream_note_events(struct stream *stream, uint32_t events) {
-  if (events & EPOLLIN)
-    stream->readiness |= STREAM_READABLE;
-  if (events & EPOLLOUT)
-    stream->readiness |= STREAM_WRITABLE;
+/* Once or twice in the life of a connection. */
+__attribute__((noinline)) static void note_rare(struct stream *stream, uint32_t events) {
   if (events & EPOLLRDHUP)
     stream->readiness |= STREAM_READABLE | STREAM_ENDED;
   if (events & EPOLLPRI)
@@ -37,9 +34,20 @@ void stream_note_events(struct stream *stream, uint32_t events) {
     stream->readiness |= STREAM_BROKEN;
 }
 
+static inline void note_events(struct stream *stream, uint32_t events) {
+  if (events & EPOLLIN)
+    stream->readiness |= STREAM_READABLE;
+  if (events & EPOLLOUT)
+    stream->readiness |= STREAM_WRITABLE;
+  if (events & ~(uint32_t)(EPOLLIN | EPOLLOUT))
+    note_rare(stream, events);
+}
+
+void stream_note_events(struct stream *stream, uint32_t events) { note_events(stream, events); }
+
 static void on_event(struct poll_source *source, uint32_t events) {
   struct stream *stream = (struct stream *)source;
-  stream_note_events(stream, events);
+  note_events(stream, events);
   if (stream->on_ready)
     stream->on_ready(stream, stream->context);
 }
