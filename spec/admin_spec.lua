@@ -23,6 +23,7 @@ describe("admin", function()
     return {
       calls = {},
       logged = {},
+      noted = {},
       now = 0,
       files = { make_file() },
       answer = { ok = true, generation = 3, ms = 12, changed = { "web.lua" }, removed = {}, faults = {} },
@@ -81,6 +82,9 @@ describe("admin", function()
         return state.now
       end,
       log = {
+        info = function(message, fields)
+          state.noted[#state.noted + 1] = { message, fields }
+        end,
         warn = function(message, fields)
           state.logged[#state.logged + 1] = { message, fields }
         end,
@@ -290,6 +294,10 @@ describe("admin", function()
     local status, body = ask("POST", "/api/v1/reload", "control")
     assert.equal(200, status)
     assert.same({ { "reload" } }, state.calls)
+    local asked = { method = "POST", path = "/api/v1/reload", by = "control", status = 200 }
+    assert.same({ { "the admin interface was asked for a change", asked } }, state.noted)
+    ask("GET", "/api/v1/files", "control")
+    assert.equal(1, #state.noted)
     assert.equal(
       '{"changed":["web.lua"],"faults":[],"generation":3,"ms":12,"notes":[],"ok":true,"removed":[],"warnings":[]}\n',
       body
@@ -392,8 +400,8 @@ describe("admin", function()
       end
     end
     assert.same({}, state.calls)
-    state.answer = { status = 200, generation = 5, ok = true }
     for index, call in ipairs(WRITES) do
+      state.answer = { status = 200, generation = 5, ok = true }
       assert.equal(200, (ask(call[1], call[2], "tcp", nil, "Authorization: bearer s3cret\r\n")))
       assert.equal(index, #state.calls)
     end

@@ -77,6 +77,7 @@ local function status_of_api()
   status.ports, status.stuck, status.complete = json.list(status.ports), json.list(status.stuck), totals.complete
   if status.reload then
     status.reload.old_connections = totals.old_connections
+    status.reload.lost_files = json.list(status.reload.lost_files)
   end
   status.connections = { active = totals.active, total = totals.connections, states = totals.states }
   status.bytes = { ["in"] = totals.bytes_in, out = totals.bytes_out }
@@ -218,11 +219,22 @@ local function finish(response)
   return response
 end
 
+-- What a call comes to is told elsewhere; by whom it was asked is told nowhere else.
+local function note(request, channel, response)
+  local fields = { method = request.method, path = request.path, by = channel, client = request.peer }
+  fields.status = response.status
+  require("moongate").log.info("the admin interface was asked for a change", fields)
+end
+
 --- The response to a request that came on "control" (the control socket) or "tcp" (admin.listen).
 function admin.answer(request, channel)
   assert(channel == "control" or channel == "tcp", "the channel is control or tcp")
   local call, other = find(request, channel)
-  return finish(call and call.answer(request, other) or other)
+  local response = finish(call and call.answer(request, other) or other)
+  if call and call.writes then
+    note(request, channel, response)
+  end
+  return response
 end
 
 --- Serves one connection until it ends, and closes it. `options`: see moongate.http_server.

@@ -12,9 +12,8 @@
 
 enum {
   LOOK_MS = 200,
-  LONG_MS = 2000,    /* away for longer is told */
-  NONE_AGAIN_S = 60, /* there is no thread: so often it is said */
-  MESSAGE_SIZE = 1024,
+  LONG_MS = 2000,        /* away for longer is told */
+  NONE_AGAIN_S = 60,     /* there is no thread: so often it is said */
   STOP_PATIENCE_MS = 200 /* for what is away when everything ends */
 };
 
@@ -34,6 +33,21 @@ static void forget_returned(struct loading *loading) {
 size_t loading_count_lost(struct loading *loading) {
   forget_returned(loading);
   return loading->lost_count;
+}
+
+size_t loading_list_lost(struct loading *loading, char subjects[LOADING_LOST_MOST + 1][BLOCKING_SUBJECT_SIZE]) {
+  size_t count = 0;
+  forget_returned(loading);
+  for (size_t i = 0; i < loading->lost_count; i++) {
+    struct blocking_view view;
+    size_t known = 0;
+    blocking_look(loading->lost[i], &view);
+    while (known < count && strcmp(subjects[known], view.subject) != 0)
+      known++;
+    if (known == count)
+      memcpy(subjects[count++], view.subject, sizeof view.subject);
+  }
+  return count;
 }
 
 static void on_done(struct message *message, void *receiver) {
@@ -105,7 +119,7 @@ static void take_over(void *context) {
 
 /* True: it is lost, and its job has been told so. */
 static bool give_up(struct loading *loading, const struct blocking_view *view) {
-  char message[MESSAGE_SIZE];
+  char message[LOADING_MESSAGE_SIZE];
   struct loss loss = {.loading = loading, .message = message};
   struct loading_job *job = loading->current;
   snprintf(message, sizeof message,
@@ -127,15 +141,24 @@ static bool give_up(struct loading *loading, const struct blocking_view *view) {
   return true;
 }
 
+/* A restart alone is no way out: it runs the same files. The names come last, where a text may be cut. */
+static void explain_lost(struct loading *loading, char message[LOADING_MESSAGE_SIZE]) {
+  char subjects[LOADING_LOST_MOST + 1][BLOCKING_SUBJECT_SIZE];
+  size_t count = loading_list_lost(loading, subjects);
+  size_t length = (size_t)snprintf(message, LOADING_MESSAGE_SIZE,
+                                   "nothing can be loaded: %zu loaders hang in files that do not come back, and with "
+                                   "these files a start ends with the status 1; remove or mend them, then restart",
+                                   loading->lost_count);
+  for (size_t i = 0; i < count && length < LOADING_MESSAGE_SIZE; i++)
+    length += (size_t)snprintf(message + length, LOADING_MESSAGE_SIZE - length, "%s%s", i ? ", " : ": ", subjects[i]);
+}
+
 /* There is no thread: what can't wait is refused, and somebody has to know. */
 static void refuse_all(struct loading *loading, const struct error *error) {
-  char message[MESSAGE_SIZE];
+  char message[LOADING_MESSAGE_SIZE];
   uint64_t now = clock_real_ns();
   if (loading->lost_count > LOADING_LOST_MOST)
-    snprintf(message, sizeof message,
-             "nothing can be loaded: %zu loaders hang in files that do not come back (the log names them); it goes on "
-             "when one does, or after a restart",
-             loading->lost_count);
+    explain_lost(loading, message);
   else
     snprintf(message, sizeof message, "nothing can be loaded: %s", error->message);
   struct loading_job **link = &loading->first;

@@ -15,8 +15,9 @@
 #include <stddef.h>
 
 enum {
-  LOADING_LOST_MOST = 4,      /* threads that are replaced; then what is to be loaded waits until one comes back */
-  LOADING_TIME_MS = 10 * 1000 /* the bound, as long as no config says another */
+  LOADING_LOST_MOST = 4,       /* threads that are replaced; then what is to be loaded waits until one comes back */
+  LOADING_TIME_MS = 10 * 1000, /* the bound, as long as no config says another */
+  LOADING_MESSAGE_SIZE = 1024 + (LOADING_LOST_MOST + 1) * BLOCKING_SUBJECT_SIZE
 };
 
 struct loading_thread;
@@ -71,6 +72,9 @@ int loading_wait(struct loading *loading, struct loading_job *job);
 
 /* How many threads are left behind, and have not come back. */
 size_t loading_count_lost(struct loading *loading);
+
+/* In what they hang, each once: how many `subjects` there are. */
+size_t loading_list_lost(struct loading *loading, char subjects[LOADING_LOST_MOST + 1][BLOCKING_SUBJECT_SIZE]);
 
 /* The file that the thread has been away in for a while, and for how long; NULL: none. Valid until the next look. */
 bool loading_is_away(const struct loading *loading, struct blocking_view *view, uint64_t *ms);

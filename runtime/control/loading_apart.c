@@ -8,12 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MESSAGE_SIZE = 1024 };
-
 /* What the waiter hears of a job that is no longer its own. */
 struct verdict {
   enum loader_loss loss;
-  char message[MESSAGE_SIZE];
+  char message[LOADING_MESSAGE_SIZE];
 };
 
 struct apart {

@@ -101,6 +101,10 @@ static void write_reload(struct value *root, struct instance *instance) {
   if (loading_is_away(&instance->loading, &view, &away_ms) && away_ms > 0)
     value_set_string(entry, "file", view.subject);
   value_set_number(entry, "lost_loaders", (double)loading_count_lost(&instance->loading));
+  char lost[LOADING_LOST_MOST + 1][BLOCKING_SUBJECT_SIZE];
+  struct value *files = value_set_table(entry, "lost_files");
+  for (size_t i = 0, count = loading_list_lost(&instance->loading, lost); i < count; i++)
+    value_set_string(files, NULL, lost[i]);
   value_set_number(entry, "swaps", (double)reload->totals.swaps);
   value_set_number(entry, "faults", (double)instance->loaded.faults.count);
   value_set_number(entry, "last_ms", reload->totals.last_seconds * 1000);

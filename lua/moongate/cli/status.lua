@@ -31,6 +31,8 @@ local function files(body)
   return faulty > 0 and ("%d, %d with faults"):format(#body.files, faulty) or #body.files
 end
 
+local LOST_MOST = 4 -- threads that are replaced; with more nothing can be loaded
+
 local STATES = { "routing", "connecting", "forwarding", "handling", "closing" }
 
 -- " (1 connecting, 2 forwarding)", in the order in which a connection goes through them; "" when there is none.
@@ -55,8 +57,11 @@ local function reload_of(body)
   end
   local lost = reload.lost_loaders or 0
   if lost > 0 then
-    parts[#parts + 1] = lost == 1 and "1 thread hangs in a file that does not come back"
+    local hang = lost == 1 and "1 thread hangs in a file that does not come back"
       or ("%d threads hang in files that do not come back"):format(lost)
+    local remedy = lost > LOST_MOST and "; nothing can be loaded: remove or mend them, then restart" or ""
+    local names = table.concat(reload.lost_files or {}, ", ")
+    parts[#parts + 1] = hang .. remedy .. (names ~= "" and ": " .. names or "")
   end
   return #parts > 0 and table.concat(parts, "; ") or nil
 end
