@@ -133,6 +133,9 @@ describe("the end of a forwarded connection", function()
     local client, served, m = through { config = "timeouts = { lifetime = '10s', shutdown = '2s' }," }
     client:send "ping"
     assert.are.equal("ping", (served:receive(4)))
+    process.wait_for(function() -- what is not acknowledged is in the middle of something
+      return not m:live_connections().connections[1].unsent
+    end, 10, "the acknowledgement")
     m:advance(10)
     assert.are.same({ "", "end" }, { client:receive_all() })
     assert.are.same({ "", "end" }, { served:receive_all() })
