@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { FIELDS_MOST = 20, PLACE_SIZE = ADDRESS_TEXT_SIZE + 16, TARGET_SIZE = 320 };
+enum { FIELDS_MOST = 20, PLACE_SIZE = ADDRESS_TEXT_SIZE + 16 };
 
 static const char *format_place(const struct ip_address *address, char text[PLACE_SIZE]) {
   char ip[ADDRESS_TEXT_SIZE];
@@ -19,12 +19,11 @@ static const char *format_place(const struct ip_address *address, char text[PLAC
   return text;
 }
 
-/* The one that was tried last, and so the one that was used, if any was. */
-static const char *format_target(const struct exchange *exchange, char text[TARGET_SIZE]) {
+const char *access_log_target(const struct exchange *exchange, char text[ACCESS_TARGET_SIZE]) {
   const char *host = exchange->host ? exchange->host : exchange->target ? exchange->target->host : NULL;
   if (!host || exchange->attempts == 0)
     return NULL;
-  return host_format(host, exchange->port, text, TARGET_SIZE);
+  return host_format(host, exchange->port, text, ACCESS_TARGET_SIZE);
 }
 
 static const char *label_of(const struct connection *connection, enum pipe_side side) {
@@ -47,7 +46,7 @@ void access_log_write(const struct connection *connection, const struct access_e
   const struct sniffed *sniffed = connection->sniffed;
   const uint32_t *spent = connection->spent_ms;
   clock_ms now = loop_now(&connection->worker->loop);
-  char id[CONNECTION_ID_SIZE], client[PLACE_SIZE], hop[PLACE_SIZE], target[TARGET_SIZE];
+  char id[CONNECTION_ID_SIZE], client[PLACE_SIZE], hop[PLACE_SIZE], target[ACCESS_TARGET_SIZE];
   struct log_field fields[FIELDS_MOST];
   size_t count = 0;
   fields[count++] = LOG_STRING("connection", connection_id(connection, id));
@@ -57,7 +56,7 @@ void access_log_write(const struct connection *connection, const struct access_e
   fields[count++] = LOG_STRING("domain", sniffed_domain(sniffed));
   fields[count++] = LOG_STRING("tls", sniffed ? tls_version_label(sniffed->version) : NULL);
   fields[count++] = LOG_STRING("route", exchange->route ? exchange->route->name : NULL);
-  fields[count++] = LOG_STRING("target", format_target(exchange, target));
+  fields[count++] = LOG_STRING("target", access_log_target(exchange, target));
   fields[count++] = LOG_INTEGER("attempts", exchange->attempts);
   fields[count++] = LOG_NUMBER("seconds", seconds(now - what->began));
   fields[count++] = LOG_NUMBER("route_seconds", seconds(spent[CONNECTION_ROUTING]));

@@ -7,6 +7,11 @@
 
 #include "connection/connection.h"
 
+enum { ACCESS_TARGET_SIZE = 320 };
+
+/* "10.0.0.1:80": the target that was tried last, and so the one that was used, if any was; NULL: none was tried. */
+const char *access_log_target(const struct exchange *exchange, char text[ACCESS_TARGET_SIZE]);
+
 /* What the line is about, beside the connection. */
 struct access_exchange {
   const struct exchange *exchange;

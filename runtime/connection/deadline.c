@@ -2,6 +2,7 @@
  *
  * What bounds a connection in each of its states, and the one timer that looks: at the bound that comes first, which
  * activity does not move; the timer finds then that there is time left, and is set again. */
+#include "connection/access_log.h"
 #include "connection/class.h"
 #include "connection/connection_private.h"
 #include "net/silence.h"
@@ -268,6 +269,27 @@ static bool has_unsent(const struct connection *connection) {
   return stream_unsent(&connection->client) + stream_unsent(&connection->exchange.target_stream) > 0;
 }
 
+/* What a target, or the network, has done to a connection is told: nobody has ended it. */
+static void tell(const struct connection *connection, const struct bound *bound) {
+  struct worker *worker = connection->worker;
+  const struct route *route = connection->exchange.route;
+  enum log_level level = bound->is_silence ? LOG_INFO : LOG_WARN;
+  struct log_limits *limits = &worker->route_logs[bound->is_silence ? ROUTE_LOG_SILENT : ROUTE_LOG_STUCK];
+  uint64_t suppressed;
+  char id[CONNECTION_ID_SIZE], client[ADDRESS_TEXT_SIZE], target[ACCESS_TARGET_SIZE];
+  if (!route || !log_enabled(worker->log, level) ||
+      !log_limits_pass(limits, route->stats, loop_now(&worker->loop), &suppressed))
+    return;
+  LOG(worker->log, level,
+      bound->is_silence ? "a peer acknowledges nothing any more: its connection is ended"
+                        : "a target has never answered: its connection is ended",
+      LOG_STRING("route", route->name), LOG_STRING("reason", close_reason_label(bound->reason)),
+      LOG_STRING("side", pipe_side_label(bound->side)),
+      LOG_STRING("client", ip_address_format(&connection->client_address, client)),
+      LOG_STRING("target", access_log_target(&connection->exchange, target)),
+      LOG_STRING("connection", connection_id(connection, id)), LOG_INTEGER("not_logged_before", suppressed));
+}
+
 static void on_deadline(struct connection *connection, const struct bound *bound) {
   if (bound->reason == CLOSE_PROXY_HEADER) {
     proxy_header_over(connection);
@@ -278,6 +300,8 @@ static void on_deadline(struct connection *connection, const struct bound *bound
     connection_arm_timer(connection);
     return;
   }
+  if (bound->is_silence || bound->reason == CLOSE_STUCK)
+    tell(connection, bound);
   if (bound->is_silence) { /* from here on it is as if the peer had reset */
     connection->silent_since[bound->side] = 0;
     stream_break(stream_of(connection, bound->side));

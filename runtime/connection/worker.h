@@ -67,6 +67,8 @@ enum route_log {
   ROUTE_LOG_OUTCOME,  /* none could be */
   ROUTE_LOG_FUNCTION, /* one of its functions failed */
   ROUTE_LOG_KEPT,     /* a kept connection is going to be ended */
+  ROUTE_LOG_STUCK,    /* a target has never answered */
+  ROUTE_LOG_SILENT,   /* a peer is gone without a word */
   ROUTE_LOG_COUNT
 };
 

@@ -104,6 +104,7 @@ describe("a peer that vanishes", function()
       end, 30, "the end of it")
       assert.are.same({ "reset", 2 }, { class.deadline.reason, class.class.limit })
       assert.are.equal(1, m:metric(('connection_terminations_total{side="%s",reason="reset"}'):format(side)))
+      assert.truthy(m:log():find("a peer acknowledges nothing any more[^\n]* side=" .. side), m:log())
     end)
 
     it(("while it does not read is found: the %s"):format(side), function()

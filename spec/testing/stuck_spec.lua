@@ -102,6 +102,8 @@ describe("a connection that gets nowhere", function()
     await_server()
     expect_end(58, 10, "target", "stuck")
     assert.same({ nil, "closed", "" }, { c:receive(1) })
+    assert.matches("level=warn [^\n]*a target has never answered[^\n]* reason=stuck side=target client=[^\n]* target=",
+      table.concat(m:log(), "\n"))
   end)
 
   -- A pool that connects ahead of need (Redis, databases).
