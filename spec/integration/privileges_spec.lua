@@ -74,6 +74,7 @@ describe("moongate's privileges", function()
   it("are those of the config's user, and ports under 1024, in every thread", function()
     local m = moongate.start { space = space }
     assert.are.equal(UID, assert(net.connect(low)):receive_all()) -- the file's top level ran as the user
+    assert.truthy(m:log():find('msg="ready"[^\n]* user=' .. USER), m:log())
     local threads = threads_of(m.process.pid)
     assert.is_true(#threads >= 4)
     for _, thread in ipairs(threads) do
