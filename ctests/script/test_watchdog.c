@@ -54,13 +54,13 @@ static const char *const loops[] = {
     "local t = setmetatable({}, { __index = tostring, __tostring = tostring }) return t.x",
     "local t = setmetatable({}, { __tostring = function(t) return tostring(t) end }) return tostring(t)",
     "while true do pcall(table.insert, {}, -2 ^ 30, 1) end",
-    "local t = {} for i = 1, 1e6 do t[i] = 0 end while true do table.insert(t, 1, 0) table.remove(t) end",
+    "local t = {} for i = 1, 2e5 do t[i] = 0 end while true do table.insert(t, 1, 0) table.remove(t) end",
     "while true do collectgarbage() end",
     "while true do table.sort({ 3, 2, 1 }) end",
-    "local t = {} for i = 1, 1e6 do t[i] = i % 1000 end while true do table.sort(t) end",
+    "local t = {} for i = 1, 2e5 do t[i] = i % 1000 end while true do table.sort(t) end",
     "while true do pcall(io.lines('/dev/zero', '*L')) end",
     "local s = ('9'):rep(1e6) while true do local n = s + 0 end",
-    "local t = {} for i = 1, 1e6 do t[i] = i end for i = 1, 1e6 do t[i] = nil end while true do next(t) end",
+    "local t = {} for i = 1, 2e5 do t[i] = i end for i = 1, 1e6 do t[i] = nil end while true do next(t) end",
 };
 
 static void every_loop_is_stopped_and_the_state_runs_on(void **context) {

@@ -74,8 +74,10 @@ void task_free(struct script_task *task) {
   list_remove(&task->family);
   unlink_task(task);
   luaL_unref(state->L, LUA_REGISTRYINDEX, task->reference);
-  if (task->starved || state->memory_was_tight || script_state_is_tight(state))
+  if (task->starved || state->memory_was_tight || script_state_is_tight(state)) {
     script_state_relieve(state); /* of what it had got hold of: the next may need some before any hook runs */
+    state->memory_was_tight = false;
+  }
   state->memory_used -= sizeof *task;
   free(task);
   script_state_unref(state);

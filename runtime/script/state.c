@@ -280,16 +280,25 @@ bool script_state_is_tight(const struct script_state *state) {
   return state->options.memory != 0 && state->memory_used > state->memory_relief;
 }
 
-void script_collect(struct script_state *state, lua_State *L) {
-  size_t least = (size_t)(state->options.memory - state->options.memory / 4);
-  state->memory_was_tight = state->running != NULL;
-  lua_gc(L, LUA_GCCOLLECT, 0);
-  if (state->memory_used > least) /* what dead keys of weak tables had is freed by a second one */
-    lua_gc(L, LUA_GCCOLLECT, 0);
+static size_t least_relief(const struct script_state *state) {
+  return (size_t)(state->options.memory - state->options.memory / 4);
+}
+
+static void renew_relief(struct script_state *state) {
+  size_t least = least_relief(state);
   size_t left = state->options.memory > state->memory_used ? (size_t)state->options.memory - state->memory_used : 0;
   state->memory_relief = state->memory_used + left / 2;
   if (state->memory_relief < least)
     state->memory_relief = least;
+}
+
+void script_collect(struct script_state *state, lua_State *L) {
+  /* Until a task is freed: what it holds may be all that there is, and is garbage only then. */
+  state->memory_was_tight = state->memory_was_tight || state->running != NULL;
+  lua_gc(L, LUA_GCCOLLECT, 0);
+  if (state->memory_used > least_relief(state)) /* what dead keys of weak tables had is freed by a second one */
+    lua_gc(L, LUA_GCCOLLECT, 0);
+  renew_relief(state);
 }
 
 static int collect(lua_State *L) {
@@ -302,6 +311,7 @@ void script_state_relieve(struct script_state *state) {
   state->options.memory += SCRIPT_MEMORY_SLACK; /* a protected call needs some itself */
   lua_cpcall(state->L, collect, NULL);
   state->options.memory -= SCRIPT_MEMORY_SLACK;
+  renew_relief(state); /* by the limit that holds */
   lua_settop(state->L, top);
   state->memory_refused = false;
 }
