@@ -57,8 +57,6 @@ foreach(source IN LISTS test_sources)
     moongate_threads(${room}/${name})
   endif()
 endforeach()
-# What it measures is the time of Lua that runs without end: beside another such program it says nothing.
-set_tests_properties(script/test_watchdog PROPERTIES RUN_SERIAL ON)
 
 # The committed inputs of the fuzz targets, without the fuzzer.
 file(GLOB replayed_sources CONFIGURE_DEPENDS fuzz/fuzz_*.c)

@@ -133,11 +133,6 @@ static inline struct script_task *fixture_start(struct fixture *fixture, const c
   struct fixture_task wanted = {fixture, code, outcome, push, NULL, {0}};
   memset(outcome, 0, sizeof *outcome);
   int status = script_protect(fixture->state, fixture_prepare, &wanted);
-  /* A state that a test has filled may refuse once, and collects then. */
-  for (int i = 0; i < 2 && wanted.task == NULL; i++) {
-    script_state_relieve(fixture->state);
-    status = script_protect(fixture->state, fixture_prepare, &wanted);
-  }
   if (wanted.task == NULL)
     fail_msg("not begun (%d): %s %s", status, wanted.error.place, wanted.error.message);
   task_start(wanted.task);
@@ -147,6 +142,7 @@ static inline struct script_task *fixture_start(struct fixture *fixture, const c
 static inline void fixture_wait(struct fixture *fixture, const struct outcome *outcome) {
   while (!outcome->over)
     loop_round(&fixture->loop, true);
+  loop_round(&fixture->loop, false); /* frees the task, and with it what it held */
 }
 
 static inline void fixture_run(struct fixture *fixture, const char *code, struct outcome *outcome,
