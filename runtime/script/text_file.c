@@ -107,11 +107,14 @@ static void keep_acl(int directory, const char *name, int fd) {
     close(old);
 }
 
-/* Makes the new file as the one that it is going to replace. */
+/* Makes the new file as the one that it is going to replace. A link, or whatever else is no file, can't be kept: it has
+ * to be ours. */
 static int keep_owner(int directory, const char *name, int fd) {
   struct stat old, new;
-  if (fstatat(directory, name, &old, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISREG(old.st_mode))
+  if (fstatat(directory, name, &old, AT_SYMLINK_NOFOLLOW) != 0)
     return 0;
+  if (!S_ISREG(old.st_mode))
+    return old.st_uid == geteuid() ? 0 : -EPERM;
   if (fstat(fd, &new) != 0)
     return -errno;
   if ((new.st_uid != old.st_uid || new.st_gid != old.st_gid) && fchown(fd, old.st_uid, old.st_gid) != 0)

@@ -30,7 +30,8 @@ struct text_piece {
 
 /* Replaces `name` in the directory, whole and on the disk, or not at all: written aside as ".NAME.tmp", renamed. A file
  * that was there keeps its owner, group, mode and ACL; a new one gets of `mode` what the umask leaves. 0 or a negative
- * errno: -EPERM when the owner can't be kept, since only root may give files away. */
+ * errno: -EPERM when the owner can't be kept, since only root may give files away, or when it is another user's link.
+ */
 int text_file_replace(int directory, const char *name, const struct text_piece *pieces, size_t count, mode_t mode);
 
 /* As text_file_replace(), for what has to be ours: the new file is, whosever and however open the old one was. */

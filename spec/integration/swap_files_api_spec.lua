@@ -84,6 +84,27 @@ describe("route files by the API", function()
     assert.are.equal(lfs.attributes(beside, "permissions"), lfs.attributes(m:path "new.lua", "permissions"))
   end)
 
+  it("take the place of our own link, and not of another user's", function()
+    local m = moongate.start { routes = { ["a.lua"] = "return {}" } }
+    local target = process.write(m.directory .. "/target.lua", "return {}")
+    local path = m:path "link.lua"
+    assert(lfs.link(target, path, true))
+    assert.are.equal(200, (m:request("PUT", "/api/v1/files/link.lua", { body = "return { }" })))
+    assert.are.equal("file", lfs.symlinkattributes(path, "mode"))
+    assert.are.equal("return {}", process.read(target))
+    if require("posix.unistd").geteuid() ~= 0 then
+      return
+    end
+    os.remove(path)
+    assert(lfs.link(target, path, true))
+    os.execute(("chown -h daemon:daemon %s"):format(path))
+    local status, body = m:request("PUT", "/api/v1/files/link.lua", { body = "return { }" })
+    assert.are.equal(409, status)
+    assert.truthy(body:find("another user's", 1, true), body)
+    assert.are.equal("link", lfs.symlinkattributes(path, "mode"))
+    assert.are.same({ "a.lua", "link.lua" }, names_in(m.directory .. "/routes")) -- nothing is left aside
+  end)
+
   it("are put there by curl", function()
     local m = swapping.start { ["a.lua"] = counting("a", "v1") }
     local path = process.write(m.directory .. "/b.lua", counting("b", "v1") .. ("-- a remark\n"):rep(120000))
