@@ -111,6 +111,41 @@ static void a_link_on_the_way_is_followed_where_it_is_roots(void **state) {
   assert_int_equal(0, unlink(way));
 }
 
+static mode_t mode_of(struct fixture *fixture, const char *name) {
+  struct stat entry;
+  assert_int_equal(0, lstat(scratch_path(&fixture->scratch, name), &entry));
+  return entry.st_mode & 07777;
+}
+
+static void a_way_that_is_made_lets_its_user_through_whatever_the_umask(void **state) {
+  static const mode_t masks[] = {077, 007, 022, 0777};
+  struct fixture *fixture = *state;
+  if (geteuid() != 0)
+    skip();
+  for (size_t i = 0; i < sizeof masks / sizeof masks[0]; i++) {
+    mode_t before = umask(masks[i]);
+    int status = try_through(fixture, "elsewhere/var/lib/moongate");
+    assert_int_equal(masks[i], umask(before));
+    assert_true(status >= 0);
+    assert_int_equal(0755, mode_of(fixture, "elsewhere/var"));
+    assert_int_equal(0755, mode_of(fixture, "elsewhere/var/lib"));
+    assert_int_equal(0, owner_of(fixture, "elsewhere/var/lib"));
+    assert_int_equal(0700, mode_of(fixture, "elsewhere/var/lib/moongate"));
+    assert_int_equal(UID, owner_of(fixture, "elsewhere/var/lib/moongate"));
+    remove_tree(scratch_path(&fixture->scratch, "elsewhere/var"));
+  }
+}
+
+static void a_way_that_is_nobody_elses_obeys_the_umask(void **state) {
+  struct fixture *fixture = *state;
+  fixture->account.is_set = false;
+  mode_t before = umask(077);
+  int status = try_through(fixture, "elsewhere/own/moongate");
+  umask(before);
+  assert_true(status >= 0);
+  assert_int_equal(0700, mode_of(fixture, "elsewhere/own"));
+}
+
 /* A process that has a directory be a link, and a directory again, as fast as it can. */
 static pid_t start_changing(struct fixture *fixture) {
   char one[512], other[512];
@@ -145,6 +180,8 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup_teardown(all_that_is_in_it_is_given_and_nothing_that_a_link_names, set_up, tear_down),
       cmocka_unit_test_setup_teardown(a_link_on_the_way_is_followed_where_it_is_roots, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(a_way_that_is_made_lets_its_user_through_whatever_the_umask, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(a_way_that_is_nobody_elses_obeys_the_umask, set_up, tear_down),
       cmocka_unit_test_setup_teardown(a_directory_that_becomes_a_link_on_the_way_gives_nothing_else_away, set_up,
                                       tear_down),
   };

@@ -52,21 +52,31 @@ static void take_name(char rest[PATH_MAX], char name[NAME_SIZE]) {
   memmove(rest, begin, strlen(begin) + 1);
 }
 
+/* With `exact` the umask takes nothing away: it is the process's, and no other thread makes files at a start. */
+static int make_name(int directory, const char *name, mode_t mode, bool exact) {
+  mode_t before = exact ? umask(0) : 0;
+  int status = mkdirat(directory, name, mode) == 0 || errno == EEXIST ? 0 : -errno;
+  if (exact)
+    umask(before);
+  return status;
+}
+
 /* O_PATH, made where it is missing; a link itself. */
-static int open_name(int directory, const char *name, mode_t mode) {
+static int open_name(int directory, const char *name, mode_t mode, bool exact) {
   int fd = openat(directory, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
   if (fd >= 0 || errno != ENOENT)
     return fd >= 0 ? fd : -errno;
-  if (mkdirat(directory, name, mode) != 0 && errno != EEXIST)
-    return -errno;
+  int status = make_name(directory, name, mode, exact);
+  if (status < 0)
+    return status;
   fd = openat(directory, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
   return fd >= 0 ? fd : -errno;
 }
 
 /* From `directory`, which is closed, along one name. The next, or a negative errno. */
-static int step(int directory, const char *name, char rest[PATH_MAX], struct error *error) {
+static int step(int directory, const char *name, char rest[PATH_MAX], bool is_given, struct error *error) {
   struct stat entry;
-  int next = open_name(directory, name, rest[0] ? PARENT_MODE : DIRECTORY_MODE);
+  int next = open_name(directory, name, rest[0] ? PARENT_MODE : DIRECTORY_MODE, is_given);
   int status = next < 0 ? next : fstat(next, &entry) != 0 ? -errno : 0;
   bool is_link = status == 0 && S_ISLNK(entry.st_mode);
   if (is_link && !rest[0])
@@ -88,8 +98,8 @@ static int step(int directory, const char *name, char rest[PATH_MAX], struct err
 }
 
 /* A descriptor of the directory, made where it is missing, as what leads to it; or a negative errno, -EPERM with
- * `error`. */
-static int walk(const char *path, struct error *error) {
+ * `error`. When it `is_given` to somebody else, the umask keeps nobody from getting there. */
+static int walk(const char *path, bool is_given, struct error *error) {
   char rest[PATH_MAX], name[NAME_SIZE];
   if (strlen(path) >= sizeof rest)
     return -ENAMETOOLONG;
@@ -100,7 +110,7 @@ static int walk(const char *path, struct error *error) {
   error->code = 0;
   unsigned steps = 0;
   for (take_name(rest, name); name[0] && at >= 0 && steps < STEPS_MOST; take_name(rest, name), steps++)
-    at = step(at, name, rest, error);
+    at = step(at, name, rest, is_given, error);
   if (at >= 0 && steps == STEPS_MOST) {
     close(at);
     return -ELOOP;
@@ -206,14 +216,15 @@ static int check_way(const char *directory, const struct account *account, struc
 }
 
 int state_directory_open(const char *directory, const struct account *account, struct error *error) {
-  int fd = walk(directory, error);
+  bool is_given = account && account->is_set;
+  int fd = walk(directory, is_given, error);
   if (fd < 0)
     return explain(fd, "opened", directory, error);
   struct stat entry;
   int status = fstat(fd, &entry) != 0 ? -errno : judge(&entry, account, error);
-  if (status == 0 && account && account->is_set)
+  if (status == 0 && is_given)
     status = give_all(fd, &entry, account);
-  if (status == 0 && account && account->is_set)
+  if (status == 0 && is_given)
     status = check_way(directory, account, error);
   if (status == 0)
     return fd;
