@@ -7,6 +7,7 @@
 #include "control/runtime.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { NOTE_SIZE = 1024 };
@@ -65,6 +66,21 @@ static bool same_names(const struct resolver_options *a, const struct resolver_o
          a->cache_entries == b->cache_entries;
 }
 
+/* False without memory. */
+static bool keep_text(char **next, const char *now) {
+  char *copy = now ? strdup(now) : NULL;
+  if (now && !copy)
+    return false;
+  free(*next);
+  *next = copy;
+  return true;
+}
+
+/* What this round loads by is what the notes say: the directories of now. */
+static bool keep_places(const struct config *current, struct config *next) {
+  return keep_text(&next->routes, current->routes) && keep_text(&next->state, current->state);
+}
+
 struct value *reconfigure_prepare(const struct config *current, struct config *next) {
   struct value *notes = value_table();
   if (!notes)
@@ -83,7 +99,10 @@ struct value *reconfigure_prepare(const struct config *current, struct config *n
     value_set_string(notes, NULL, "limits.splice_pipes stays as it is until the next start");
   if (!same_names(&current->settings.dns, &next->settings.dns))
     value_set_string(notes, NULL, "dns stays as it is until the next start");
-  return notes;
+  if (keep_places(current, next))
+    return notes;
+  value_free(notes);
+  return NULL;
 }
 
 /* The threads read config.settings, and what it points to, while they run: it stays in its place, and only what the

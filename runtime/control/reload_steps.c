@@ -91,8 +91,10 @@ static void run_load(struct loading_job *base) {
   }
   if (job->has_config)
     job->config_changed = job->config.hash != instance->config.hash;
-  if (job->has_config && !job->notes)
-    job->notes = reconfigure_prepare(&instance->config, &job->config);
+  if (job->has_config && !job->notes && !(job->notes = reconfigure_prepare(&instance->config, &job->config))) {
+    job->status = -ENOMEM;
+    return;
+  }
   job->status = loader_load_routes(loader, job->has_config ? &job->config : &instance->config,
                                    (unsigned)instance->threads.count, NULL, NULL, &job->loaded);
 }

@@ -3,6 +3,7 @@
 -- Asked to reload: by the command, by SIGHUP, by the API; and what of the config changes then.
 
 local cjson = require "cjson"
+local lfs = require "lfs"
 local moongate = require "spec.support.moongate"
 local net = require "spec.support.net"
 local process = require "spec.support.process"
@@ -190,6 +191,27 @@ describe("a reload", function()
       end
       assert.are.equal(1, m:status().workers)
       assert.are.equal(200, (m:request("GET", "/healthz", { tcp = true })))
+    end)
+
+    it("leaves until the next start what waits for it: other directories are neither read nor written", function()
+      local by_config_alone = { "sh", "-c", 'exec "$1" run --config "$4"', "sh" }
+      local m = swapping.start({ ["a.lua"] = counting("a", "v1") }, { within = by_config_alone })
+      local other, state = m.directory .. "/other", m.directory .. "/other-state"
+      assert(lfs.mkdir(other))
+      process.write(other .. "/b.lua", counting("b", "v1"))
+      save_config(m, { 'state = "[^"]*"', ("routes = %q, state = %q"):format(other, state) })
+      local answer = m:reload()
+      local said = answer.out .. answer.err
+      assert.are.equal(0, answer.status, said)
+      for _, word in ipairs { "routes is ", "state is ", "until the next start" } do
+        assert.truthy(said:find(word, 1, true), ("no %s in: %s"):format(word, said))
+      end
+      assert.are.equal("v1", (swapping.ask "a"))
+      assert.are.same({ nil, "refused" }, { swapping.ask "b" })
+      m:write("a.lua", counting("a", "v2"))
+      assert.are.equal(0, m:reload().status)
+      assert.are.equal("v2", (swapping.ask "a"))
+      assert.is_nil(lfs.attributes(state))
     end)
 
     it("that is broken changes nothing of it, and routes go live all the same", function()
