@@ -59,6 +59,14 @@ static const struct {
     {"local _, e = pcall(table.sort, { 1, 2 }, function() error({ 'mine' }) end) return e[1]", "mine"},
     {"return (select(2, pcall(function() table.sort() end)))",
      "test.lua:1: bad argument #1 to 'sort' (table expected, got no value)"},
+    {"local function of(v) return setmetatable({}, { __tostring = function() return v end }) end "
+     "return ('%s %5s %.1s %q %s'):format(of(42), of(0.5), of('two'), of('a\"'), of(false))",
+     "42   0.5 t \"a\\\"\" false"},
+    {"local never = setmetatable({}, { __tostring = function() error('asked again') end }) "
+     "local o = setmetatable({}, { __tostring = function() return never end }) "
+     "return (('%s'):format(o):gsub('0x%x+', 'at'))",
+     "table: at"},
+    {"local n = 0 return tostring(load(function() n = n + 1 return ({ 'return ', 42 })[n] end)())", "42"},
     {"table.sort({ 2, 1 }, function(a, b) moongate.sleep(0) return a < b end) return 'waited'", "waited"},
     {"local f = io.tmpfile() f:write('one\\n\\ntwo\\0x\\n3.5 end') f:seek('set') local t = {} "
      "for line in f:lines() do t[#t + 1] = #line end return table.concat(t, ' ')",
@@ -87,6 +95,8 @@ static void they_do_as_luas_own(void **context) {
 static void print_takes_what_tostring_makes(void **context) {
   fixture_expect(*context, "print('a', nil, setmetatable({}, { __tostring = function() return 'me' end })) return 1",
                  "1");
+  fixture_expect(*context,
+                 "return tostring(pcall(print, setmetatable({}, { __tostring = function() return 0.5 end })))", "true");
   fixture_expect(*context,
                  "tostring = function() return {} end return (select(2, pcall(print, {}))):match(\"'tostring'.*\")",
                  "'tostring' must return a string to 'print'");

@@ -8,7 +8,7 @@
 
 local _, core = ...
 local look, is_full, has_object = core.look, core.is_full, core.has_object
-local error, select, type, unpack = error, select, type, unpack
+local select, type, unpack = select, type, unpack
 local tostring, pcall, xpcall = tostring, pcall, xpcall
 local format, gmatch, sub = string.format, string.gmatch, string.sub
 
@@ -37,19 +37,26 @@ function _G.xpcall(fn, handler, ...)
   end, ...)
 end
 
--- The values, those that "%s" stands for as texts: called from within C, a __tostring would nest C frames, and an error
--- takes its time through many of them.
+-- What "%s" stands for. What its __tostring gave is taken as it is, a number too; an object is not asked again.
+local function text_of(value)
+  local text = tostring(value)
+  local kind = type(text)
+  if kind == "table" or kind == "userdata" then
+    return format("%s: %p", kind, text)
+  end
+  return tostring(text)
+end
+
+-- The values, those that "%s" and "%q" stand for as texts: called from within C, a __tostring would nest C frames, and
+-- an error takes its time through many of them.
 local function formatted(pattern, ...)
   local values, count, at = { ... }, select("#", ...), 0
   for letter in gmatch(pattern, "%%[-+ #0]*%d*%.?%d*(.)") do
     if letter ~= "%" then
       at = at + 1
       local kind = type(values[at])
-      if letter == "s" and (kind == "table" or kind == "userdata") then
-        values[at] = tostring(values[at])
-        if type(values[at]) ~= "string" then
-          error("'__tostring' must return a string", 3)
-        end
+      if (letter == "s" or letter == "q") and (kind == "table" or kind == "userdata") then
+        values[at] = text_of(values[at])
       end
     end
   end

@@ -18,7 +18,8 @@ function print(...)
   local parts, count = { ... }, select("#", ...)
   for index = 1, count do
     local text = globals.tostring(parts[index])
-    if type(text) ~= "string" then
+    local kind = type(text)
+    if kind ~= "string" and kind ~= "number" then
       error("'tostring' must return a string to 'print'", 2)
     end
     parts[index] = text

@@ -207,7 +207,8 @@ local concat = table.concat
 local function collect(read)
   local pieces = {}
   for piece in read do
-    if type(piece) ~= "string" then
+    local kind = type(piece)
+    if kind ~= "string" and kind ~= "number" then
       error("reader function must return a string", 3)
     end
     if piece == "" then

@@ -8,7 +8,8 @@ local process = require "spec.support.process"
 local ROUTES = [[
 print()
 print(1, nil, true, "a\0b", setmetatable({}, { __tostring = function() return "named" end }))
-print(pcall(print, setmetatable({}, { __tostring = function() return 1 end })))
+print(pcall(print, setmetatable({}, { __tostring = function() return {} end })))
+print(setmetatable({}, { __tostring = function() return 0.5 end }))
 print(io.write("x", 1, 0.5, "\n"), io.stdout:write("y\n"))
 print(pcall(function() io.write("x", {}) end))
 print(pcall(function() io.stdout:write(nil) end))
@@ -37,11 +38,12 @@ describe("what scripts print", function()
       "",
       "1\tnil\ttrue\ta\0b\tnamed",
       "false\t'tostring' must return a string to 'print'",
+      "0.5",
       "x10.5",
       "y",
       "true\ttrue",
-      "false\troutes/routes.lua:5: bad argument #2 to 'write' (string expected, got table)",
-      "false\troutes/routes.lua:6: bad argument #1 to 'write' (string expected, got nil)",
+      "false\troutes/routes.lua:6: bad argument #2 to 'write' (string expected, got table)",
+      "false\troutes/routes.lua:7: bad argument #1 to 'write' (string expected, got nil)",
       "false\tbad argument #1 to '?' (FILE* expected, got string)",
       "still here",
       "back",
