@@ -53,7 +53,7 @@ static void run_child(int out, bool hangs, bool is_ready, uint64_t patience_ms) 
   loop_init(&child.loop, &child.clock, &child);
   log_init(&child.log, &child.clock, STDERR_FILENO);
   child.log.level = LOG_OFF;
-  child.signals = signals_new(&child.loop, &child.log, &callbacks, &child, patience_ms, &error);
+  child.signals = signals_new(&child.loop, &child.log, NULL, &callbacks, &child, patience_ms, &error);
   if (is_ready)
     signals_set_ready(child.signals);
   say(&child, child.signals ? 'r' : 'x');

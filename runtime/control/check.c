@@ -85,21 +85,22 @@ static bool is_user_unknown(const struct fault_list *faults) {
 /* From here on it reads what `run` would read, as the user that `run` would become. Whether route files may be run:
  * with root's rights only when that is what the config asks for. */
 static bool check_account(struct value *found, struct value *warnings, const struct config *config,
-                          const struct fault_list *faults) {
-  struct account account;
+                          const struct fault_list *faults, struct account *account) {
   struct error error;
-  int status = account_find(&account, config->user, config->group, &error);
-  if (status == 0)
-    status = privileges_drop(&account, false, &error);
+  int status = account_find(account, config->user, config->group, &error);
+  if (status == 0 && privileges_drop(account, false, &error) != 0) {
+    report_fault(found, config->path, 0, "", "user", error.message);
+    return false; /* it may be anybody */
+  }
   if (status != 0)
     report_fault(status == -EPERM ? warnings : found, config->path, 0, "",
                  config->group && !config->user ? "group" : "user", error.message);
-  else if (account.is_set && config->path && access(config->path, R_OK) != 0) {
-    error_set(&error, errno, "can't be read by the user \"%s\", and a reload reads it again: %s", account.name,
+  else if (account->is_set && config->path && access(config->path, R_OK) != 0) {
+    error_set(&error, errno, "can't be read by the user \"%s\", and a reload reads it again: %s", account->name,
               strerror(errno));
     report_fault(found, config->path, 0, "", "user", error.message);
   }
-  if (geteuid() != 0 || (status == 0 && (account.is_set || !is_user_unknown(faults))))
+  if (geteuid() != 0 || (status == 0 && (account->is_set || !is_user_unknown(faults))))
     return true;
   report_fault(warnings, config->path, 0, "", "user",
                "the routes were not looked at: as whom they run is not known, and root's rights they do not get");
@@ -155,6 +156,7 @@ struct value *check_files(void *context, const struct native_settings *settings)
   struct error error;
   error_set(&error, ENOMEM, "no memory to check");
   struct value *root = value_table(), *found = value_set_table(root, "faults");
+  struct account account = {.is_set = false};
   struct loading loading = {.control = NULL};
   struct value *warnings = value_set_table(root, "warnings");
   struct loader *loader = loader_new(&runtime->log, runtime->library, &error);
@@ -165,7 +167,8 @@ struct value *check_files(void *context, const struct native_settings *settings)
     int status = loading_read_config(&loading, &overrides, true, &config, &faults);
     report_faults(found, &faults, NULL);
     loading_rest(&loading); /* capabilities are each thread's own */
-    bool may_load = check_account(found, warnings, &config, &faults);
+    bool may_load = check_account(found, warnings, &config, &faults, &account);
+    loading.account = &account;
     /* What the config's fault may be the reason of is not said: that there is no such directory, warnings. */
     if (may_load && (status == 0 || (config.routes && access(config.routes, R_OK) == 0)))
       check_routes(root, found, status == 0 ? warnings : NULL, &loading, &config);

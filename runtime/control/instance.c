@@ -190,8 +190,8 @@ static int start(struct instance *instance, const struct native_settings *settin
   }
   if (instance_load_config(instance, settings) != 0)
     return -1;
-  instance->signals = signals_new(&instance->runtime->loop, &instance->runtime->log, &signal_callbacks, instance,
-                                  instance->config.timeouts.shutdown, &error);
+  instance->signals = signals_new(&instance->runtime->loop, &instance->runtime->log, &instance->account,
+                                  &signal_callbacks, instance, instance->config.timeouts.shutdown, &error);
   if (!instance->signals)
     return instance_complain(NULL, &error);
   if (instance_load_routes(instance, settings->strict) != 0 || instance_open(instance) != 0)
@@ -199,7 +199,7 @@ static int start(struct instance *instance, const struct native_settings *settin
   if (instance_make_workers(instance, &error) != 0)
     return instance_complain(NULL, &error);
   measure_start(instance->runtime);
-  if (threads_start(&instance->threads, &error) != 0 || reload_start(instance, &error) != 0)
+  if (threads_start(&instance->threads, &instance->account, &error) != 0 || reload_start(instance, &error) != 0)
     return instance_complain(NULL, &error);
   if (diagnose_start(instance) != 0 || heartbeats_start(instance) != 0) {
     error_set(&error, ENOMEM, "no memory to start");

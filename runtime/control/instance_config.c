@@ -94,6 +94,7 @@ static int become_account(struct instance *instance) {
   loading_rest(&instance->loading); /* capabilities are each thread's own */
   if (privileges_drop(&instance->account, instance->config.has_nftables, &error) != 0)
     return instance_complain("user", &error);
+  instance->loading.account = &instance->account;
   privileges_confine(&instance->runtime->log);
   return 0;
 }

@@ -20,6 +20,7 @@ enum {
   LOADING_MESSAGE_SIZE = 1024 + (LOADING_LOST_MOST + 1) * BLOCKING_SUBJECT_SIZE
 };
 
+struct account;
 struct loading_thread;
 
 /* Embedded in what is to be done. It is ended by one of the callbacks; `drop` follows on `on_lost` only. */
@@ -40,6 +41,7 @@ struct loading {
   struct loop *control; /* who is answered; NULL: loading_wait() alone is used */
   const struct log *log;
   struct loader *loader;
+  const struct account *account; /* whom the process has become, once it has; NULL */
   struct loading_thread *thread; /* NULL: none can be had */
   struct loading_job *current, *first, **last;
   struct blocking *lost[LOADING_LOST_MOST + 1];

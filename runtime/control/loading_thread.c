@@ -5,12 +5,10 @@
 
 #include "control/privileges.h"
 #include "core/pace.h"
-#include "core/stack.h"
 
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
@@ -72,7 +70,6 @@ static void do_job(struct loading_thread *thread, struct loading_job *job) {
 static void *thread_main(void *argument) {
   struct loading_thread *thread = argument;
   pthread_setname_np(pthread_self(), "loader");
-  privileges_limit_thread(true);
   for (struct loading_job *job; (job = await_job(thread));) {
     do_job(thread, job);
     if (blocking_is_lost(thread->blocking)) {
@@ -111,11 +108,9 @@ struct loading_thread *loading_thread_new(struct loading *loading,
   pthread_mutex_init(&thread->lock, NULL);
   pthread_cond_init(&thread->changed, &attributes);
   pthread_condattr_destroy(&attributes);
-  int status = stack_start_thread(&thread->id, thread_main, thread);
-  if (status == 0)
+  if (privileges_start_thread(loading->account, true, "loader", &thread->id, thread_main, thread, error) == 0)
     return thread;
   thread_free(thread);
-  error_set(error, status, "the loader thread can't be started: %s", strerror(status));
   return NULL;
 }
 

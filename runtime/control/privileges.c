@@ -3,9 +3,12 @@
  * Users, groups and capabilities (libcap). libc changes the ids of all threads, capabilities are each thread's own. */
 #include "control/privileges.h"
 
+#include "core/stack.h"
+
 #include <errno.h>
 #include <grp.h>
 #include <pwd.h>
+#include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,8 +19,6 @@
 #include <unistd.h>
 
 enum { NAMES_SIZE = 16 * 1024 };
-
-static bool dropped; /* set once, before there are threads */
 
 /* A number, whole; -1: it is none. */
 static long number_of(const char *text) {
@@ -156,12 +157,44 @@ int privileges_drop(const struct account *account, bool keep_net_admin, struct e
     status = -EPERM; /* it could be root again */
   if (status != 0)
     return error_set(error, -status, "can't become the user \"%s\": %s", account->name, strerror(-status));
-  dropped = true;
   return 0;
 }
 
-void privileges_limit_thread(bool binds) {
+/* On the starter's stack, until it is answered. */
+struct limited_start {
+  void *(*run)(void *argument);
+  void *argument;
+  bool binds;
+  int status;
+  sem_t answered;
+};
+
+static void *limited_main(void *argument) {
   static const cap_value_t wanted[] = {CAP_NET_BIND_SERVICE};
-  if (dropped)
-    keep(wanted, binds ? 1 : 0);
+  struct limited_start *start = argument;
+  void *(*run)(void *) = start->run;
+  void *own = start->argument;
+  int status = start->status = keep(wanted, start->binds ? 1 : 0);
+  sem_post(&start->answered);
+  return status == 0 ? run(own) : NULL;
+}
+
+int privileges_start_thread(const struct account *account, bool binds, const char *name, pthread_t *thread,
+                            void *(*run)(void *argument), void *argument, struct error *error) {
+  struct limited_start start = {.run = run, .argument = argument, .binds = binds};
+  bool is_limited = account && account->is_set;
+  sem_init(&start.answered, 0, 0);
+  int status =
+      is_limited ? stack_start_thread(thread, limited_main, &start) : stack_start_thread(thread, run, argument);
+  if (status != 0)
+    error_set(error, status, "the %s thread can't be started: %s", name, strerror(status));
+  while (status == 0 && is_limited && sem_wait(&start.answered) != 0)
+    ; /* a signal */
+  if (status == 0 && start.status != 0) {
+    pthread_join(*thread, NULL);
+    status = -start.status;
+    error_set(error, status, "the %s thread can't give up its capabilities: %s", name, strerror(status));
+  }
+  sem_destroy(&start.answered);
+  return -status;
 }

@@ -8,6 +8,7 @@
 #include "core/error.h"
 
 #include <limits.h>
+#include <pthread.h>
 #include <stdbool.h>
 #include <sys/types.h>
 
@@ -36,9 +37,11 @@ bool account_find_closed(const struct account *account, const char *path, char c
  * anybody. Nothing for an account that is not set. */
 int privileges_drop(const struct account *account, bool keep_net_admin, struct error *error);
 
-/* The calling thread keeps CAP_NET_BIND_SERVICE alone, or, where it `binds` no ports, nothing: capabilities are a
- * thread's. Nothing for one that has no others by privileges_drop(); who was root and stayed so keeps all. */
-void privileges_limit_thread(bool binds);
+/* A thread (core/stack.h) that keeps CAP_NET_BIND_SERVICE alone, or, where it `binds` no ports, nothing: capabilities
+ * are a thread's. With an account that is not set, or NULL, as whom nobody was dropped to, it keeps what the caller
+ * has. 0, or a negative errno and `error`, which calls it the `name` thread: then `run` was not called. */
+int privileges_start_thread(const struct account *account, bool binds, const char *name, pthread_t *thread,
+                            void *(*run)(void *argument), void *argument, struct error *error);
 
 /* From now on, for all threads that there are and will be: no program can give it rights (no_new_privs), and a filter
  * of system calls (seccomp) answers EPERM to those that a proxy has no use for and an intruder has: tracing, mounting,

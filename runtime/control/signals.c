@@ -5,7 +5,6 @@
 #include "control/signals.h"
 
 #include "control/privileges.h"
-#include "core/stack.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -111,7 +110,6 @@ static void *thread_main(void *argument) {
   struct signals *signals = argument;
   struct pollfd fds[] = {{.fd = signals->signal_fd, .events = POLLIN}, {.fd = signals->timer_fd, .events = POLLIN}};
   pthread_setname_np(pthread_self(), "signals");
-  privileges_limit_thread(false);
   for (;;) {
     uint64_t times;
     if (poll(fds, 2, -1) < 0)
@@ -133,21 +131,24 @@ static int fill_set(sigset_t *set) {
   return pthread_sigmask(SIG_BLOCK, set, NULL);
 }
 
-static int start_thread(struct signals *signals) {
+static int start_thread(struct signals *signals, const struct account *account, struct error *error) {
   pthread_t thread;
-  int status = stack_start_thread(&thread, thread_main, signals);
+  int status = privileges_start_thread(account, false, "signals", &thread, thread_main, signals, error);
   if (status == 0)
     pthread_detach(thread);
   return status;
 }
 
-struct signals *signals_new(struct loop *loop, const struct log *log, const struct signal_callbacks *callbacks,
-                            void *context, uint64_t patience_ms, struct error *error) {
+struct signals *signals_new(struct loop *loop, const struct log *log, const struct account *account,
+                            const struct signal_callbacks *callbacks, void *context, uint64_t patience_ms,
+                            struct error *error) {
   struct signals *signals = calloc(1, sizeof *signals);
   sigset_t set;
-  int status = signals ? fill_set(&set) : ENOMEM;
-  if (!signals)
-    goto fail;
+  if (!signals) {
+    error_set(error, ENOMEM, "no memory to wait for signals");
+    return NULL;
+  }
+  int status = fill_set(&set);
   *signals = (struct signals){.callbacks = callbacks, .context = context, .log = log, .loop = loop};
   atomic_init(&signals->patience_ms, patience_ms);
   pthread_mutex_init(&signals->lock, NULL);
@@ -157,17 +158,15 @@ struct signals *signals_new(struct loop *loop, const struct log *log, const stru
   signals->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
   if (signals->signal_fd < 0 || signals->timer_fd < 0)
     status = errno;
-  if (status == 0)
-    status = start_thread(signals);
-  if (status == 0)
+  if (status == 0 && start_thread(signals, account, error) == 0)
     return signals;
+  if (status != 0)
+    error_set(error, status, "signals can't be waited for: %s", strerror(status));
   if (signals->signal_fd >= 0)
     close(signals->signal_fd);
   if (signals->timer_fd >= 0)
     close(signals->timer_fd);
-fail:
   free(signals);
-  error_set(error, status, "signals can't be waited for: %s", strerror(status));
   return NULL;
 }
 

@@ -14,6 +14,7 @@ enum {
   SIGNALS_HURRY_MS = 1500, /* … and so long after a second signal; at a third it is gone */
 };
 
+struct account;
 struct signals;
 
 struct signal_callbacks {
@@ -24,9 +25,11 @@ struct signal_callbacks {
 };
 
 /* Blocks the signals, so before threads that do not block them are started. `patience_ms`: how long the end may take
- * that a signal asks for. `log` and what it uses last as long as the process. NULL: see `error`. */
-struct signals *signals_new(struct loop *loop, const struct log *log, const struct signal_callbacks *callbacks,
-                            void *context, uint64_t patience_ms, struct error *error);
+ * that a signal asks for. The thread keeps no capability of an account's (privileges.h; NULL: as that says). `log` and
+ * what it uses last as long as the process. NULL: see `error`. */
+struct signals *signals_new(struct loop *loop, const struct log *log, const struct account *account,
+                            const struct signal_callbacks *callbacks, void *context, uint64_t patience_ms,
+                            struct error *error);
 
 /* The control thread runs its loop from now on: until then a signal to end does what it does to any program. */
 void signals_set_ready(struct signals *signals);

@@ -171,7 +171,8 @@ static int begin(struct testing *testing, const struct testing_settings *setting
   }
   if (read_config(testing, settings, faults) != 0 || load(testing, settings, faults) != 0)
     return -1;
-  if (instance_make_workers(instance, &error) != 0 || threads_start(&instance->threads, &error) != 0) {
+  if (instance_make_workers(instance, &error) != 0 ||
+      threads_start(&instance->threads, &instance->account, &error) != 0) {
     complain(faults, "", &error);
     return -1;
   }

@@ -5,13 +5,11 @@
 #include "control/threads.h"
 
 #include "control/privileges.h"
-#include "core/stack.h"
 #include "script/worker_script.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 static void on_told_drained(struct message *message, void *receiver) {
@@ -92,7 +90,6 @@ static void *thread_main(void *argument) {
   char name[16];
   snprintf(name, sizeof name, "worker-%u", worker->number);
   pthread_setname_np(pthread_self(), name);
-  privileges_limit_thread(true);
   atomic_store_explicit(&worker->inside.thread, gettid(), memory_order_relaxed);
   loop_run(&worker->loop);
   release(thread);
@@ -138,16 +135,16 @@ int threads_set_table(struct threads *threads, struct route_table *table, uint16
   return 0;
 }
 
-int threads_start(struct threads *threads, struct error *error) {
+int threads_start(struct threads *threads, const struct account *account, struct error *error) {
   int status = 0;
   for (size_t i = 0; i < threads->count && status == 0; i++) {
     struct thread *thread = threads->threads[i];
     if (!thread->worker.loop.outer)
-      status = stack_start_thread(&thread->worker.thread, thread_main, thread);
+      status = privileges_start_thread(account, true, "worker", &thread->worker.thread, thread_main, thread, error);
     thread->started = status == 0;
     threads->started += status == 0;
   }
-  return status == 0 ? 0 : error_set(error, status, "a worker thread can't be started: %s", strerror(status));
+  return status;
 }
 
 void threads_drain(struct threads *threads, uint64_t ms) {

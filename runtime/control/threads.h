@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+struct account;
 struct threads;
 
 /* An order to a worker, and its way back to say that it is carried out. */
@@ -50,8 +51,9 @@ int threads_init(struct threads *threads, unsigned count, struct loop *loop, con
 /* Gives all of them the table, before they run. `resolved`: see worker_set_table(). */
 int threads_set_table(struct threads *threads, struct route_table *table, uint16_t *resolved, struct error *error);
 
-/* Starts them, all signals blocked. 0 or a negative errno and `error`: then some may run. */
-int threads_start(struct threads *threads, struct error *error);
+/* Starts them, all signals blocked, with what the account leaves them of capabilities. 0 or a negative errno and
+ * `error`: then some may run. */
+int threads_start(struct threads *threads, const struct account *account, struct error *error);
 
 /* Nothing new, idle connections closed at once, the others after `ms`; then on_drained. */
 void threads_drain(struct threads *threads, uint64_t ms);
