@@ -6,11 +6,12 @@
 local moongate = require "spec.support.moongate"
 local net = require "spec.support.net"
 local process = require "spec.support.process"
+local subnet = require "spec.support.subnet"
 local unistd = require "posix.unistd"
 
-local FRONT4, FRONT6 = "198.18.255.1", "fd6d:6f6f:6e::1"
-local FIRST, SECOND, THIRD = "198.18.255.2", "198.18.255.3", "198.18.255.4"
-local FIRST6, SECOND6 = "fd6d:6f6f:6e::2", "fd6d:6f6f:6e::3"
+local FRONT4, FRONT6 = subnet.address(1), subnet.address6(1)
+local FIRST, SECOND, THIRD = subnet.address(2), subnet.address(3), subnet.address(4)
+local FIRST6, SECOND6 = subnet.address6(2), subnet.address6(3)
 
 describe("real addresses", function()
   local space = "moongate-spec-" .. unistd.getpid()
@@ -25,15 +26,15 @@ describe("real addresses", function()
     ready = unistd.geteuid() == 0
       and ip("netns add " .. space)
       and ip(("link add %s type veth peer name %s netns %s"):format(here, there, space))
-      and ip(("-n %s addr add %s/24 dev %s"):format(space, FRONT4, there))
-      and ip(("-n %s addr add %s/64 dev %s nodad"):format(space, FRONT6, there))
+      and ip(("-n %s addr add %s/%d dev %s"):format(space, FRONT4, subnet.PREFIX, there))
+      and ip(("-n %s addr add %s/%d dev %s nodad"):format(space, FRONT6, subnet.PREFIX6, there))
       and ip(("-n %s link set lo up"):format(space))
       and ip(("-n %s link set %s up"):format(space, there))
     for _, address in ipairs { FIRST, SECOND, THIRD } do
-      ready = ready and ip(("addr add %s/24 dev %s"):format(address, here))
+      ready = ready and ip(("addr add %s/%d dev %s"):format(address, subnet.PREFIX, here))
     end
     for _, address in ipairs { FIRST6, SECOND6 } do
-      ready = ready and ip(("addr add %s/64 dev %s nodad"):format(address, here))
+      ready = ready and ip(("addr add %s/%d dev %s nodad"):format(address, subnet.PREFIX6, here))
     end
     ready = ready and ip(("link set %s up"):format(here))
   end)
@@ -81,14 +82,14 @@ describe("real addresses", function()
     assert.are.equal(SECOND6, enter(m, SECOND6))
     assert.is_nil(enter(m, FIRST6))
     local answer = m:ask("/api/v1/addresses", { client = "fd6d::/16" })
-    assert.are.equal("fd6d:6f6f:6e::/64", answer.addresses[1].address)
+    assert.are.equal(("%s/%d"):format(subnet.address6(0), subnet.PREFIX6), answer.addresses[1].address)
     m:await_metric('connection_terminations_total{side="client",reason="limit_ip"}', 3)
   end)
 
   it("are blocked and allowed, in the config and in a route", function()
     local m = start(
       ("security = { ip_block = { %q } },"):format(SECOND),
-      ('ip_allow = { "198.18.255.0/24" }, ip_block = { %q }'):format(THIRD)
+      ('ip_allow = { "%s/%d" }, ip_block = { %q }'):format(subnet.address(0), subnet.PREFIX, THIRD)
     )
     if not m then
       return
@@ -114,7 +115,7 @@ describe("real addresses", function()
     assert.are_not.equal("192.0.2.7", (stranger:receive_line()))
     m:await_metric('errors_total{type="proxy_header"}', 1)
     process.wait_for(function()
-      return m:log():find "peer=198%.18%.255%.3"
+      return m:log():find("peer=" .. SECOND, 1, true)
     end)
   end)
 end)

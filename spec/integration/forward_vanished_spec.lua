@@ -6,12 +6,13 @@
 local moongate = require "spec.support.moongate"
 local net = require "spec.support.net"
 local process = require "spec.support.process"
+local subnet = require "spec.support.subnet"
 local unistd = require "posix.unistd"
 
 -- Of each cable: the address in the namespace, and ours.
 local CABLES = {
-  client = { name = "mgc" .. unistd.getpid(), inner = "198.18.253.1", outer = "198.18.253.2" },
-  target = { name = "mgd" .. unistd.getpid(), inner = "198.18.254.1", outer = "198.18.254.2" },
+  client = { name = "mgc" .. unistd.getpid(), inner = subnet.address(1), outer = subnet.address(2) },
+  target = { name = "mgd" .. unistd.getpid(), inner = subnet.address(9), outer = subnet.address(10) },
 }
 
 describe("a peer that vanishes", function()
@@ -24,9 +25,9 @@ describe("a peer that vanishes", function()
 
   local function lay(cable)
     return ip(("link add %s type veth peer name %sx netns %s"):format(cable.name, cable.name, space))
-      and ip(("-n %s addr add %s/24 dev %sx"):format(space, cable.inner, cable.name))
+      and ip(("-n %s addr add %s/%d dev %sx"):format(space, cable.inner, subnet.HALF, cable.name))
       and ip(("-n %s link set %sx up"):format(space, cable.name))
-      and ip(("addr add %s/24 dev %s"):format(cable.outer, cable.name))
+      and ip(("addr add %s/%d dev %s"):format(cable.outer, subnet.HALF, cable.name))
       and ip(("link set %s up"):format(cable.name))
   end
 
