@@ -15,28 +15,22 @@ static const char *judge_name(const char *name) {
   return length > 200 ? "is too long a name" : NULL;
 }
 
-static bool shares_name(const struct name_set *names, const struct known_file *known) {
-  for (size_t i = 0; i < known->route_count; i++)
-    if (name_set_has(names, known->routes[i]->name))
-      return true;
-  return false;
-}
-
 /* Beside what is live of the others: the schema is asked only about those that name a route as this one does. */
 static int compare(struct load_run *run, const struct known_file *known, const char *path, struct fault_list *faults) {
   const struct memory *memory = &run->loader->memory;
   struct fault_list unused = {0};
-  struct name_set names;
+  struct hash_set names;
   bool clash = false;
-  int status = name_set_init(&names, known->route_count);
-  for (size_t i = 0; i < known->route_count && status == 0; i++)
-    name_set_enter(&names, known->routes[i]->name);
-  if (status == 0)
+  int status = hash_set_init(&names, known->claims.name_count);
+  if (status == 0) {
+    hash_set_enter(&names, known->claims.names, known->claims.name_count);
     status = schema_index_begin(run->loader);
+  }
   for (size_t i = 0; i < memory->count && status == 0; i++) {
     const struct known_file *other = memory->files[i].committed;
     pace_breathe(run->pace);
-    if (!other || strcmp(other->file, known->file) == 0 || !shares_name(&names, other))
+    if (!other || strcmp(other->file, known->file) == 0 ||
+        !hash_set_has_any(&names, other->claims.names, other->claims.name_count))
       continue;
     char *other_path = path_join(run->config->routes, other->file);
     clash = true;
@@ -45,7 +39,7 @@ static int compare(struct load_run *run, const struct known_file *known, const c
   }
   if (status == 0 && clash)
     status = schema_index_admit(run->loader, known->schema_id, path, faults, &unused);
-  name_set_deinit(&names);
+  hash_set_deinit(&names);
   fault_list_clear(&unused);
   return status;
 }

@@ -129,6 +129,8 @@ static int run_source(struct file_load *load) {
   int status = script_protect(load->state, run_file, load);
   if (status == 0 || load->status == -ECANCELED)
     status = load->status;
+  if (status == 0)
+    status = claims_make(&load->known->claims, load->known->routes, load->known->route_count);
   if (status == 0) {
     load->known->function_count = load->function_count;
     bool acts = load->function_count > 0 || script_state_acts(load->state);

@@ -32,6 +32,7 @@ void known_file_unref(struct known_file *known) {
   for (size_t i = 0; i < known->route_count; i++)
     route_unref(known->routes[i]);
   free(known->routes);
+  claims_clear(&known->claims);
   script_version_unref(known->version);
   module_list_clear(&known->modules);
   fault_list_clear(&known->warnings);

@@ -6,6 +6,7 @@
 
 #include "routing/route.h"
 #include "script/load.h"
+#include "script/load_claims.h"
 #include "script/load_modules.h"
 #include "script/version.h"
 
@@ -20,6 +21,7 @@ struct known_file {
   struct module_list modules;
   struct route **routes;
   size_t route_count;
+  struct claims claims; /* of the routes */
   size_t function_count;
   struct script_version *version;
   unsigned number;

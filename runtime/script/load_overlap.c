@@ -1,122 +1,114 @@
 /* SPDX-License-Identifier: MIT
  *
- * Whether files may be in each other's way at all: quick looks, so that with thousands of routes the schema is asked
- * only when there is something to say. */
+ * Whether files may be in each other's way at all: quick looks at what has changed beside what has not, so that with
+ * thousands of routes the schema is asked only when there is something to say. */
 #include "script/load_private.h"
-
-#include "core/text.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { PORTS = 65536, MAX_LOOKS = 8 * PORTS };
+/* A file: as it was committed (NULL: it was not) and as it would be served now (NULL: it would not). */
+struct step {
+  const struct known_file *before, *now;
+};
 
-int name_set_init(struct name_set *set, size_t count) {
-  for (set->room = 16; set->room < count * 2; set->room *= 2)
-    ;
-  set->slots = calloc(set->room, sizeof *set->slots);
-  return set->slots ? 0 : -ENOMEM;
-}
-
-void name_set_deinit(struct name_set *set) { free(set->slots); }
-
-/* Where the name is, or would be. */
-static const char **find_name(const struct name_set *set, const char *name) {
-  size_t slot = (size_t)text_hash(name, strlen(name), 0) & (set->room - 1);
-  while (set->slots[slot] && strcmp(set->slots[slot], name) != 0)
-    slot = (slot + 1) & (set->room - 1);
-  return &set->slots[slot];
-}
-
-bool name_set_has(const struct name_set *set, const char *name) { return *find_name(set, name) != NULL; }
-
-bool name_set_enter(struct name_set *set, const char *name) {
-  const char **slot = find_name(set, name);
-  if (*slot)
-    return false;
-  *slot = name;
-  return true;
-}
-
-bool load_names_may_clash(const struct load_run *run) {
+/* Of each file that the loader remembers, in the order of their names, which is that of what is loaded too: `count` of
+ * them, malloc'ed. NULL without memory. */
+static struct step *list_steps(const struct load_run *run, size_t *count) {
+  const struct memory *memory = &run->loader->memory;
   const struct loaded_routes *loaded = run->loaded;
-  struct name_set names;
-  size_t count = 0;
-  for (size_t i = 0; i < loaded->file_count; i++)
-    count += loaded->files[i].route_count;
-  bool clash = name_set_init(&names, count) < 0;
-  for (size_t i = 0; i < loaded->file_count && !clash; i++) {
-    pace_breathe(run->pace);
-    for (size_t r = 0; r < loaded->files[i].route_count && !clash; r++)
-      clash = !name_set_enter(&names, loaded->files[i].routes[r]->name);
+  struct step *steps = calloc(memory->count + 1, sizeof *steps);
+  size_t at = 0;
+  *count = memory->count;
+  for (size_t i = 0; i < memory->count && steps; i++) {
+    while (at < loaded->file_count && strcmp(loaded->files[at].file, memory->files[i].file) < 0)
+      at++;
+    bool is_loaded = at < loaded->file_count && strcmp(loaded->files[at].file, memory->files[i].file) == 0;
+    steps[i] = (struct step){memory->files[i].committed, is_loaded ? loaded->files[at].known : NULL};
   }
-  name_set_deinit(&names);
+  return steps;
+}
+
+static bool is_change(const struct step *step) { return step->before != step->now; }
+
+/* What is committed names each route once, so a name that stands twice is one of a file that has changed. */
+bool load_names_may_clash(const struct load_run *run) {
+  size_t count, room = 0;
+  struct step *steps = list_steps(run, &count);
+  struct hash_set names = {0};
+  for (size_t i = 0; i < count && steps; i++)
+    room += is_change(&steps[i]) && steps[i].now ? steps[i].now->route_count : 0;
+  bool clash = !steps || hash_set_init(&names, room) < 0;
+  for (size_t i = 0; i < count && !clash; i++) {
+    const struct claims *now = is_change(&steps[i]) && steps[i].now ? &steps[i].now->claims : NULL;
+    clash = now && hash_set_has_any(&names, now->names, now->name_count);
+    if (now && !clash)
+      hash_set_enter(&names, now->names, now->name_count);
+  }
+  for (size_t i = 0; i < count && !clash; i++) {
+    pace_breathe(run->pace);
+    clash = !is_change(&steps[i]) && steps[i].now &&
+            hash_set_has_any(&names, steps[i].now->claims.names, steps[i].now->claims.name_count);
+  }
+  hash_set_deinit(&names);
+  free(steps);
   return clash;
 }
 
-/* Domains, and the file that names them. */
-struct domain_owners {
-  struct domain_owner {
-    const char *domain;
-    size_t file;
-  } * slots;
-  size_t room; /* a power of two */
+/* Where routes of files that change are matched, and were. */
+struct matches {
+  struct hash_set domains;
+  struct port_set *ports;
 };
 
-static int domain_owners_init(struct domain_owners *owners, const struct loaded_routes *loaded) {
-  size_t count = 0;
-  for (size_t i = 0; i < loaded->file_count; i++)
-    for (size_t r = 0; r < loaded->files[i].route_count; r++)
-      count += loaded->files[i].routes[r]->domain_count;
-  for (owners->room = 16; owners->room < count * 2; owners->room *= 2)
-    ;
-  owners->slots = calloc(owners->room, sizeof *owners->slots);
-  return owners->slots ? 0 : -ENOMEM;
+static int matches_init(struct matches *matches, const struct step *steps, size_t count) {
+  size_t room = 0;
+  for (size_t i = 0; i < count; i++)
+    if (is_change(&steps[i]))
+      room += (steps[i].before ? steps[i].before->claims.domain_count : 0) +
+              (steps[i].now ? steps[i].now->claims.domain_count : 0);
+  matches->ports = calloc(1, sizeof *matches->ports);
+  return hash_set_init(&matches->domains, room) < 0 || !matches->ports ? -ENOMEM : 0;
 }
 
-/* Enters the domains of a route for its file; false when one is another file's already, whatever the port. */
-static bool enter_domains(struct domain_owners *owners, const struct route *route, size_t file) {
-  for (size_t i = 0; i < route->domain_count; i++) {
-    const char *domain = route->domains[i];
-    size_t slot = (size_t)text_hash(domain, strlen(domain), 0) & (owners->room - 1);
-    while (owners->slots[slot].domain && strcmp(owners->slots[slot].domain, domain) != 0)
-      slot = (slot + 1) & (owners->room - 1);
-    if (owners->slots[slot].domain && owners->slots[slot].file != file)
-      return false;
-    owners->slots[slot] = (struct domain_owner){domain, file};
-  }
-  return true;
+static void matches_deinit(struct matches *matches) {
+  hash_set_deinit(&matches->domains);
+  free(matches->ports);
 }
 
-/* Enters the ports of a route for its file; false when one is another file's already. */
-static bool enter_ports(uint16_t *owners, const struct route *route, size_t file, size_t *looks) {
-  for (size_t i = 0; i < route->port_count; i++) {
-    for (unsigned port = route->ports[i].from; port > 0 && port <= route->ports[i].to; port++) {
-      if ((owners[port] && owners[port] != file + 1) || ++*looks > MAX_LOOKS)
-        return false;
-      owners[port] = (uint16_t)(file + 1);
-    }
-  }
-  return true;
+static bool matches_meet(const struct matches *matches, const struct known_file *known) {
+  return known && (hash_set_has_any(&matches->domains, known->claims.domains, known->claims.domain_count) ||
+                   port_set_has_any(matches->ports, known->claims.ports, known->claims.port_count));
 }
 
-/* A route with domains can be in the way of those that name one of them, one without in the way of those without. */
+static void matches_enter(struct matches *matches, const struct known_file *known) {
+  if (!known)
+    return;
+  hash_set_enter(&matches->domains, known->claims.domains, known->claims.domain_count);
+  port_set_enter(matches->ports, known->claims.ports, known->claims.port_count);
+}
+
+/* A route with domains can be in the way of those that name one of them, one without in the way of those without. What
+ * has been told of files that have not changed is told, unless one that has was in their way too. */
 bool load_matches_may_clash(const struct load_run *run) {
-  const struct loaded_routes *loaded = run->loaded;
-  struct domain_owners domains;
-  uint16_t *ports = calloc(PORTS, sizeof *ports);
-  bool clash = domain_owners_init(&domains, loaded) < 0 || !ports;
-  size_t looks = 0;
-  for (size_t i = 0; i < loaded->file_count && !clash; i++) {
-    pace_breathe(run->pace);
-    for (size_t r = 0; r < loaded->files[i].route_count && !clash; r++) {
-      const struct route *route = loaded->files[i].routes[r];
-      clash = !(route->domain_count > 0 ? enter_domains(&domains, route, i) : enter_ports(ports, route, i, &looks));
-    }
+  size_t count;
+  struct step *steps = list_steps(run, &count);
+  struct matches matches = {.ports = NULL};
+  bool clash = !steps || matches_init(&matches, steps, count) < 0;
+  for (size_t i = 0; i < count && !clash; i++) {
+    if (!is_change(&steps[i]))
+      continue;
+    clash = matches_meet(&matches, steps[i].before) || matches_meet(&matches, steps[i].now);
+    matches_enter(&matches, steps[i].before);
+    matches_enter(&matches, steps[i].now);
   }
-  free(domains.slots);
-  free(ports);
+  for (size_t i = 0; i < count && !clash; i++) {
+    pace_breathe(run->pace);
+    clash = !is_change(&steps[i]) && matches_meet(&matches, steps[i].now);
+  }
+  matches_deinit(&matches);
+  free(steps);
   return clash;
 }
 

@@ -203,21 +203,9 @@ int load_resolve_conflicts(struct load_run *run);
 /* Marks the files that are new and name a route as another file's that is live: they `takes` a name. 0 or -ENOMEM. */
 int load_mark_takers(const struct load_run *run, bool *takes);
 
-/* Strings, which stay their owners'. */
-struct name_set {
-  const char **slots;
-  size_t room; /* a power of two */
-};
-
-/* With room for `count`. 0 or -ENOMEM; name_set_deinit() in each case. */
-int name_set_init(struct name_set *set, size_t count);
-void name_set_deinit(struct name_set *set);
-bool name_set_has(const struct name_set *set, const char *name);
-bool name_set_enter(struct name_set *set, const char *name); /* false: it is there already */
-
 /* Quick looks before that: false is certain. */
 bool load_names_may_clash(const struct load_run *run);
-bool load_matches_may_clash(const struct load_run *run); /* between files */
+bool load_matches_may_clash(const struct load_run *run);
 
 /* Fills loaded->module_directories. 0 or -ENOMEM. */
 int load_find_module_directories(struct load_run *run);
