@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MEMORY_ROOM = 256 * 1024 };
+enum { MEMORY_ROOM = 4 * 1024 * 1024 };
 
 struct loader *loader_new(const struct log *log, const char *library, struct error *error) {
   struct loader *loader = calloc(1, sizeof *loader);
@@ -109,10 +109,12 @@ int loader_push_function(const struct loader *loader, lua_State *L, const char *
   return 0;
 }
 
-/* Two rounds, in steps: what became garbage during the one under way is found by the next. */
+/* In steps. What became garbage during a round that is under way is found by the next: it takes two, unless so little
+ * has been made since the last that Lua has not begun one by itself, which it does at twice of what was left. */
 static int collect(lua_State *L) {
   const struct loader *loader = lua_touserdata(L, 1);
-  for (int rounds = 0; rounds < 2; rounds += lua_gc(L, LUA_GCSTEP, 0))
+  bool is_under_way = loader->trusted->memory_used >= 2 * loader->lua_memory;
+  for (int rounds = is_under_way ? 0 : 1; rounds < 2; rounds += lua_gc(L, LUA_GCSTEP, 0))
     pace_breathe(loader->pace);
   return 0;
 }
@@ -142,9 +144,11 @@ int load_run_init(struct load_run *run, struct loader *loader, const struct conf
   return 0;
 }
 
-/* A full collection costs as much as all files together: only when there is something to collect. */
+/* A full collection costs as much as all files together: only when there is something to collect. A save of one file of
+ * hundreds leaves a third of what is in use, which is not yet enough. */
 static void collect_garbage(struct loader *loader) {
-  size_t room = loader->lua_memory / 8 > MEMORY_ROOM ? loader->lua_memory / 8 : MEMORY_ROOM;
+  size_t half = loader->lua_memory / 2 < MEMORY_ROOM ? loader->lua_memory / 2 : MEMORY_ROOM;
+  size_t room = loader->lua_memory / 8 > half ? loader->lua_memory / 8 : half;
   if (loader->trusted->memory_used < loader->lua_memory + room)
     return;
   script_protect(loader->trusted, collect, loader);
