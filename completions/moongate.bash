@@ -70,7 +70,7 @@ _moongate() {
       words=$("$program" help 2>/dev/null | sed -n 's/^  \([a-z][a-z]*\)  .*/\1/p' | _moongate_match)
     elif [[ $command == routes ]]; then
       words=$(_moongate_ask name routes --limit 2000 | _moongate_match)
-    elif [[ $command == explain ]]; then
+    elif [[ $command == explain || $command == kill ]]; then
       words=$(_moongate_ask id conns --limit 100 | _moongate_match)
     fi
   fi

@@ -268,6 +268,8 @@ describe("admin", function()
       ["/api/v1/reload"] = "POST",
       ["/api/v1/files"] = "GET, HEAD",
       ["/api/v1/files/a.lua"] = "PUT, DELETE",
+      ["/api/v1/connections"] = "GET, HEAD, DELETE",
+      ["/api/v1/connections/1-7"] = "DELETE",
     } do
       local code, _, fields = ask("PATCH", target, "control")
       assert.equal(405, code)

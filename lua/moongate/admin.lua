@@ -102,8 +102,14 @@ local PAGES = {
   reading("/api/v1/status", "what is running, as JSON", status_of_api),
   reading("/api/v1/routes", "the live routes in the order of choice: ?route= ?file= ?port= ?limit= ?offset=",
     questions.routes),
-  reading("/api/v1/connections", "the connections: ?stuck=1 ?route= ?client= ?state= ?sort= and more, see the docs",
-    questions.connections),
+  {
+    path = "/api/v1/connections",
+    text = "the connections: ?stuck=1 ?route= ?client= ?state= ?sort= and more, see the docs; DELETE: ends those",
+    calls = {
+      GET = { answer = questions.connections },
+      DELETE = { answer = questions.kill_many, writes = true },
+    },
+  },
   reading("/api/v1/addresses", "the addresses that the limits know: ?blocked=1 ?client= ?scope= ?route= ?sort=",
     questions.addresses),
   reading("/api/v1/explain", "which route a connection gets, and why: ?port= ?domain= ?client_ip= ?tls_version=",
@@ -126,13 +132,23 @@ local PAGES = {
   },
 }
 
-local FILE_PREFIX = "/api/v1/files/"
-local FILE_PAGE = {
-  path = FILE_PREFIX .. "NAME.lua",
-  text = "PUT, DELETE: checks a route file, then writes it; deletes it",
-  calls = {
-    PUT = { answer = files.put, writes = true, writes_files = true, max_body = MAX_FILE },
-    DELETE = { answer = files.delete, writes = true, writes_files = true },
+-- Those of one thing, whose name stands behind the prefix. `fault_of_name`: what is wrong with one.
+local PAGES_OF_ONE = {
+  {
+    prefix = "/api/v1/connections/",
+    path = "/api/v1/connections/ID",
+    text = "DELETE: ends a connection",
+    calls = { DELETE = { answer = questions.kill, writes = true } },
+  },
+  {
+    prefix = "/api/v1/files/",
+    path = "/api/v1/files/NAME.lua",
+    text = "PUT, DELETE: checks a route file, then writes it; deletes it",
+    fault_of_name = files.fault_of_name,
+    calls = {
+      PUT = { answer = files.put, writes = true, writes_files = true, max_body = MAX_FILE },
+      DELETE = { answer = files.delete, writes = true, writes_files = true },
+    },
   },
 }
 
@@ -158,11 +174,20 @@ local function methods_of(page)
   return list
 end
 
--- The call that a request asks for, and the name of its file, if any; or nil and the response that refuses it. Needs
--- the head only.
+-- The page of a path, and the name behind it where it is of one thing.
+local function page_of(path)
+  for _, page in ipairs(PAGES_OF_ONE) do
+    if path:sub(1, #page.prefix) == page.prefix then
+      return page, path:sub(#page.prefix + 1)
+    end
+  end
+  return BY_PATH[path]
+end
+
+-- The call that a request asks for, and the name of its file, or connection, if any; or nil and the response that
+-- refuses it. Needs the head only.
 local function find(request, channel)
-  local name = request.path:sub(1, #FILE_PREFIX) == FILE_PREFIX and request.path:sub(#FILE_PREFIX + 1) or nil
-  local page = name and FILE_PAGE or BY_PATH[request.path]
+  local page, name = page_of(request.path)
   if LATER[request.path] then
     return nil, fault(501, ("%s is not in this version; /metrics is"):format(request.path))
   elseif not page then
@@ -176,7 +201,7 @@ local function find(request, channel)
     return nil, fault(405, message, { Allow = table.concat(methods, ", ") })
   end
   local refusal = access.refusal(request, channel, call)
-  local wrong = not refusal and name and files.fault_of_name(name)
+  local wrong = not refusal and page.fault_of_name and page.fault_of_name(name)
   if refusal or wrong then
     return nil, refusal or fault(400, ("%q: %s"):format(name, wrong))
   end
@@ -195,7 +220,9 @@ function index()
     local path = page.calls.GET and ('<a href="%s">%s</a>'):format(page.path, page.path) or page.path
     rows[position] = ("<tr><td>%s</td><td>%s</td></tr>"):format(path, page.text)
   end
-  rows[#rows + 1] = ("<tr><td>%s</td><td>%s</td></tr>"):format(FILE_PAGE.path, FILE_PAGE.text)
+  for _, page in ipairs(PAGES_OF_ONE) do
+    rows[#rows + 1] = ("<tr><td>%s</td><td>%s</td></tr>"):format(page.path, page.text)
+  end
   return {
     status = 200,
     headers = { ["Content-Type"] = "text/html; charset=utf-8" },
@@ -222,7 +249,7 @@ end
 -- What a call comes to is told elsewhere; by whom it was asked is told nowhere else.
 local function note(request, channel, response)
   local fields = { method = request.method, path = request.path, by = channel, client = request.peer }
-  fields.status = response.status
+  fields.query, fields.status = request.query ~= "" and request.query or nil, response.status
   require("moongate").log.info("the admin interface was asked for a change", fields)
 end
 

@@ -11,7 +11,7 @@ local nearest_of = require("moongate.text").nearest
 local unicode = require("moongate.unicode")
 
 local COMMANDS = {
-  "run", "check", "test", "reload", "drain", "status", "routes", "conns", "explain", "diagnose", "version",
+  "run", "check", "test", "reload", "drain", "status", "routes", "conns", "kill", "explain", "diagnose", "version",
 }
 
 local WIDTH = 80 -- of help, at most

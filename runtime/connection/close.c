@@ -214,7 +214,8 @@ static void linger(struct connection *connection) {
 /* Whether we end what would have gone on by itself: bytes that were moving, an answer that was awaited, a handler at
  * work. What either side has had so far is not all of it then. */
 static bool cuts_short(const struct connection *connection, enum close_reason reason) {
-  if (reason != CLOSE_LIFETIME && reason != CLOSE_SHUTDOWN && reason != CLOSE_CHANGED && reason != CLOSE_SUPERSEDED)
+  if (reason != CLOSE_LIFETIME && reason != CLOSE_SHUTDOWN && reason != CLOSE_CHANGED && reason != CLOSE_SUPERSEDED &&
+      reason != CLOSE_KILLED)
     return false;
   if (connection->state == CONNECTION_HANDLING)
     return !connection->worker->hooks->handler_is_idle(connection);
@@ -239,6 +240,7 @@ static bool resets_client(const struct connection *connection, enum close_reason
   case CLOSE_HALF_DEAD:
   case CLOSE_STUCK:
   case CLOSE_SHUTDOWN:
+  case CLOSE_KILLED:
   case CLOSE_CHANGED:
   case CLOSE_SUPERSEDED:
     return cut || connection->state == CONNECTION_CONNECTING;
@@ -318,8 +320,21 @@ void connection_close(struct connection *connection, enum pipe_side side, enum c
   close_client(connection, side, reason, cut_client, cuts);
 }
 
-void connection_end(struct connection *connection) {
-  connection_close(connection, PIPE_CLIENT, CLOSE_SHUTDOWN);
+/* Waits for nobody to take what was sent. */
+static void finish_closing(struct connection *connection) {
   if (connection->state == CONNECTION_CLOSING)
     connection_finish(connection, connection->reset_client || stream_unsent(&connection->client) > 0);
+}
+
+void connection_end(struct connection *connection) {
+  connection_close(connection, PIPE_CLIENT, CLOSE_SHUTDOWN);
+  finish_closing(connection);
+}
+
+void connection_kill(struct connection *connection) {
+  if (connection->state == CONNECTION_CLOSING)
+    connection->reasons[PIPE_CLIENT] = CLOSE_KILLED;
+  else
+    connection_close(connection, PIPE_CLIENT, CLOSE_KILLED);
+  finish_closing(connection);
 }

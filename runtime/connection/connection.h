@@ -140,6 +140,9 @@ clock_ms connection_deadline(const struct connection *connection, enum close_rea
  * a broken side, resets. */
 void connection_close(struct connection *connection, enum pipe_side side, enum close_reason reason);
 
+/* Somebody has asked for its end: it is gone at once, whatever its state, reason "killed". */
+void connection_kill(struct connection *connection);
+
 /* Bytes have moved: keeps idle away. */
 static inline void connection_touch(struct connection *connection) {
   connection->last_active = loop_now(&connection->worker->loop);

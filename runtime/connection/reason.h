@@ -46,6 +46,7 @@
   X(CLOSE_HANDLER_ERROR, "handler_error", "the handler, or another function of the route, raised an error")            \
   X(CLOSE_SCRIPT_TIME, "script_time", "a function of the route ran longer than limits.script_time without waiting")    \
   X(CLOSE_SHUTDOWN, "shutdown", "moongate was told to stop")                                                           \
+  X(CLOSE_KILLED, "killed", "somebody ended it: `moongate kill`, or a DELETE of the API")                              \
   X(CLOSE_CHANGED, "changed", "its route changed or went, and on_change says drain or close")                          \
   X(CLOSE_SUPERSEDED, "superseded", "it held one of too many old versions of a route file (limits.old_versions)")
 

@@ -111,17 +111,28 @@ static bool add(struct connections_part *part, const struct connection *connecti
   return false;
 }
 
+/* Does what was asked for. 0, or -ENOMEM. */
+static int take(struct connections_part *part, struct connection *connection) {
+  if (!part->round->filter.wanted.kill)
+    return add(part, connection) ? 0 : -ENOMEM;
+  connections_filter_note_killed(&part->round->filter, connection);
+  connection_kill(connection);
+  part->killed++;
+  return 0;
+}
+
 /* Whether there is more to look at. */
 static bool look_on(struct connections_part *part, struct worker *worker) {
   const struct connections_filter *filter = &part->round->filter;
-  for (size_t i = 0; i < CONNECTIONS_PIECE; i++) {
-    const struct connection *connection = connection_walk_next(&part->walk, worker);
+  size_t most = part->killed + CONNECTIONS_KILL_PIECE;
+  for (size_t i = 0; i < CONNECTIONS_PIECE && part->killed < most; i++) {
+    struct connection *connection = connection_walk_next(&part->walk, worker);
     if (!connection) {
       part->complete = true;
       return false;
     }
     part->open++;
-    if (!connections_filter_pass(filter, connection) || add(part, connection))
+    if (!connections_filter_pass(filter, connection) || take(part, connection) == 0)
       continue;
     part->failed = true;
     connection_walk_end(&part->walk);
@@ -133,7 +144,7 @@ static bool look_on(struct connections_part *part, struct worker *worker) {
 static void on_question(struct message *message, void *receiver) {
   struct connections_part *part = (struct connections_part *)(void *)message;
   struct worker *worker = receiver;
-  if (!part->begun && part->round->report != connections_report)
+  if (!part->begun && part->round->looks)
     worker_look_take(&part->look, worker, part->asked_ns, true);
   if (!part->begun)
     connection_walk_begin(&part->walk, worker);
@@ -152,6 +163,9 @@ static void on_question(struct message *message, void *receiver) {
 static void ask_worker(struct connections_part *part, struct connections_round *round, struct worker *worker) {
   part->round = round;
   part->worker = worker;
+  part->complete = !connections_filter_wants(&round->filter, worker->number);
+  if (part->complete)
+    return;
   part->message.deliver = on_question;
   part->asked_ns = clock_ns(worker->loop.clock);
   part->asked = !worker->stuck && mailbox_post(&worker->loop.mailbox, &part->message);
@@ -179,7 +193,7 @@ void connections_deinit(struct connections *connections) {
 
 void connections_ask(struct connections *connections, const struct native_connections *wanted,
                      struct native_call *call) {
-  connections_ask_for(connections, wanted, call, connections_report);
+  connections_ask_for(connections, wanted, call, wanted->kill ? connections_report_killed : connections_report);
 }
 
 void connections_ask_for(struct connections *connections, const struct native_connections *wanted,
@@ -209,6 +223,7 @@ void connections_ask_for(struct connections *connections, const struct native_co
   round->owner = connections;
   round->call = call;
   round->report = report;
+  round->looks = report != connections_report && report != connections_report_killed;
   round->part_count = count;
   round->timer.on_expired = on_patience_over;
   list_add_tail(&connections->rounds, &round->node);

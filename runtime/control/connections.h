@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * Which connections there are: each worker goes through its own in pieces, between two of its events, and sends what
- * was asked for to the control thread, where it is sorted and told. A worker that does not answer in time is left out,
- * and the answer says so. */
+ * was asked for to the control thread, where it is sorted and told; or ends what was asked for, and sends how many. A
+ * worker that does not answer in time is left out, and the answer says so. */
 #pragma once
 
 #include "core/list.h"
@@ -14,7 +14,9 @@
 struct instance;
 
 enum {
-  CONNECTIONS_PIECE = 128, /* that a worker looks at before its next events: well under a tenth of a millisecond */
+  CONNECTIONS_PIECE = 128,     /* that a worker looks at before its next events: well under a tenth of a millisecond */
+  CONNECTIONS_KILL_PIECE = 16, /* … and that it ends, which takes a few calls of the system each */
+  CONNECTIONS_MAX_IDS = 1024,  /* of a question */
   CONNECTIONS_PATIENCE_MS = 3000,
   CONNECTIONS_MAX_ROUNDS = 16 /* questions at a time */
 };

@@ -5,12 +5,14 @@
 
 #include <errno.h>
 #include <fnmatch.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
 static const char **texts_of(struct native_connections *wanted, size_t index) {
-  const char **const texts[] = {&wanted->id, &wanted->route, &wanted->state, &wanted->domain, &wanted->target};
+  const char **const texts[] = {&wanted->route, &wanted->state, &wanted->domain, &wanted->target};
   return index < sizeof texts / sizeof texts[0] ? texts[index] : NULL;
 }
 
@@ -22,18 +24,68 @@ static int find_state(const char *text, struct error *error) {
                    text);
 }
 
+static int compare_names(const void *left, const void *right) {
+  const struct connection_name *a = left, *b = right;
+  if (a->worker != b->worker)
+    return a->worker < b->worker ? -1 : 1;
+  return a->number < b->number ? -1 : a->number > b->number;
+}
+
+/* "1-7": as connection_id() writes it, and no other way. */
+static bool read_name(const char *text, size_t length, struct connection_name *name) {
+  char again[CONNECTION_ID_SIZE], given[CONNECTION_ID_SIZE];
+  if (length >= sizeof given)
+    return false;
+  memcpy(given, text, length);
+  given[length] = '\0';
+  if (sscanf(given, "%u-%" SCNu64, &name->worker, &name->number) != 2)
+    return false;
+  snprintf(again, sizeof again, "%u-%" PRIu64, name->worker, name->number);
+  return strcmp(again, given) == 0;
+}
+
+/* The ids of a list with commas. What is none is nobody's. */
+static int read_names(struct connections_filter *filter, const char *text, struct error *error) {
+  size_t most = 1;
+  for (const char *comma = text; (comma = strchr(comma, ',')); comma++)
+    most++;
+  if (most > CONNECTIONS_MAX_IDS)
+    return error_set(error, EINVAL, "id: at most %d at a time", CONNECTIONS_MAX_IDS);
+  filter->names = calloc(most, sizeof *filter->names);
+  if (!filter->names)
+    return error_set(error, ENOMEM, "no memory for the question");
+  for (;;) {
+    size_t length = strcspn(text, ",");
+    filter->name_count += read_name(text, length, &filter->names[filter->name_count]);
+    if (!text[length])
+      break;
+    text += length + 1;
+  }
+  qsort(filter->names, filter->name_count, sizeof *filter->names, compare_names);
+  return 0;
+}
+
+bool connections_filter_wants(const struct connections_filter *filter, unsigned worker) {
+  for (size_t i = 0; filter->names && i < filter->name_count; i++)
+    if (filter->names[i].worker == worker)
+      return true;
+  return !filter->names;
+}
+
 int connections_filter_init(struct connections_filter *filter, const struct native_connections *wanted,
                             struct error *error) {
   int status = 0;
   *filter = (struct connections_filter){.wanted = *wanted, .state = -1};
   for (size_t i = 0; texts_of(&filter->wanted, i); i++)
     *texts_of(&filter->wanted, i) = NULL;
-  filter->wanted.client = NULL;
+  filter->wanted.client = filter->wanted.id = NULL;
   for (size_t i = 0; texts_of(&filter->wanted, i) && status == 0; i++) {
     const char *text = *texts_of((struct native_connections *)wanted, i);
     if (text && !(*texts_of(&filter->wanted, i) = strdup(text)))
       status = error_set(error, ENOMEM, "no memory for the question");
   }
+  if (status == 0 && wanted->id)
+    status = read_names(filter, wanted->id, error);
   if (status == 0 && wanted->state) {
     filter->state = find_state(wanted->state, error);
     status = filter->state < 0 ? filter->state : 0;
@@ -52,6 +104,7 @@ int connections_filter_init(struct connections_filter *filter, const struct nati
 void connections_filter_deinit(struct connections_filter *filter) {
   for (size_t i = 0; texts_of(&filter->wanted, i); i++)
     free((char *)*texts_of(&filter->wanted, i));
+  free(filter->names);
   ip_set_unref(filter->clients);
   *filter = (struct connections_filter){.state = -1};
 }
@@ -75,9 +128,15 @@ static bool is_target(const char *pattern, const struct exchange *exchange) {
 
 static bool is_older(clock_ms now, clock_ms then, uint64_t ms) { return ms == 0 || now >= then + ms; }
 
-static bool is_id(const char *wanted, const struct connection *connection) {
-  char id[CONNECTION_ID_SIZE];
-  return strcmp(wanted, connection_id(connection, id)) == 0;
+static struct connection_name *find_name(const struct connections_filter *filter, const struct connection *connection) {
+  struct connection_name name = {.worker = connection->worker->number, .number = connection->number};
+  return filter->name_count > 0 ? bsearch(&name, filter->names, filter->name_count, sizeof name, compare_names) : NULL;
+}
+
+void connections_filter_note_killed(struct connections_filter *filter, const struct connection *connection) {
+  struct connection_name *name = find_name(filter, connection);
+  if (name)
+    name->killed = true;
 }
 
 bool connections_filter_pass(const struct connections_filter *filter, const struct connection *connection) {
@@ -90,7 +149,7 @@ bool connections_filter_pass(const struct connections_filter *filter, const stru
     return false;
   if (wanted->route && (!exchange->route || strcmp(wanted->route, exchange->route->name) != 0))
     return false;
-  if (wanted->id && !is_id(wanted->id, connection))
+  if (filter->names && !find_name(filter, connection))
     return false;
   if (filter->clients && !ip_set_contains(filter->clients, &connection->client_address))
     return false;

@@ -44,9 +44,17 @@ struct entry_block {
   struct connection_entry entries[CONNECTIONS_PIECE];
 };
 
+struct connection_name {
+  unsigned worker;
+  uint64_t number;
+  bool killed; /* written by that worker, which is the only one to look at it until its part is back */
+};
+
 /* A question, with copies of its texts. Not changed while workers read it. */
 struct connections_filter {
   struct native_connections wanted;
+  struct connection_name *names; /* its ids, sorted; NULL: any */
+  size_t name_count;
   struct ip_set *clients; /* NULL: any */
   int state;              /* -1: any */
 };
@@ -56,8 +64,14 @@ int connections_filter_init(struct connections_filter *filter, const struct nati
                             struct error *error);
 void connections_filter_deinit(struct connections_filter *filter);
 
+/* Whether connections of that worker can be meant. */
+bool connections_filter_wants(const struct connections_filter *filter, unsigned worker);
+
 /* On the connection's thread. */
 bool connections_filter_pass(const struct connections_filter *filter, const struct connection *connection);
+
+/* It has been ended. On the connection's thread, before that. */
+void connections_filter_note_killed(struct connections_filter *filter, const struct connection *connection);
 
 /* Fills an entry that is zeroed. 0 or -ENOMEM; connection_entry_clear() in either case. */
 int connection_entry_fill(struct connection_entry *entry, const struct connection *connection);
@@ -75,7 +89,8 @@ struct connections_part {
   uint64_t asked_ns;
   struct worker_look look; /* once it has begun, when the round wants it */
   struct entry_block *first, *last;
-  size_t open; /* connections that it has, wanted or not */
+  size_t open;   /* connections that it has, wanted or not */
+  size_t killed; /* … and has ended */
   bool begun;
   bool asked;  /* it is the worker's */
   bool failed; /* no memory for all */
@@ -87,6 +102,7 @@ struct connections_round {
   struct connections *owner;
   struct native_call *call; /* NULL: answered */
   connections_report_fn *report;
+  bool looks; /* it has a look at each worker too */
   struct connections_filter filter;
   struct wheel_timer timer;
   size_t missing; /* parts that are the workers' */
@@ -104,5 +120,6 @@ bool connections_are_complete(const struct connections_round *round);
 struct route_order;
 void connection_entry_write(struct value *list, const struct connection_entry *entry, const struct route_order *order);
 
-/* The answer, of the parts that are not the workers' any more. NULL without memory. */
+/* The answers, of the parts that are not the workers' any more. NULL without memory. */
 struct value *connections_report(const struct connections_round *round);
+struct value *connections_report_killed(const struct connections_round *round);

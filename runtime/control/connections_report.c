@@ -136,6 +136,40 @@ bool connections_are_complete(const struct connections_round *round) {
   return complete;
 }
 
+/* The ids that nobody has: not those of a worker that has not answered. */
+static void write_unknown(struct value *root, const struct connections_round *round) {
+  struct value *list = round->filter.names ? value_set_table(root, "unknown") : NULL;
+  char text[CONNECTION_ID_SIZE];
+  for (size_t i = 0; list && i < round->filter.name_count; i++) {
+    const struct connection_name *name = &round->filter.names[i];
+    bool known = false;
+    for (size_t k = 0; k < round->part_count && !known; k++) {
+      const struct connections_part *part = &round->parts[k];
+      known = part->worker->number == name->worker && (part->asked || !part->complete || name->killed);
+    }
+    snprintf(text, sizeof text, "%u-%" PRIu64, name->worker, name->number);
+    if (!known)
+      value_set_string(list, NULL, text);
+  }
+}
+
+struct value *connections_report_killed(const struct connections_round *round) {
+  size_t killed = 0, open = 0, waiting = 0;
+  for (size_t i = 0; i < round->part_count; i++) {
+    const struct connections_part *part = &round->parts[i];
+    waiting += part->asked;
+    killed += part->asked ? 0 : part->killed;
+    open += part->asked ? 0 : part->open - part->killed;
+  }
+  struct value *root = value_table();
+  value_set_number(root, "killed", (double)killed);
+  value_set_number(root, "open", (double)open);
+  value_set_number(root, "waiting", (double)waiting);
+  write_unknown(root, round);
+  value_set_boolean(root, "complete", connections_are_complete(round));
+  return root;
+}
+
 struct value *connections_report(const struct connections_round *round) {
   static int (*const orders[])(const void *, const void *) = {
       [ORDER_AGE] = by_age, [ORDER_IDLE] = by_idle, [ORDER_BYTES] = by_bytes, [ORDER_CLIENT] = by_client};

@@ -66,6 +66,7 @@ static struct value *defaults(void *context) {
   struct value *root = value_table();
   value_set_string(root, "version", MOONGATE_VERSION);
   value_set_boolean(root, "root", geteuid() == 0);
+  value_set_boolean(root, "terminal", isatty(STDIN_FILENO) && isatty(STDERR_FILENO));
   struct winsize size;
   if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0)
     value_set_number(root, "columns", size.ws_col);

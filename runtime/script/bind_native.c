@@ -293,6 +293,7 @@ static const struct luaL_Reg functions[] = {
     {"delete_file", native_delete_file},
     {"routes", native_list_routes},
     {"connections", native_list_connections},
+    {"kill", native_kill_connections},
     {"addresses", native_list_addresses},
     {"explain", native_explain_choice},
     {"drain", native_drain},

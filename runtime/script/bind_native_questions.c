@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * native.routes, native.connections, native.addresses and native.explain: their options, from a table in Lua to plain
- * C. The strings stay on the stack, and so alive, until the function returns. */
+ * native.routes, native.connections, native.kill, native.addresses and native.explain: their options, from a table in
+ * Lua to plain C. The strings stay on the stack, and so alive, until the function returns. */
 #include "script/bind_native.h"
 
 #include "script/host.h"
@@ -82,7 +82,7 @@ static enum native_order order_option(lua_State *L) {
   return ORDER_AGE;
 }
 
-int native_list_connections(lua_State *L) {
+static int ask_connections(lua_State *L, bool kill) {
   const struct native_module *native = native_of(L);
   check_options(L);
   struct native_connections wanted = {.id = text_option(L, "id"),
@@ -96,13 +96,18 @@ int native_list_connections(lua_State *L) {
                                       .idle_ms = ms_option(L, "idle"),
                                       .stuck = flag_option(L, "stuck"),
                                       .order = order_option(L),
-                                      .page = page_option(L)};
+                                      .page = page_option(L),
+                                      .kill = kill};
   if (!native->ops->connections)
     return native_raise_not_running(L);
   struct native_call *call = native_call_begin(L);
   native->ops->connections(native->context, &wanted, call);
   return native_call_finish(L, call);
 }
+
+int native_list_connections(lua_State *L) { return ask_connections(L, false); }
+
+int native_kill_connections(lua_State *L) { return ask_connections(L, true); }
 
 static enum native_address_order address_order_option(lua_State *L) {
   static const char *const orders[] = {

@@ -54,13 +54,15 @@ enum native_order { ORDER_AGE, ORDER_IDLE, ORDER_BYTES, ORDER_CLIENT };
 
 /* Which connections are asked for: NULL, -1 and 0: any. */
 struct native_connections {
-  const char *id, *route, *state, *domain, *target;
+  const char *id; /* one or several, as in "1-7,0-12" */
+  const char *route, *state, *domain, *target;
   const char *client; /* an address, CIDR or glob */
   int port;
   uint64_t older_ms, idle_ms;
   bool stuck; /* only those that are suspect (connection/class.h) */
   enum native_order order;
   struct native_page page;
+  bool kill; /* not to be told, but ended */
 };
 
 enum native_address_order {
@@ -128,6 +130,9 @@ struct native_ops {
    * limit =, offset = }, times in seconds: answers { total =, open =, complete =, connections = { … } }, or
    * { error =, status = }. */
   void (*connections)(void *context, const struct native_connections *wanted, struct native_call *call);
+  /* native.kill{ the same, without sort, limit and offset } ends them: answers { killed =, open =, complete =, unknown
+   * = { an id that nobody has, … }, waiting = workers that have not answered in time, and do it when they can }, or {
+   * error =, status = }. It is handed to `connections`, with `kill`. */
   /* native.addresses{ client =, scope =, route =, blocked =, sort =, limit =, offset = }: { total =, remembered =,
    * blocked =, complete =, addresses = { { address =, scope =, route =, connections =, rate =, refused =, blocked_for =
    * in seconds }, … } }, or { error =, status = }. The caller frees it. */

@@ -20,12 +20,16 @@ function query.encode(word)
 end
 
 --- Kinds of values: each returns the value, or nil and what was expected.
-function query.text(word)
-  if word:find("%z") or #word > 1024 then
-    return nil, "a text of at most 1024 characters, without NUL"
+function query.text_of(most)
+  return function(word)
+    if word:find("%z") or #word > most then
+      return nil, ("a text of at most %d characters, without NUL"):format(most)
+    end
+    return word
   end
-  return word
 end
+
+query.text = query.text_of(1024)
 
 function query.number(least, most)
   return function(word)

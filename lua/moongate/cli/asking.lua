@@ -58,6 +58,14 @@ function asking.post(path, target, patience)
   return judge(target, control.request(path, "POST", target, nil, patience))
 end
 
+---The same of a DELETE.
+---@param path string|nil the control socket
+---@param target string
+---@param patience number how long it may take, in seconds
+function asking.delete(path, target, patience)
+  return judge(target, control.request(path, "DELETE", target, nil, patience))
+end
+
 ---Says on standard error why there is nothing to show. Returns the exit status.
 ---@param message string
 ---@return integer

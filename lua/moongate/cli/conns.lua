@@ -5,36 +5,18 @@
 local asking = require("moongate.cli.asking")
 local output = require("moongate.cli.output")
 local tables = require("moongate.cli.table")
-local text = require("moongate.text")
+local which = require("moongate.cli.which")
 
 local conns = { summary = "List the connections: oldest first, or only those that are stuck." }
 
 local PATH, LIMIT = "/api/v1/connections", 1000
-local QUERY = {
-  "id", "stuck", "route", "client", "state", "port", "domain", "target", "older", "idle", "sort", "limit", "offset",
-}
-
-local function duration(option)
-  return function(word)
-    if not text.duration(tonumber(word) or word) then
-      return nil, ("%s: expected a duration such as 60s or 5m, got '%s'"):format(option, word)
-    end
-    return word
-  end
+local QUERY = { unpack(which.FILTERS) }
+for _, name in ipairs({ "sort", "limit", "offset" }) do
+  QUERY[#QUERY + 1] = name
 end
 
 function conns.define(command)
-  command:flag("--stuck", "Only those that get nowhere: stuck, half dead, or connecting for over 10 seconds.")
-  command:option("--route", "Only those of this route."):argname("NAME")
-  command:option("--client", "Only those from an address, a CIDR or a glob."):argname("IP")
-  command:option("--state", "routing, connecting, forwarding, handling or closing."):argname("STATE")
-    :choices({ "routing", "connecting", "forwarding", "handling", "closing" })
-  command:option("--port", "Only those that came in on this port."):argname("N")
-    :convert(asking.number("--port", 0, 65535))
-  command:option("--domain", "Only those that asked for this name (a glob)."):argname("NAME")
-  command:option("--target", "Only those to this target: host or host:port (a glob)."):argname("TARGET")
-  command:option("--older", "Only those at least so old."):argname("TIME"):convert(duration("--older"))
-  command:option("--idle", "Only those that moved no byte for so long."):argname("TIME"):convert(duration("--idle"))
+  which.define(command)
   command:option("--sort", "age (default), idle, bytes or client."):argname("ORDER")
     :choices({ "age", "idle", "bytes", "client" })
   asking.define_page(command, LIMIT)

@@ -6,7 +6,7 @@ local help = {}
 
 local GROUPS = {
   { "Run it", { "run", "check", "test", "reload", "drain" } },
-  { "See what it does", { "status", "routes", "conns", "explain", "diagnose" } },
+  { "See what it does", { "status", "routes", "conns", "kill", "explain", "diagnose" } },
   { "Else", { "version", "help" } },
 }
 
