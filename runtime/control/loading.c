@@ -114,7 +114,6 @@ static void take_over(void *context) {
   struct loading *loading = loss->loading;
   loading->lost[loading->lost_count++] = blocking_ref(loading_thread_blocking(loading->thread));
   loss->what = loader_give_up(loading->loader, loss->message);
-  loading_thread_leave(loading->thread);
 }
 
 /* True: it is lost, and its job has been told so. */
@@ -129,15 +128,16 @@ static bool give_up(struct loading *loading, const struct blocking_view *view) {
   forget_returned(loading);
   if (!blocking_give_up(loading_thread_blocking(loading->thread), view->serial, take_over, &loss))
     return false;
+  struct loading_thread *thread = loading->thread;
   loading->thread = NULL;
   loading->current = NULL;
   loading->looked_ns = 0;
   LOG(loading->log, LOG_ERROR, "a loader does not come back from a file, and is left behind",
       LOG_STRING("file", view->subject), LOG_NUMBER("limits.load_time", (double)loading->bound_ms / 1000),
       LOG_INTEGER("lost_loaders", loading->lost_count));
-  if (loading->stopping)
-    return true; /* whose the job is does not know it, and does not hear of it */
-  job->on_lost(job, loss.what, message);
+  if (!loading->stopping) /* then whose the job is does not know it, and does not hear of it */
+    job->on_lost(job, loss.what, message);
+  loading_thread_leave(thread);
   return true;
 }
 

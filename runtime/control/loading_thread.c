@@ -28,7 +28,7 @@ struct loading_thread {
   pthread_mutex_t lock; /* for what follows */
   pthread_cond_t changed;
   struct loading_job *job;
-  bool paced, tells, is_done, ending;
+  bool paced, tells, is_done, ending, is_left;
 };
 
 static void thread_free(struct loading_thread *thread) {
@@ -58,6 +58,14 @@ static void tell_done(struct loading_thread *thread) {
     mailbox_post(thread->control, &thread->done.message);
 }
 
+/* Who gives it up may still look at the job. */
+static void await_leave(struct loading_thread *thread) {
+  pthread_mutex_lock(&thread->lock);
+  while (!thread->is_left)
+    pthread_cond_wait(&thread->changed, &thread->lock);
+  pthread_mutex_unlock(&thread->lock);
+}
+
 static void do_job(struct loading_thread *thread, struct loading_job *job) {
   if (thread->paced && !thread->is_nice)
     setpriority(PRIO_PROCESS, (id_t)gettid(), LOADER_NICE);
@@ -73,6 +81,7 @@ static void *thread_main(void *argument) {
   for (struct loading_job *job; (job = await_job(thread));) {
     do_job(thread, job);
     if (blocking_is_lost(thread->blocking)) {
+      await_leave(thread);
       job->drop(job);
       blocking_retire(thread->blocking);
       thread_free(thread);
@@ -146,7 +155,13 @@ bool loading_thread_await(struct loading_thread *thread, uint64_t ms) {
   return is_done;
 }
 
-void loading_thread_leave(struct loading_thread *thread) { pthread_detach(thread->id); }
+void loading_thread_leave(struct loading_thread *thread) {
+  pthread_detach(thread->id);
+  pthread_mutex_lock(&thread->lock);
+  thread->is_left = true;
+  pthread_cond_broadcast(&thread->changed);
+  pthread_mutex_unlock(&thread->lock);
+}
 
 void loading_thread_end(struct loading_thread *thread, bool tells) {
   pthread_mutex_lock(&thread->lock);

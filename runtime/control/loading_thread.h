@@ -28,7 +28,7 @@ void loading_thread_run(struct loading_thread *thread, struct loading_job *job, 
 /* Waits until the job is done: true; or for `ms`. */
 bool loading_thread_await(struct loading_thread *thread, uint64_t ms);
 
-/* It is being given up, and can't come back yet: it frees itself, and the job, when it does. */
+/* It has been given up: it frees itself, and the job, when it comes back, but not before this. */
 void loading_thread_leave(struct loading_thread *thread);
 
 /* It leaves after the job that it does. `tells`: and the mailbox is told. */
