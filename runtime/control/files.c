@@ -1,24 +1,21 @@
 /* SPDX-License-Identifier: MIT
  *
- * Putting a file: checked on the loader thread, then written and reloaded. One request at a time has the loader's
- * answer; the loader itself does them in order. */
+ * Putting a file: checked on the loader thread, then written (files_change.c) and reloaded. The loader does one after
+ * the other. */
 #include "control/files.h"
 
+#include "control/files_private.h"
 #include "control/instance_private.h"
 #include "control/operations.h"
 #include "control/runtime.h"
-#include "script/text_file.h"
 
 #include <ctype.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-enum { NAME_LONGEST = 128, PATH_SIZE = 4096, FILE_MODE = 0666 /* what the umask leaves of it */ };
+enum { PATH_SIZE = 4096 };
 
 /* The part of a put that the loader thread does: what it works on is left to that thread when it does not come back. */
 struct put_check {
@@ -34,7 +31,7 @@ struct put_check {
   struct port_change *ports; /* between the two */
   int line;                  /* of the first port that can't be opened; 0: not known */
   int status;
-  char name[NAME_LONGEST + 1];
+  char name[FILE_NAME_LONGEST + 1];
 };
 
 /* A file that is being put. */
@@ -47,7 +44,7 @@ struct file_put {
 
 static bool is_file_name(const char *name) {
   size_t length = strlen(name);
-  if (length < 5 || length > NAME_LONGEST || name[0] == '.' || strcmp(name + length - 4, ".lua") != 0)
+  if (length < 5 || length > FILE_NAME_LONGEST || name[0] == '.' || strcmp(name + length - 4, ".lua") != 0)
     return false;
   for (const char *at = name; *at; at++)
     if (!isalnum((unsigned char)*at) && !strchr("-_.", *at))
@@ -65,35 +62,9 @@ static struct value *answer_with_faults(int status, const struct instance *insta
   return root;
 }
 
-static struct value *answer(int status, const struct instance *instance, const char *message) {
+struct value *files_answer(int status, const struct instance *instance, const char *message) {
   struct value *faults;
   return answer_with_faults(status, instance, message, &faults);
-}
-
-static int flush_directory(const char *directory) {
-  int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (fd < 0)
-    return -errno;
-  int status = fsync(fd) < 0 ? -errno : 0;
-  close(fd);
-  return status;
-}
-
-/* A crash leaves the old file or the new one. */
-static int write_file(const char *path, const char *name, const char *text, size_t size) {
-  const struct text_piece piece = {.bytes = text, .size = size};
-  int directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (directory < 0)
-    return -errno;
-  int status = text_file_replace(directory, name, &piece, 1, FILE_MODE);
-  close(directory);
-  return status;
-}
-
-static bool exists(const struct instance *instance, const char *name) {
-  char path[PATH_SIZE];
-  return snprintf(path, sizeof path, "%s/%s", instance->config.routes, name) < (int)sizeof path &&
-         access(path, F_OK) == 0;
 }
 
 static struct put_check *check_of(struct loading_job *job) {
@@ -182,59 +153,23 @@ static struct value *refuse_admin_clash(const struct file_put *put) {
   return refuse_port(put, clash, &error);
 }
 
-/* What the directory, or the file in it, does not let moongate do. */
-static struct value *answer_failure(const struct instance *instance, const char *name, const char *what, int code) {
-  char message[PATH_SIZE + TEXT_FILE_REFUSED_SIZE], refused[TEXT_FILE_REFUSED_SIZE];
-  if (code == EACCES)
-    snprintf(message, sizeof message, "%.3500s %s; nothing has changed", instance->config.routes,
-             text_file_unwritable(refused));
-  else
-    snprintf(message, sizeof message, "%.3500s/%s can't be %s: %s", instance->config.routes, name, what,
-             strerror(code));
-  return answer(500, instance, message);
-}
-
-static struct value *answer_foreign(const struct instance *instance, const char *name, const char *what,
-                                    const char *remedy) {
-  char message[PATH_SIZE + 256];
-  snprintf(message, sizeof message,
-           "%.3500s/%s is another user's, and %s: chown it, or %s it there; nothing has changed",
-           instance->config.routes, name, what, remedy);
-  return answer(409, instance, message);
-}
-
-/* NULL when it is in the directory; else the answer. */
-static struct value *write_put(const struct file_put *put) {
-  const struct instance *instance = put->instance;
-  const struct put_check *check = put->check;
-  int status = write_file(instance->config.routes, check->name, check->text, check->size);
-  if (status == 0)
-    return NULL;
-  if (status == -EPERM)
-    return answer_foreign(instance, check->name, "would be moongate's if it were replaced", "write");
-  return answer_failure(instance, check->name, "written", -status);
-}
-
-/* Answers, or has it taken up once it is in its place. */
+/* Answers, or has it written and taken up. */
 static void finish_put(struct file_put *put, struct value *refusal) {
   struct instance *instance = put->instance;
   struct native_call *call = put->call;
-  struct loading_job *job = &put->check->job;
-  bool is_new = !exists(instance, put->check->name);
-  char name[NAME_LONGEST + 1];
-  memcpy(name, put->check->name, sizeof name);
-  if (!refusal)
-    refusal = write_put(put);
+  struct put_check *check = put->check;
   put_free(put);
-  drop_check(job);
-  if (refusal)
+  if (refusal) {
     native_call_answer(call, refusal);
-  else
-    instance_reload_file(instance, name, is_new ? 201 : 200, call);
+  } else {
+    files_write(instance, check->name, check->text, check->size, call);
+    check->text = NULL;
+  }
+  drop_check(&check->job);
 }
 
 static struct value *refuse_without_memory(const struct file_put *put) {
-  return answer(500, put->instance, "it could not be checked: no memory");
+  return files_answer(500, put->instance, "it could not be checked: no memory");
 }
 
 static void on_probed(struct loading_job *job) {
@@ -287,7 +222,7 @@ static bool on_check_refused(struct loading_job *job, const char *message) {
   struct file_put *put = check_of(job)->put;
   if (put) {
     struct native_call *call = put->call;
-    struct value *root = answer(503, put->instance, message);
+    struct value *root = files_answer(503, put->instance, message);
     put_free(put);
     native_call_answer(call, root);
   }
@@ -323,55 +258,33 @@ static struct file_put *put_new(struct instance *instance, const char *name, con
   return put;
 }
 
+/* NULL when there is nothing against it. */
+static struct value *refuse_request(const struct instance *instance, const char *name) {
+  if (!is_file_name(name))
+    return files_answer(400, instance, "a file's name has letters, digits, \"-\", \"_\" and \".\", and ends in .lua");
+  if (instance->phase != INSTANCE_READY)
+    return files_answer(409, instance, "moongate is starting or stopping");
+  return NULL;
+}
+
 void instance_put_file(struct instance *instance, const char *name, const char *text, size_t size,
                        struct native_call *call) {
-  if (!is_file_name(name)) {
-    native_call_answer(
-        call, answer(400, instance, "a file's name has letters, digits, \"-\", \"_\" and \".\", and ends in .lua"));
-    return;
-  }
-  if (instance->phase != INSTANCE_READY) {
-    native_call_answer(call, answer(409, instance, "moongate is starting or stopping"));
-    return;
-  }
-  struct file_put *put = put_new(instance, name, text, size);
+  struct value *refusal = refuse_request(instance, name);
+  struct file_put *put = refusal ? NULL : put_new(instance, name, text, size);
   if (!put) {
-    native_call_answer(call, answer(500, instance, "no memory"));
+    native_call_answer(call, refusal ? refusal : files_answer(500, instance, "no memory"));
     return;
   }
   put->call = call;
   loading_post(&instance->loading, &put->check->job);
 }
 
-/* NULL when it is gone; else the answer. Whoever may write the directory may remove what others have made in it. */
-static struct value *remove_file(const struct instance *instance, const char *name) {
-  char path[PATH_SIZE];
-  struct stat entry;
-  snprintf(path, sizeof path, "%s/%s", instance->config.routes, name);
-  if (geteuid() != 0 && lstat(path, &entry) == 0 && entry.st_uid != geteuid())
-    return answer_foreign(instance, name, "is not moongate's to remove", "remove");
-  if (unlink(path) == 0)
-    return NULL;
-  if (errno != ENOENT)
-    return answer_failure(instance, name, "removed", errno);
-  char message[PATH_SIZE + 64];
-  snprintf(message, sizeof message, "%.3900s: %s", path, strerror(ENOENT));
-  return answer(404, instance, message);
-}
-
 void instance_delete_file(struct instance *instance, const char *name, struct native_call *call) {
-  if (!is_file_name(name)) {
-    native_call_answer(
-        call, answer(400, instance, "a file's name has letters, digits, \"-\", \"_\" and \".\", and ends in .lua"));
-    return;
-  }
-  struct value *refusal = remove_file(instance, name);
-  if (refusal) {
+  struct value *refusal = refuse_request(instance, name);
+  if (refusal)
     native_call_answer(call, refusal);
-    return;
-  }
-  flush_directory(instance->config.routes);
-  instance_reload_file(instance, name, 200, call);
+  else
+    files_remove(instance, name, call);
 }
 
 void files_stop(struct instance *instance) {
@@ -379,8 +292,9 @@ void files_stop(struct instance *instance) {
     struct file_put *put = LIST_OWNER(node, struct file_put, node);
     struct native_call *call = put->call;
     put_free(put);
-    native_call_answer(call, answer(409, instance, "moongate is stopping"));
+    native_call_answer(call, files_answer(409, instance, "moongate is stopping"));
   }
+  files_change_stop(instance);
 }
 
 static const char *state_of(const struct loaded_file *file) {

@@ -48,6 +48,7 @@ void instance_release(struct instance *instance) {
   free(instance->resolved);
   loaded_routes_clear(&instance->loaded);
   runtime->left_behind |= loading_deinit(&instance->loading);
+  blocking_unref(instance->change_lost);
   loader_free(instance->loader);
   folding_deinit(&instance->folding);
   names_deinit(&instance->names);
@@ -216,6 +217,7 @@ void instance_init(struct instance *instance, struct runtime *runtime, const str
   instance->log = log;
   instance->lock.fd = -1;
   list_init(&instance->puts);
+  list_init(&instance->changes);
   list_init(&instance->drain_waiters);
   connections_init(&instance->connections, instance);
   instance->started = clock_wall(&runtime->clock);

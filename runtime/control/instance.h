@@ -69,6 +69,8 @@ struct instance {
   struct signals *signals;
   struct reload reload;
   struct list_node puts;             /* control/files.c: files that are being checked */
+  struct list_node changes;          /* control/files_change.c: files that are being written or removed */
+  struct blocking *change_lost;      /* … the thread that was lost in that last; NULL: none */
   struct list_node drain_waiters;    /* control/drain.c: who has asked for the end */
   clock_ms drain_began, drain_until; /* while draining */
   bool drain_told;                   /* they have been answered */

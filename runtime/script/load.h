@@ -121,7 +121,11 @@ void loader_free(struct loader *loader);
 void loader_use(struct loader *loader, struct pace *pace, struct blocking *blocking);
 
 /* What a thread has been given up in. */
-enum loader_loss { LOSS_FILE, LOSS_CANDIDATE, LOSS_CONFIG, LOSS_STORE };
+enum loader_loss { LOSS_FILE, LOSS_CANDIDATE, LOSS_CONFIG, LOSS_STORE, LOSS_OTHER };
+
+/* The thread turns to what is no loading, `subject` for people, and may be given up in it (LOSS_OTHER): it uses the
+ * loader no more until it has come back. The thread's; NULL: it can't be given up. */
+struct blocking *loader_turn_from(struct loader *loader, const char *subject);
 
 /* The thread that uses it is away and does not come back (as `take` of blocking_give_up()): the loader is the caller's.
  * A file is at fault with `message` from now on; the others are for the caller to tell. */

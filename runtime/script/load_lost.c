@@ -29,6 +29,12 @@ void load_now_store(struct loader *loader, const char *file) {
   blocking_enter(loader->blocking, subject);
 }
 
+struct blocking *loader_turn_from(struct loader *loader, const char *subject) {
+  loader->now = (struct load_now){.kind = LOAD_OTHER};
+  blocking_enter(loader->blocking, subject);
+  return loader->blocking;
+}
+
 static bool copy_modules(struct module_list *to, const struct module_list *from) {
   for (size_t i = 0; i < from->count; i++)
     if (module_list_add_again(to, from->modules[i]) < 0)
@@ -75,6 +81,8 @@ enum loader_loss loader_give_up(struct loader *loader, const char *message) {
     blocking_unref(loader->list_lost);
     loader->list_lost = blocking_ref(loader->blocking);
     return LOSS_FILE;
+  case LOAD_OTHER:
+    return LOSS_OTHER;
   default:
     return LOSS_FILE;
   }

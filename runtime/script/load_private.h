@@ -23,7 +23,16 @@ struct source {
 };
 
 /* What is loaded, and what for. */
-enum load_kind { LOAD_NOTHING, LOAD_ROUTES, LOAD_COPY, LOAD_CANDIDATE, LOAD_CONFIG, LOAD_STORE, LOAD_LIST };
+enum load_kind {
+  LOAD_NOTHING,
+  LOAD_ROUTES,
+  LOAD_COPY,
+  LOAD_CANDIDATE,
+  LOAD_CONFIG,
+  LOAD_STORE,
+  LOAD_LIST,
+  LOAD_OTHER,
+};
 
 /* What the thread that uses the loader is at: for who gives it up, while it is away (core/blocking.h). All of it is
  * that thread's. */

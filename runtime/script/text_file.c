@@ -125,10 +125,15 @@ static int keep_owner(int directory, const char *name, int fd) {
   return 0;
 }
 
-static int replace(int directory, const char *name, const struct text_piece *pieces, size_t count, mode_t mode,
-                   bool keeps) {
+static char *aside_name(const char *name) {
   char *aside = NULL;
-  if (asprintf(&aside, ".%s.tmp", name) < 0)
+  return asprintf(&aside, ".%s.tmp", name) < 0 ? NULL : aside;
+}
+
+static int write_aside(int directory, const char *name, const struct text_piece *pieces, size_t count, mode_t mode,
+                       bool keeps) {
+  char *aside = aside_name(name);
+  if (!aside)
     return -ENOMEM;
   unlinkat(directory, aside, 0); /* of an earlier try */
   int fd = openat(directory, aside, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
@@ -139,20 +144,35 @@ static int replace(int directory, const char *name, const struct text_piece *pie
     status = -errno;
   if (fd >= 0 && close(fd) < 0 && status == 0)
     status = -errno;
-  if (status == 0 && renameat(directory, aside, directory, name) < 0)
-    status = -errno;
-  if (status == 0 && fsync(directory) < 0)
-    status = -errno;
   if (status < 0 && fd >= 0)
     unlinkat(directory, aside, 0);
   free(aside);
   return status;
 }
 
-int text_file_replace(int directory, const char *name, const struct text_piece *pieces, size_t count, mode_t mode) {
-  return replace(directory, name, pieces, count, mode, true);
+int text_file_write_aside(int directory, const char *name, const struct text_piece *pieces, size_t count, mode_t mode) {
+  return write_aside(directory, name, pieces, count, mode, true);
+}
+
+int text_file_put_in_place(int directory, const char *name) {
+  char *aside = aside_name(name);
+  int status = !aside ? -ENOMEM : renameat(directory, aside, directory, name) < 0 ? -errno : 0;
+  if (status == 0)
+    status = fsync(directory) < 0 ? -errno : 0;
+  else if (aside)
+    unlinkat(directory, aside, 0);
+  free(aside);
+  return status;
+}
+
+void text_file_remove_aside(int directory, const char *name) {
+  char *aside = aside_name(name);
+  if (aside)
+    unlinkat(directory, aside, 0);
+  free(aside);
 }
 
 int text_file_replace_own(int directory, const char *name, const struct text_piece *pieces, size_t count, mode_t mode) {
-  return replace(directory, name, pieces, count, mode, false);
+  int status = write_aside(directory, name, pieces, count, mode, false);
+  return status == 0 ? text_file_put_in_place(directory, name) : status;
 }

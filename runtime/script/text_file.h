@@ -28,11 +28,16 @@ struct text_piece {
   size_t size;
 };
 
-/* Replaces `name` in the directory, whole and on the disk, or not at all: written aside as ".NAME.tmp", renamed. A file
- * that was there keeps its owner, group, mode and ACL; a new one gets of `mode` what the umask leaves. 0 or a negative
- * errno: -EPERM when the owner can't be kept, since only root may give files away, or when it is another user's link.
- */
-int text_file_replace(int directory, const char *name, const struct text_piece *pieces, size_t count, mode_t mode);
+/* Files are replaced whole and on the disk, or not at all: written aside as ".NAME.tmp", renamed. 0 or a negative
+ * errno, when nothing is left aside. */
 
-/* As text_file_replace(), for what has to be ours: the new file is, whosever and however open the old one was. */
+/* A file that was there keeps its owner, group, mode and ACL; a new one gets of `mode` what the umask leaves. -EPERM
+ * when the owner can't be kept, since only root may give files away, or when it is another user's link. */
+int text_file_write_aside(int directory, const char *name, const struct text_piece *pieces, size_t count, mode_t mode);
+
+/* After that, one of the two. */
+int text_file_put_in_place(int directory, const char *name);
+void text_file_remove_aside(int directory, const char *name);
+
+/* All at once, for what has to be ours: the new file is, whosever and however open the old one was. */
 int text_file_replace_own(int directory, const char *name, const struct text_piece *pieces, size_t count, mode_t mode);

@@ -1,0 +1,183 @@
+-- SPDX-License-Identifier: MIT
+--
+-- A disk that does not answer, below the routes or the state: whoever has asked for a change waits for it no longer
+-- than limits.load_time, and nothing else waits for it at all.
+
+local cjson = require "cjson"
+local lfs = require "lfs"
+local moongate = require "spec.support.moongate"
+local net = require "spec.support.net"
+local process = require "spec.support.process"
+
+local BOUND = 1 -- seconds, of limits.load_time
+
+describe("a disk that does not answer", function()
+  after_each(moongate.finish)
+
+  local function answering(name, text)
+    return ([[return { name = %q, match = { ports = 0 }, action = { handler = function(s) s:send(%q) end } }]]):format(
+      name,
+      text
+    )
+  end
+
+  -- What waits of moongate's calls, for as long as it does: lines "FUNCTION PART-OF-PATH".
+  local function silence(m, ...)
+    process.write(m.disk, "")
+    process.write(m.disk .. ".waits", "")
+    process.write(m.disk, table.concat({ ... }, "\n"))
+  end
+
+  local function await_silence(m, seconds)
+    process.wait_for(function()
+      return process.read(m.disk .. ".waits"):find "w"
+    end, seconds or 10, "a call to wait for the disk")
+  end
+
+  local function await_gone_on(m)
+    process.wait_for(function()
+      local _, begun = process.read(m.disk .. ".waits"):gsub("w", "")
+      local _, gone_on = process.read(m.disk .. ".waits"):gsub("g", "")
+      return begun == gone_on
+    end, 10, "what has waited to go on")
+  end
+
+  local function answer(m)
+    process.write(m.disk, "")
+    await_gone_on(m)
+  end
+
+  local function start(bound)
+    local space = moongate.workspace {
+      config = ("limits = { load_time = '%ds' },"):format(bound or BOUND),
+      routes = { ["a.lua"] = answering("a", "one") },
+    }
+    space.disk = space.directory .. "/disk"
+    process.write(space.disk, "")
+    process.write(space.disk .. ".waits", "")
+    return moongate.start {
+      space = space,
+      env = { LD_PRELOAD = moongate.support .. "/disk_preload.so", MOONGATE_SPEC_DISK = space.disk },
+    }
+  end
+
+  local function ask(m, name)
+    local client = net.connect(m:port(name))
+    local text = client and client:receive_all()
+    return text
+  end
+
+  local function await_answer(m, name, text)
+    process.wait_for(function()
+      local fine, found = pcall(ask, m, name)
+      return fine and found == text
+    end, BOUND + 10, ("%s to answer %s"):format(name, text))
+  end
+
+  local function expect_fast(fn)
+    local began = process.now()
+    local first, second = fn()
+    assert.is_true(process.now() - began < 3, ("%g s"):format(process.now() - began))
+    return first, second
+  end
+
+  -- In a process of its own: it waits.
+  local function request_apart(m, ...)
+    local path = process.directory() .. "/answer"
+    local words = { ... }
+    for i, word in ipairs(words) do
+      words[i] = "'" .. word .. "'"
+    end
+    os.execute(("curl -s -m 60 -o %s -w '%%{http_code}' --unix-socket %s %s > %s.status 2>/dev/null &"):format(
+      path, m.control, table.concat(words, " "), path))
+    return function()
+      process.wait_for(function()
+        return #process.read(path .. ".status") == 3
+      end, 30, "an answer")
+      return tonumber(process.read(path .. ".status")), process.read(path)
+    end
+  end
+
+  local function put_apart(m, name, text)
+    local file = process.write(process.directory() .. "/" .. name, text)
+    return request_apart(m, "-T", file, "http://moongate/api/v1/files/" .. name)
+  end
+
+  local function expect_others_served(m)
+    assert.are.equal(200, expect_fast(function()
+      return (m:get "/healthz")
+    end))
+    assert.are.equal(200, expect_fast(function()
+      return (m:get "/api/v1/files")
+    end))
+  end
+
+  for _, call in ipairs { "fsync", "openat" } do
+    it(("holds up a PUT within the bound, and nothing else, in %s()"):format(call), function()
+      local m = start(3)
+      silence(m, call .. " /routes/.put.lua.tmp")
+      local answered = put_apart(m, "put.lua", answering("put", "well"))
+      await_silence(m)
+      expect_others_served(m)
+      local status, body = answered()
+      assert.are.equal(503, status, body)
+      assert.matches("does not answer: nothing has changed", body)
+      -- The directory is left alone, while changes of others go live.
+      status, body = m:request("PUT", "/api/v1/files/other.lua", { body = answering("other", "well") })
+      assert.are.equal(503, status, body)
+      assert.are.equal(503, (m:request("DELETE", "/api/v1/files/a.lua")))
+      m:write("a.lua", answering("a", "two"))
+      await_answer(m, "a", "two")
+      assert.are.equal(0, m:reload().status)
+      answer(m)
+      process.wait_for(function()
+        return (m:request("PUT", "/api/v1/files/other.lua", { body = answering("other", "well") })) == 201
+      end, 10, "the directory to be written again")
+      assert.are.equal("well", ask(m, "other"))
+      local names = {}
+      for name in lfs.dir(m.directory .. "/routes") do
+        names[#names + 1] = name
+      end
+      table.sort(names)
+      assert.are.same({ ".", "..", "a.lua", "other.lua" }, names) -- what was answered with 503 never comes
+    end)
+  end
+
+  it("leaves open what a PUT has come to that it is lost in at its very end", function()
+    local m = start()
+    silence(m, "renameat /routes/put.lua")
+    local status, body = m:request("PUT", "/api/v1/files/put.lua", { body = answering("put", "well") })
+    assert.are.equal(503, status, body)
+    assert.matches("whether the file has changed shows when it does", body)
+    answer(m)
+    await_answer(m, "put", "well")
+  end)
+
+  it("holds up a DELETE within the bound", function()
+    local m = start()
+    silence(m, "unlinkat /routes/a.lua")
+    local answered = request_apart(m, "-X", "DELETE", "http://moongate/api/v1/files/a.lua")
+    await_silence(m)
+    expect_others_served(m)
+    local status, body = answered()
+    assert.are.equal(503, status, body)
+    assert.are.equal("one", ask(m, "a"))
+    answer(m)
+    process.wait_for(function()
+      return not m:files()["a.lua"]
+    end, 10, "a.lua to be gone")
+  end)
+
+  it("holds up the end for no longer than anything else", function()
+    local m = start(60)
+    silence(m, "fsync /routes")
+    local answered = put_apart(m, "put.lua", answering("put", "well"))
+    await_silence(m)
+    assert.are.equal(0, expect_fast(function()
+      return (m:stop())
+    end))
+    local status, body = answered()
+    assert.are.equal(409, status)
+    assert.matches("stopping", cjson.decode(body).error.message)
+  end)
+end)
