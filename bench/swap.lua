@@ -8,7 +8,7 @@ local cjson = require "cjson"
 local process = require "process"
 local swap_proxies = require "swap_proxies"
 
--- What moongate waits for after the last event of a save (WATCHER_QUIET_MS in runtime/control/watcher.h).
+-- What moongate waits for after the last event of a save (WATCHER_QUIET_MS in runtime/reload/watcher.h).
 local DEBOUNCE_MS = 50
 
 local FILES, ROUTES = 100, 100

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 #
-# EMBEDDED_LUA_SOURCE: the library under lua/ as bytecode in one generated C file, the table of runtime/script/embedded.h.
+# EMBEDDED_LUA_SOURCE: the library under lua/ as bytecode in one generated C file, the table of runtime/bindings/embedded.h.
 # Annotations for editors (_meta/) are left out. A syntax error stops the build with the file and the line.
 
 file(GLOB_RECURSE lua_sources CONFIGURE_DEPENDS RELATIVE ${PROJECT_SOURCE_DIR}/lua lua/*.lua)

@@ -53,7 +53,7 @@ end
 local file = assert(io.open(output, "wb"))
 assert(file:write(
   "/* Generated from lua/ by cmake/embed.lua. */\n",
-  '#include "script/embedded.h"\n\n',
+  '#include "bindings/embedded.h"\n\n',
   table.concat(arrays, "\n"),
   "\nconst struct embedded_file embedded_lua[] = {\n",
   table.concat(entries),

@@ -39,7 +39,7 @@ endfunction()
 # Not these, under ThreadSanitizer: it needs room of the stacks that are measured; errors that go through a thousand frames of C
 # take too long; a thread of its own has privileges of its own; and what one thread does alone, counting bytes and collecting
 # garbage for each file that is opened, is only slow.
-set(without_threads core/test_stack script/test_pattern spec/integration/patterns_spec spec/integration/hostile_spec
+set(without_threads core/test_stack patterns/test_pattern spec/integration/patterns_spec spec/integration/hostile_spec
                     spec/integration/privileges_spec spec/integration/bytes_spec spec/integration/script_descriptors_spec)
 
 file(GLOB test_sources CONFIGURE_DEPENDS ctests/*/test_*.c)

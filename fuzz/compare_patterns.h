@@ -5,7 +5,7 @@
  * test that makes up its own cases. */
 #pragma once
 
-#include "script/pattern.h"
+#include "patterns/pattern.h"
 #include "script/state.h"
 
 #include <lauxlib.h>

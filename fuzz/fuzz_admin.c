@@ -6,8 +6,8 @@
 #include "core/clock.h"
 #include "core/loop.h"
 #include "lua_lines.h"
-#include "script/host.h"
-#include "script/native.h"
+#include "native/host.h"
+#include "native/native.h"
 
 #include <errno.h>
 #include <stdio.h>

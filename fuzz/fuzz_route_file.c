@@ -4,9 +4,9 @@
  * ends within its limits, and says what is wrong or has a table. What runs may open files: the thread that runs it
  * can't write, make or remove any. */
 #include "core/clock.h"
+#include "loading/load.h"
+#include "loading/load_private.h"
 #include "lua_lines.h"
-#include "script/load.h"
-#include "script/load_private.h"
 
 #include <errno.h>
 #include <fcntl.h>

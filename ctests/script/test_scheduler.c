@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * script/scheduler.h: waiting, being resumed, being cancelled, coroutines within tasks. */
-#include "script_fixture.h"
+#include "../support/script_fixture.h"
 
 static const uint64_t SECOND = 1000000000;
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * script/state.h and the sandbox: what user code finds, what is out of its reach, and its memory. */
-#include "script_fixture.h"
+#include "../support/script_fixture.h"
 
 static int set_up(void **context) { return fixture_new(context, 1000, 64 * 1024 * 1024); }
 

@@ -3,7 +3,7 @@
  * Strings that a client has made to collide cost no more than others: short ones whose CRC32 is the same whatever it
  * begins with, and long ones that differ where LuaJIT does not look. */
 #include "../support/scaling.h"
-#include "script_fixture.h"
+#include "../support/script_fixture.h"
 
 enum { SHORT = 15, LONG = 1024, BITS = 18, VARIED = 12, FEW = 10 * 1000 };
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * script/version.h: references, functions by slot, and retiring while a task still runs. */
+#include "../support/script_fixture.h"
 #include "script/version.h"
-#include "script_fixture.h"
 
 static int set_up(void **context) { return fixture_new(context, 1000, 0); }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * script/watchdog.c: every shape of a loop is stopped, whatever catches what stops it, and the state runs on. */
-#include "script_fixture.h"
+#include "../support/script_fixture.h"
 
 #include <signal.h>
 #include <sys/wait.h>

@@ -3,7 +3,7 @@
  * Handlers and functions of real route files on a real worker, whose clients are socket pairs: what they see, how they
  * end, and that nothing is left of them. */
 #include "../support/scaling.h"
-#include "serving_fixture.h"
+#include "../support/serving_fixture.h"
 
 #include <errno.h>
 #include <sys/socket.h>

@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
 --
 -- print, io.write and the write of io.stdout and io.stderr for user states: as Lua has them, but a worker does not wait
--- for who reads (runtime/script/bind_print.c). Files that a script opens itself keep LuaJIT's write.
+-- for who reads (runtime/bindings/bind_print.c). Files that a script opens itself keep LuaJIT's write.
 
 -- luacheck: ignore 121 122 (it sets the globals up)
 

@@ -34,7 +34,7 @@ local function caller_line()
   end
 end
 
--- One for each line: the loader reads it as it copies the route (runtime/script/transfer.c).
+-- One for each line: the loader reads it as it copies the route (runtime/loading/transfer.c).
 local made_at = {}
 
 local function mark(route)

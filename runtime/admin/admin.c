@@ -5,8 +5,8 @@
 #include "admin/admin.h"
 
 #include "core/list.h"
+#include "native/native.h"
 #include "net/listener.h"
-#include "script/native.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * A worker: one thread that owns the connections it accepted, from accept to close, and all they need: loop, listeners,
- * resolver, copy buffer, counters. Whoever starts the thread (control/) fills in what is shared. */
+ * resolver, copy buffer, counters. Whoever starts the thread (threads/) fills in what is shared. */
 #pragma once
 
 #include "connection/walk.h"
@@ -89,7 +89,7 @@ struct worker {
   unsigned count;
   pthread_t thread;
   struct worker_inside inside;
-  bool stuck; /* the control thread's (control/heartbeat.h): it is not to be waited for */
+  bool stuck; /* the control thread's (threads/heartbeat.h): it is not to be waited for */
   struct loop loop;
   const struct log *log;
   const struct worker_settings *settings;

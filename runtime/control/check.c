@@ -3,13 +3,13 @@
  * `moongate check`: loads as `run` would, for whoever asks, in a process that may be ended by what it loads. */
 #include "control/check.h"
 
-#include "control/instance_private.h"
-#include "control/loading_apart.h"
 #include "control/operations.h"
-#include "control/privileges.h"
 #include "control/runtime.h"
-#include "script/load.h"
-#include "script/load_mark.h"
+#include "control/stages.h"
+#include "loading/load.h"
+#include "loading/load_mark.h"
+#include "process/privileges.h"
+#include "threads/loading_apart.h"
 
 #include <errno.h>
 #include <limits.h>

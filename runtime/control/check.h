@@ -3,7 +3,7 @@
  * Checking the config and the route files without running them. */
 #pragma once
 
-#include "script/native.h"
+#include "native/native.h"
 
 struct runtime;
 

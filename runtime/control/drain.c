@@ -4,8 +4,8 @@
  * and who has asked is told how it went. Stopping itself is instance.c's. */
 #include "control/drain.h"
 
-#include "control/instance_private.h"
 #include "control/runtime.h"
+#include "control/stages.h"
 
 #include <stdlib.h>
 

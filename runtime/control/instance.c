@@ -4,9 +4,9 @@
 #include "control/instance.h"
 
 #include "control/drain.h"
-#include "control/instance_private.h"
 #include "control/measure.h"
 #include "control/runtime.h"
+#include "control/stages.h"
 #include "core/descriptors.h"
 
 #include <errno.h>

@@ -4,21 +4,21 @@
 #pragma once
 
 #include "admin/admin.h"
-#include "control/connections.h"
-#include "control/diagnose.h"
-#include "control/folding.h"
-#include "control/heartbeat.h"
-#include "control/instance_lock.h"
-#include "control/loading.h"
-#include "control/names.h"
-#include "control/reload.h"
-#include "control/routes_report.h"
-#include "control/signals.h"
-#include "control/snapshot.h"
-#include "control/threads.h"
+#include "loading/load.h"
+#include "native/native.h"
+#include "process/instance_lock.h"
+#include "process/signals.h"
+#include "reload/reload.h"
+#include "reports/connections.h"
+#include "reports/diagnose.h"
+#include "reports/routes_report.h"
 #include "routing/table.h"
-#include "script/load.h"
-#include "script/native.h"
+#include "threads/folding.h"
+#include "threads/heartbeat.h"
+#include "threads/loading.h"
+#include "threads/names.h"
+#include "threads/snapshot.h"
+#include "threads/threads.h"
 
 #include <stdbool.h>
 
@@ -68,8 +68,8 @@ struct instance {
   struct route_order *order; /* NULL: not asked for yet, or of an earlier table */
   struct signals *signals;
   struct reload reload;
-  struct list_node puts;             /* control/files.c: files that are being checked */
-  struct list_node changes;          /* control/files_change.c: files that are being written or removed */
+  struct list_node puts;             /* reload/files.c: files that are being checked */
+  struct list_node changes;          /* reload/files_change.c: files that are being written or removed */
   struct blocking *change_lost;      /* … the thread that was lost in that last; NULL: none */
   struct list_node drain_waiters;    /* control/drain.c: who has asked for the end */
   clock_ms drain_began, drain_until; /* while draining */

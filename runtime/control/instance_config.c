@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
  * What an instance reads before it touches the network: the config, its lock, the route files. */
-#include "control/instance_private.h"
-#include "control/loading_apart.h"
 #include "control/runtime.h"
+#include "control/stages.h"
 #include "script/version.h"
+#include "threads/loading_apart.h"
 
 #include <errno.h>
 #include <stdio.h>

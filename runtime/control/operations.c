@@ -3,15 +3,15 @@
  * The functions of "moongate.native", as far as they don't belong to the instance. */
 #include "control/operations.h"
 
-#include "control/addresses.h"
 #include "control/check.h"
 #include "control/drain.h"
-#include "control/explain.h"
-#include "control/files.h"
-#include "control/instance_private.h"
-#include "control/reload_private.h"
 #include "control/runtime.h"
-#include "script/load.h"
+#include "control/stages.h"
+#include "loading/load.h"
+#include "reload/files.h"
+#include "reload/reload.h"
+#include "reports/addresses.h"
+#include "reports/explain.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -4,7 +4,7 @@
  */
 #pragma once
 
-#include "script/native.h"
+#include "native/native.h"
 
 struct fault_list;
 struct runtime;

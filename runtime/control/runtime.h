@@ -9,10 +9,10 @@
 #include "core/list.h"
 #include "core/log.h"
 #include "core/loop.h"
+#include "native/host.h"
+#include "native/native.h"
 #include "net/dial.h"
 #include "net/pipe.h"
-#include "script/host.h"
-#include "script/native.h"
 
 #include <stdbool.h>
 
@@ -37,7 +37,7 @@ struct runtime {
   bool measuring;            /* control/measure.c: questions of workers are answered */
   bool has_run;
   bool left_behind; /* a loader thread: the process ends by _exit(), for it may use what exit() takes down */
-  struct native_task diagnosing; /* control/diagnose.c; here because it may outlast the instance */
+  struct native_task diagnosing; /* reports/diagnose.c; here because it may outlast the instance */
   bool is_diagnosing;
   uint8_t to_diagnose;    /* bits by enum diagnose_cause: snapshots that come after the one that is being made */
   struct list_node tests; /* control/testing.c: the moongates of specs */

@@ -2,11 +2,11 @@
  *
  * native.status(): what is running, since when, on which ports, from which files. native.readiness(): the part of it
  * that is asked for again and again. */
-#include "control/files.h"
 #include "control/instance.h"
 #include "control/operations.h"
-#include "control/reload_private.h"
 #include "control/runtime.h"
+#include "reload/files.h"
+#include "reload/reload.h"
 
 #include <dirent.h>
 #include <stdio.h>

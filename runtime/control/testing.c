@@ -4,13 +4,13 @@
 #include "control/testing.h"
 #include "control/testing_private.h"
 
-#include "control/instance_private.h"
-#include "control/loading_apart.h"
 #include "control/measure.h"
 #include "control/operations.h"
 #include "control/runtime.h"
+#include "control/stages.h"
+#include "loading/load.h"
 #include "script/commons.h"
-#include "script/load.h"
+#include "threads/loading_apart.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -4,7 +4,7 @@
  * and the Lua state of the spec, on ports that the kernel gives; and the clock that a spec moves. */
 #pragma once
 
-#include "script/native.h"
+#include "native/native.h"
 
 struct runtime;
 

@@ -3,11 +3,11 @@
  * Routes that a spec only asks about: whether they would load, and which one a connection would take. */
 #include "control/testing_private.h"
 
-#include "control/instance_private.h"
 #include "control/operations.h"
 #include "control/runtime.h"
+#include "control/stages.h"
+#include "loading/load.h"
 #include "routing/choice.h"
-#include "script/load.h"
 
 #include <stdlib.h>
 #include <string.h>

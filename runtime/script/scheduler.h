@@ -130,3 +130,9 @@ bool task_interrupt(struct script_task *task, const char *message);
 
 /* The task that runs on `L` now, or NULL. */
 struct script_task *task_running(lua_State *L);
+
+/* Pushes what a waiting call yields first, for lua/moongate/sandbox.lua. */
+void task_push_sentinel(lua_State *L);
+
+/* A C function, likewise for it: raises when the coroutine that runs can't hand a wait on (scheduler.c). */
+int task_check_passing(lua_State *L);

@@ -1,13 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * What state.c, sandbox.c, watchdog.c and scheduler.c share. */
+ * What state.c, watchdog.c and scheduler.c share. */
 #pragma once
 
 #include "script/state.h"
-
-/* The libraries, the sandbox of user states, `require`, and the global `moongate`. Runs protected; raises. `context` is
- * the state. */
-int script_open_libraries(lua_State *L);
 
 /* Before the first state of the process is made; nothing the other times (string_hash.c). */
 void script_secure_strings(void);
@@ -17,10 +13,6 @@ void script_watch_arm(struct script_state *state);
 
 /* Something large was allocated: the watchdog looks at the next instruction, since more of the kind may be slow. */
 void script_watch_soon(struct script_state *state);
-
-/* Whether what runs on `L` stands beyond the last place of Lua's stack that luaL_traceback() and lua_getinfo() can
- * name: LuaJIT lets handlers of an overflow go there, and keeps the places of functions in 16 bits. (state.c) */
-bool script_stack_is_full(lua_State *L);
 
 /* Lua's stack is about to overflow, for whose handling LuaJIT wants a little more: whether it shall not have it,
  * because the stretch is over. At the stack's end there is no room for the hook. */
@@ -34,13 +26,6 @@ void script_add_traceback(lua_State *L, lua_State *from);
  * message or its first fields. Runs no code of the user's. Raises without memory. (error_value.c) */
 void script_describe_error(lua_State *L);
 
-/* Lets go of the sockets whose finalizer LuaJIT has lost: it does when there is no room to call it, as at the end of
- * its stack. The state is about to go. (bind_socket.c) */
-void script_sockets_let_go(struct script_state *state);
-
-/* Closes the sockets that linger (socket_linger.c). */
-void script_place_close_lingering(struct script_place *place);
-
 /* Frees the task at once (scheduler.c). */
 void task_free(struct script_task *task);
 
@@ -51,16 +36,3 @@ enum { SCRIPT_MEMORY_SLACK = 64 * 1024 };
  * doing it. */
 bool script_state_is_tight(const struct script_state *state);
 void script_collect(struct script_state *state, lua_State *L);
-
-/* After something ran out of memory: collects, so that the state's next task finds some. */
-void script_state_relieve(struct script_state *state);
-
-/* Pushes what a waiting call yields first, for lua/moongate/sandbox.lua. */
-void task_push_sentinel(lua_State *L);
-
-/* A C function, likewise for it: raises when the coroutine that runs can't hand a wait on (scheduler.c). */
-int task_check_passing(lua_State *L);
-
-/* Pushes the table of C functions that the library's own modules are handed (bind_moongate.c). Raises without memory.
- */
-void script_push_core(lua_State *L);

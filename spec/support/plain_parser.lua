@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
 --
 -- Stands in for moongate.http_parser, which is C, where a spec runs outside of the runtime: the same interface for
--- requests that are in order. What is refused and why is tested in ctests/http/ and ctests/script/.
+-- requests that are in order. What is refused and why is tested in ctests/http/ and ctests/bindings/.
 
 local Parser = {}
 Parser.__index = Parser

@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * "moongate.native" for what changes the running state: what its functions hand down, when they raise, and answers that
+ * come later or too late. */
+#include "../support/script_fixture.h"
+
+#include "native/host.h"
+#include "native/native.h"
+
+struct test {
+  struct fixture fixture;
+  struct script_host host;
+  struct native_module module;
+  struct native_call *call; /* that is waited for */
+  unsigned calls;
+  char name[64];
+  char text[64];
+  size_t size;
+};
+
+static void keep_call(struct test *test, struct native_call *call) {
+  test->call = call;
+  test->calls++;
+}
+
+static void on_reload(void *context, struct native_call *call) { keep_call(context, call); }
+
+static void on_put_file(void *context, const char *name, const char *text, size_t size, struct native_call *call) {
+  struct test *test = context;
+  assert_true(size < sizeof test->text);
+  snprintf(test->name, sizeof test->name, "%s", name);
+  memcpy(test->text, text, size);
+  test->size = size;
+  keep_call(test, call);
+}
+
+static void on_delete_file(void *context, const char *name, struct native_call *call) {
+  struct test *test = context;
+  snprintf(test->name, sizeof test->name, "%s", name);
+  test->calls++;
+  struct value *value = value_table();
+  value_set_number(value, "status", 404);
+  native_call_answer(call, value);
+}
+
+static struct value *list_files(void *context) {
+  (void)context;
+  struct value *list = value_table();
+  value_set_string(value_set_table(list, NULL), "file", "a.lua");
+  return list;
+}
+
+static struct value *tell_admission(void *context) {
+  (void)context;
+  struct value *table = value_table();
+  value_set_string(table, "token", "s3cret");
+  return table;
+}
+
+static const struct native_ops whole = {.reload = on_reload,
+                                        .put_file = on_put_file,
+                                        .delete_file = on_delete_file,
+                                        .files = list_files,
+                                        .admission = tell_admission};
+static const struct native_ops empty = {.reload = NULL};
+
+static struct test *begin(const struct native_ops *ops) {
+  struct test *test = calloc(1, sizeof *test);
+  struct error error = {0};
+  assert_non_null(test);
+  fixture_begin(&test->fixture, 0, 0);
+  script_state_stop(test->fixture.state);
+  script_state_unref(test->fixture.state);
+  test->module = (struct native_module){.ops = ops, .context = test};
+  struct script_options options = {.trusted = true, .log = &test->fixture.log};
+  struct script_place place = {.loop = &test->fixture.loop, .pipes = &test->fixture.pipes, .log = &test->fixture.log};
+  if (native_host_init(&test->host, &place, &options, &test->module, &error) != 0)
+    fail_msg("%s", error.message);
+  test->fixture.state = test->host.state; /* its tasks run there */
+  return test;
+}
+
+static void end(struct test *test) {
+  test->fixture.state = NULL;
+  script_host_deinit(&test->host);
+  fixture_end(&test->fixture);
+  free(test);
+}
+
+static void what_nobody_offers_raises(void **state) {
+  (void)state;
+  struct test *test = begin(&empty);
+  fixture_expect(
+      &test->fixture,
+      "local native, raised = require 'moongate.native', ''\n"
+      "for _, call in ipairs { { native.reload }, { native.files }, { native.delete_file, 'a.lua' },\n"
+      "    { native.put_file, { name = 'a.lua', text = '' } }, { native.admission } } do\n"
+      "  local done, message = pcall(call[1], call[2])\n"
+      "  raised = raised .. (done and 'done' or message:match('moongate is not running') or message) .. ';'\n"
+      "end\n"
+      "return raised",
+      "moongate is not running;moongate is not running;moongate is not running;moongate is not running;"
+      "moongate is not running;");
+  end(test);
+}
+
+static void any_bytes_can_be_put_and_the_answer_may_come_later(void **state) {
+  (void)state;
+  struct test *test = begin(&whole);
+  struct outcome outcome;
+  fixture_start(&test->fixture,
+                "local answer = require('moongate.native').put_file { name = 'a.lua', text = 'x\\0\\255y' }\n"
+                "return answer.status .. ' ' .. #answer.faults",
+                &outcome, NULL);
+  assert_false(outcome.over);
+  assert_string_equal("a.lua", test->name);
+  assert_int_equal(4, test->size);
+  assert_memory_equal("x\0\377y", test->text, 4);
+  struct value *value = value_table();
+  value_set_number(value, "status", 201);
+  value_set_table(value, "faults");
+  native_call_answer(test->call, value);
+  assert_true(outcome.over);
+  assert_string_equal("201 0", outcome.text);
+  end(test);
+}
+
+static void an_answer_may_come_at_once(void **state) {
+  (void)state;
+  struct test *test = begin(&whole);
+  fixture_expect(&test->fixture,
+                 "local native = require 'moongate.native'\n"
+                 "return native.delete_file('b.lua').status .. native.files()[1].file .. native.admission().token",
+                 "404a.luas3cret");
+  assert_string_equal("b.lua", test->name);
+  end(test);
+}
+
+static void what_is_no_route_file_never_gets_down(void **state) {
+  (void)state;
+  struct test *test = begin(&whole);
+  fixture_expect(
+      &test->fixture,
+      "local native, passed = require 'moongate.native', 0\n"
+      "for _, name in ipairs { '', '.lua', '.a.lua', 'a', '../a.lua', '/a.lua', 'a\\0.lua', 'a.lua.bak' } do\n"
+      "  passed = passed + (pcall(native.delete_file, name) and 1 or 0)\n"
+      "  passed = passed + (pcall(native.put_file, { name = name, text = '' }) and 1 or 0)\n"
+      "end\n"
+      "passed = passed + (pcall(native.put_file, { name = 'a.lua' }) and 1 or 0)\n"
+      "passed = passed + (pcall(native.put_file, 'a.lua') and 1 or 0)\n"
+      "return passed",
+      "0");
+  assert_int_equal(0, test->calls);
+  end(test);
+}
+
+static void an_answer_for_a_task_that_has_gone_is_dropped(void **state) {
+  (void)state;
+  struct test *test = begin(&whole);
+  struct outcome outcome;
+  struct script_task *task =
+      fixture_start(&test->fixture, "return require('moongate.native').reload()", &outcome, NULL);
+  task_cancel(task, true);
+  loop_round(&test->fixture.loop, false);
+  native_call_answer(test->call, value_table());
+  assert_false(outcome.over);
+  end(test);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(what_nobody_offers_raises),
+      cmocka_unit_test(any_bytes_can_be_put_and_the_answer_may_come_later),
+      cmocka_unit_test(an_answer_may_come_at_once),
+      cmocka_unit_test(what_is_no_route_file_never_gets_down),
+      cmocka_unit_test(an_answer_for_a_task_that_has_gone_is_dropped),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}

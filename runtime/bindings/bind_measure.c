@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What moongate.metrics says of the runtime itself: a snapshot of all workers, asked of the control thread. The task
+ * waits meanwhile. */
+#include "bindings/bind_moongate.h"
+#include "connection/connection.h"
+#include "native/native_value.h"
+#include "script/commons.h"
+#include "script/scheduler.h"
+#include "script/worker_script.h"
+
+#include <lauxlib.h>
+#include <stddef.h>
+#include <stdlib.h>
+
+struct measuring {
+  struct commons_question question;
+  struct script_wait wait;
+  bool cancelled;
+};
+
+static int push_snapshot(lua_State *L, void *context) {
+  const struct measuring *measuring = context;
+  if (!value_is_whole(measuring->question.answer))
+    return luaL_error(L, "not enough memory");
+  native_push_value(L, measuring->question.answer);
+  return 1;
+}
+
+/* Back on the thread that asked. */
+static void on_answer(struct message *message, void *receiver) {
+  (void)receiver;
+  struct measuring *measuring = (struct measuring *)(void *)((char *)message - offsetof(struct measuring, question));
+  if (!measuring->cancelled)
+    task_resume_with(&measuring->wait, push_snapshot, measuring);
+  value_free(measuring->question.answer);
+  free(measuring);
+}
+
+static void on_cancel(struct script_wait *wait) {
+  struct measuring *measuring = (struct measuring *)(void *)((char *)wait - offsetof(struct measuring, wait));
+  measuring->cancelled = true;
+}
+
+static void drop(struct commons_question *question) { free((char *)question - offsetof(struct measuring, question)); }
+
+/* core.measure(): the table of native.snapshot(). */
+int core_measure(lua_State *L) {
+  struct script_task *task = task_check(L);
+  struct script_commons *commons = script_state_commons(task->state);
+  struct measuring *measuring = calloc(1, sizeof *measuring);
+  if (commons == NULL || measuring == NULL) {
+    free(measuring);
+    return luaL_error(L, "not enough memory");
+  }
+  measuring->question.on_answer = on_answer;
+  measuring->question.drop = drop;
+  const struct script_run *run = task->run;
+  measuring->question.worker = run != NULL ? run->connection->worker : task->state->place->worker;
+  measuring->question.asker = &task->state->place->loop->mailbox;
+  if (!commons_ask(commons, &measuring->question)) {
+    free(measuring);
+    return task_raise(L, "nothing is measured here: this is no running moongate");
+  }
+  return task_wait(L, &measuring->wait, on_cancel);
+}

@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The functions behind the table `moongate` (lua/moongate/init.lua), and what the library's own modules need from C:
+ * time, sleeping, spawning, logging, the worker. Connecting is in bind_connect.c. */
+#include "bindings/bind_moongate.h"
+#include "bindings/arguments.h"
+#include "connection/connection.h"
+#include "core/log.h"
+#include "script/scheduler.h"
+#include "script/state.h"
+#include "script/worker_script.h"
+
+#include <lauxlib.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum { MOST_FIELDS = 16, KEY_SIZE = 32, LOG_BURST_SECONDS = 10 };
+
+static void on_sleep_cancel(struct script_wait *wait) {
+  struct script_task *task = (struct script_task *)(void *)((char *)wait - offsetof(struct script_task, sleep));
+  loop_cancel_timer(task->state->place->loop, &task->timer);
+  loop_undefer(task->state->place->loop, &task->starting);
+}
+
+static void on_sleep_over(struct wheel_timer *timer) {
+  struct script_task *task = (struct script_task *)(void *)((char *)timer - offsetof(struct script_task, timer));
+  task_resume(&task->sleep, 0);
+}
+
+static void on_turn(struct deferred *deferred) {
+  struct script_task *task = (struct script_task *)(void *)((char *)deferred - offsetof(struct script_task, starting));
+  task_resume(&task->sleep, 0);
+}
+
+/* sleep(0) lets everything else have its turn first, what was spawned before included. */
+static int core_sleep(lua_State *L) {
+  uint64_t ms = argument_check_ms(L, 1);
+  struct script_task *task = task_check(L);
+  task->timer.on_expired = on_sleep_over;
+  if (ms == 0) {
+    task->starting.run = on_turn;
+    loop_defer(task->state->place->loop, &task->starting);
+  } else {
+    loop_set_timer(task->state->place->loop, &task->timer, ms);
+  }
+  return task_wait(L, &task->sleep, on_sleep_cancel);
+}
+
+static int core_now(lua_State *L) {
+  const struct script_state *state = script_state_of(L);
+  const struct log *log = script_state_log(state);
+  if (state->place != NULL) {
+    lua_pushnumber(L, clock_wall(state->place->loop->clock));
+  } else if (log != NULL) {
+    lua_pushnumber(L, clock_wall(log->clock));
+  } else {
+    lua_pushnumber(L, (lua_Number)time(NULL));
+  }
+  return 1;
+}
+
+static int core_worker(lua_State *L) {
+  const struct script_place *place = script_state_of(L)->place;
+  lua_createtable(L, 0, 2);
+  lua_pushinteger(L, place != NULL ? (lua_Integer)place->number : 0);
+  lua_setfield(L, -2, "number");
+  lua_pushinteger(L, place != NULL ? (lua_Integer)place->count : 0);
+  lua_setfield(L, -2, "count");
+  return 1;
+}
+
+/* What a line of the log has of its own: a reader of JSON takes the last of two equal keys, and so a forged one. */
+static bool is_reserved(const char *key) {
+  static const char *const reserved[] = {"time", "level", "msg"};
+  for (size_t i = 0; i < sizeof reserved / sizeof reserved[0]; i++)
+    if (strcmp(key, reserved[i]) == 0)
+      return true;
+  return false;
+}
+
+/* Keys are written as they are: only what logfmt takes in one; a reserved one as "field_time". */
+static void copy_key(char key[KEY_SIZE], const char *text) {
+  size_t i = 0;
+  if (is_reserved(text)) {
+    snprintf(key, KEY_SIZE, "field_%s", text);
+    return;
+  }
+  for (; text[i] != '\0' && i < KEY_SIZE - 1; i++) {
+    char c = text[i];
+    bool plain =
+        (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '.' || c == '-';
+    key[i] = plain ? c : '_';
+  }
+  key[i] = '\0';
+}
+
+/* Keys that were told apart by what a key can't have get underscores behind them. False where there is no room. */
+static bool make_unique(char keys[][KEY_SIZE], size_t count) {
+  for (size_t i = 0; i < count; i++) {
+    if (strcmp(keys[i], keys[count]) != 0)
+      continue;
+    size_t length = strlen(keys[count]);
+    if (length == KEY_SIZE - 1)
+      return false;
+    memcpy(keys[count] + length, "_", 2);
+    i = SIZE_MAX; /* from the start */
+  }
+  return true;
+}
+
+/* The fields of the table at `index`; texts that have to be made stay on the stack. */
+static size_t read_fields(lua_State *L, int index, struct log_field *fields, char keys[][KEY_SIZE]) {
+  size_t count = 0;
+  luaL_checkstack(L, MOST_FIELDS + 4, "too many fields");
+  lua_pushnil(L);
+  while (count < MOST_FIELDS && lua_next(L, index) != 0) {
+    if (lua_type(L, -2) != LUA_TSTRING) {
+      lua_pop(L, 1);
+      continue;
+    }
+    copy_key(keys[count], lua_tostring(L, -2));
+    if (!make_unique(keys, count)) {
+      lua_pop(L, 1);
+      continue;
+    }
+    if (lua_type(L, -1) == LUA_TNUMBER) {
+      fields[count] = LOG_NUMBER(keys[count], lua_tonumber(L, -1));
+      lua_pop(L, 1);
+    } else {
+      lua_getglobal(L, "tostring");
+      lua_insert(L, -2);
+      lua_call(L, 1, 1); /* key, text */
+      fields[count] = LOG_STRING(keys[count], lua_tostring(L, -1));
+      lua_insert(L, -2); /* text stays below the key */
+    }
+    count++;
+  }
+  return count;
+}
+
+/* Whether one more line fits; then `*suppressed` says how many did not since the last one that did. */
+static bool log_budget_pass(struct script_state *state, const struct log *log, uint64_t *suppressed) {
+  struct script_log_budget *budget = &state->log_budget;
+  double rate = state->options.log_lines, burst = rate * LOG_BURST_SECONDS;
+  clock_ms now = state->place != NULL ? loop_now(state->place->loop) : clock_coarse(log->clock);
+  if (budget->filled == 0)
+    budget->lines = burst;
+  else if (now > budget->filled)
+    budget->lines += (double)(now - budget->filled) * rate / 1000;
+  if (budget->lines > burst)
+    budget->lines = burst;
+  budget->filled = now;
+  if (budget->lines < 1) {
+    budget->suppressed++;
+    return false;
+  }
+  budget->lines--;
+  *suppressed = budget->suppressed;
+  budget->suppressed = 0;
+  return true;
+}
+
+static int core_log(lua_State *L) {
+  static const char *const levels[] = {
+      [LOG_DEBUG] = "debug", [LOG_INFO] = "info", [LOG_WARN] = "warn", [LOG_ERROR] = "error", NULL};
+  enum log_level level = (enum log_level)luaL_checkoption(L, 1, NULL, levels);
+  const char *message = luaL_checkstring(L, 2);
+  const struct log *log = script_state_log(script_state_of(L));
+  struct log_field fields[MOST_FIELDS];
+  uint64_t suppressed = 0;
+  char keys[MOST_FIELDS][KEY_SIZE];
+  size_t count = 0;
+  lua_settop(L, 3);
+  if (log == NULL || !log_enabled(log, level))
+    return 0;
+  if (script_state_of(L)->options.log_lines > 0 && !log_budget_pass(script_state_of(L), log, &suppressed))
+    return 0;
+  if (!lua_isnil(L, 3)) {
+    luaL_checktype(L, 3, LUA_TTABLE);
+    count = read_fields(L, 3, fields, keys);
+  }
+  if (suppressed > 0)
+    LOG(log, LOG_WARN, "lines of moongate.log were left out: too many",
+        LOG_STRING("file", script_state_file(script_state_of(L))), LOG_INTEGER("lines", suppressed));
+  log_write(log, level, message, fields, count);
+  return 0;
+}
+
+/* core.duration(value): seconds, or nil when it is no duration. */
+static int core_duration(lua_State *L) {
+  double seconds;
+  luaL_checkany(L, 1);
+  if (argument_duration(L, 1, &seconds))
+    lua_pushnumber(L, seconds);
+  else
+    lua_pushnil(L);
+  return 1;
+}
+
+static void push_methods(lua_State *L, const char *name, const luaL_Reg *methods) {
+  if (!luaL_newmetatable(L, name))
+    return;
+  lua_newtable(L);
+  luaL_register(L, NULL, methods);
+  lua_setfield(L, -2, "__index");
+  lua_pushstring(L, name);
+  lua_setfield(L, -2, "__metatable");
+}
+
+void script_push_methods(lua_State *L, const char *name, const luaL_Reg *methods) {
+  script_lift_limit(L);
+  push_methods(L, name, methods);
+  script_restore_limit(L);
+}
+
+const luaL_Reg core_functions[] = {
+    {"connect", core_connect},   {"sleep", core_sleep},
+    {"spawn", core_spawn},       {"now", core_now},
+    {"worker", core_worker},     {"log", core_log},
+    {"duration", core_duration}, {"on_reload", core_on_reload},
+    {"shared", core_shared},     {"after", core_after},
+    {"every", core_every},       {"measure", core_measure},
+    {"resolve", core_resolve},   {"look", core_look},
+    {"insert", core_insert},     {"is_deep", core_is_deep},
+    {"is_full", core_is_full},   {"has_object", core_has_object},
+    {"write", core_write},       {NULL, NULL},
+};
+
+void script_push_core(lua_State *L) {
+  lua_newtable(L);
+  luaL_register(L, NULL, core_functions);
+  luaL_register(L, NULL, file_functions);
+  lua_newtable(L);
+  luaL_register(L, NULL, metrics_functions);
+  lua_setfield(L, -2, "metrics");
+  task_push_sentinel(L);
+  lua_setfield(L, -2, "waiting");
+  lua_pushcfunction(L, task_check_passing);
+  lua_setfield(L, -2, "check_passing");
+  lua_pushliteral(L, MOONGATE_VERSION);
+  lua_setfield(L, -2, "version");
+}

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * moongate.resolve: a name's addresses, from the worker's resolver. */
+#include "bindings/arguments.h"
+#include "bindings/bind_moongate.h"
+#include "luasocket/socket.h"
+#include "net/resolve.h"
+
+#include <errno.h>
+#include <lauxlib.h>
+#include <stddef.h>
+#include <stdlib.h>
+
+struct resolving {
+  struct script_wait wait;
+  struct resolve_request *request;
+  struct resolve_result result; /* of what was answered at once */
+};
+
+static int push_result(lua_State *L, void *context) {
+  const struct resolve_result *result = context;
+  if (result->status != 0) {
+    lua_pushnil(L);
+    lua_pushstring(L, socket_error_text(result->status));
+    return 2;
+  }
+  lua_createtable(L, (int)result->count, 0);
+  for (unsigned i = 0; i < result->count; i++) {
+    struct ip_address address;
+    char text[ADDRESS_TEXT_SIZE];
+    ip_address_from_sockaddr(&address, (const struct sockaddr *)&result->addresses[i].storage);
+    lua_pushstring(L, ip_address_format(&address, text));
+    lua_rawseti(L, -2, (int)i + 1);
+  }
+  return 1;
+}
+
+static void on_resolved(void *context, const struct resolve_result *result) {
+  struct resolving *resolving = context;
+  resolving->result = *result;
+  if (resolving->wait.task == NULL)
+    return;
+  task_resume_with(&resolving->wait, push_result, &resolving->result);
+  free(resolving);
+}
+
+static void on_cancel(struct script_wait *wait) {
+  struct resolving *resolving = (struct resolving *)(void *)((char *)wait - offsetof(struct resolving, wait));
+  resolve_cancel(resolving->request);
+  free(resolving);
+}
+
+int core_resolve(lua_State *L) {
+  argument_check(L, lua_type(L, 1) == LUA_TSTRING, 1, "a name");
+  struct script_task *task = task_check(L);
+  const char *name = argument_text(L, 1);
+  if (name == NULL)
+    return push_result(L, &(struct resolve_result){.status = -EINVAL});
+  if (task->state->place->dialer == NULL)
+    return luaL_error(L, "resolve is not there in this place");
+  struct resolving *resolving = calloc(1, sizeof *resolving);
+  if (resolving == NULL)
+    return luaL_error(L, "out of memory");
+  resolving->request = resolve_start(task->state->place->dialer->resolver, name, on_resolved, resolving);
+  if (resolving->request == NULL) {
+    struct resolve_result result = resolving->result;
+    free(resolving);
+    return push_result(L, &result);
+  }
+  return task_wait(L, &resolving->wait, on_cancel);
+}

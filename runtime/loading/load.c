@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The loader itself: its trusted state, the user states that it makes, the frame of a load, and what a commit makes of
+ * one. */
+#include "loading/load_private.h"
+#include "script/commons.h"
+
+#include <errno.h>
+#include <lauxlib.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MEMORY_ROOM = 4 * 1024 * 1024 };
+
+struct loader *loader_new(const struct log *log, const char *library, struct error *error) {
+  struct loader *loader = calloc(1, sizeof *loader);
+  if (!loader || (library && !(loader->library = strdup(library))) || !(loader->commons = commons_new())) {
+    error_set(error, ENOMEM, "not enough memory");
+    goto fail;
+  }
+  loader->log = log;
+  loader->knowns = loader->index = LUA_NOREF;
+  struct script_options options = {.trusted = true, .library = library, .log = log};
+  loader->trusted = script_state_new(&options, error);
+  if (!loader->trusted)
+    goto fail;
+  if (schema_sweep_known(loader) < 0) {
+    error_set(error, ENOMEM, "not enough memory");
+    goto fail;
+  }
+  return loader;
+fail:
+  loader_free(loader);
+  return NULL;
+}
+
+void loader_free(struct loader *loader) {
+  if (!loader)
+    return;
+  if (loader->trusted)
+    script_state_unref(loader->trusted);
+  commons_unref(loader->commons);
+  blocking_unref(loader->store_lost);
+  blocking_unref(loader->list_lost);
+  load_mark_free(loader->mark);
+  memory_clear(&loader->memory);
+  free(loader->routes);
+  free(loader->module_path);
+  free(loader->candidate);
+  free(loader->library);
+  free(loader);
+}
+
+void loader_use(struct loader *loader, struct pace *pace, struct blocking *blocking) {
+  loader->pace = pace;
+  loader->blocking = blocking;
+  loader->now = (struct load_now){.kind = LOAD_NOTHING};
+}
+
+struct script_state *loader_user_state(const struct loader *loader, const struct config *config,
+                                       const char *module_path, bool jit, struct error *error) {
+  struct script_options options = {
+      .jit = jit,
+      .time_ms = config->settings.script_time_ms,
+      .memory = config->settings.script_memory,
+      .library = loader->library,
+      .module_path = module_path,
+      .log = loader->log,
+      .commons = loader->commons,
+      .timers = config->timers,
+      .open_files = config->open_files,
+      .log_lines = config->log_lines,
+  };
+  pace_breathe(loader->pace);
+  struct script_state *state = script_state_new(&options, error);
+  if (state)
+    state->pace = loader->pace;
+  return state;
+}
+
+int loader_keep_mark(struct loader *loader, const char *state, struct error *error) {
+  loader->mark = load_mark_open(state, error);
+  return -error->code;
+}
+
+int loader_keep_mark_at(struct loader *loader, int fd) {
+  loader->mark = load_mark_open_at(fd);
+  return loader->mark ? 0 : -ENOMEM;
+}
+
+void loader_withdraw_mark(struct loader *loader) { load_mark_withdraw(loader->mark); }
+
+struct pace *loader_pace(const struct loader *loader) {
+  return loader->pace;
+}
+
+struct script_commons *loader_commons(struct loader *loader) {
+  return loader->commons;
+}
+
+int loader_push_function(const struct loader *loader, lua_State *L, const char *module, const char *function,
+                         struct error *error) {
+  lua_getglobal(L, "require");
+  lua_pushstring(L, module);
+  if (script_call(loader->trusted, L, 1, 1, error) < 0)
+    return -EINVAL;
+  lua_getfield(L, -1, function);
+  lua_remove(L, -2);
+  return 0;
+}
+
+/* In steps. What became garbage during a round that is under way is found by the next: it takes two, unless so little
+ * has been made since the last that Lua has not begun one by itself, which it does at twice of what was left. */
+static int collect(lua_State *L) {
+  const struct loader *loader = lua_touserdata(L, 1);
+  bool is_under_way = loader->trusted->memory_used >= 2 * loader->lua_memory;
+  for (int rounds = is_under_way ? 0 : 1; rounds < 2; rounds += lua_gc(L, LUA_GCSTEP, 0))
+    pace_breathe(loader->pace);
+  return 0;
+}
+
+int load_run_init(struct load_run *run, struct loader *loader, const struct config *config, unsigned workers,
+                  struct loaded_routes *loaded) {
+  *run = (struct load_run){.loader = loader,
+                           .blocking = loader->blocking,
+                           .pace = loader->pace,
+                           .kind = LOAD_ROUTES,
+                           .config = config,
+                           .workers = workers,
+                           .loaded = loaded};
+  char *real = realpath(config->routes, NULL), *modules = path_directory(config->routes);
+  if (!real)
+    real = strdup(config->routes);
+  if (!real || !modules) {
+    free(real);
+    free(modules);
+    return -ENOMEM;
+  }
+  free(loader->routes);
+  free(loader->module_path);
+  loader->routes = real;
+  run->module_path = loader->module_path = modules;
+  commons_limit(loader->commons, &config->commons);
+  return 0;
+}
+
+/* A full collection costs as much as all files together: only when there is something to collect. A save of one file of
+ * hundreds leaves a third of what is in use, which is not yet enough. */
+static void collect_garbage(struct loader *loader) {
+  size_t half = loader->lua_memory / 2 < MEMORY_ROOM ? loader->lua_memory / 2 : MEMORY_ROOM;
+  size_t room = loader->lua_memory / 8 > half ? loader->lua_memory / 8 : half;
+  if (loader->trusted->memory_used < loader->lua_memory + room)
+    return;
+  script_protect(loader->trusted, collect, loader);
+  loader->lua_memory = loader->trusted->memory_used;
+}
+
+void load_run_deinit(struct load_run *run, int status) {
+  module_list_clear(&run->cache);
+  if (status == -ECANCELED)
+    return;
+  if (run->is_marked)
+    load_mark_set(run->loader->mark, NULL);
+  schema_index_begin(run->loader); /* what was found between files is looked for anew, and is in the way till then */
+  collect_garbage(run->loader);
+}
+
+/* What is committed says nothing any more, and what is not goes. */
+static void forget_fresh(struct file_memory *memory) {
+  if (memory->fresh)
+    fault_list_clear(&memory->fresh->warnings);
+  known_file_unref(memory->fresh);
+  memory->fresh = NULL;
+}
+
+int loader_commit(struct loader *loader, const struct loaded_routes *loaded) {
+  struct memory *memory = &loader->memory;
+  for (size_t i = 0; i < loaded->file_count; i++)
+    if (!memory_enter(memory, loaded->files[i].file))
+      return -ENOMEM;
+  if (loaded->listed)
+    memory_retain(memory, loaded);
+  for (size_t i = 0; i < loaded->file_count; i++) {
+    const struct loaded_file *file = &loaded->files[i];
+    struct file_memory *known = memory_find(memory, file->file);
+    struct known_file *before = known->committed;
+    known->committed = file->known ? known_file_ref(file->known) : NULL;
+    known_file_unref(before);
+    forget_fresh(known);
+    if (!file->ok)
+      continue;
+    known->told = 0;
+    if (file->known)
+      file->known->is_copy = false; /* the file says it itself now */
+  }
+  memory_clear_exclusions(memory);
+  return 0;
+}

@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A text that is to become a route file: whether it would load. */
+#include "loading/load_private.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *judge_name(const char *name) {
+  static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.";
+  size_t length = strlen(name);
+  if (length < 5 || strcmp(name + length - 4, ".lua") != 0 || name[0] == '.' || strspn(name, letters) != length)
+    return "is no name of a route file: letters, digits, \"-\", \"_\" and \".\", and in the end \".lua\"";
+  return length > 200 ? "is too long a name" : NULL;
+}
+
+/* Beside what is live of the others: the schema is asked only about those that name a route as this one does. */
+static int compare(struct load_run *run, const struct known_file *known, const char *path, struct fault_list *faults) {
+  const struct memory *memory = &run->loader->memory;
+  struct fault_list unused = {0};
+  struct hash_set names;
+  bool clash = false;
+  int status = hash_set_init(&names, known->claims.name_count);
+  if (status == 0) {
+    hash_set_enter(&names, known->claims.names, known->claims.name_count);
+    status = schema_index_begin(run->loader);
+  }
+  for (size_t i = 0; i < memory->count && status == 0; i++) {
+    const struct known_file *other = memory->files[i].committed;
+    pace_breathe(run->pace);
+    if (!other || strcmp(other->file, known->file) == 0 ||
+        !hash_set_has_any(&names, other->claims.names, other->claims.name_count))
+      continue;
+    char *other_path = path_join(run->config->routes, other->file);
+    clash = true;
+    status = other_path ? schema_index_admit(run->loader, other->schema_id, other_path, &unused, &unused) : -ENOMEM;
+    free(other_path);
+  }
+  if (status == 0 && clash)
+    status = schema_index_admit(run->loader, known->schema_id, path, faults, &unused);
+  hash_set_deinit(&names);
+  fault_list_clear(&unused);
+  return status;
+}
+
+/* The table of a file's routes; keeps its version alive. 0 or a negative errno with a fault. */
+static int make_table(const struct known_file *known, const char *path, struct fault_list *faults,
+                      struct route_table **table) {
+  struct error error;
+  struct script_version *version = known->version ? script_version_ref(known->version) : NULL;
+  *table = route_table_new(known->routes, known->route_count, &version, version ? 1 : 0, script_version_unref, &error);
+  if (*table)
+    return 0;
+  if (version)
+    script_version_unref(version);
+  return fault_list_add(faults, path, 0, NULL, NULL, error.message);
+}
+
+static void forget_last(struct loader *loader) {
+  if (loader->candidate)
+    memory_forget_fresh(&loader->memory, loader->candidate);
+  free(loader->candidate);
+  loader->candidate = NULL;
+}
+
+/* What has been made of it is what the load makes of the file, once it is in its place. 0 or -ENOMEM. */
+static int keep(struct loader *loader, struct known_file *known) {
+  struct file_memory *memory = memory_enter(&loader->memory, known->file);
+  loader->candidate = memory ? strdup(known->file) : NULL;
+  if (!loader->candidate)
+    return -ENOMEM;
+  load_keep_fresh(memory, known);
+  return 0;
+}
+
+int loader_find_candidate_line(struct loader *loader, const char *name, const char *route, const char *field) {
+  const struct file_memory *memory = memory_find(&loader->memory, name);
+  return memory && memory->fresh ? schema_find_line(loader, memory->fresh->schema_id, route, field) : 0;
+}
+
+static int check(struct load_run *run, const char *name, const char *path, const char *text, size_t size,
+                 struct fault_list *faults, struct route_table **table) {
+  char *own_path = strdup(path), *own_text = malloc(size + 1);
+  struct source source = {.path = own_path, .text = own_text, .size = size};
+  struct known_file *known = NULL;
+  struct fault_list warnings = {0};
+  int status = own_path && own_text ? 0 : -ENOMEM;
+  if (status == 0) {
+    if (size > 0)
+      memcpy(own_text, text, size);
+    status = load_file(run, name, &source, run->workers, NULL, &known, NULL, faults, &warnings);
+  }
+  if (status == 0)
+    status = compare(run, known, path, faults);
+  if (status == 0 && faults->count == 0 && table)
+    status = make_table(known, path, faults, table);
+  if (status == 0 && faults->count == 0 && keep(run->loader, known) == 0) {
+    known->warnings = warnings;
+    warnings = (struct fault_list){0};
+  } else if (known) {
+    schema_forget_known(run->loader, known->schema_id);
+  }
+  known_file_unref(known);
+  fault_list_clear(&warnings);
+  source_clear(&source);
+  return status;
+}
+
+int loader_check_candidate(struct loader *loader, const struct config *config, const char *name, const char *text,
+                           size_t size, struct fault_list *faults, struct route_table **table) {
+  size_t before = faults->count;
+  const char *wrong = judge_name(name);
+  struct load_run run;
+  char *path = path_join(config->routes, name);
+  int status = path ? 0 : -ENOMEM;
+  if (status == 0 && wrong) {
+    status = fault_list_add(faults, name, 0, NULL, NULL, wrong);
+  } else if (status == 0 && size > LOAD_MAX_FILE) {
+    status = fault_list_add(faults, path, 0, NULL, NULL, "is larger than 8 MiB: keep large data elsewhere");
+  } else if (status == 0) {
+    status = load_run_init(&run, loader, config, config->workers, NULL);
+    run.kind = LOAD_CANDIDATE;
+    if (status == 0) {
+      forget_last(loader);
+      status = check(&run, name, path, text, size, faults, table);
+      load_run_deinit(&run, status);
+    }
+  }
+  free(path);
+  if (status == -ECANCELED)
+    return status;
+  if (faults->count > before)
+    return -EINVAL;
+  return status == -EINVAL ? -ENOMEM : status;
+}

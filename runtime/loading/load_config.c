@@ -1,0 +1,362 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The config: found, run, checked by lua/moongate/schema/config.lua, and put into C. */
+#include "loading/load_private.h"
+
+#include "core/text.h"
+#include "loading/fields.h"
+
+#include <errno.h>
+#include <lauxlib.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* What the config itself may use, before it has said what files may. */
+enum { CONFIG_TIME_MS = 1000, CONFIG_MEMORY = 256 * 1024 * 1024, MAX_CPUS = 4096 };
+
+struct config_load {
+  struct loader *loader;
+  const struct config_overrides *overrides;
+  struct config *config;
+  char *directory;
+  struct source source;       /* no path: there is no file */
+  struct script_state *state; /* NULL likewise */
+  struct fault_list *faults;
+  struct blocking *blocking; /* of our thread */
+  bool lenient;              /* a stand-in is wanted */
+  bool lost;                 /* and it could not be run */
+  int status;
+};
+
+static const char *file_name(const struct config_load *load) {
+  return load->source.path ? load->source.path : "moongate.lua";
+}
+
+static int add_fault(struct config_load *load, const struct error *error) {
+  int status = fault_list_add(load->faults, file_name(load), 0, NULL, error->place, error->message);
+  return status < 0 ? status : -EINVAL;
+}
+
+static int count_cpus(void) {
+  int count = 0;
+  size_t size = CPU_ALLOC_SIZE(MAX_CPUS);
+  cpu_set_t *cpus = CPU_ALLOC(MAX_CPUS);
+  if (cpus && sched_getaffinity(0, size, cpus) == 0)
+    count = CPU_COUNT_S(size, cpus);
+  CPU_FREE(cpus);
+  return count > 0 ? count : 1;
+}
+
+static void push_environment(lua_State *L, const struct config_load *load) {
+  static const char *const variables[] = {"XDG_RUNTIME_DIR", "XDG_STATE_HOME", "HOME"};
+  lua_newtable(L);
+  lua_pushstring(L, load->directory);
+  lua_setfield(L, -2, "directory");
+  lua_pushstring(L, file_name(load));
+  lua_setfield(L, -2, "path");
+  if (load->source.text) {
+    lua_pushlstring(L, load->source.text, load->source.size);
+    lua_setfield(L, -2, "source");
+  }
+  lua_pushinteger(L, count_cpus());
+  lua_setfield(L, -2, "cpus");
+  lua_pushboolean(L, geteuid() == 0);
+  lua_setfield(L, -2, "root");
+  lua_pushboolean(L, load->lost);
+  lua_setfield(L, -2, "lost");
+  lua_newtable(L);
+  for (size_t i = 0; i < sizeof variables / sizeof variables[0]; i++) {
+    lua_pushstring(L, getenv(variables[i]));
+    lua_setfield(L, -2, variables[i]);
+  }
+  lua_setfield(L, -2, "variables");
+}
+
+static void read_log(lua_State *L, int t, struct config *config) {
+  static const char *const levels[] = {
+      [LOG_DEBUG] = "debug", [LOG_INFO] = "info", [LOG_WARN] = "warn", [LOG_ERROR] = "error", [LOG_OFF] = "off", NULL};
+  static const char *const formats[] = {[LOG_LOGFMT] = "logfmt", [LOG_JSON] = "json", NULL};
+  int fields = field_table(L, t, "log");
+  config->log_level = (enum log_level)field_word(L, fields, "level", levels);
+  config->log_format = (enum log_format)field_word(L, fields, "format", formats);
+  lua_settop(L, fields - 1);
+}
+
+static void read_settings(lua_State *L, int t, struct config *config) {
+  struct worker_settings *settings = &config->settings;
+  int fields = field_table(L, t, "tcp");
+  settings->tcp = (struct tcp_options){
+      .no_delay = field_boolean(L, fields, "no_delay"),
+      .keep_alive = field_boolean(L, fields, "keep_alive"),
+      .probe_after_s = (int)((uint64_t)field_number(L, fields, "probe_after") / 1000),
+      .probe_interval_s = (int)((uint64_t)field_number(L, fields, "probe_interval") / 1000),
+      .probes = (int)field_number(L, fields, "probes"),
+      .unacknowledged_ms = (uint64_t)field_number(L, fields, "unacknowledged"),
+  };
+  fields = field_table(L, t, "dns");
+  field_string(L, fields, "servers", &config->dns_servers);
+  settings->dns = (struct resolver_options){
+      .servers = config->dns_servers,
+      .timeout_ms = (uint32_t)field_number(L, fields, "timeout"),
+      .tries = (uint32_t)field_number(L, fields, "tries"),
+      .cache_entries = (uint32_t)field_number(L, fields, "cache"),
+      .negative_ttl_s = 5,
+      .max_ttl_s = 3600,
+  };
+  fields = field_table(L, t, "limits");
+  settings->script_time_ms = (uint64_t)field_number(L, fields, "script_time");
+  settings->script_memory = (uint64_t)field_number(L, fields, "script_memory");
+  config->load_time_ms = (uint64_t)field_number(L, fields, "load_time");
+  config->old_versions = (unsigned)field_number(L, fields, "old_versions");
+  config->log_lines = (unsigned)field_number(L, fields, "log_lines");
+  config->timers = (unsigned)field_number(L, fields, "timers");
+  config->open_files = (unsigned)field_number(L, fields, "open_files");
+  config->commons = (struct commons_limits){
+      .shared_dictionaries = (unsigned)field_number(L, fields, "shared_dictionaries"),
+      .shared_memory = (uint64_t)field_number(L, fields, "shared_memory"),
+      .metric_series = (unsigned)field_number(L, fields, "metric_series"),
+  };
+  unsigned pipes = (unsigned)field_number(L, fields, "splice_pipes");
+  settings->splice_pipes = pipes > 0 && pipes < config->workers ? 1 : pipes / config->workers;
+  lua_settop(L, fields - 3);
+}
+
+static void read_jit_files(lua_State *L, int t, struct config *config) {
+  int script = field_table(L, t, "script"), files = field_table(L, script, "jit");
+  size_t count = lua_objlen(L, files);
+  if (count > 0 && !(config->jit_files = calloc(count, sizeof *config->jit_files)))
+    luaL_error(L, "not enough memory");
+  for (size_t i = 0; i < count; i++) {
+    lua_rawgeti(L, files, (int)i + 1);
+    if (!(config->jit_files[i] = strdup(lua_tostring(L, -1))))
+      luaL_error(L, "not enough memory");
+    config->jit_file_count = i + 1;
+    lua_pop(L, 1);
+  }
+  lua_settop(L, script - 1);
+}
+
+static void read_connections(lua_State *L, int t, struct config *config) {
+  int fields = field_table(L, t, "limits");
+  config->limit_addresses = (unsigned)field_number(L, fields, "addresses");
+  fields = field_table(L, t, "proxy_protocol");
+  int send = field_table(L, fields, "send");
+  config->proxy_send = (unsigned)field_number(L, send, "version");
+  lua_settop(L, send - 3);
+  compile_keep_alive(L, t, &config->keep_alive);
+}
+
+static void read_diagnose(lua_State *L, int t, struct diagnose_settings *diagnose) {
+  int fields = field_table(L, t, "diagnose");
+  *diagnose = (struct diagnose_settings){
+      .every_ms = (uint64_t)field_number(L, fields, "every"),
+      .connections = (uint32_t)field_number(L, fields, "connections"),
+      .spike = (uint32_t)field_number(L, fields, "spike"),
+      .old_ms = (uint64_t)field_number(L, fields, "old"),
+      .keep = (unsigned)field_number(L, fields, "keep"),
+  };
+  lua_settop(L, fields - 1);
+}
+
+static void read_config(lua_State *L, int t, const struct config_load *load) {
+  struct config *config = load->config;
+  field_string(L, t, "routes", &config->routes);
+  field_string(L, t, "control", &config->control);
+  field_string(L, t, "state", &config->state);
+  field_string(L, t, "user", &config->user);
+  field_string(L, t, "group", &config->group);
+  config->has_nftables = field_boolean(L, t, "has_nftables");
+  config->workers = load->overrides->workers > 0 ? load->overrides->workers : (unsigned)field_number(L, t, "workers");
+  field_string(L, t, "defaults", &config->defaults);
+  int admin = field_table(L, t, "admin");
+  field_string(L, admin, "listen", &config->admin_listen);
+  field_string(L, admin, "token", &config->admin_token);
+  field_string(L, admin, "hosts", &config->admin_hosts);
+  config->admin_write = field_boolean(L, admin, "write");
+  config->admin_public_metrics = field_boolean(L, admin, "public_metrics");
+  lua_settop(L, admin - 1);
+  read_log(L, t, config);
+  compile_timeouts(L, t, &config->timeouts);
+  read_settings(L, t, config);
+  read_jit_files(L, t, config);
+  read_connections(L, t, config);
+  read_diagnose(L, t, &config->diagnose);
+}
+
+/* Checks the value on top of `L`, of the trusted state. */
+static int check(struct config_load *load, lua_State *L) {
+  struct error error;
+  int value = lua_gettop(L);
+  int status = loader_push_function(load->loader, L, "moongate.schema.config", "check", &error);
+  if (status == 0) {
+    lua_pushvalue(L, value);
+    push_environment(L, load);
+    status = script_call(load->loader->trusted, L, 2, 1, &error); /* [value, result] */
+  }
+  if (status < 0)
+    return add_fault(load, &error);
+  int result = lua_gettop(L), faults = field_table(L, result, "faults");
+  fault_list_add_from(load->faults, file_name(load), L, faults);
+  bool at_fault = lua_objlen(L, faults) > 0 || load->lost;
+  if (at_fault && !load->lenient)
+    return -EINVAL;
+  fault_list_add_from(&load->config->warnings, file_name(load), L, field_table(L, result, "warnings"));
+  int normal = field_table(L, result, at_fault ? "stand_in" : "config");
+  read_config(L, normal, load);
+  if (!(load->config->policy = policy_new()))
+    return -ENOMEM;
+  int wrong = compile_policy(L, normal, load->config->policy, &error) < 0 ? add_fault(load, &error) : 0;
+  return at_fault ? -EINVAL : wrong;
+}
+
+static int check_nothing(lua_State *L) {
+  struct config_load *load = lua_touserdata(L, 1);
+  lua_pushnil(L);
+  load->status = check(load, L);
+  return 0;
+}
+
+static int check_copy(lua_State *L) {
+  struct config_load *load = lua_touserdata(L, 1);
+  struct error error = {0};
+  if (!load->state) {
+    lua_pushnil(L);
+  } else if (transfer_value(load->state->L, -1, L, &error) < 0) {
+    load->status = add_fault(load, &error);
+    return 0;
+  }
+  if (load->state && lua_isnil(L, -1)) {
+    error_set(&error, EINVAL, "the file returns nothing: it ends with: return { … }");
+    load->status = add_fault(load, &error);
+    return 0;
+  }
+  load->status = check(load, L);
+  return 0;
+}
+
+/* In the state of the config's file. */
+static int run_file(lua_State *L) {
+  struct config_load *load = lua_touserdata(L, 1);
+  luaL_checkstack(L, 96, "not enough memory");
+  load->status = source_run(&load->source, load->state, L, load->loader->log, load->blocking, load->faults);
+  if (load->status == 0) {
+    int status = script_protect(load->loader->trusted, check_copy, load);
+    load->status = status < 0 ? status : load->status;
+  }
+  return 0;
+}
+
+static int find_file(struct config_load *load) {
+  const char *path = load->overrides->config;
+  if (!path && access("moongate.lua", F_OK) == 0)
+    path = "moongate.lua";
+  load->directory = path ? path_directory(path) : strdup(".");
+  if (!load->directory)
+    return -ENOMEM;
+  if (!path)
+    return 0;
+  struct error error;
+  load->loader->now = (struct load_now){.kind = LOAD_CONFIG, .path = path};
+  blocking_enter(load->blocking, path);
+  if (source_read(&load->source, path, &error) < 0) {
+    int status = fault_list_add(load->faults, path, 0, NULL, NULL, error.message);
+    return status < 0 ? status : -EINVAL;
+  }
+  load->config->settings.script_time_ms = CONFIG_TIME_MS;
+  load->config->settings.script_memory = CONFIG_MEMORY;
+  load->state = loader_user_state(load->loader, load->config, load->directory, false, &error);
+  if (!load->state)
+    return add_fault(load, &error);
+  return (load->config->path = strdup(path)) ? 0 : -ENOMEM;
+}
+
+/* 0, or a negative errno, with faults but for -ENOMEM. */
+static int run(struct config_load *load) {
+  struct script_state *trusted = load->loader->trusted;
+  int status = find_file(load);
+  if (status == 0)
+    status = load->state ? script_protect(load->state, run_file, load) : script_protect(trusted, check_copy, load);
+  if (status == 0 || load->status == -ECANCELED)
+    status = load->status;
+  if (status == -ECANCELED)
+    return status;
+  load->loader->now = (struct load_now){.kind = LOAD_NOTHING};
+  load->lost = status < 0 && load->lenient && !load->config->routes && load->directory;
+  if (load->lost && script_protect(trusted, check_nothing, load) != 0)
+    config_clear(load->config);
+  return status;
+}
+
+static int read_file(struct config_load *load) {
+  struct config *config = load->config;
+  const struct config_overrides *overrides = load->overrides;
+  *config = (struct config){0};
+  load->blocking = load->loader->blocking;
+  int status = run(load);
+  if (config->routes && overrides->routes) {
+    free(config->routes);
+    config->routes = strdup(overrides->routes);
+    status = config->routes ? status : -ENOMEM;
+  }
+  if (status == -ENOMEM && load->faults->count == 0)
+    fault_list_add(load->faults, file_name(load), 0, NULL, NULL, "not enough memory to load it");
+  if (load->source.text)
+    config->hash = text_hash(load->source.text, load->source.size, 0);
+  if (status < 0 && (!load->lenient || status == -ECANCELED))
+    config_clear(config);
+  if (load->state)
+    script_state_unref(load->state);
+  source_clear(&load->source);
+  free(load->directory);
+  return status;
+}
+
+int loader_read_config(struct loader *loader, const struct config_overrides *overrides, struct config *config,
+                       struct fault_list *faults) {
+  return read_file(&(struct config_load){.loader = loader, .overrides = overrides, .config = config, .faults = faults});
+}
+
+int loader_read_config_leniently(struct loader *loader, const struct config_overrides *overrides, struct config *config,
+                                 struct fault_list *faults) {
+  return read_file(&(struct config_load){
+      .loader = loader, .overrides = overrides, .config = config, .faults = faults, .lenient = true});
+}
+
+int load_config_value(struct loader *loader, struct script_state *state, struct config *config,
+                      struct fault_list *faults) {
+  static const struct config_overrides none = {NULL, NULL, 1};
+  *config = (struct config){0};
+  struct config_load load = {.loader = loader, .overrides = &none, .config = config, .state = state, .faults = faults};
+  load.source.path = strdup("config");
+  load.directory = strdup(".");
+  int status = load.source.path && load.directory ? script_protect(loader->trusted, check_copy, &load) : -ENOMEM;
+  if (status == 0)
+    status = load.status;
+  if (status < 0)
+    config_clear(config);
+  source_clear(&load.source);
+  free(load.directory);
+  return status;
+}
+
+void config_clear(struct config *config) {
+  free(config->path);
+  free(config->routes);
+  free(config->control);
+  free(config->state);
+  free(config->user);
+  free(config->group);
+  free(config->admin_listen);
+  free(config->admin_token);
+  free(config->admin_hosts);
+  free(config->dns_servers);
+  free(config->defaults);
+  for (size_t i = 0; i < config->jit_file_count; i++)
+    free(config->jit_files[i]);
+  free(config->jit_files);
+  fault_list_clear(&config->warnings);
+  policy_unref(config->policy);
+  *config = (struct config){0};
+}

@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What holds between files: which of two that name a route alike stands back, which routes are in each other's way; and
+ * what is served for a file that stands back. */
+#include "loading/load_private.h"
+
+#include "core/text.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+/* Who goes first: what is live, what stands in for another, what is new, and last what is new and names a route as
+ * another file did: the name stays where it was, unless it was given up there. */
+enum turn { TURN_SAME, TURN_STAND_IN, TURN_NEW, TURN_TAKING, TURN_COUNT };
+
+static enum turn turn_of(const struct loaded_file *file, bool takes) {
+  if (file->same)
+    return TURN_SAME;
+  return !file->ok ? TURN_STAND_IN : takes ? TURN_TAKING : TURN_NEW;
+}
+
+/* Enters the file's names; when one is there already it stands back. 1 then, 0 else, or a negative errno. */
+static int admit(struct load_run *run, struct loaded_file *file) {
+  struct fault_list faults = {0}, unused = {0};
+  int status = schema_index_admit(run->loader, file->known->schema_id, file->path, &faults, &unused);
+  if (status == 0 && faults.count > 0) {
+    struct known_file *held = known_file_ref(file->known);
+    struct source failed = {.text = held->text, .size = held->size};
+    status = fault_list_append(&run->loaded->faults, &faults);
+    if (status == 0)
+      status = load_stand_in(run, file, &failed);
+    known_file_unref(held);
+    status = status < 0 ? status : 1;
+  }
+  fault_list_clear(&faults);
+  fault_list_clear(&unused);
+  return status;
+}
+
+/* Looks for names that stand twice; the file that comes later stands back. The number of those, or a negative errno. */
+static int admit_in_turns(struct load_run *run) {
+  struct loaded_routes *loaded = run->loaded;
+  bool *takes = calloc(loaded->file_count + 1, sizeof *takes);
+  int back = 0, status = takes ? load_mark_takers(run, takes) : -ENOMEM;
+  if (status == 0)
+    status = schema_index_begin(run->loader);
+  for (enum turn turn = TURN_SAME; turn < TURN_COUNT; turn++) {
+    for (size_t i = 0; i < loaded->file_count && status >= 0; i++) {
+      struct loaded_file *file = &loaded->files[i];
+      if (!file->known || turn_of(file, takes[i]) != turn)
+        continue;
+      status = admit(run, file);
+      back += status > 0;
+    }
+  }
+  free(takes);
+  return status < 0 ? status : back;
+}
+
+/* Adds those that are not there; none when the file's are those that the last load told. */
+static int add_warnings(struct load_run *run, const struct loaded_file *file, const struct fault_index *told,
+                        const struct fault_list *warnings, struct fault_list *added) {
+  struct file_memory *memory = memory_find(&run->loader->memory, file->file);
+  uint64_t sum = 0;
+  int status = 0;
+  for (size_t i = 0; i < warnings->count; i++)
+    sum = text_hash(warnings->faults[i].message, strlen(warnings->faults[i].message), sum + 1);
+  bool old = file->same && memory && memory->warned == sum;
+  if (memory)
+    memory->warned = sum;
+  for (size_t i = 0; i < warnings->count && !old && status == 0; i++) {
+    const struct fault *fault = &warnings->faults[i];
+    if (!fault_index_has(told, fault, true))
+      status = fault_list_add(added, fault->file, fault->line, fault->route, fault->field, fault->message);
+  }
+  return status;
+}
+
+/* In file order: which routes are never reached. */
+static int warn_in_order(struct load_run *run) {
+  struct loaded_routes *loaded = run->loaded;
+  struct fault_list added = {0};
+  struct fault_index *told = fault_index_by_content(&loaded->warnings); /* when the files were run */
+  int status = told ? schema_index_begin(run->loader) : -ENOMEM;
+  for (size_t i = 0; i < loaded->file_count && status == 0; i++) {
+    struct loaded_file *file = &loaded->files[i];
+    struct fault_list faults = {0}, warnings = {0};
+    if (!file->known)
+      continue;
+    status = schema_index_admit(run->loader, file->known->schema_id, file->path, &faults, &warnings);
+    if (status == 0)
+      status = add_warnings(run, file, told, &warnings, &added);
+    fault_list_clear(&faults);
+    fault_list_clear(&warnings);
+  }
+  fault_index_free(told);
+  if (status == 0)
+    status = fault_list_append(&loaded->warnings, &added);
+  fault_list_clear(&added);
+  return status;
+}
+
+static bool is_as_committed(const struct loaded_routes *loaded) {
+  for (size_t i = 0; i < loaded->file_count; i++)
+    if (loaded->files[i].known && !loaded->files[i].same)
+      return false;
+  return true;
+}
+
+int load_resolve_conflicts(struct load_run *run) {
+  int back = 0;
+  if (is_as_committed(run->loaded))
+    return 0;
+  do
+    back = load_names_may_clash(run) ? admit_in_turns(run) : 0;
+  while (back > 0);
+  return back < 0 ? back : load_matches_may_clash(run) ? warn_in_order(run) : 0;
+}
+
+/* The copy under `state`, when it helps. What is wrong with it is told too. 0 or -ENOMEM. */
+static int load_copy(struct load_run *run, struct loaded_file *file, const struct source *failed,
+                     struct known_file **known) {
+  struct source copy = {.path = file->path};
+  struct module_list modules = {0};
+  struct fault_list faults = {0}, warnings = {0};
+  struct error error = {0};
+  const char *state = run->config->state;
+  int status = last_good_read(run->loader, state, file->file, &copy.text, &copy.size, &modules, &error);
+  if (status == -ENOENT)
+    return 0;
+  if (status == 0 && memory_find(&run->loader->memory, file->file)->copy_is_lost)
+    status = error_set(&error, EIO, "loading it did not come back either");
+  bool same = status == 0 && failed && failed->size == copy.size && memcmp(failed->text, copy.text, copy.size) == 0 &&
+              module_list_is_current(&modules, &run->cache);
+  run->kind = LOAD_COPY;
+  if (status == 0 && !same)
+    status = load_file(run, file->file, &copy, run->workers, &modules, known, NULL, &faults, &warnings);
+  run->kind = LOAD_ROUTES;
+  if (status < 0 && status != -ECANCELED) {
+    char what[512];
+    if (faults.count > 0)
+      fault_format(&faults.faults[0], what, sizeof what);
+    char *path = last_good_path(state, file->file);
+    error_set(&error, EINVAL, "and its last good version (%.200s) can't be served either: %s", path ? path : file->file,
+              faults.count > 0 ? what : error.message);
+    free(path);
+    status = fault_list_add(&run->loaded->faults, file->path, 0, NULL, NULL, error.message);
+  }
+  fault_list_clear(&faults);
+  fault_list_clear(&warnings);
+  module_list_clear(&modules);
+  free(copy.text);
+  return status;
+}
+
+int load_stand_in(struct load_run *run, struct loaded_file *file, const struct source *source) {
+  struct file_memory *memory = memory_find(&run->loader->memory, file->file);
+  const struct exclusion *exclusion = memory_exclusion(&run->loader->memory, file->file);
+  struct known_file *committed = memory ? memory->committed : NULL, *copy = NULL;
+  bool was_last_good = file->stands_in == FILE_LAST_GOOD, was_live = committed && file->known == committed;
+  file->ok = file->same = false;
+  file->stands_in = FILE_NOTHING;
+  loaded_file_serve(file, NULL);
+  if (exclusion && exclusion->times > 1)
+    return 0;
+  if (committed && !was_live) {
+    file->stands_in = committed->is_copy ? FILE_LAST_GOOD : FILE_LIVE;
+    file->same = true;
+    loaded_file_serve(file, known_file_ref(committed));
+    return 0;
+  }
+  if (committed || was_last_good || run->workers == 0 || !run->config->state)
+    return 0;
+  int status = load_copy(run, file, source, &copy);
+  if (copy) {
+    copy->number = 1;
+    if (copy->version)
+      copy->version->number = 1;
+    copy->stored = copy->is_copy = true;
+    file->stands_in = FILE_LAST_GOOD;
+    loaded_file_serve(file, copy);
+  }
+  return status;
+}
+
+static int add_directory(struct loaded_routes *loaded, const char *path, size_t length) {
+  for (size_t i = 0; i < loaded->module_directory_count; i++)
+    if (strncmp(loaded->module_directories[i], path, length) == 0 && !loaded->module_directories[i][length])
+      return 0;
+  char **directories = realloc(loaded->module_directories, (loaded->module_directory_count + 1) * sizeof(char *));
+  if (!directories)
+    return -ENOMEM;
+  loaded->module_directories = directories;
+  directories[loaded->module_directory_count] = strndup(path, length);
+  return directories[loaded->module_directory_count] && ++loaded->module_directory_count ? 0 : -ENOMEM;
+}
+
+/* The directory of a module, or of what there is of its path. */
+static int add_directories(struct load_run *run, const struct module_list *modules) {
+  size_t least = strlen(run->module_path);
+  for (size_t i = 0; i < modules->count; i++) {
+    char *path = path_directory(modules->modules[i]->path);
+    struct stat found;
+    while (path && strlen(path) > least && !(stat(path, &found) == 0 && S_ISDIR(found.st_mode))) {
+      char *parent = path_directory(path);
+      free(path);
+      path = parent;
+    }
+    int status = path ? add_directory(run->loaded, path, strlen(path)) : -ENOMEM;
+    free(path);
+    if (status < 0)
+      return status;
+  }
+  return 0;
+}
+
+int load_find_module_directories(struct load_run *run) {
+  int status = 0;
+  for (size_t i = 0; i < run->loaded->file_count && status == 0; i++) {
+    const struct loaded_file *file = &run->loaded->files[i];
+    const struct file_memory *memory = memory_find(&run->loader->memory, file->file);
+    if (file->known)
+      status = add_directories(run, &file->known->modules);
+    if (status == 0 && memory)
+      status = add_directories(run, &memory->failure.modules);
+  }
+  return status;
+}

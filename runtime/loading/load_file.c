@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * One route file from text to what is known of it: run, copied, checked by the schema, compiled. What concerns its
+ * functions is in load_functions.c. */
+#include "loading/load_private.h"
+
+#include "core/text.h"
+
+#include <errno.h>
+#include <lauxlib.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+static int add_fault_at(const struct file_load *load, int line, const char *route, const struct error *error) {
+  int status = fault_list_add(load->faults, load->source.path, line, route, error->place, error->message);
+  return status < 0 ? status : -EINVAL;
+}
+
+static int add_fault(const struct file_load *load, const char *route, const struct error *error) {
+  return add_fault_at(load, 0, route, error);
+}
+
+/* What only C could tell is wrong with a route. */
+static int add_route_fault(const struct file_load *load, const struct route *route, const struct error *error) {
+  if (!route || !route->name)
+    return add_fault(load, NULL, error);
+  int line = schema_find_line(load->run->loader, load->known->schema_id, route->name, error->place);
+  return add_fault_at(load, line, route->name, error);
+}
+
+/* The list of functions at `index`. */
+static void read_functions(struct file_load *load, lua_State *L, int index) {
+  size_t count = lua_objlen(L, index);
+  if (count == 0)
+    return;
+  load->functions = calloc(count, sizeof *load->functions);
+  if (!load->functions)
+    luaL_error(L, "not enough memory");
+  for (size_t i = 0; i < count; i++) {
+    lua_rawgeti(L, index, (int)i + 1);
+    lua_getfield(L, -1, "route");
+    lua_getfield(L, -2, "field"); /* [function, route, field] */
+    struct script_function *function = &load->functions[i];
+    load->function_count = i + 1;
+    function->route = strdup(lua_tostring(L, -2));
+    function->field = strdup(lua_tostring(L, -1));
+    if (!function->route || !function->field)
+      luaL_error(L, "not enough memory");
+    lua_pop(L, 3);
+  }
+}
+
+/* The list of routes at `index`. */
+static int compile_routes(struct file_load *load, lua_State *L, int index) {
+  struct known_file *known = load->known;
+  size_t count = lua_objlen(L, index);
+  known->routes = calloc(count > 0 ? count : 1, sizeof(struct route *));
+  if (!known->routes)
+    luaL_error(L, "not enough memory");
+  int result = 0;
+  for (size_t i = 0; i < count; i++) {
+    struct error error;
+    lua_rawgeti(L, index, (int)i + 1);
+    known->route_count = i + 1;
+    pace_breathe(load->run->pace);
+    int status = compile_route(L, -1, load->file, &known->routes[i], &error);
+    if (status < 0)
+      result = add_route_fault(load, known->routes[i], &error);
+    lua_pop(L, 1);
+  }
+  return result;
+}
+
+/* In the trusted state, while the user state has what the file returned on its top. */
+int load_check_value(lua_State *L) {
+  struct file_load *load = lua_touserdata(L, 1);
+  struct error error = {0};
+  if (schema_call_routes(load, L, &error) < 0) {
+    load->status = add_fault(load, NULL, &error);
+    return 0;
+  }
+  int result = lua_gettop(L);
+  lua_getfield(L, result, "warnings");
+  lua_getfield(L, result, "faults");
+  lua_getfield(L, result, "functions");
+  lua_getfield(L, result, "routes");
+  fault_list_add_from(load->warnings, load->source.path, L, result + 1);
+  fault_list_add_from(load->faults, load->source.path, L, result + 2);
+  if (lua_objlen(L, result + 2) > 0) {
+    load->status = -EINVAL;
+    return 0;
+  }
+  schema_keep_known(load->run->loader, L, result, &load->known->schema_id);
+  read_functions(load, L, result + 3);
+  load->status = compile_routes(load, L, result + 4);
+  return 0;
+}
+
+/* In the user state. */
+static int run_file(lua_State *L) {
+  struct file_load *load = lua_touserdata(L, 1);
+  luaL_checkstack(L, 96, "not enough memory");
+  load->status = source_run(&load->source, load->state, L, load->run->loader->log, load->run->blocking, load->faults);
+  if (load->status < 0)
+    return 0;
+  int status = script_protect(load->run->loader->trusted, load_check_value, load);
+  if (status < 0)
+    load->status = status;
+  if (load->status == 0)
+    load->root = luaL_ref(L, LUA_REGISTRYINDEX);
+  return 0;
+}
+
+static bool is_jit_file(const struct config *config, const char *file) {
+  for (size_t i = 0; i < config->jit_file_count; i++)
+    if (strcmp(config->jit_files[i], file) == 0)
+      return true;
+  return false;
+}
+
+static int run_source(struct file_load *load) {
+  struct error error;
+  load->state = loader_user_state(load->run->loader, load->run->config, load->run->module_path, load->jit, &error);
+  if (!load->state)
+    return add_fault(load, NULL, &error);
+  load->state->reader = &load->reader.reader;
+  size_t before = load->faults->count;
+  int status = script_protect(load->state, run_file, load);
+  if (status == 0 || load->status == -ECANCELED)
+    status = load->status;
+  if (status == 0)
+    status = claims_make(&load->known->claims, load->known->routes, load->known->route_count);
+  if (status == 0) {
+    load->known->function_count = load->function_count;
+    bool acts = load->function_count > 0 || script_state_acts(load->state);
+    if (acts && load->workers > 0)
+      status = file_load_states(load, load->workers);
+  }
+  if (status < 0 && status != -ECANCELED && load->faults->count == before) {
+    error_set(&error, ENOMEM, "not enough memory to load it");
+    add_fault(load, NULL, &error);
+  }
+  return status;
+}
+
+static int copy_text(struct known_file *known, const struct source *source) {
+  known->text = malloc(source->size + 1);
+  if (!known->text)
+    return -ENOMEM;
+  memcpy(known->text, source->text, source->size);
+  known->size = source->size;
+  known->hash = text_hash(source->text, source->size, 0);
+  struct timespec now;
+  clock_gettime(CLOCK_REALTIME, &now);
+  known->loaded_at = (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+  return 0;
+}
+
+static const char ENDED[] =
+    "is not run: the process ended while this text was loaded last, by it or by who killed it just then. Whatever is "
+    "changed in it, if only a blank, it is run again";
+
+/* Marks what is run from now on. False: it has ended a process. */
+static bool mark(struct load_run *run, const struct known_file *known, const struct source *source) {
+  const struct load_mark_text text = {known->file, source->path, known->size, known->hash};
+  if (load_mark_has_ended(run->loader->mark, &text))
+    return false;
+  load_mark_set(run->loader->mark, &text);
+  run->is_marked = true;
+  return true;
+}
+
+int load_file(struct load_run *run, const char *file, const struct source *source, unsigned workers,
+              const struct module_list *given, struct known_file **result, struct module_list *tried,
+              struct fault_list *faults, struct fault_list *warnings) {
+  struct known_file *known = known_file_new(file);
+  if (!known || copy_text(known, source) < 0) {
+    known_file_unref(known);
+    return -ENOMEM;
+  }
+  known->key = load_key(run, file, source->path);
+  if (!mark(run, known, source)) {
+    known_file_unref(known);
+    return fault_list_add(faults, source->path, 0, NULL, NULL, ENDED) < 0 ? -ENOMEM : -EINVAL;
+  }
+  struct file_load load = {
+      .run = run,
+      .file = file,
+      .source = *source,
+      .jit = is_jit_file(run->config, file),
+      .workers = workers,
+      .root = LUA_NOREF,
+      .known = known,
+      .faults = faults,
+      .warnings = warnings,
+  };
+  module_reader_init(&load.reader, &run->cache, given, &known->modules, run->blocking);
+  load_now_begin(run, &(struct load_now){run->kind, file, source->path, source, known->key, &known->modules});
+  int status = run_source(&load);
+  if (!file_load_release(&load))
+    status = -ECANCELED;
+  if (status != -ECANCELED)
+    load_now_end(run);
+  for (size_t i = 0; i < known->route_count && status == 0; i++)
+    if (route_has_functions(known->routes[i]))
+      known->routes[i]->script = known->version;
+  if (status == 0) {
+    *result = known;
+    return 0;
+  }
+  if (tried && status != -ECANCELED) {
+    *tried = known->modules;
+    known->modules = (struct module_list){0};
+  }
+  known_file_unref(known);
+  return status;
+}
+
+uint64_t load_key(const struct load_run *run, const char *file, const char *path) {
+  const struct config *config = run->config;
+  const uint64_t numbers[] = {config->settings.script_time_ms,
+                              config->settings.script_memory,
+                              run->workers,
+                              is_jit_file(config, file),
+                              config->keep_alive.treatment,
+                              config->keep_alive.multiplier,
+                              config->proxy_send,
+                              config->timers,
+                              config->open_files,
+                              config->log_lines};
+  uint64_t key = text_hash(&config->timeouts, sizeof config->timeouts, 1);
+  key = text_hash(numbers, sizeof numbers, key);
+  key = text_hash(config->defaults, config->defaults ? strlen(config->defaults) : 0, key);
+  return text_hash(path, strlen(path), key);
+}
+
+bool load_is_same(struct load_run *run, const struct known_file *known, const struct source *source, uint64_t key) {
+  return known->key == key && known->size == source->size && memcmp(known->text, source->text, source->size) == 0 &&
+         module_list_is_current(&known->modules, &run->cache);
+}

@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What the loader remembers of each file. */
+#include "loading/load_known.h"
+
+#include "loading/load_private.h"
+
+#include "routing/balance.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct known_file *known_file_new(const char *file) {
+  struct known_file *known = calloc(1, sizeof *known);
+  if (!known || !(known->file = strdup(file))) {
+    free(known);
+    return NULL;
+  }
+  atomic_init(&known->references, 1);
+  return known;
+}
+
+struct known_file *known_file_ref(struct known_file *known) {
+  atomic_fetch_add_explicit(&known->references, 1, memory_order_relaxed);
+  return known;
+}
+
+void known_file_unref(struct known_file *known) {
+  if (!known || atomic_fetch_sub_explicit(&known->references, 1, memory_order_acq_rel) != 1)
+    return;
+  for (size_t i = 0; i < known->route_count; i++)
+    route_unref(known->routes[i]);
+  free(known->routes);
+  claims_clear(&known->claims);
+  script_version_unref(known->version);
+  module_list_clear(&known->modules);
+  fault_list_clear(&known->warnings);
+  free(known->text);
+  free(known->file);
+  free(known);
+}
+
+static int by_name(const void *left, const void *right) {
+  struct route *const *a = left, *const *b = right;
+  return strcmp((*a)->name, (*b)->name);
+}
+
+void known_file_share_routes(struct known_file *known, const struct known_file *before) {
+  if (before->route_count == 0)
+    return;
+  struct route **sorted = calloc(before->route_count, sizeof(struct route *));
+  if (!sorted)
+    return; /* they are only made anew */
+  memcpy(sorted, before->routes, before->route_count * sizeof(struct route *));
+  qsort(sorted, before->route_count, sizeof(struct route *), by_name);
+  for (size_t i = 0; i < known->route_count; i++) {
+    struct route **found = bsearch(&known->routes[i], sorted, before->route_count, sizeof(struct route *), by_name);
+    if (!found)
+      continue;
+    if (!route_equal(known->routes[i], *found)) {
+      route_share_loads(known->routes[i], *found);
+      continue;
+    }
+    (*found)->line = known->routes[i]->line;
+    route_unref(known->routes[i]);
+    known->routes[i] = route_ref(*found);
+  }
+  free(sorted);
+}
+
+void file_failure_clear(struct file_failure *failure) {
+  module_list_clear(&failure->modules);
+  fault_list_clear(&failure->faults);
+  blocking_unref(failure->lost);
+  *failure = (struct file_failure){0};
+}
+
+static void exclusion_clear(struct file_memory *file) {
+  if (file->exclusion.times > 0)
+    fault_clear(&file->exclusion.fault);
+  file->exclusion = (struct exclusion){.times = 0};
+}
+
+static void file_memory_clear(struct file_memory *file) {
+  known_file_unref(file->committed);
+  known_file_unref(file->fresh);
+  file_failure_clear(&file->failure);
+  exclusion_clear(file);
+  free(file->file);
+}
+
+/* The place of the first whose name is not before `file`. */
+static size_t find_place(const struct memory *memory, const char *file) {
+  size_t from = 0, to = memory->count;
+  while (from < to) {
+    size_t middle = from + (to - from) / 2;
+    if (strcmp(memory->files[middle].file, file) < 0)
+      from = middle + 1;
+    else
+      to = middle;
+  }
+  return from;
+}
+
+struct file_memory *memory_find(const struct memory *memory, const char *file) {
+  size_t place = find_place(memory, file);
+  return place < memory->count && strcmp(memory->files[place].file, file) == 0 ? &memory->files[place] : NULL;
+}
+
+struct file_memory *memory_enter(struct memory *memory, const char *file) {
+  struct file_memory *found = memory_find(memory, file);
+  if (found)
+    return found;
+  char *name = strdup(file);
+  struct file_memory *files = name ? realloc(memory->files, (memory->count + 1) * sizeof *files) : NULL;
+  if (!files) {
+    free(name);
+    return NULL;
+  }
+  memory->files = files;
+  size_t place = find_place(memory, file);
+  memmove(&files[place + 1], &files[place], (memory->count - place) * sizeof *files);
+  files[place] = (struct file_memory){.file = name};
+  memory->count++;
+  return &files[place];
+}
+
+void memory_forget_fresh(struct memory *memory, const char *file) {
+  struct file_memory *found = memory_find(memory, file);
+  if (!found)
+    return;
+  known_file_unref(found->fresh);
+  found->fresh = NULL;
+  if (found->committed || found->failure.is_known || found->failure.lost || found->told || found->exclusion.times > 0 ||
+      found->copy_is_lost)
+    return;
+  file_memory_clear(found);
+  size_t behind = memory->count - (size_t)(found + 1 - memory->files);
+  memmove(found, found + 1, behind * sizeof *found);
+  memory->count--;
+}
+
+void memory_retain(struct memory *memory, const struct loaded_routes *loaded) {
+  size_t left = 0, at = 0;
+  for (size_t i = 0; i < memory->count; i++) {
+    while (at < loaded->file_count && strcmp(loaded->files[at].file, memory->files[i].file) < 0)
+      at++;
+    if (at < loaded->file_count && strcmp(loaded->files[at].file, memory->files[i].file) == 0)
+      memory->files[left++] = memory->files[i];
+    else
+      file_memory_clear(&memory->files[i]);
+  }
+  memory->count = left;
+}
+
+void memory_clear_exclusions(struct memory *memory) {
+  for (size_t i = 0; i < memory->count; i++)
+    exclusion_clear(&memory->files[i]);
+}
+
+void memory_clear(struct memory *memory) {
+  for (size_t i = 0; i < memory->count; i++)
+    file_memory_clear(&memory->files[i]);
+  free(memory->files);
+  *memory = (struct memory){0};
+}
+
+const struct exclusion *memory_exclusion(const struct memory *memory, const char *file) {
+  const struct file_memory *found = memory_find(memory, file);
+  return found && found->exclusion.times > 0 ? &found->exclusion : NULL;
+}
+
+int loader_exclude_file(struct loader *loader, const char *file, const char *route, const char *field,
+                        const char *message) {
+  struct file_memory *found = memory_enter(&loader->memory, file);
+  struct fault fault;
+  if (!found || fault_make(&fault, NULL, 0, route, field, message) < 0)
+    return -ENOMEM;
+  if (found->exclusion.times > 0)
+    fault_clear(&found->exclusion.fault);
+  found->exclusion.fault = fault;
+  found->exclusion.times++;
+  return 0;
+}
+
+int loader_list_failures(const struct loader *loader, struct fault_list *faults) {
+  int status = 0;
+  for (size_t i = 0; i < loader->memory.count && status == 0; i++)
+    status = fault_list_append(faults, &loader->memory.files[i].failure.faults);
+  return status;
+}
+
+void loader_forget_faults(struct loader *loader) {
+  for (size_t i = 0; i < loader->memory.count; i++) {
+    struct file_failure *failure = &loader->memory.files[i].failure;
+    if (!failure->lost || !blocking_is_lost(failure->lost)) /* it would hang once more */
+      file_failure_clear(failure);
+  }
+}

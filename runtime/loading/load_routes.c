@@ -1,0 +1,318 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Loading the directory of route files: which there are, and what becomes of all of them. What becomes of one is in
+ * load_one.c. */
+#include "core/text_file.h"
+#include "loading/load_private.h"
+
+#include "core/text.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { MAX_FILES = 16384 };
+
+/* Route files: "site.lua"; not hidden ones, nor what editors leave behind ("site.lua~", "#site.lua#", ".#site.lua"). */
+static int is_route_file(const struct dirent *entry) {
+  const char *name = entry->d_name;
+  size_t length = strlen(name);
+  return length > 4 && strcmp(name + length - 4, ".lua") == 0 && name[0] != '.' && name[0] != '#';
+}
+
+static int by_name(const struct dirent **a, const struct dirent **b) { return strcmp((*a)->d_name, (*b)->d_name); }
+
+char *path_join(const char *directory, const char *name) {
+  char *path = NULL;
+  size_t length = strlen(directory);
+  while (length > 1 && directory[length - 1] == '/')
+    length--;
+  const char *slash = length > 0 && directory[length - 1] == '/' ? "" : "/";
+  return asprintf(&path, "%.*s%s%s", (int)length, directory, slash, name) < 0 ? NULL : path;
+}
+
+static int add_directory_fault(struct loaded_routes *loaded, const char *directory, int code) {
+  char message[TEXT_FILE_REFUSED_SIZE];
+  if (code == EACCES)
+    text_file_refused(true, message);
+  else if (code == ENOENT)
+    snprintf(message, sizeof message,
+             "the directory of the route files does not exist: create it, or name another with --routes or `routes` in "
+             "moongate.lua");
+  else
+    snprintf(message, sizeof message, "the directory of the route files can't be read: %s", strerror(code));
+  return fault_list_add(&loaded->faults, directory, 0, NULL, NULL, message) < 0 ? -ENOMEM : -EINVAL;
+}
+
+/* Fills loaded->files with the names. 0 or a negative errno. */
+static int list_files(const char *directory, struct loaded_routes *loaded) {
+  struct dirent **entries = NULL;
+  int count = scandir(directory, &entries, is_route_file, by_name), status = 0;
+  if (count < 0)
+    return errno == ENOMEM ? -ENOMEM : add_directory_fault(loaded, directory, errno);
+  if (count > MAX_FILES) {
+    char message[96];
+    snprintf(message, sizeof message, "has %d route files: at most %d", count, MAX_FILES);
+    status = fault_list_add(&loaded->faults, directory, 0, NULL, NULL, message) < 0 ? -ENOMEM : -EINVAL;
+  } else if (count == 0) {
+    status =
+        fault_list_add(&loaded->warnings, directory, 0, NULL, NULL, "no route file (*.lua) in it: nothing is served");
+  } else if (!(loaded->files = calloc((size_t)count, sizeof *loaded->files))) {
+    status = -ENOMEM;
+  }
+  for (int i = 0; i < count; i++) {
+    if (status == 0) {
+      struct loaded_file *file = &loaded->files[loaded->file_count++];
+      file->file = strdup(entries[i]->d_name);
+      file->path = path_join(directory, entries[i]->d_name);
+      status = file->file && file->path ? 0 : -ENOMEM;
+    }
+    free(entries[i]);
+  }
+  free(entries);
+  return status;
+}
+
+/* The disk may not answer: the thread is away meanwhile. */
+static int list_away(struct load_run *run) {
+  struct loader *loader = run->loader;
+  if (loader->list_lost && blocking_is_lost(loader->list_lost))
+    return add_directory_fault(run->loaded, run->config->routes, ETIMEDOUT);
+  char *directory = strdup(run->config->routes);
+  if (!directory)
+    return -ENOMEM;
+  loader->now = (struct load_now){.kind = LOAD_LIST};
+  blocking_enter(run->blocking, directory);
+  blocking_begin(run->blocking);
+  int status = list_files(directory, run->loaded);
+  if (!blocking_end(run->blocking))
+    status = -ECANCELED;
+  else
+    load_now_end(run);
+  free(directory);
+  return status;
+}
+
+/* A directory within that holds what looks like route files: somebody thinks that they are read. */
+static void warn_of_subdirectories(const char *directory, struct loaded_routes *loaded) {
+  DIR *entries = opendir(directory);
+  if (!entries)
+    return;
+  for (struct dirent *entry; (entry = readdir(entries));) {
+    struct dirent **inside = NULL;
+    char *path = entry->d_type == DT_DIR && entry->d_name[0] != '.' && !is_route_file(entry)
+                     ? path_join(directory, entry->d_name)
+                     : NULL;
+    int count = path ? scandir(path, &inside, is_route_file, NULL) : 0;
+    if (count > 0)
+      fault_list_add(&loaded->warnings, path, 0, NULL, NULL,
+                     "has Lua files in it, which are not read: route files stand in the directory itself");
+    for (int i = 0; i < count; i++)
+      free(inside[i]);
+    free(inside);
+    free(path);
+  }
+  closedir(entries);
+}
+
+static void warn_of_absent_jit_files(const struct config *config, struct loaded_routes *loaded) {
+  for (size_t i = 0; i < config->jit_file_count; i++) {
+    bool found = false;
+    for (size_t k = 0; k < loaded->file_count && !found; k++)
+      found = strcmp(config->jit_files[i], loaded->files[k].file) == 0;
+    char message[512];
+    snprintf(message, sizeof message, "there is no route file \"%.200s\" (base names, such as \"site.lua\")",
+             config->jit_files[i]);
+    if (!found)
+      fault_list_add(&loaded->warnings, config->path, 0, NULL, "script.jit", message);
+  }
+}
+
+void loaded_file_serve(struct loaded_file *file, struct known_file *known) {
+  known_file_unref(file->known);
+  file->known = known;
+  file->routes = known ? known->routes : NULL;
+  file->route_count = known ? known->route_count : 0;
+  file->version = known ? known->version : NULL;
+  file->version_number = known ? known->number : 0;
+  file->hash = known ? known->hash : 0;
+  file->size = known ? known->size : 0;
+  file->function_count = known ? known->function_count : 0;
+  file->loaded_at = known ? known->loaded_at : 0;
+}
+
+static void clear_file(struct loaded_file *file) {
+  known_file_unref(file->known);
+  free(file->file);
+  free(file->path);
+}
+
+static int load_all(struct load_run *run) {
+  struct loaded_routes *loaded = run->loaded;
+  size_t left = 0;
+  int status = 0;
+  for (size_t i = 0; i < loaded->file_count; i++) {
+    pace_breathe(run->pace);
+    if (status == 0)
+      status = load_one(run, &loaded->files[i]);
+    if (status == 0 && blocking_is_hurried(run->blocking))
+      status = -ESHUTDOWN;
+    if (status == -ENOENT) {
+      clear_file(&loaded->files[i]);
+      status = 0;
+    } else {
+      loaded->files[left++] = loaded->files[i];
+    }
+  }
+  loaded->file_count = left;
+  return status;
+}
+
+/* The directory can't be read: what is live stays. */
+static int keep_all(struct load_run *run) {
+  const struct memory *memory = &run->loader->memory;
+  struct loaded_routes *loaded = run->loaded;
+  loaded->files = calloc(memory->count + 1, sizeof *loaded->files);
+  if (!loaded->files)
+    return -ENOMEM;
+  for (size_t i = 0; i < memory->count; i++) {
+    struct known_file *known = memory->files[i].committed;
+    if (!known)
+      continue;
+    struct loaded_file *file = &loaded->files[loaded->file_count++];
+    file->file = strdup(known->file);
+    file->path = path_join(run->config->routes, known->file);
+    file->same = true;
+    file->stands_in = known->is_copy ? FILE_LAST_GOOD : FILE_LIVE;
+    loaded_file_serve(file, known_file_ref(known));
+    if (!file->file || !file->path)
+      return -ENOMEM;
+  }
+  return 0;
+}
+
+static int find_gone(struct load_run *run) {
+  const struct memory *memory = &run->loader->memory;
+  struct loaded_routes *loaded = run->loaded;
+  size_t at = 0;
+  loaded->gone = calloc(memory->count + 1, sizeof *loaded->gone);
+  if (!loaded->gone)
+    return -ENOMEM;
+  for (size_t i = 0; i < memory->count && loaded->listed; i++) {
+    const struct file_memory *file = &memory->files[i];
+    while (at < loaded->file_count && strcmp(loaded->files[at].file, file->file) < 0)
+      at++;
+    if (!file->committed || (at < loaded->file_count && strcmp(loaded->files[at].file, file->file) == 0))
+      continue;
+    if (!(loaded->gone[loaded->gone_count] = strdup(file->file)))
+      return -ENOMEM;
+    loaded->gone_count++;
+  }
+  return 0;
+}
+
+static uint64_t sum_faults(const struct fault *const *faults, size_t count, uint64_t sum) {
+  for (size_t i = 0; i < count; i++) {
+    sum = text_hash(&faults[i]->line, sizeof faults[i]->line, sum);
+    sum = text_hash(faults[i]->field, strlen(faults[i]->field), sum);
+    sum = text_hash(faults[i]->message, strlen(faults[i]->message), sum);
+  }
+  return sum;
+}
+
+/* Which faults have been told already. Without memory none have. */
+static void mark_told(struct load_run *run) {
+  struct loaded_routes *loaded = run->loaded;
+  struct fault_index *index = fault_index_by_file(&loaded->faults);
+  for (size_t i = 0; i < loaded->file_count && index; i++) {
+    struct loaded_file *file = &loaded->files[i];
+    struct file_memory *memory = file->ok ? NULL : memory_find(&run->loader->memory, file->file);
+    size_t count = 0;
+    const struct fault *const *faults = memory ? fault_index_of_file(index, file->path, &count) : NULL;
+    if (count == 0)
+      continue;
+    uint64_t sum = sum_faults(faults, count, file->stands_in);
+    file->fault_known = memory->told == sum;
+    memory->told = sum;
+  }
+  fault_index_free(index);
+}
+
+void loaded_routes_number(struct loaded_routes *loaded, loaded_number_of *number_of, void *context) {
+  for (size_t i = 0; i < loaded->file_count; i++)
+    for (size_t k = 0; k < loaded->files[i].route_count && !loaded->files[i].same; k++) { /* those have theirs */
+      struct route *route = loaded->files[i].routes[k];
+      if (!route->shared)
+        number_of(context, route->name, &route->stats, &route->shared);
+    }
+}
+
+int loader_load_routes(struct loader *loader, const struct config *config, unsigned workers,
+                       loaded_number_of *number_of, void *context, struct loaded_routes *loaded) {
+  *loaded = (struct loaded_routes){0};
+  struct load_run run;
+  int status = load_run_init(&run, loader, config, workers, loaded);
+  if (status < 0)
+    return status;
+  status = schema_sweep_known(loader);
+  if (status == 0)
+    status = list_away(&run);
+  loaded->listed = status == 0;
+  if (status == 0)
+    status = load_all(&run);
+  else if (status == -EINVAL)
+    status = keep_all(&run);
+  if (status == 0)
+    status = load_resolve_conflicts(&run);
+  if (status == 0)
+    status = find_gone(&run);
+  if (status == 0)
+    status = load_find_module_directories(&run);
+  if (status == 0) {
+    mark_told(&run);
+    warn_of_absent_jit_files(config, loaded);
+    warn_of_subdirectories(config->routes, loaded);
+    if (number_of)
+      loaded_routes_number(loaded, number_of, context);
+    status = loaded->listed ? 0 : -EINVAL;
+    for (size_t i = 0; i < loaded->file_count; i++)
+      status = loaded->files[i].ok ? status : -EINVAL;
+  }
+  load_run_deinit(&run, status);
+  return status;
+}
+
+size_t loaded_routes_find(const struct loaded_routes *loaded, const char *file) {
+  size_t from = 0, to = loaded->file_count;
+  while (from < to) {
+    size_t middle = from + (to - from) / 2;
+    int order = strcmp(loaded->files[middle].file, file);
+    if (order == 0)
+      return middle;
+    if (order < 0)
+      from = middle + 1;
+    else
+      to = middle;
+  }
+  return loaded->file_count;
+}
+
+static void clear_strings(char **strings, size_t count) {
+  for (size_t i = 0; i < count; i++)
+    free(strings[i]);
+  free(strings);
+}
+
+void loaded_routes_clear(struct loaded_routes *loaded) {
+  for (size_t i = 0; i < loaded->file_count; i++)
+    clear_file(&loaded->files[i]);
+  free(loaded->files);
+  clear_strings(loaded->gone, loaded->gone_count);
+  clear_strings(loaded->module_directories, loaded->module_directory_count);
+  fault_list_clear(&loaded->faults);
+  fault_list_clear(&loaded->warnings);
+  *loaded = (struct loaded_routes){0};
+}

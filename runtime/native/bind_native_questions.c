@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * native.routes, native.connections, native.kill, native.addresses and native.explain: their options, from a table in
+ * Lua to plain C. The strings stay on the stack, and so alive, until the function returns. */
+#include "native/bind_native.h"
+
+#include "native/host.h"
+
+#include <lauxlib.h>
+#include <math.h>
+#include <string.h>
+
+enum { LIMIT_DEFAULT = 1000, LIMIT_MOST = 100000 };
+
+static void check_options(lua_State *L) {
+  luaL_checktype(L, 1, LUA_TTABLE);
+  lua_settop(L, 1);
+  luaL_checkstack(L, LUA_MINSTACK, "options");
+}
+
+static const char *text_option(lua_State *L, const char *name) {
+  size_t length;
+  lua_getfield(L, 1, name);
+  if (lua_isnil(L, -1))
+    return NULL;
+  if (lua_type(L, -1) != LUA_TSTRING)
+    luaL_error(L, "%s: expected a string, got %s", name, luaL_typename(L, -1));
+  const char *text = lua_tolstring(L, -1, &length);
+  if (strlen(text) != length)
+    luaL_error(L, "%s: a NUL in it", name);
+  return text;
+}
+
+/* A number from 0 to `most`, or `otherwise` where there is none. */
+static double number_option(lua_State *L, const char *name, double most, double otherwise) {
+  lua_getfield(L, 1, name);
+  double number = lua_isnil(L, -1) ? otherwise : luaL_checknumber(L, -1);
+  if (!lua_isnil(L, -1) && !(number >= 0 && number <= most))
+    luaL_error(L, "%s: expected a number from 0 to %f, got %f", name, most, number);
+  lua_pop(L, 1);
+  return number;
+}
+
+static bool flag_option(lua_State *L, const char *name) {
+  lua_getfield(L, 1, name);
+  bool flag = lua_toboolean(L, -1);
+  lua_pop(L, 1);
+  return flag;
+}
+
+static int port_option(lua_State *L) { return (int)number_option(L, "port", UINT16_MAX, -1); }
+
+static uint64_t ms_option(lua_State *L, const char *name) { return (uint64_t)(number_option(L, name, 1e12, 0) * 1000); }
+
+static struct native_page page_option(lua_State *L) {
+  return (struct native_page){.limit = (size_t)number_option(L, "limit", LIMIT_MOST, LIMIT_DEFAULT),
+                              .offset = (size_t)number_option(L, "offset", 1e15, 0)};
+}
+
+int native_list_routes(lua_State *L) {
+  const struct native_module *native = native_of(L);
+  check_options(L);
+  struct native_routes wanted = {
+      .route = text_option(L, "route"), .file = text_option(L, "file"), .port = port_option(L), .page = page_option(L)};
+  if (!native->ops->routes)
+    return native_raise_not_running(L);
+  struct native_call *call = native_call_begin(L);
+  native->ops->routes(native->context, &wanted, call);
+  return native_call_finish(L, call);
+}
+
+static enum native_order order_option(lua_State *L) {
+  static const char *const orders[] = {
+      [ORDER_AGE] = "age", [ORDER_IDLE] = "idle", [ORDER_BYTES] = "bytes", [ORDER_CLIENT] = "client"};
+  _Static_assert(sizeof orders / sizeof orders[0] == ORDER_CLIENT + 1, "a word for each order");
+  const char *text = text_option(L, "sort");
+  for (unsigned i = 0; text && i < sizeof orders / sizeof orders[0]; i++)
+    if (strcmp(text, orders[i]) == 0)
+      return (enum native_order)i;
+  if (text)
+    luaL_error(L, "sort: there is no order \"%s\"", text);
+  return ORDER_AGE;
+}
+
+static int ask_connections(lua_State *L, bool kill) {
+  const struct native_module *native = native_of(L);
+  check_options(L);
+  struct native_connections wanted = {.id = text_option(L, "id"),
+                                      .route = text_option(L, "route"),
+                                      .client = text_option(L, "client"),
+                                      .state = text_option(L, "state"),
+                                      .domain = text_option(L, "domain"),
+                                      .target = text_option(L, "target"),
+                                      .port = port_option(L),
+                                      .older_ms = ms_option(L, "older"),
+                                      .idle_ms = ms_option(L, "idle"),
+                                      .stuck = flag_option(L, "stuck"),
+                                      .order = order_option(L),
+                                      .page = page_option(L),
+                                      .kill = kill};
+  if (!native->ops->connections)
+    return native_raise_not_running(L);
+  struct native_call *call = native_call_begin(L);
+  native->ops->connections(native->context, &wanted, call);
+  return native_call_finish(L, call);
+}
+
+int native_list_connections(lua_State *L) { return ask_connections(L, false); }
+
+int native_kill_connections(lua_State *L) { return ask_connections(L, true); }
+
+static enum native_address_order address_order_option(lua_State *L) {
+  static const char *const orders[] = {
+      [ADDRESSES_BY_REFUSED] = "refused", [ADDRESSES_BY_CONNECTIONS] = "connections", [ADDRESSES_BY_RATE] = "rate",
+      [ADDRESSES_BY_BLOCKED] = "blocked", [ADDRESSES_BY_CLIENT] = "client",
+  };
+  _Static_assert(sizeof orders / sizeof orders[0] == ADDRESSES_BY_CLIENT + 1, "a word for each order");
+  const char *text = text_option(L, "sort");
+  for (unsigned i = 0; text && i < sizeof orders / sizeof orders[0]; i++)
+    if (strcmp(text, orders[i]) == 0)
+      return (enum native_address_order)i;
+  if (text)
+    luaL_error(L, "sort: there is no order \"%s\"", text);
+  return ADDRESSES_BY_REFUSED;
+}
+
+int native_list_addresses(lua_State *L) {
+  const struct native_module *native = native_of(L);
+  check_options(L);
+  struct native_addresses wanted = {.client = text_option(L, "client"),
+                                    .scope = text_option(L, "scope"),
+                                    .route = text_option(L, "route"),
+                                    .blocked = flag_option(L, "blocked"),
+                                    .order = address_order_option(L),
+                                    .page = page_option(L)};
+  if (!native->ops->addresses)
+    return native_raise_not_running(L);
+  return native_return(L, native->ops->addresses(native->context, &wanted));
+}
+
+static int tls_option(lua_State *L) {
+  lua_getfield(L, 1, "tls");
+  int tls = lua_isnil(L, -1) ? -1 : lua_toboolean(L, -1);
+  lua_pop(L, 1);
+  return tls;
+}
+
+int native_explain_choice(lua_State *L) {
+  const struct native_module *native = native_of(L);
+  check_options(L);
+  struct native_explain question = {.offline = flag_option(L, "offline"),
+                                    .config = text_option(L, "config"),
+                                    .routes = text_option(L, "routes"),
+                                    .port = port_option(L),
+                                    .address = text_option(L, "address"),
+                                    .domain = text_option(L, "domain"),
+                                    .client_ip = text_option(L, "client_ip"),
+                                    .tls_version = text_option(L, "tls_version"),
+                                    .tls = tls_option(L),
+                                    .limit = page_option(L).limit};
+  if (!native->ops->explain)
+    return native_raise_not_running(L);
+  return native_return(L, native->ops->explain(native->context, &question));
+}

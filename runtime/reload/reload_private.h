@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What the files of a reload share: reload.c has the rounds, reload_steps.c what the loader thread does for them,
+ * reload_report.c what they say, reconfigure.c the config.
+ */
+#pragma once
+
+#include "reload/reload.h"
+
+/* Every change of the phase goes through here. One that lasts is told in the log. */
+void reload_enter(struct reload *reload, enum reload_phase phase);
+
+enum { RELOAD_HELD_SIZE = 128 };
+
+/* Whether the swap has waited for a worker for so long that nobody who asked for a reload shall wait for it any longer;
+ * then `why` says so. It is made when the worker goes on. */
+bool reload_is_held(const struct reload *reload, char why[RELOAD_HELD_SIZE]);
+
+/* Has the loader load for this round, then make the table of it, then commit to it and write copies. Each ends in its
+ * callback below, later; without memory in reload_end_round(), at once. */
+void reload_load(struct reload *reload);
+void reload_make(struct reload *reload);
+void reload_store(struct reload *reload);
+void reload_on_loaded(struct reload *reload);
+void reload_on_made(struct reload *reload);
+
+/* Answers who waits, for this round or the next. */
+void reload_refuse_all(struct reload *reload, const char *why);
+
+/* Answers who has waited for the round; the next one begins if there was something meanwhile. */
+void reload_end_round(struct reload *reload);
+
+/* What the callers of this round are told: {ok, generation, ms, config_changed, changed, removed, faults, warnings,
+ * notes}. */
+struct value *reload_answer(const struct reload *reload, const struct reload_waiter *waiter);
+
+/* Faults that the last round did not have. */
+void reload_log_faults(const struct reload *reload);
+
+/* One line: what changed, how long it took, how many ride on old versions. */
+void reload_log_swap(const struct reload *reload);
+
+/* moongate.on_reload. */
+void reload_announce(const struct reload *reload, struct worker *worker);
+
+/* What stands in `next` and can't change without a restart, as a list of strings; of that, `next` gets from `current`
+ * what a load goes by: the directories. NULL without memory. */
+struct value *reconfigure_prepare(const struct config *current, struct config *next);
+
+/* Makes `next` the instance's config, and leaves it the old one. */
+void reconfigure(struct instance *instance, struct config *next);

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The messages: to each worker, and back. */
+#include "threads/folding.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+static void fold_next(struct folding *folding);
+
+struct folding_order {
+  struct message message;
+  struct folding *folding;
+  struct worker *worker;
+};
+
+static void on_folded(struct message *message, void *receiver) {
+  struct folding_order *order = (struct folding_order *)(void *)message;
+  struct folding *folding = order->folding;
+  (void)receiver;
+  /* Its last copy is older than this: a newer one would come behind it. */
+  snapshots_fold(folding->snapshots, (size_t)(order - folding->orders), folding->numbers, folding->count);
+  if (--folding->missing > 0)
+    return;
+  names_free(folding->names, folding->numbers, folding->count);
+  fold_next(folding);
+}
+
+/* On the worker's thread. */
+static void on_fold(struct message *message, void *receiver) {
+  struct folding_order *order = (struct folding_order *)(void *)message;
+  worker_fold_routes(receiver, order->folding->numbers, order->folding->count);
+  message->deliver = on_folded;
+  mailbox_post(&order->folding->threads->loop->mailbox, message);
+}
+
+int folding_init(struct folding *folding, struct names *names, struct snapshots *snapshots, struct threads *threads) {
+  *folding = (struct folding){.names = names, .snapshots = snapshots, .threads = threads};
+  folding->orders = calloc(threads->count, sizeof *folding->orders);
+  if (!folding->orders)
+    return -ENOMEM;
+  for (size_t i = 0; i < threads->count; i++)
+    folding->orders[i] = (struct folding_order){.folding = folding, .worker = &threads->threads[i]->worker};
+  return 0;
+}
+
+void folding_deinit(struct folding *folding) {
+  free(folding->orders);
+  folding->orders = NULL;
+}
+
+/* The next of those that were removed when it began. */
+static void fold_next(struct folding *folding) {
+  folding->count = names_forget(folding->names, &folding->left, folding->numbers, FOLDING_MOST);
+  if (folding->count == 0)
+    return;
+  folding->missing = folding->threads->count;
+  for (size_t i = 0; i < folding->threads->count; i++) {
+    folding->orders[i].message.deliver = on_fold;
+    /* Refused when the worker has ended: then so does all this. */
+    mailbox_post(&folding->orders[i].worker->loop.mailbox, &folding->orders[i].message);
+  }
+}
+
+void folding_begin(struct folding *folding) {
+  if (!folding->orders || folding->missing > 0)
+    return;
+  folding->left = folding->names->removed_count;
+  fold_next(folding);
+}

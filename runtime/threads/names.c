@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The registry: an array by number, and a hash table of chains beside it. */
+#include "threads/names.h"
+
+#include "connection/limits.h"
+#include "core/text.h"
+#include "routing/table.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { FIRST_CHAINS = 64 };
+
+struct name {
+  struct list_node node; /* in names->live or names->removed; in none while it is being folded */
+  struct name *next;     /* of its chain */
+  unsigned number;       /* 0, but for "(none)": it is one too many, and has none */
+  uint64_t hash;
+  struct route_shared *shared; /* one reference */
+  bool removed;
+  bool retained; /* while names_retain() looks */
+  char text[];
+};
+
+static void name_free(struct name *name) {
+  if (name)
+    route_shared_unref(name->shared);
+  free(name);
+}
+
+static struct name *name_at(struct list_node *node) { return LIST_OWNER(node, struct name, node); }
+
+static struct name **chain_of(const struct names *names, uint64_t hash) {
+  return &names->chains[hash & (names->chain_count - 1)];
+}
+
+static struct name *find(const struct names *names, uint64_t hash, const char *text) {
+  struct name *name = *chain_of(names, hash);
+  while (name && (name->hash != hash || strcmp(name->text, text) != 0))
+    name = name->next;
+  return name;
+}
+
+static struct name *find_text(const struct names *names, const char *text) {
+  return find(names, text_hash(text, strlen(text), 0), text);
+}
+
+static void enter(struct names *names, struct name *name) {
+  struct name **chain = chain_of(names, name->hash);
+  name->next = *chain;
+  *chain = name;
+}
+
+static bool grow_chains(struct names *names) {
+  size_t count = names->chain_count ? 2 * names->chain_count : FIRST_CHAINS;
+  struct name **chains = calloc(count, sizeof(struct name *));
+  if (!chains)
+    return names->chain_count > 0; /* they become longer */
+  free(names->chains);
+  names->chains = chains;
+  names->chain_count = count;
+  LIST_FOREACH(node, &names->live) { enter(names, name_at(node)); }
+  return true;
+}
+
+/* Room for one more number that has never been given out, also among those that are nobody's. */
+static bool grow_numbers(struct names *names) {
+  if (names->count < names->room)
+    return true;
+  size_t room = names->room ? 2 * names->room : FIRST_CHAINS;
+  struct name **by_number = realloc(names->by_number, room * sizeof(struct name *));
+  if (by_number)
+    names->by_number = by_number;
+  unsigned *ring = by_number ? malloc(room * sizeof *ring) : NULL;
+  if (!ring)
+    return false;
+  for (size_t i = 0; i < names->free_count; i++)
+    ring[i] = names->free[(names->free_at + i) % names->room];
+  free(names->free);
+  names->free = ring;
+  names->free_at = 0;
+  names->room = room;
+  return true;
+}
+
+/* 0: there is none left. The first of all is "(none)". */
+static unsigned take_number(struct names *names, struct name *name) {
+  unsigned number = 0;
+  if (names->free_count > 0) {
+    number = names->free[names->free_at];
+    names->free_at = (names->free_at + 1) % names->room;
+    names->free_count--;
+  } else if (names->count < NAMES_MAX && grow_numbers(names)) {
+    number = (unsigned)names->count++;
+  } else {
+    return 0;
+  }
+  names->by_number[number] = name;
+  return number;
+}
+
+static struct name *add(struct names *names, const char *text, uint64_t hash) {
+  size_t size = strlen(text) + 1;
+  if (names->named >= names->chain_count && !grow_chains(names))
+    return NULL;
+  struct name *name = calloc(1, sizeof *name + size);
+  if (!name || !(name->shared = route_shared_new(names->last_scope))) {
+    free(name);
+    return NULL;
+  }
+  names->last_scope++;
+  name->hash = hash;
+  memcpy(name->text, text, size);
+  name->number = take_number(names, name);
+  list_add_tail(&names->live, &name->node);
+  enter(names, name);
+  names->named++;
+  return name;
+}
+
+int names_init(struct names *names) {
+  static const char none[] = "(none)";
+  *names = (struct names){.last_scope = LIMIT_SCOPE_ROUTES};
+  list_init(&names->live);
+  list_init(&names->removed);
+  if (add(names, none, text_hash(none, sizeof none - 1, 0)) && names->count == 1)
+    return 0;
+  names_deinit(names);
+  return -ENOMEM;
+}
+
+void names_deinit(struct names *names) {
+  if (!names->live.next)
+    return;
+  LIST_FOREACH(node, &names->live) {
+    if (name_at(node)->number == 0 && name_at(node) != names->by_number[0])
+      name_free(name_at(node));
+  }
+  LIST_FOREACH(node, &names->removed) {
+    if (name_at(node)->number == 0)
+      name_free(name_at(node));
+  }
+  for (size_t i = 0; i < names->count; i++)
+    name_free(names->by_number[i]);
+  free(names->by_number);
+  free(names->free);
+  free(names->chains);
+  *names = (struct names){.count = 0};
+}
+
+unsigned names_number(struct names *names, const char *text, struct route_shared **shared) {
+  uint64_t hash = text_hash(text, strlen(text), 0);
+  struct name *name = find(names, hash, text);
+  if (!name)
+    name = add(names, text, hash);
+  if (!name)
+    name = names->by_number[0];
+  if (shared)
+    *shared = route_shared_ref(name->shared);
+  return name->number;
+}
+
+void names_renew(struct names *names, struct route *route) {
+  const struct name *name = find_text(names, route->name);
+  if (name && name->shared == route->shared)
+    return;
+  struct route_shared *before = route->shared;
+  route->stats = names_number(names, route->name, &route->shared);
+  route_shared_unref(before);
+}
+
+bool names_is_removed(const struct names *names, unsigned number) {
+  return !names->by_number[number] || names->by_number[number]->removed;
+}
+
+const char *names_text(const struct names *names, unsigned number) {
+  return names_is_removed(names, number) ? "(removed)" : names->by_number[number]->text;
+}
+
+static void remove_name(struct names *names, struct name *name) {
+  struct name **link = chain_of(names, name->hash);
+  while (*link != name)
+    link = &(*link)->next;
+  *link = name->next;
+  names->named--;
+  name->removed = names->has_removed = true;
+  list_remove(&name->node);
+  list_add_tail(&names->removed, &name->node);
+  names->removed_count++;
+}
+
+void names_retain(struct names *names, const struct route_table *table) {
+  LIST_FOREACH(node, &names->live) { name_at(node)->retained = false; }
+  for (size_t i = 0; i < table->route_count; i++) {
+    const struct route *route = table->routes[i];
+    struct name *name = route->stats ? names->by_number[route->stats] : find_text(names, route->name);
+    if (name)
+      name->retained = true;
+  }
+  LIST_FOREACH(node, &names->live) {
+    struct name *name = name_at(node);
+    if (!name->retained && name != names->by_number[0])
+      remove_name(names, name);
+  }
+}
+
+size_t names_forget(struct names *names, size_t *left, unsigned *numbers, size_t most) {
+  size_t count = 0;
+  LIST_FOREACH(node, &names->removed) {
+    struct name *name = name_at(node);
+    if (*left == 0 || count == most)
+      break;
+    --*left;
+    list_remove(node);
+    if (atomic_load_explicit(&name->shared->references, memory_order_acquire) > 1) {
+      list_add_tail(&names->removed, node);
+      continue;
+    }
+    names->removed_count--;
+    if (name->number != 0)
+      numbers[count++] = name->number;
+    else
+      name_free(name);
+  }
+  return count;
+}
+
+void names_free(struct names *names, const unsigned *numbers, size_t count) {
+  for (size_t i = 0; i < count; i++) {
+    name_free(names->by_number[numbers[i]]);
+    names->by_number[numbers[i]] = NULL;
+    names->free[(names->free_at + names->free_count++) % names->room] = numbers[i];
+  }
+}
+
+void names_each(const struct names *names, names_each_fn *each, void *context) {
+  LIST_FOREACH(node, &names->live) {
+    const struct name *name = name_at(node);
+    if (name->number != 0 || name == names->by_number[0])
+      each(context, name->number, name->text);
+  }
+}
+
+struct name_scope *names_scopes(const struct names *names, size_t *count) {
+  struct name_scope *scopes = malloc((names->named + 1) * sizeof *scopes);
+  *count = 0;
+  LIST_FOREACH(node, &names->live) {
+    if (!scopes)
+      break;
+    scopes[(*count)++] = (struct name_scope){name_at(node)->shared->scope, name_at(node)->text};
+  }
+  return scopes;
+}
+
+static int compare_scopes(const void *left, const void *right) {
+  const struct name_scope *a = left, *b = right;
+  return a->scope < b->scope ? -1 : a->scope > b->scope;
+}
+
+const char *name_scope_text(const struct name_scope *scopes, size_t count, uint32_t scope) {
+  const struct name_scope wanted = {.scope = scope};
+  const struct name_scope *found = bsearch(&wanted, scopes, count, sizeof *scopes, compare_scopes);
+  return found ? found->text : NULL;
+}

@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Adding up what the workers counted, and its shape for Lua. */
+#include "threads/snapshot.h"
+
+#include "connection/connection.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static void add_worker(struct worker_stats *sum, const struct worker_stats *part) {
+  sum->connections += part->connections;
+  sum->active += part->active;
+  for (size_t side = 0; side < METRIC_SIDES; side++)
+    for (size_t reason = 0; reason < METRIC_REASONS; reason++)
+      sum->terminations[side][reason] += part->terminations[side][reason];
+  for (size_t state = 0; state < METRIC_STATES; state++) {
+    sum->states[state] += part->states[state];
+    sum->state_ms[state] += part->state_ms[state];
+    sum->state_ends[state] += part->state_ends[state];
+  }
+  for (size_t error = 0; error < METRIC_ERROR_COUNT; error++)
+    sum->errors[error] += part->errors[error];
+  sum->proxy_bytes_in += part->proxy_bytes_in;
+  sum->proxy_bytes_out += part->proxy_bytes_out;
+  sum->riders += part->riders;
+}
+
+bool snapshots_are_complete(const struct snapshots *snapshots) {
+  for (size_t i = 0; i < snapshots->count; i++)
+    if (!snapshots->parts[i].complete)
+      return false;
+  return true;
+}
+
+static void write_workers(struct value *root, const struct snapshots *snapshots) {
+  struct value *workers = value_set_table(root, "workers");
+  for (size_t i = 0; i < snapshots->count; i++) {
+    const struct snapshot_part *part = &snapshots->parts[i];
+    struct value *worker = value_set_table(workers, NULL);
+    value_set_number(worker, "number", (double)(i + 1));
+    value_set_number(worker, "connections", (double)part->last.worker.connections);
+    value_set_number(worker, "active", (double)part->last.worker.active);
+    value_set_boolean(worker, "complete", part->complete);
+  }
+}
+
+struct named {
+  const char *name;
+  const struct route_stats *stats;
+};
+
+static int compare_named(const void *left, const void *right) {
+  return strcmp(((const struct named *)left)->name, ((const struct named *)right)->name);
+}
+
+static void write_route(struct value *list, const struct named *named) {
+  const struct route_stats *stats = named->stats;
+  struct value *route = value_set_table(list, NULL);
+  value_set_string(route, "name", named->name);
+  value_set_number(route, "bytes_in", (double)stats->bytes.in);
+  value_set_number(route, "bytes_out", (double)stats->bytes.out);
+  value_set_number(route, "connections", (double)stats->connections);
+  value_set_number(route, "active", (double)stats->active);
+  value_set_number(route, "handler_errors", (double)stats->handler_errors);
+}
+
+/* What is listed, while it is gathered. */
+struct listing {
+  const struct route_stats *routes; /* by number */
+  struct named *named;
+  size_t count;
+};
+
+static void list_route(void *context, unsigned number, const char *text) {
+  struct listing *listing = context;
+  listing->named[listing->count++] = (struct named){text, &listing->routes[number]};
+}
+
+/* By name; what was counted for names that are gone stands together, so that the sum over the routes stays the total.
+ */
+static void write_routes(struct value *root, const struct names *names, const struct route_stats *routes,
+                         const struct route_stats *removed) {
+  struct listing listing = {.routes = routes, .named = calloc(names->named + 1, sizeof *listing.named)};
+  if (!listing.named) {
+    root->failed = true;
+    return;
+  }
+  names_each(names, list_route, &listing);
+  if (names->has_removed)
+    listing.named[listing.count++] = (struct named){"(removed)", removed};
+  qsort(listing.named, listing.count, sizeof *listing.named, compare_named);
+  struct value *list = value_set_table(root, "routes");
+  for (size_t i = 0; i < listing.count; i++)
+    write_route(list, &listing.named[i]);
+  free(listing.named);
+}
+
+static void write_states(struct value *root, const struct worker_stats *sum) {
+  struct value *states = value_set_table(root, "states"), *times = value_set_table(root, "state_times");
+  for (unsigned state = 0; state < CONNECTION_CLOSED; state++) {
+    const char *label = connection_state_label((enum connection_state)state);
+    value_set_number(states, label, (double)sum->states[state]);
+    struct value *time = value_set_table(times, label);
+    value_set_number(time, "seconds", (double)sum->state_ms[state] / 1000);
+    value_set_number(time, "count", (double)sum->state_ends[state]);
+  }
+}
+
+static void write_counts(struct value *root, const struct worker_stats *sum) {
+  struct value *terminations = value_set_table(root, "terminations");
+  for (size_t side = 0; side < METRIC_SIDES; side++) {
+    struct value *reasons = value_set_table(terminations, pipe_side_label((enum pipe_side)side));
+    for (unsigned reason = CLOSE_NONE + 1; reason < CLOSE_REASON_COUNT; reason++)
+      value_set_number(reasons, close_reason_label((enum close_reason)reason), (double)sum->terminations[side][reason]);
+  }
+  write_states(root, sum);
+  struct value *errors = value_set_table(root, "errors");
+  for (unsigned error = 0; error < METRIC_ERROR_COUNT; error++)
+    value_set_number(errors, metric_error_label((enum metric_error)error), (double)sum->errors[error]);
+  struct value *proxy = value_set_table(value_set_table(root, "overhead"), "proxy_header");
+  value_set_number(proxy, "in", (double)sum->proxy_bytes_in);
+  value_set_number(proxy, "out", (double)sum->proxy_bytes_out);
+}
+
+struct route_stats snapshots_sum_route(const struct snapshots *snapshots, unsigned number) {
+  struct route_stats sum = {.connections = 0};
+  for (size_t i = 0; i < snapshots->count; i++) {
+    const struct route_stats *stats = shard_copy_find(&snapshots->parts[i].last, number);
+    if (stats)
+      route_stats_add(&sum, stats);
+  }
+  return sum;
+}
+
+/* Adds up the copy: each name's to its own, those of names that have gone together, all to the total. */
+static void add_copy(const struct shard_copy *copy, const struct names *names, struct route_stats *routes,
+                     struct route_stats *removed, struct route_stats *total) {
+  route_stats_add(removed, &copy->removed);
+  route_stats_add(total, &copy->removed);
+  for (size_t i = 0; i < copy->route_count; i++) {
+    const struct route_stats *stats = &copy->routes[i];
+    route_stats_add(names_is_removed(names, stats->number) ? removed : &routes[stats->number], stats);
+    route_stats_add(total, stats);
+  }
+}
+
+static struct value *sum_of(const struct snapshots *snapshots, bool with_routes) {
+  struct worker_stats sum = {.connections = 0};
+  struct route_stats total = {.connections = 0}, removed = {.connections = 0};
+  struct route_stats *routes = calloc(snapshots->names->count, sizeof *routes);
+  struct value *root = value_table();
+  if (!routes || !root) {
+    free(routes);
+    value_free(root);
+    return NULL;
+  }
+  for (size_t i = 0; i < snapshots->count; i++) {
+    add_worker(&sum, &snapshots->parts[i].last.worker);
+    add_copy(&snapshots->parts[i].last, snapshots->names, routes, &removed, &total);
+  }
+  value_set_boolean(root, "complete", snapshots_are_complete(snapshots));
+  value_set_number(root, "connections", (double)sum.connections);
+  value_set_number(root, "active", (double)sum.active);
+  value_set_number(root, "old_connections", (double)sum.riders);
+  value_set_number(root, "bytes_in", (double)total.bytes.in);
+  value_set_number(root, "bytes_out", (double)total.bytes.out);
+  write_workers(root, snapshots);
+  if (with_routes)
+    write_routes(root, snapshots->names, routes, &removed);
+  write_counts(root, &sum);
+  free(routes);
+  return root;
+}
+
+struct value *snapshots_sum(const struct snapshots *snapshots) {
+  return sum_of(snapshots, true);
+}
+
+struct value *snapshots_totals(const struct snapshots *snapshots, void *context) {
+  (void)context;
+  return sum_of(snapshots, false);
+}

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The messages of a swap: to a worker, and back. */
+#include "threads/swap.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+struct swap_order {
+  struct message message;
+  struct swap *swap;
+  struct worker *worker;
+  int status;
+  size_t riders;
+  bool awaited; /* it has not been answered */
+  bool taken;   /* the worker has committed */
+};
+
+static void prepare_next(struct swap *swap);
+
+static void finish(struct swap *swap, int status) {
+  struct route_table *table = swap->table;
+  swap->table = NULL;
+  swap->on_done(swap, status);
+  route_table_unref(table);
+}
+
+static int is_stopping(struct swap *swap) { return error_set(&swap->error, ESHUTDOWN, "moongate is stopping"); }
+
+static void post_back(struct swap_order *order, void (*deliver)(struct message *, void *)) {
+  order->message.deliver = deliver;
+  mailbox_post(&order->swap->threads->loop->mailbox, &order->message);
+}
+
+static void on_carried_out(struct message *message, void *receiver) {
+  struct swap_order *order = (struct swap_order *)(void *)message;
+  struct swap *swap = order->swap;
+  (void)receiver;
+  order->awaited = false;
+  swap->riders += order->riders;
+  swap->taken += order->taken;
+  if (--swap->missing > 0)
+    return;
+  if (swap->status == 0 && swap->taken == 0)
+    swap->status = is_stopping(swap);
+  finish(swap, swap->status);
+}
+
+/* On the worker's thread. */
+static void on_committed(struct worker *worker, void *context) {
+  struct swap_order *order = context;
+  order->riders = worker->metrics->worker.riders;
+  post_back(order, on_carried_out);
+}
+
+/* On the worker's thread. One that drains has given up what it had prepared; so have all then, for the order to drain
+ * was before this one in each one's queue. */
+static void on_commit(struct message *message, void *receiver) {
+  struct swap_order *order = (struct swap_order *)(void *)message;
+  struct worker *worker = receiver;
+  order->taken = worker->change != NULL;
+  if (order->taken)
+    worker_commit_table(worker, on_committed, order);
+  else
+    on_committed(worker, order);
+}
+
+/* On the worker's thread. */
+static void on_abort(struct message *message, void *receiver) {
+  struct swap_order *order = (struct swap_order *)(void *)message;
+  worker_abort_table(receiver);
+  order->riders = 0;
+  order->taken = false;
+  post_back(order, on_carried_out);
+}
+
+static void post(struct swap_order *order, void (*deliver)(struct message *, void *)) {
+  order->awaited = true;
+  order->message.deliver = deliver;
+  mailbox_post(&order->worker->loop.mailbox, &order->message);
+}
+
+static void post_all(struct swap *swap, void (*deliver)(struct message *, void *)) {
+  swap->missing = swap->prepared;
+  for (size_t i = 0; i < swap->prepared; i++)
+    post(&swap->orders[i], deliver);
+}
+
+static void on_prepared(struct message *message, void *receiver) {
+  struct swap_order *order = (struct swap_order *)(void *)message;
+  struct swap *swap = order->swap;
+  (void)receiver;
+  order->awaited = false;
+  swap->status = order->status;
+  if (order->status == 0)
+    swap->prepared++;
+  if (order->status == 0 && swap->prepared < swap->threads->count)
+    prepare_next(swap);
+  else if (order->status == 0)
+    post_all(swap, on_commit);
+  else if (swap->prepared > 0)
+    post_all(swap, on_abort);
+  else
+    finish(swap, swap->status);
+}
+
+/* On the worker's thread. What it writes into the swap, the others read only once it has answered. */
+static void on_prepare(struct message *message, void *receiver) {
+  struct swap_order *order = (struct swap_order *)(void *)message;
+  struct worker *worker = receiver;
+  if (worker->draining)
+    order->status = is_stopping(order->swap);
+  else
+    order->status = worker_prepare_table(worker, order->swap->table, order->swap->ports, &order->swap->error);
+  post_back(order, on_prepared);
+}
+
+static void prepare_next(struct swap *swap) { post(&swap->orders[swap->prepared], on_prepare); }
+
+unsigned swap_awaited_worker(const struct swap *swap) {
+  for (size_t i = 0; swap->table && i < swap->threads->count; i++)
+    if (swap->orders[i].awaited)
+      return swap->orders[i].worker->number;
+  return 0;
+}
+
+int swap_init(struct swap *swap, struct threads *threads) {
+  *swap = (struct swap){.threads = threads, .orders = calloc(threads->count, sizeof *swap->orders)};
+  if (!swap->orders)
+    return -ENOMEM;
+  for (size_t i = 0; i < threads->count; i++)
+    swap->orders[i] = (struct swap_order){.swap = swap, .worker = &threads->threads[i]->worker};
+  return 0;
+}
+
+void swap_deinit(struct swap *swap) {
+  route_table_unref(swap->table);
+  free(swap->orders);
+  *swap = (struct swap){.threads = NULL};
+}
+
+void swap_begin(struct swap *swap, struct route_table *table, struct port_change *ports, swap_done_fn *on_done) {
+  swap->table = route_table_ref(table);
+  swap->ports = ports;
+  swap->prepared = 0;
+  swap->riders = swap->taken = 0;
+  swap->error = (struct error){.code = 0};
+  swap->on_done = on_done;
+  prepare_next(swap);
+}
