@@ -298,6 +298,8 @@ static void model_compare(struct model *model) {
     assert_true(next <= model->now);
   } else {
     assert_true(next <= earliest);
+    model->wheel.next = WHEEL_NEXT_UNKNOWN; /* what it knew is what it finds */
+    assert_true(wheel_next(&model->wheel) == next);
     assert_true(next > model->now); /* or a loop would spin */
   }
 }

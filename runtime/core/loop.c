@@ -227,7 +227,7 @@ void loop_set_timer(struct loop *loop, struct wheel_timer *timer, uint64_t ms) {
   wheel_set(&loop->wheel, timer, ms < CLOCK_NEVER - now ? now + ms : CLOCK_NEVER);
 }
 
-clock_ms loop_next_timer(const struct loop *loop) {
+clock_ms loop_next_timer(struct loop *loop) {
   clock_ms next = wheel_next(&loop->wheel);
   LIST_FOREACH(place, &loop->inner) {
     clock_ms inner = loop_next_timer(loop_at(place));

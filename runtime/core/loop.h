@@ -86,7 +86,7 @@ void loop_undefer(struct loop *loop, struct deferred *deferred);
 void loop_set_timer(struct loop *loop, struct wheel_timer *timer, uint64_t ms);
 
 /* When a timer of the loop, or of one within it, may be due next, or earlier; CLOCK_NEVER: there is none. */
-clock_ms loop_next_timer(const struct loop *loop);
+clock_ms loop_next_timer(struct loop *loop);
 static inline void loop_cancel_timer(struct loop *loop, struct wheel_timer *timer) {
   wheel_cancel(&loop->wheel, timer);
 }

@@ -17,6 +17,7 @@ void wheel_init(struct wheel *wheel, clock_ms now) {
   assert(now < CLOCK_NEVER / 2);
   memset(wheel, 0, sizeof *wheel);
   wheel->now = now;
+  wheel->next = CLOCK_NEVER;
 }
 
 static void push(struct wheel_timer **head, struct wheel_timer *timer) {
@@ -31,12 +32,18 @@ static unsigned slot_of(clock_ms time, unsigned level) {
   return (unsigned)(time >> (level * SLOT_BITS)) & (WHEEL_SLOTS - 1);
 }
 
+static clock_ms start_of_slot(clock_ms time, unsigned level) {
+  return time >> (level * SLOT_BITS) << (level * SLOT_BITS);
+}
+
 /* Puts a timer that is due after the wheel's time where it belongs. */
 static void place(struct wheel *wheel, struct wheel_timer *timer) {
   unsigned level = (63u - (unsigned)__builtin_clzll(timer->deadline ^ wheel->now)) / SLOT_BITS;
   unsigned slot;
   if (level < TOP) {
     slot = slot_of(timer->deadline, level);
+    clock_ms start = start_of_slot(timer->deadline, level);
+    wheel->next = start < wheel->next ? start : wheel->next;
   } else {
     /* The top level goes round. What lies beyond a turn waits in the farthest slot and is placed anew from there. */
     level = TOP;
@@ -44,6 +51,7 @@ static void place(struct wheel *wheel, struct wheel_timer *timer) {
     if (distance > WHEEL_SLOTS - 1)
       distance = WHEEL_SLOTS - 1;
     slot = (slot_of(wheel->now, TOP) + (unsigned)distance) & (WHEEL_SLOTS - 1);
+    wheel->next = WHEEL_NEXT_UNKNOWN;
   }
   push(&wheel->slots[level][slot], timer);
   wheel->occupied[level] |= UINT64_C(1) << slot;
@@ -72,7 +80,10 @@ void wheel_cancel(struct wheel *wheel, struct wheel_timer *timer) {
   uintptr_t offset = (uintptr_t)link - (uintptr_t)&wheel->slots;
   if (!*link && offset < sizeof wheel->slots) {
     size_t index = (size_t)(link - &wheel->slots[0][0]);
-    wheel->occupied[index / WHEEL_SLOTS] &= ~(UINT64_C(1) << (index % WHEEL_SLOTS));
+    unsigned level = (unsigned)(index / WHEEL_SLOTS);
+    wheel->occupied[level] &= ~(UINT64_C(1) << (index % WHEEL_SLOTS));
+    if (level == TOP || start_of_slot(timer->deadline, level) <= wheel->next)
+      wheel->next = WHEEL_NEXT_UNKNOWN;
   }
 }
 
@@ -105,7 +116,8 @@ static void collect(struct wheel *wheel, clock_ms now) {
 
   unsigned level, slot;
   clock_ms start;
-  while (first_slot(wheel, &level, &slot, &start) && start <= now) {
+  bool found;
+  while ((found = first_slot(wheel, &level, &slot, &start)) && start <= now) {
     wheel->now = start;
     struct wheel_timer *timer = wheel->slots[level][slot], *next;
     wheel->slots[level][slot] = NULL;
@@ -121,11 +133,14 @@ static void collect(struct wheel *wheel, clock_ms now) {
     }
   }
   wheel->now = now;
+  wheel->next = found ? start : CLOCK_NEVER;
 }
 
 void wheel_advance(struct wheel *wheel, clock_ms now) {
   assert(now < CLOCK_NEVER / 2);
-  if (now > wheel->now)
+  if (now > wheel->now && now < wheel->next)
+    wheel->now = now;
+  else if (now > wheel->now)
     collect(wheel, now);
 
   /* A list of its own: what callbacks set for a time that has passed is for the next call, or this one might never
@@ -141,10 +156,13 @@ void wheel_advance(struct wheel *wheel, clock_ms now) {
   }
 }
 
-clock_ms wheel_next(const struct wheel *wheel) {
+clock_ms wheel_next(struct wheel *wheel) {
   if (wheel->due)
     return wheel->now;
-  unsigned level, slot;
-  clock_ms start;
-  return first_slot(wheel, &level, &slot, &start) ? start : CLOCK_NEVER;
+  if (wheel->next == WHEEL_NEXT_UNKNOWN) {
+    unsigned level, slot;
+    clock_ms start;
+    wheel->next = first_slot(wheel, &level, &slot, &start) ? start : CLOCK_NEVER;
+  }
+  return wheel->next;
 }

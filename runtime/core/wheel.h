@@ -21,10 +21,11 @@ struct wheel_timer {
   wheel_expired_fn *on_expired; /* the timer is no longer set when this is called; it may set it again or free it */
 };
 
-enum { WHEEL_SLOTS = 64, WHEEL_LEVELS = 7 };
+enum { WHEEL_SLOTS = 64, WHEEL_LEVELS = 7, WHEEL_NEXT_UNKNOWN = 0 };
 
 struct wheel {
   clock_ms now;
+  clock_ms next; /* when the first occupied slot starts; CLOCK_NEVER: there is none; UNKNOWN: it has to be looked for */
   uint64_t occupied[WHEEL_LEVELS]; /* a bit a slot */
   struct wheel_timer *slots[WHEEL_LEVELS][WHEEL_SLOTS];
   struct wheel_timer *due; /* set for a time that has passed, or being expired */
@@ -47,4 +48,4 @@ void wheel_advance(struct wheel *wheel, clock_ms now);
 
 /* The time by which wheel_advance() should be called again: never later than the earliest deadline, possibly
  * earlier (when timers have to move down a level). CLOCK_NEVER when no timer is set. */
-clock_ms wheel_next(const struct wheel *wheel);
+clock_ms wheel_next(struct wheel *wheel);
