@@ -29,7 +29,8 @@ struct search {
   const struct route_question *question;
   bool tls_matters;
   size_t length;
-  struct prefix client;
+  bool has_client;
+  struct prefix client; /* once a list has asked for it */
   struct rank after, best_rank;
   struct row best;          /* route NULL: none */
   const struct row *wanted; /* not NULL: is it there before best_rank? */
@@ -104,6 +105,9 @@ static void consider_rules(struct search *search, const struct rules *rules, uns
   if (!client->is_set)
     return;
   if (rules->tree.count > 0) {
+    if (!search->has_client)
+      search->client = prefix_of_address(client);
+    search->has_client = true;
     uint32_t at = 0, list;
     unsigned bits;
     while ((list = prefix_tree_next(&rules->tree, &search->client, &at, &bits)) != PREFIX_NO_VALUE)
@@ -239,10 +243,9 @@ struct route *route_choice_next(struct route_choice *choice, const struct route_
   search.question = question;
   search.tls_matters = choice->port->has_tls;
   search.wanted = NULL;
+  search.has_client = false;
   search.key_count = 0;
   search.length = domain_normalize(search.name, question->domain, question->domain_length);
-  if (question->client.is_set)
-    search.client = prefix_of_address(&question->client);
   bool is_first = choice->high == 0 && choice->low == 0;
   do {
     search.after = (struct rank){choice->high, choice->low};
