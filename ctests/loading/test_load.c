@@ -143,6 +143,7 @@ static void a_plain_route_becomes_a_record_with_every_default(void **state) {
   assert_int_equal(route->action, ROUTE_FORWARD);
   assert_int_equal(route->target_count, 1);
   assert_string_equal(route->targets[0].host, "::1");
+  assert_true(ip_address_is_loopback(&route->targets[0].address)); /* no connection has to parse it */
   assert_int_equal(route->targets[0].port, 8080);
   assert_int_equal(route->targets[0].weight, 1);
   assert_int_equal(route->targets[0].host_function, ROUTE_NO_FUNCTION);

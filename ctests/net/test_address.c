@@ -54,6 +54,25 @@ static void scopes_are_names_or_numbers_of_interfaces(void **state) {
   assert_int_equal(endpoint_from_literal(&endpoint, "fe80::1%99999999999999999999", 1), -EINVAL);
 }
 
+static void a_literal_that_is_kept_leads_to_the_same_endpoint(void **state) {
+  (void)state;
+  static const char *const hosts[] = {"192.0.2.1", "2001:db8::1", "[2001:db8::1]", "::", "::ffff:192.0.2.1"};
+  for (size_t i = 0; i < sizeof hosts / sizeof hosts[0]; i++) {
+    struct ip_address address;
+    struct endpoint kept, parsed;
+    assert_true(ip_address_from_literal(&address, hosts[i]));
+    endpoint_from_address(&kept, &address, 443);
+    assert_int_equal(endpoint_from_literal(&parsed, hosts[i], 443), 0);
+    assert_memory_equal(&kept, &parsed, sizeof kept);
+  }
+  static const char *const others[] = {"fe80::1%lo", "[fe80::1%1]", "example.com", "unix:/x", ""};
+  for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
+    struct ip_address address;
+    assert_false(ip_address_from_literal(&address, others[i]));
+    assert_false(address.is_set);
+  }
+}
+
 static void what_is_not_a_literal_is_refused(void **state) {
   (void)state;
   static const char *const others[] = {"",         "example.com",  "localhost", "1.2.3",    "1.2.3.4.5", "256.1.1.1",
@@ -182,6 +201,7 @@ int main(void) {
       cmocka_unit_test(literals_are_parsed_and_printed),
       cmocka_unit_test(a_mapped_literal_is_the_ipv4_address),
       cmocka_unit_test(scopes_are_names_or_numbers_of_interfaces),
+      cmocka_unit_test(a_literal_that_is_kept_leads_to_the_same_endpoint),
       cmocka_unit_test(what_is_not_a_literal_is_refused),
       cmocka_unit_test(the_compact_form_keeps_address_and_port),
       cmocka_unit_test(ipv4_over_ipv6_is_the_same_address_as_ipv4),

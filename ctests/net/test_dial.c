@@ -158,6 +158,23 @@ static void a_literal_is_connected_without_the_resolver(void **state) {
   close(listener);
 }
 
+static void an_address_that_is_known_is_connected(void **state) {
+  struct fixture *fixture = *state;
+  uint16_t port = 0;
+  int listener = listen_on_loopback(5, &port);
+  struct ip_address address;
+  assert_true(ip_address_from_literal(&address, "127.0.0.1"));
+  struct resolver *resolver = fixture->dialer.resolver;
+  fixture->dialer.resolver = NULL;
+  assert_null(dial_start_address(&fixture->dialer, &address, port, PATIENCE_MS, on_done, fixture));
+  fixture->dialer.resolver = resolver;
+  assert_int_equal(fixture->calls, 1);
+  assert_int_equal(fixture->status, 0);
+  expect_peer(fixture, "127.0.0.1", port);
+  expect_connection(fixture, listener);
+  close(listener);
+}
+
 static void a_name_is_resolved_and_connected(void **state) {
   struct fixture *fixture = *state;
   uint16_t port = 0;
@@ -379,6 +396,7 @@ static void a_dial_to_oneself_is_refused(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       TEST(a_literal_is_connected_without_the_resolver),
+      TEST(an_address_that_is_known_is_connected),
       TEST(a_name_is_resolved_and_connected),
       TEST(a_refused_address_leads_to_the_next),
       TEST(the_last_refusal_is_reported),

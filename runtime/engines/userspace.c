@@ -270,10 +270,15 @@ static void dial(struct connection *connection) {
   struct exchange *exchange = &connection->exchange;
   clock_ms now = loop_now(&connection->worker->loop);
   uint64_t left = exchange->connect_deadline > now ? exchange->connect_deadline - now : 1;
-  const char *host = exchange->host ? exchange->host : exchange->target->host;
+  uint64_t ms = left / targets_left(exchange) + 1;
+  uint16_t port = (uint16_t)(exchange->port < 0 ? 0 : exchange->port);
+  struct dialer *dialer = &connection->worker->dialer;
+  const struct route_target *target = exchange->host ? NULL : exchange->target;
   exchange->dialling = true;
-  struct dial *dial = dial_start(&connection->worker->dialer, host, (uint16_t)(exchange->port < 0 ? 0 : exchange->port),
-                                 left / targets_left(exchange) + 1, on_dialled, connection);
+  struct dial *dial =
+      target && target->address.is_set
+          ? dial_start_address(dialer, &target->address, port, ms, on_dialled, connection)
+          : dial_start(dialer, target ? target->host : exchange->host, port, ms, on_dialled, connection);
   exchange->dialling = false;
   if (!exchange->dialled)
     exchange->dial = dial;

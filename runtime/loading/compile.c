@@ -130,8 +130,10 @@ static int compile_match(lua_State *L, int t, struct route *route, struct error 
 
 static void compile_target(lua_State *L, int t, struct route_target *target) {
   lua_getfield(L, t, "host");
-  if (lua_isstring(L, -1))
+  if (lua_isstring(L, -1)) {
     copy_text(L, &target->host, lua_tostring(L, -1));
+    ip_address_from_literal(&target->address, target->host);
+  }
   lua_pop(L, 1);
   target->port = (uint16_t)number_at(L, t, "port");
   target->preserve_port = boolean_at(L, t, "preserve");

@@ -118,6 +118,29 @@ int endpoint_from_literal(struct endpoint *endpoint, const char *host, uint16_t 
   return 0;
 }
 
+void endpoint_from_address(struct endpoint *endpoint, const struct ip_address *address, uint16_t port) {
+  memset(endpoint, 0, sizeof *endpoint);
+  if (ip_address_is_ipv4(address)) {
+    struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = htons(port)};
+    memcpy(&in.sin_addr, address->bytes + sizeof mapped_prefix, sizeof in.sin_addr);
+    set_ipv4(endpoint, &in);
+    return;
+  }
+  struct sockaddr_in6 in6 = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
+  memcpy(&in6.sin6_addr, address->bytes, sizeof in6.sin6_addr);
+  memcpy(&endpoint->storage, &in6, sizeof in6);
+  endpoint->length = sizeof in6;
+}
+
+bool ip_address_from_literal(struct ip_address *address, const char *host) {
+  struct endpoint endpoint;
+  memset(address, 0, sizeof *address);
+  if (strchr(host, '%') || endpoint_from_literal(&endpoint, host, 0) != 0)
+    return false;
+  ip_address_from_sockaddr(address, (const struct sockaddr *)&endpoint.storage);
+  return true;
+}
+
 int endpoint_from_unix_path(struct endpoint *endpoint, const char *path) {
   struct sockaddr_un un = {.sun_family = AF_UNIX};
   size_t size = strlen(path);

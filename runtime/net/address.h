@@ -44,6 +44,13 @@ bool ip_address_is_loopback(const struct ip_address *address);
  * IPv4-mapped one is the IPv4 address. 0, or -EINVAL when it is not a literal (then it may be a name). */
 int endpoint_from_literal(struct endpoint *endpoint, const char *host, uint16_t port);
 
+/* Likewise, of an address that is set; `port` takes the place of its own. */
+void endpoint_from_address(struct endpoint *endpoint, const struct ip_address *address, uint16_t port);
+
+/* What endpoint_from_literal() would make of it, to be kept, but without a port; false, and not set: it is none, or has
+ * a %scope, which is not part of an address. */
+bool ip_address_from_literal(struct ip_address *address, const char *host);
+
 /* 0, -EINVAL (empty) or -ENAMETOOLONG (over 107 bytes, unix(7)). */
 int endpoint_from_unix_path(struct endpoint *endpoint, const char *path);
 

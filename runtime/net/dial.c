@@ -37,8 +37,9 @@ struct dial {
   uint16_t port;
   bool inside_start; /* nobody else knows the dial yet: it may be freed at once */
   uint32_t pause_ms;
-  clock_ms deadline;         /* of all */
-  clock_ms attempt_deadline; /* of the present address */
+  uint64_t ms;               /* in all */
+  clock_ms deadline;         /* of all; 0 before anything has been waited for */
+  clock_ms attempt_deadline; /* of the present address; likewise */
   struct wheel_timer timer;
   struct deferred freeing;
   struct event event;
@@ -115,8 +116,19 @@ static void fail_attempt(struct dial *dial, int status) {
   try_addresses(dial);
 }
 
+/* The first wait begins the deadlines: most targets of this machine and of its network never need a clock. */
+static void begin_deadlines(struct dial *dial, clock_ms now) {
+  if (dial->deadline == 0)
+    dial->deadline = now + dial->ms;
+  if (dial->attempt_deadline == 0) {
+    uint64_t left = dial->deadline > now ? dial->deadline - now : 0;
+    dial->attempt_deadline = now + left / (dial->count - dial->index);
+  }
+}
+
 static void wait_until_attempt_deadline(struct dial *dial, uint64_t at_most_ms) {
   clock_ms now = clock_now(dial->dialer->loop->clock);
+  begin_deadlines(dial, now);
   uint64_t left = dial->attempt_deadline > now ? dial->attempt_deadline - now : 0;
   loop_set_timer(dial->dialer->loop, &dial->timer, left < at_most_ms ? left : at_most_ms);
 }
@@ -197,17 +209,9 @@ static int connect_socket(const struct dial *dial) {
   return -error;
 }
 
-static void begin_attempt(struct dial *dial) {
-  clock_ms now = clock_now(dial->dialer->loop->clock);
-  uint64_t left = dial->deadline > now ? dial->deadline - now : 0;
-  dial->attempt_deadline = now + left / (dial->count - dial->index);
-}
-
 /* Tries the present address; those that fail at once lead to the next by way of fail_attempt(), at most
  * RESOLVE_MAX_ADDRESSES deep. */
 static void try_addresses(struct dial *dial) {
-  if (dial->attempt_deadline == 0)
-    begin_attempt(dial);
   int status = dial->fd >= 0 ? 0 : open_socket(dial);
   if (status == 0)
     status = connect_socket(dial);
@@ -294,8 +298,7 @@ static int address_of_host(struct dial *dial, const char *host) {
   return status;
 }
 
-struct dial *dial_start(struct dialer *dialer, const char *host, uint16_t port, uint64_t ms, dial_done_fn *done,
-                        void *context) {
+static struct dial *dial_new(struct dialer *dialer, uint16_t port, uint64_t ms, dial_done_fn *done, void *context) {
   struct dial *dial = calloc(1, sizeof *dial);
   if (!dial) {
     done(context, -ENOMEM, -1, NULL);
@@ -308,28 +311,55 @@ struct dial *dial_start(struct dialer *dialer, const char *host, uint16_t port, 
   dial->fd = -1;
   dial->port = port;
   dial->inside_start = true;
-  dial->deadline = clock_now(dialer->loop->clock) + (ms < LONGEST_MS ? ms : LONGEST_MS);
+  dial->ms = ms < LONGEST_MS ? ms : LONGEST_MS;
   dial->timer.on_expired = on_expired;
+  return dial;
+}
 
-  int status = address_of_host(dial, host);
-  if (status == 0) {
-    try_addresses(dial);
-  } else if (status == -ENOENT) {
-    dial->phase = DIAL_RESOLVING;
-    struct resolve_request *request = resolve_start(dialer->resolver, host, on_resolved, dial);
-    if (request) {
-      dial->request = request;
-      loop_set_timer(dialer->loop, &dial->timer, ms < LONGEST_MS ? ms : LONGEST_MS);
-    }
-  } else {
-    finish(dial, status);
-  }
+static struct dial *begun_dial(struct dial *dial) {
   if (dial->phase == DIAL_OVER) {
     dial_free(dial);
     return NULL;
   }
   dial->inside_start = false;
   return dial;
+}
+
+static void resolve_host(struct dial *dial, const char *host) {
+  struct dialer *dialer = dial->dialer;
+  dial->phase = DIAL_RESOLVING;
+  dial->deadline = clock_now(dialer->loop->clock) + dial->ms;
+  struct resolve_request *request = resolve_start(dialer->resolver, host, on_resolved, dial);
+  if (request) {
+    dial->request = request;
+    loop_set_timer(dialer->loop, &dial->timer, dial->ms);
+  }
+}
+
+struct dial *dial_start(struct dialer *dialer, const char *host, uint16_t port, uint64_t ms, dial_done_fn *done,
+                        void *context) {
+  struct dial *dial = dial_new(dialer, port, ms, done, context);
+  if (!dial)
+    return NULL;
+  int status = address_of_host(dial, host);
+  if (status == 0)
+    try_addresses(dial);
+  else if (status == -ENOENT)
+    resolve_host(dial, host);
+  else
+    finish(dial, status);
+  return begun_dial(dial);
+}
+
+struct dial *dial_start_address(struct dialer *dialer, const struct ip_address *address, uint16_t port, uint64_t ms,
+                                dial_done_fn *done, void *context) {
+  struct dial *dial = dial_new(dialer, port, ms, done, context);
+  if (!dial)
+    return NULL;
+  endpoint_from_address(&dial->single, address, port);
+  dial->count = 1;
+  try_addresses(dial);
+  return begun_dial(dial);
 }
 
 void dial_cancel(struct dial *dial) {

@@ -39,6 +39,10 @@ struct dial;
 struct dial *dial_start(struct dialer *dialer, const char *host, uint16_t port, uint64_t ms, dial_done_fn *done,
                         void *context);
 
+/* The same to an address that is known (`port` of it is not looked at). */
+struct dial *dial_start_address(struct dialer *dialer, const struct ip_address *address, uint16_t port, uint64_t ms,
+                                dial_done_fn *done, void *context);
+
 /* `done` will not be called; whatever was open is closed. NULL is nothing. Never within or after the dial's own `done`.
  */
 void dial_cancel(struct dial *dial);

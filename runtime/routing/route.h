@@ -91,7 +91,8 @@ struct target_load; /* routing/balance.h */
 
 /* One target of a route. Exactly one of host and host_function is there. */
 struct route_target {
-  char *host; /* a name, a literal address or "unix:/path"; NULL: host_function says */
+  char *host;                /* a name, a literal address or "unix:/path"; NULL: host_function says */
+  struct ip_address address; /* of a host that is one; not set: it has to be asked each time */
   uint16_t port;
   bool preserve_port;       /* the port that the client came in on */
   unsigned weight;          /* 1 to 256 */
