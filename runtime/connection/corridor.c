@@ -182,7 +182,10 @@ static void advance(struct connection *connection) {
       break;
     connection->step++;
   }
-  connection_arm_timer(connection);
+  if (connection->state == CONNECTION_FORWARDING)
+    connection_arm_first(connection);
+  else
+    connection_arm_timer(connection);
 }
 
 void connection_start(struct connection *connection) { advance(connection); }

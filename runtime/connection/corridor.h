@@ -10,6 +10,10 @@ void connection_set_state(struct connection *connection, enum connection_state s
 /* Sets the timer for whichever bound comes next, if that is sooner than what it is set for. */
 void connection_arm_timer(struct connection *connection);
 
+/* … of one that has just been joined to its target: at the shortest of its timeouts, without asking which of them hold
+ * for it; the look finds that. Most connections are over before. */
+void connection_arm_first(struct connection *connection);
+
 /* A side has ended or broken, and the other does not take what stands in front of that (on_ending in net/pipe.h): what
  * bounds it begins now. */
 void connection_await_end(struct connection *connection);

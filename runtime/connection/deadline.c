@@ -348,6 +348,37 @@ void connection_await_end(struct connection *connection) {
   connection_arm_timer(connection);
 }
 
+static void arm_at(struct connection *connection, clock_ms at) {
+  if (at != CLOCK_NEVER && (!wheel_is_set(&connection->timer) || at < connection->timer.deadline))
+    wheel_set(&connection->worker->loop.wheel, &connection->timer, at);
+}
+
+/* Of what begins with the last activity, the timeout that is looked at first, whether it bounds this connection or not;
+ * keep_alive only makes them longer. CLOCK_NEVER: there is none. */
+static clock_ms soonest_quiet_look(const struct connection *connection) {
+  const struct route_timeouts *timeouts = &connection->exchange.route->timeouts;
+  uint64_t least = timeouts->idle - 1; /* 0, which is none, becomes the longest */
+  least = timeouts->stuck - 1 < least ? timeouts->stuck - 1 : least;
+  least = timeouts->stuck_tls - 1 < least ? timeouts->stuck_tls - 1 : least;
+  return least == UINT64_MAX ? CLOCK_NEVER : connection->last_active + least / LOOKS;
+}
+
+void connection_arm_first(struct connection *connection) {
+  const struct worker *worker = connection->worker;
+  const struct pipe *pipe = &connection->exchange.pipe;
+  if (connection->ended || pipe_awaits_end(pipe) || connection->drain_until || worker->draining) {
+    connection_arm_timer(connection);
+    return;
+  }
+  clock_ms at = soonest_quiet_look(connection), probes = probes_at(connection), silence = silence_look_at(connection);
+  at = probes < at ? probes : at;
+  at = silence < at ? silence : at;
+  uint64_t lifetime = connection_lifetime(connection);
+  if (lifetime && connection->started + lifetime / 2 < at) /* half: the log may speak of the end before it comes */
+    at = connection->started + lifetime / 2;
+  arm_at(connection, at);
+}
+
 void connection_arm_timer(struct connection *connection) {
   if (connection->state >= CONNECTION_CLOSING)
     return;
@@ -369,6 +400,5 @@ void connection_arm_timer(struct connection *connection) {
     clock_ms again = loop_now(&connection->worker->loop) + DRAIN_QUIET_MS;
     at = again < at ? again : at;
   }
-  if (at != CLOCK_NEVER && (!wheel_is_set(&connection->timer) || at < connection->timer.deadline))
-    wheel_set(&connection->worker->loop.wheel, &connection->timer, at);
+  arm_at(connection, at);
 }
