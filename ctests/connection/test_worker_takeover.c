@@ -165,6 +165,11 @@ static void ports_that_it_has_prepared_are_taken_over_too(void **state) {
   port_change_free(ports);
 }
 
+static void await_none_waits(struct fixture *fixture) {
+  connect_clients(fixture, fixture->resolved[0]);
+  await_accepted(&fixture->helper, CLIENTS);
+}
+
 static void too_few_descriptors_are_told(void **state) {
   struct fixture *fixture = *state;
   struct worker_takeover progress = {.next = 0};
@@ -173,6 +178,17 @@ static void too_few_descriptors_are_told(void **state) {
   assert_int_equal(0, progress.ports);
   assert_int_equal(1, progress.failed);
   fixture->settings.descriptors = 0;
+  assert_int_equal(1, take_over(fixture)); /* the next time there are enough */
+  await_none_waits(fixture);
+}
+
+/* It is asked for again and again while the other is stuck. */
+static void what_is_taken_over_is_so_once(void **state) {
+  struct fixture *fixture = *state;
+  for (int i = 0; i < 3; i++)
+    assert_int_equal(1, take_over(fixture));
+  assert_ptr_equal(fixture->helper.loans.next->next, &fixture->helper.loans);
+  await_none_waits(fixture);
 }
 
 int main(void) {
@@ -183,6 +199,7 @@ int main(void) {
       cmocka_unit_test_setup_teardown(ports_that_close_give_up_what_was_taken_over_for_them, set_up, tear_down),
       cmocka_unit_test_setup_teardown(ports_that_it_has_prepared_are_taken_over_too, set_up, tear_down),
       cmocka_unit_test_setup_teardown(too_few_descriptors_are_told, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(what_is_taken_over_is_so_once, set_up, tear_down),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

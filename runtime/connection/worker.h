@@ -157,12 +157,12 @@ int worker_set_table(struct worker *worker, struct route_table *table, uint16_t 
 /* How far a takeover has come. */
 struct worker_takeover {
   size_t next;   /* of the owner's ports */
-  size_t ports;  /* that are taken over */
+  size_t ports;  /* that are taken over, now or before */
   size_t failed; /* that could not be: no descriptor or no memory left */
 };
 
 /* On the thread of `worker`, while that of `owner` is stuck: accepts on a piece of its ports too, where it has the same
- * itself. True: there are more. The owner may go on meanwhile; then both accept. */
+ * itself and does not do so yet. True: there are more. The owner may go on meanwhile; then both accept. */
 bool worker_take_over(struct worker *worker, struct worker *owner, struct worker_takeover *progress);
 
 /* On the thread of `worker`: the end of that, for a piece. True: there are more. */

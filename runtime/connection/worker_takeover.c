@@ -58,6 +58,13 @@ static size_t count_ports(const struct worker *owner) {
   return owner->port_count + (prepared ? owner->change->pin->table->port_count : 0);
 }
 
+static bool is_taken_over(const struct worker_port *own, const struct worker *owner) {
+  for (const struct list_node *node = own->loans.next; node != &own->loans; node = node->next)
+    if (LIST_OWNER(node, struct worker_loan, of_port)->owner == owner)
+      return true;
+  return false;
+}
+
 /* 0 or a negative errno. */
 static int take_over(struct worker *worker, const struct worker *owner, struct worker_port *own,
                      const struct worker_port *other) {
@@ -84,7 +91,7 @@ bool worker_take_over(struct worker *worker, struct worker *owner, struct worker
   for (; progress->next < end; progress->next++) {
     const struct worker_port *other = port_of(owner, progress->next);
     struct worker_port *own = other ? find_own(worker, other, progress->next) : NULL;
-    if (own && take_over(worker, owner, own, other) == 0)
+    if (own && (is_taken_over(own, owner) || take_over(worker, owner, own, other) == 0))
       progress->ports++;
     else if (own)
       progress->failed++;

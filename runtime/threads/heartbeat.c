@@ -124,6 +124,8 @@ static void on_beats_due(struct wheel_timer *timer) {
   struct heartbeats *heartbeats = (struct heartbeats *)(void *)((char *)timer - offsetof(struct heartbeats, timer));
   for (size_t i = 0; i < heartbeats->count; i++)
     look_at_beat(&heartbeats->beats[i]);
+  if (heartbeats->stuck > 0)
+    takeovers_retry(&heartbeats->takeovers);
   loop_set_timer(&heartbeats->instance->runtime->loop, timer, HEARTBEAT_EVERY_MS);
 }
 

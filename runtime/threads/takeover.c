@@ -19,6 +19,7 @@ struct takeover {
   atomic_bool over;                /* the worker is back */
   bool away;                       /* the helper has the message */
   bool handed_back;
+  bool is_told, is_whole; /* how the last order ended: it was logged; the helper accepts on all ports */
 };
 
 static void post_back(struct takeover *takeover, void (*deliver)(struct message *, void *)) {
@@ -59,7 +60,13 @@ static void post_takeover(struct takeover *takeover, void (*deliver)(struct mess
     takeover_free(takeover);
 }
 
-static void tell_takeover(const struct takeover *takeover) {
+/* What differs from the last time. */
+static void tell_takeover(struct takeover *takeover) {
+  bool was_whole = takeover->is_whole;
+  takeover->is_whole = takeover->progress.failed == 0;
+  if (takeover->is_told && takeover->is_whole == was_whole)
+    return;
+  takeover->is_told = true;
   const struct log *log = takeover->owner->instance->log;
   if (takeover->progress.failed == 0)
     LOG(log, LOG_WARN, "another worker accepts for one that is stuck", LOG_INTEGER("worker", takeover->stuck->number),
@@ -103,12 +110,13 @@ static struct worker *find_helper(const struct instance *instance, const struct 
   return NULL;
 }
 
-static void order_takeover(struct takeovers *takeovers, struct worker *owner) {
+static void order_takeover(struct takeovers *takeovers, struct worker *owner, bool tells) {
   struct worker *helper = find_helper(takeovers->instance, owner);
   struct takeover *takeover = helper ? calloc(1, sizeof *takeover) : NULL;
   if (!takeover) {
-    LOG(takeovers->instance->log, LOG_ERROR, "no worker accepts for one that is stuck: what comes to it waits",
-        LOG_INTEGER("worker", owner->number), LOG_STRING("error", helper ? "no memory" : "no worker is left"));
+    if (tells)
+      LOG(takeovers->instance->log, LOG_ERROR, "no worker accepts for one that is stuck: what comes to it waits",
+          LOG_INTEGER("worker", owner->number), LOG_STRING("error", helper ? "no memory" : "no worker is left"));
     return;
   }
   takeover->owner = takeovers;
@@ -119,17 +127,28 @@ static void order_takeover(struct takeovers *takeovers, struct worker *owner) {
 }
 
 /* For each worker that is stuck, and for which nobody does so who is well. */
-static void take_over_all(struct takeovers *takeovers) {
+static void take_over_all(struct takeovers *takeovers, bool tells) {
   const struct threads *threads = &takeovers->instance->threads;
   bool open = takeovers->instance->phase == INSTANCE_READY; /* else nobody listens any more */
   for (size_t i = 0; i < threads->count && open; i++) {
     struct worker *worker = &threads->threads[i]->worker;
     if (worker->stuck && !find_takeover(takeovers, worker))
-      order_takeover(takeovers, worker);
+      order_takeover(takeovers, worker, tells);
   }
 }
 
-void takeovers_begin(struct takeovers *takeovers) { take_over_all(takeovers); }
+void takeovers_begin(struct takeovers *takeovers) { take_over_all(takeovers, true); }
+
+void takeovers_retry(struct takeovers *takeovers) {
+  LIST_FOREACH(node, &takeovers->list) {
+    struct takeover *takeover = LIST_OWNER(node, struct takeover, node);
+    if (takeover->away || atomic_load(&takeover->over))
+      continue;
+    takeover->progress = (struct worker_takeover){.next = 0};
+    post_takeover(takeover, on_take_over);
+  }
+  take_over_all(takeovers, false);
+}
 
 void takeovers_end(struct takeovers *takeovers, struct worker *owner) {
   LIST_FOREACH(node, &takeovers->list) {
@@ -140,12 +159,12 @@ void takeovers_end(struct takeovers *takeovers, struct worker *owner) {
     if (!takeover->away)
       post_takeover(takeover, on_hand_back);
   }
-  take_over_all(takeovers);
+  take_over_all(takeovers, true);
 }
 
 unsigned takeovers_find(const struct takeovers *takeovers, const struct worker *owner) {
   const struct takeover *takeover = find_takeover(takeovers, owner);
-  return takeover && !takeover->away && takeover->progress.failed == 0 ? takeover->helper->number : 0;
+  return takeover && takeover->is_whole ? takeover->helper->number : 0;
 }
 
 void takeovers_init(struct takeovers *takeovers, struct instance *instance) {

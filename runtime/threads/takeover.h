@@ -19,6 +19,10 @@ void takeovers_init(struct takeovers *takeovers, struct instance *instance);
 /* After the threads have ended. Nothing when zeroed. */
 void takeovers_deinit(struct takeovers *takeovers);
 
+/* Now and then while a worker is stuck: what could not be taken over, and what it has been left with since, is tried
+ * again. That this fails again is not told again. */
+void takeovers_retry(struct takeovers *takeovers);
+
 /* A worker is stuck now (worker->stuck): another takes over what it listens on, and what it had taken over itself. */
 void takeovers_begin(struct takeovers *takeovers);
 

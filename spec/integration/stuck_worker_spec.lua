@@ -131,6 +131,25 @@ describe("a worker that is blocked in the kernel", function()
     assert.are.same({ nil, "refused" }, { net.connect(port) })
   end)
 
+  it("has others accept for it once there are descriptors for that", function()
+    local m = start(2)
+    local client = block(m)
+    local function limit(count)
+      assert(os.execute(("prlimit --pid %d --nofile=%d:"):format(m.process.pid, count)) == 0)
+    end
+    local before = tonumber(process.read(("/proc/%d/limits"):format(m.process.pid)):match "Max open files%s+(%d+)")
+    process.nap(1) -- it is in the kernel, and not taken for stuck yet
+    limit(4)
+    m:await_log "another worker can't accept on all ports of one that is stuck"
+    process.nap(1.5) -- beats, of which each tries again, and is not told
+    limit(before)
+    m:await_log "another worker accepts for one that is stuck"
+    assert.are.equal(2, select(2, m:log():gsub("another worker ", "")))
+    assert.is_number(m:status().stuck[1].accepted_by)
+    release()
+    assert.are.equal("back\n", client:receive_all())
+  end)
+
   it("is asked no more questions than it can answer at once when it is back", function()
     local m = start(1)
     block(m)
