@@ -9,13 +9,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pwd.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { DIRECTORY_MODE = 0700, OTHERS_WRITE = S_IWGRP | S_IWOTH };
+enum { DIRECTORY_MODE = 0700 };
 
 const char *user_name(uid_t uid, char name[USER_NAME_SIZE]) {
   struct passwd entry, *found = NULL;
@@ -28,17 +27,23 @@ const char *user_name(uid_t uid, char name[USER_NAME_SIZE]) {
   return name;
 }
 
-/* Root may write everywhere anyway. An ACL that lets others write shows in the group's bits. */
-static int judge_owner(const struct stat *entry, const char *what, struct error *error) {
+/* An ACL that lets others write shows in the group's bits. */
+int own_judge(const struct stat *entry, uid_t other, const struct own_words *words, struct error *error) {
   char owner[USER_NAME_SIZE], us[USER_NAME_SIZE];
-  if (entry->st_uid != geteuid() && entry->st_uid != 0)
-    return error_set(error, EPERM,
-                     "%s belongs to \"%s\", and would be believed as if \"%s\" had made it: remove it, or chown it",
-                     what, user_name(entry->st_uid, owner), user_name(geteuid(), us));
-  if (entry->st_mode & OTHERS_WRITE)
-    return error_set(error, EPERM, "%s may be written by others, and would be believed: remove it, or chmod go-w it",
-                     what);
+  if (entry->st_uid != geteuid() && entry->st_uid != other)
+    return error_set(error, EPERM, "%s belongs to \"%s\", and %s as if \"%s\" had made it: %s, or chown it",
+                     words->what, user_name(entry->st_uid, owner), words->danger, user_name(geteuid(), us),
+                     words->remedy);
+  if (entry->st_mode & (S_IWGRP | S_IWOTH))
+    return error_set(error, EPERM, "%s may be written by others, and %s: %s, or chmod go-w it", words->what,
+                     words->danger, words->remedy);
   return 0;
+}
+
+/* Root may write everywhere anyway. */
+static int judge_owner(const struct stat *entry, const char *what, struct error *error) {
+  const struct own_words words = {what, "would be believed", "remove it"};
+  return own_judge(entry, 0, &words, error);
 }
 
 int own_directory_open(int parent, const char *name, struct error *error) {

@@ -7,12 +7,23 @@
 #include "core/error.h"
 
 #include <stddef.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 
 enum { USER_NAME_SIZE = 64 };
 
 /* The user's name, or the number of one who has none. Returns `name`. */
 const char *user_name(uid_t uid, char name[USER_NAME_SIZE]);
+
+/* For people: "WHAT belongs to "bob", and DANGER as if "root" had made it: REMEDY, or chown it". */
+struct own_words {
+  const char *what;   /* "it" */
+  const char *danger; /* "would be believed" */
+  const char *remedy; /* "remove it" */
+};
+
+/* It has to be ours, or `other`'s, and writable by nobody else, not by its group either. 0, or -EPERM and `error`. */
+int own_judge(const struct stat *entry, uid_t other, const struct own_words *words, struct error *error);
 
 /* Opens the directory `name` in the directory `parent` (or AT_FDCWD). It has to be ours, or root's, and writable by
  * nobody else. A descriptor, or a negative errno and `error`, which begins with "the directory": -EPERM when it is not

@@ -18,7 +18,6 @@
 enum {
   DIRECTORY_MODE = 0700,
   PARENT_MODE = 0755, /* lets through whoever the directory is given to */
-  OTHERS_WRITE = S_IWGRP | S_IWOTH,
   DEEPEST = 8 /* directories within each other */,
   NAME_SIZE = NAME_MAX + 2 /* one that is too long stays so */,
   STEPS_MOST = 1024 /* names on the way, with those of links */
@@ -125,28 +124,15 @@ static int walk(const char *path, bool is_given, struct error *error) {
   return status;
 }
 
-static bool is_ours(uid_t owner, const struct account *account) {
-  return owner == geteuid() || (account && account->is_set && owner == account->uid);
-}
-
 /* What is in it will be believed: last good versions are run, the lock is written. */
 static int judge(const struct stat *entry, const struct account *account, struct error *error) {
-  char owner[USER_NAME_SIZE], us[USER_NAME_SIZE];
-  if ((entry->st_mode & S_ISVTX) && (entry->st_mode & OTHERS_WRITE))
+  static const struct own_words words = {"the state directory", "what is in it would be run",
+                                         "name another as `state` in the config"};
+  if ((entry->st_mode & S_ISVTX) && (entry->st_mode & (S_IWGRP | S_IWOTH)))
     return error_set(error, EPERM,
                      "the state directory is one for all to write in (it is sticky), and what is in it would be run; "
                      "name a directory of moongate's own as `state` in the config, one below it for instance");
-  if (!is_ours(entry->st_uid, account))
-    return error_set(
-        error, EPERM,
-        "the state directory belongs to \"%s\", and what is in it would be run as \"%s\"; chown it, or name another "
-        "as `state` in the config",
-        user_name(entry->st_uid, owner), user_name(geteuid(), us));
-  if (entry->st_mode & OTHERS_WRITE)
-    return error_set(error, EPERM,
-                     "the state directory may be written by others, and what is in it would be run; chmod go-w it, or "
-                     "name another as `state` in the config");
-  return 0;
+  return own_judge(entry, account && account->is_set ? account->uid : geteuid(), &words, error);
 }
 
 static int give_children(int directory, const struct account *account, dev_t device, unsigned depth);
