@@ -78,6 +78,19 @@ static void test_one_without_a_route_has_no_outgoing_side(void **state) {
   assert_int_equal(shown(&entry), 1 << PATTERN_NO_OUTGOING);
 }
 
+static void test_who_waits_for_a_function_is_not_blamed_itself(void **state) {
+  (void)state;
+  struct function_note note = {.since = PATTERN_QUIET_MS - 1};
+  struct connection_entry entry = {.state = CONNECTION_ROUTING, .age = 2 * PATTERN_QUIET_MS, .waits = &note};
+  assert_int_equal(shown(&entry), 0);
+  note.since = PATTERN_QUIET_MS;
+  assert_int_equal(shown(&entry), 1 << PATTERN_FUNCTION);
+  entry.state = CONNECTION_CONNECTING;
+  entry.finding = (struct connection_finding){CONNECTION_SLOW_CONNECT, 2 * PATTERN_QUIET_MS, 30000};
+  entry.suspect = true;
+  assert_int_equal(shown(&entry), 1 << PATTERN_FUNCTION);
+}
+
 static void test_no_byte_either_way_shows_after_a_while(void **state) {
   (void)state;
   struct connection_entry entry = {.state = CONNECTION_HANDLING, .age = PATTERN_QUIET_MS};
@@ -130,6 +143,7 @@ int main(void) {
       cmocka_unit_test(test_a_zombie_is_over_on_both_sides_for_a_while),
       cmocka_unit_test(test_one_that_lingers_is_a_zombie_only_past_its_time),
       cmocka_unit_test(test_one_without_a_route_has_no_outgoing_side),
+      cmocka_unit_test(test_who_waits_for_a_function_is_not_blamed_itself),
       cmocka_unit_test(test_no_byte_either_way_shows_after_a_while),
       cmocka_unit_test(test_what_a_peer_does_not_take_shows_after_a_while),
       cmocka_unit_test(test_what_keep_alive_keeps_is_quiet_for_long),

@@ -241,6 +241,7 @@ static int start(struct connection *connection, int slot, bool is_handler) {
   run->version = state->version;
   run->is_handler = is_handler;
   run->slot = slot;
+  run->since = loop_now(&connection->worker->loop);
   run->freeing.run = on_freeing;
   list_init(&run->tasks);
   list_init(&run->sockets);
@@ -277,6 +278,18 @@ static bool handler_is_idle(const struct connection *connection) {
   return run->task->wait == &socket->reader.wait && !socket_is_shaking(socket) && buffer_size(socket->ahead) == 0;
 }
 
+static bool function_waits(const struct connection *connection, struct function_wait *wait) {
+  const struct script_run *run = connection->script;
+  const struct route *route = connection_route(connection);
+  if (run == NULL || run->is_handler || run->task == NULL || route == NULL || route->script == NULL)
+    return false;
+  wait->route = route;
+  wait->field = route->script->functions[run->slot].field;
+  wait->since = run->since;
+  script_find_definition(run, route, wait->defined, sizeof wait->defined);
+  return true;
+}
+
 static void cancel(struct connection *connection) {
   struct script_run *run = connection->script;
   if (run != NULL)
@@ -290,5 +303,6 @@ const struct script_hooks script_worker_hooks = {
     .table_released = script_worker_release,
     .table_live = script_worker_go_live,
     .handler_is_idle = handler_is_idle,
+    .function_waits = function_waits,
     .cancel = cancel,
 };

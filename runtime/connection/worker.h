@@ -28,6 +28,16 @@ struct script_version;
 
 /* What the corridor asks of the room above it, for routes with functions. One table, handed in at start. Unless noted,
  * an answer comes through the function named there, perhaps before the call returns. */
+enum { FUNCTION_PLACE_SIZE = 80 };
+
+/* A function of a route that has been asked for a connection and has not answered. */
+struct function_wait {
+  const struct route *route; /* whose it is */
+  const char *field;         /* "match.when"; the route's */
+  clock_ms since;
+  char defined[FUNCTION_PLACE_SIZE]; /* "routes/site.lua:12"; "": not known */
+};
+
 struct script_hooks {
   /* Runs the route's handler on the client's stream, which is the handler's until connection_handler_ended() or
    * connection_forward(). 0, or a negative errno (nothing was started). */
@@ -45,6 +55,8 @@ struct script_hooks {
   /* Whether the handler waits for nothing but its client's next bytes, of which none have come: then nothing is lost
    * when moongate stops. */
   bool (*handler_is_idle)(const struct connection *connection);
+  /* Whether the connection waits for a function's answer, and for which. A handler is none. NULL: it never does. */
+  bool (*function_waits)(const struct connection *connection, struct function_wait *wait);
   /* Ends the handler or function that runs for this connection; nothing calls back afterwards. */
   void (*cancel)(struct connection *connection);
 };

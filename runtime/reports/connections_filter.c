@@ -191,6 +191,21 @@ static void fill_unsent(struct connection_entry *entry, const struct connection 
   entry->unsent[PIPE_TARGET] = stream_unsent(&exchange->target_stream) + pipe_pending(&exchange->pipe, PIPE_CLIENT);
 }
 
+/* 0 or -ENOMEM. */
+static int fill_waits(struct connection_entry *entry, const struct connection *connection, clock_ms now) {
+  const struct script_hooks *hooks = connection->worker->hooks;
+  struct function_wait wait;
+  if (!hooks->function_waits || !hooks->function_waits(connection, &wait))
+    return 0;
+  struct function_note *note = entry->waits = calloc(1, sizeof *note);
+  if (!note || !(note->field = strdup(wait.field)))
+    return -ENOMEM;
+  note->route = route_ref((struct route *)wait.route);
+  note->since = now > wait.since ? now - wait.since : 0;
+  memcpy(note->defined, wait.defined, sizeof note->defined);
+  return 0;
+}
+
 int connection_entry_fill(struct connection_entry *entry, const struct connection *connection) {
   const struct exchange *exchange = &connection->exchange;
   clock_ms now = loop_now(&connection->worker->loop);
@@ -219,13 +234,18 @@ int connection_entry_fill(struct connection_entry *entry, const struct connectio
     return -ENOMEM;
   if (domain_of(connection) && !(entry->domain = strdup(domain_of(connection))))
     return -ENOMEM;
-  return 0;
+  return fill_waits(entry, connection, now);
 }
 
 void connection_entry_clear(struct connection_entry *entry) {
   route_unref(entry->route);
   free(entry->host);
   free(entry->domain);
+  if (!entry->waits)
+    return;
+  route_unref(entry->waits->route);
+  free(entry->waits->field);
+  free(entry->waits);
 }
 
 const char *connection_entry_target(const struct connection_entry *entry, char *text, size_t size) {

@@ -11,6 +11,14 @@
 #include "reports/connections.h"
 #include "reports/look.h"
 
+/* The function that one waits for. */
+struct function_note {
+  struct route *route; /* whose it is; one reference */
+  char *field;         /* "match.when" */
+  uint64_t since;      /* ms, as an age */
+  char defined[FUNCTION_PLACE_SIZE];
+};
+
 /* A connection, as its worker saw it. Times in milliseconds. */
 struct connection_entry {
   uint64_t number;
@@ -18,10 +26,11 @@ struct connection_entry {
   struct ip_address client, local; /* `local`: that it came in on; not set: the kernel can't tell */
   uint16_t port;
   int target_port;
-  struct route *route;    /* one reference; NULL: not known yet */
-  char *host;             /* of the target, when it is not the route's; NULL mostly */
-  const char *route_host; /* of the target, when it is the route's */
-  char *domain;           /* NULL: none */
+  struct route *route;         /* one reference; NULL: not known yet */
+  char *host;                  /* of the target, when it is not the route's; NULL mostly */
+  const char *route_host;      /* of the target, when it is the route's */
+  char *domain;                /* NULL: none */
+  struct function_note *waits; /* NULL: for none */
   enum connection_state state;
   uint8_t ended;       /* bits by enum pipe_side */
   uint8_t ending;      /* connection_ended_sides() */

@@ -82,6 +82,20 @@ static void write_unsent(struct value *row, const struct connection_entry *entry
   }
 }
 
+/* The line is the route's; `defined` has the function's own. */
+static void write_waits(struct value *row, const struct connection_entry *entry) {
+  const struct function_note *note = entry->waits;
+  if (!note)
+    return;
+  struct value *waits = value_set_table(row, "waits");
+  value_set_string(waits, "function", note->field);
+  value_set_string(waits, "route", note->route->name);
+  value_set_string(waits, "file", note->route->file);
+  value_set_number(waits, "line", note->route->line);
+  value_set_string(waits, "defined", note->defined[0] ? note->defined : NULL);
+  write_seconds(waits, "seconds", note->since);
+}
+
 void connection_entry_write(struct value *list, const struct connection_entry *entry, const struct route_order *order) {
   static const char *const ends[] = {NULL, "client", "target", "both"};
   char text[TARGET_TEXT_SIZE];
@@ -98,6 +112,7 @@ void connection_entry_write(struct value *list, const struct connection_entry *e
   if (entry->route)
     write_route(row, entry, order);
   value_set_string(row, "state", connection_state_label(entry->state));
+  write_waits(row, entry);
   value_set_string(row, "target", connection_entry_target(entry, text, sizeof text));
   write_seconds(row, "age", entry->age);
   write_seconds(row, "idle", entry->idle);

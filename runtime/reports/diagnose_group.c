@@ -43,6 +43,24 @@ static int by_port(const void *left, const void *right) {
   return ((const struct diagnose_item *)left)->entry->port - ((const struct diagnose_item *)right)->entry->port;
 }
 
+static int by_function(const void *left, const void *right) {
+  const struct function_note *a = ((const struct diagnose_item *)left)->entry->waits,
+                             *b = ((const struct diagnose_item *)right)->entry->waits;
+  if (!a || !b)
+    return (a != NULL) - (b != NULL);
+  int order = compare_texts(a->route->name, b->route->name);
+  return order ? order : compare_texts(a->field, b->field);
+}
+
+/* `match.when of route site (routes/site.lua:12)` */
+static const char *name_function(const struct function_note *note, char text[NAME_SIZE]) {
+  if (!note)
+    return NULL;
+  snprintf(text, NAME_SIZE, "%s of route %s (%s)", note->field, note->route->name,
+           note->defined[0] ? note->defined : note->route->file);
+  return text;
+}
+
 /* NULL: it has none. */
 static const char *name_of(const struct connection_entry *entry, enum diagnose_key by, char text[NAME_SIZE]) {
   switch (by) {
@@ -52,6 +70,8 @@ static const char *name_of(const struct connection_entry *entry, enum diagnose_k
     return ip_address_format(&entry->client, text);
   case BY_TARGET:
     return connection_entry_target(entry, text, NAME_SIZE);
+  case BY_FUNCTION:
+    return name_function(entry->waits, text);
   case BY_PORT:
     snprintf(text, NAME_SIZE, "%u", entry->port);
     return text;
@@ -72,8 +92,11 @@ static void take(struct group groups[DIAGNOSE_GROUPS], const struct group *group
 
 void diagnose_groups_write(struct value *root, const char *key, enum diagnose_key by, struct diagnose_item *items,
                            size_t count) {
-  static int (*const orders[])(const void *, const void *) = {
-      [BY_ROUTE] = by_route, [BY_CLIENT] = by_client, [BY_TARGET] = by_target, [BY_PORT] = by_port};
+  static int (*const orders[])(const void *, const void *) = {[BY_ROUTE] = by_route,
+                                                              [BY_CLIENT] = by_client,
+                                                              [BY_TARGET] = by_target,
+                                                              [BY_PORT] = by_port,
+                                                              [BY_FUNCTION] = by_function};
   struct group groups[DIAGNOSE_GROUPS] = {{.count = 0}};
   char name[NAME_SIZE];
   struct value *list = value_set_table(root, key);

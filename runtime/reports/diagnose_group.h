@@ -11,7 +11,7 @@ struct diagnose_item {
   uint64_t since;
 };
 
-enum diagnose_key { BY_ROUTE, BY_CLIENT, BY_TARGET, BY_PORT };
+enum diagnose_key { BY_ROUTE, BY_CLIENT, BY_TARGET, BY_PORT, BY_FUNCTION };
 
 enum { DIAGNOSE_GROUPS = 10 };
 

@@ -9,6 +9,7 @@ const char *diagnose_pattern_label(enum diagnose_pattern pattern) {
       [PATTERN_HALF_ZOMBIE] = "half_zombie",
       [PATTERN_STUCK_CONNECTING] = "stuck_connecting",
       [PATTERN_NO_OUTGOING] = "no_outgoing",
+      [PATTERN_FUNCTION] = "function",
       [PATTERN_STUCK] = "stuck",
       [PATTERN_KEEP_ALIVE_STUCK] = "keep_alive_stuck",
       [PATTERN_OLD] = "old",
@@ -38,6 +39,11 @@ static bool is_kept(const struct connection_entry *entry, uint64_t old_ms, uint6
   return old_ms > 0 && entry->idle >= old_ms && entry->route && entry->treatment != KEEP_ALIVE_STANDARD;
 }
 
+static bool waits_for_function(const struct connection_entry *entry, uint64_t *since) {
+  *since = entry->waits ? entry->waits->since : 0;
+  return entry->waits && *since >= PATTERN_QUIET_MS;
+}
+
 static bool has_no_data(const struct connection_entry *entry, uint64_t *since) {
   bool joined = entry->state == CONNECTION_FORWARDING || entry->state == CONNECTION_HANDLING;
   *since = entry->age;
@@ -59,9 +65,11 @@ bool diagnose_pattern_shows(enum diagnose_pattern pattern, const struct connecti
   case PATTERN_HALF_ZOMBIE:
     return is_of_class(entry, CONNECTION_HALF_DEAD, since);
   case PATTERN_STUCK_CONNECTING:
-    return is_of_class(entry, CONNECTION_SLOW_CONNECT, since);
+    return !entry->waits && is_of_class(entry, CONNECTION_SLOW_CONNECT, since);
   case PATTERN_NO_OUTGOING:
-    return entry->state == CONNECTION_ROUTING && entry->age >= PATTERN_QUIET_MS;
+    return !entry->waits && entry->state == CONNECTION_ROUTING && entry->age >= PATTERN_QUIET_MS;
+  case PATTERN_FUNCTION:
+    return waits_for_function(entry, since);
   case PATTERN_STUCK:
     return is_of_class(entry, CONNECTION_STUCK, since);
   case PATTERN_KEEP_ALIVE_STUCK:

@@ -11,6 +11,7 @@ enum diagnose_pattern {
   PATTERN_HALF_ZOMBIE,      /* "half_zombie": one side has ended, and no byte moves (the class half_dead) */
   PATTERN_STUCK_CONNECTING, /* "stuck_connecting": no target has answered yet */
   PATTERN_NO_OUTGOING,      /* "no_outgoing": it has no target yet, and nobody is choosing one: it has no route */
+  PATTERN_FUNCTION,         /* "function": it waits for a function of a route (when, authorize, a target's) */
   PATTERN_STUCK,            /* "stuck": the target took it and has never answered what the client sent */
   PATTERN_KEEP_ALIVE_STUCK, /* "keep_alive_stuck": quiet for diagnose.old, and kept by its keep_alive treatment */
   PATTERN_OLD,              /* "old": older than diagnose.old */
@@ -22,7 +23,7 @@ enum diagnose_pattern {
 
 enum {
   PATTERN_ZOMBIE_MS = 5 * 1000, /* over for so long: nothing takes that long to be cleaned up */
-  PATTERN_QUIET_MS = 10 * 1000, /* from when on no_outgoing, no_data and unread are worth a look */
+  PATTERN_QUIET_MS = 10 * 1000, /* from when on no_outgoing, function, no_data and unread are worth a look */
 };
 
 const char *diagnose_pattern_label(enum diagnose_pattern pattern);

@@ -31,6 +31,7 @@ static void write_pattern(struct value *list, enum diagnose_pattern pattern, str
   diagnose_groups_write(entry, "by_route", BY_ROUTE, items, count);
   diagnose_groups_write(entry, "by_client", BY_CLIENT, items, count);
   diagnose_groups_write(entry, "by_port", BY_PORT, items, count);
+  diagnose_groups_write(entry, "by_function", BY_FUNCTION, items, count);
   qsort(items, count, sizeof *items, by_since);
   value_set_number(entry, "oldest", seconds(items[0].since));
   struct value *examples = value_set_table(entry, "examples");

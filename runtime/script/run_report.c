@@ -21,21 +21,20 @@ static void count_failure(const struct connection *connection) {
     stats->handler_errors++;
 }
 
-/* "routes/site.lua:12", where the route's function begins: what was raised in a tail call has no line of its own. NULL
- * for one that is written in C. */
-static const char *where_defined(const struct script_run *run, const struct route *route, char text[PLACE_SIZE]) {
+bool script_find_definition(const struct script_run *run, const struct route *route, char *text, size_t size) {
   lua_State *L = run->state->L;
   lua_Debug function;
+  text[0] = '\0';
   script_version_push(route->script, run->worker->place.number, run->slot, L);
   if (!lua_isfunction(L, -1)) {
     lua_pop(L, 1);
-    return NULL;
+    return false;
   }
   lua_getinfo(L, ">S", &function);
   if (function.linedefined <= 0)
-    return NULL;
-  snprintf(text, PLACE_SIZE, "%s:%d", function.short_src, function.linedefined);
-  return text;
+    return false;
+  snprintf(text, size, "%s:%d", function.short_src, function.linedefined);
+  return true;
 }
 
 void script_report_failure(const struct script_run *run, const char *what, lua_State *coroutine) {
@@ -56,7 +55,7 @@ void script_report_failure(const struct script_run *run, const char *what, lua_S
   LOG(worker->log, LOG_ERROR, what, LOG_STRING("route", route != NULL ? route->name : NULL),
       LOG_STRING("file", route != NULL ? route->file : NULL),
       LOG_STRING("function", function != NULL ? function->field : NULL),
-      LOG_STRING("defined", function != NULL ? where_defined(run, route, place) : NULL),
+      LOG_STRING("defined", function != NULL && script_find_definition(run, route, place, sizeof place) ? place : NULL),
       LOG_STRING("connection", connection_id(connection, id)),
       LOG_STRING("client", ip_address_format(&connection->client_address, client)),
       LOG_INTEGER("not_logged_before", suppressed),

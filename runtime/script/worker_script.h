@@ -40,6 +40,7 @@ struct script_run {
   struct list_node sockets;             /* that it has connected, by mine; closed when it ends */
   bool is_handler;
   int slot;           /* of its function */
+  clock_ms since;     /* it was begun */
   char *forward_host; /* context:forward has been called: where to */
   int forward_port;
   struct deferred freeing;
@@ -84,6 +85,10 @@ void script_end_unconnected(struct script_state *state);
 
 /* Pushes a fresh context table for the connection (bind_context.c). Raises without memory. */
 void script_push_context(lua_State *L, const struct connection *connection);
+
+/* Writes where the route's function begins, "routes/site.lua:12": what was raised in a tail call has no line of its
+ * own. False, and "": it is written in C. (run_report.c) */
+bool script_find_definition(const struct script_run *run, const struct route *route, char *text, size_t size);
 
 /* A function of the connection's route has failed, or (what = "a spawned function failed") one that it spawned:
  * counted, and logged with the message on top of `coroutine`. Outside of Lua. (run_report.c) */

@@ -256,6 +256,47 @@ return {
     assert.are.equal(1, explain("--control", m.control, "1-999999").status)
   end)
 
+  it("that it waits for a function of a route: which, where, since when; and so does diagnose", function()
+    local m = moongate.start {
+      clock = true,
+      config = 'timeouts = { initial_data = "1h", connect = "1h", shutdown = "1s" },',
+      routes = ([[
+local function wait()
+  moongate.sleep(3000)
+end
+return {
+  { name = "asks", match = { ports = 0, when = wait }, action = { target = "127.0.0.1:1" } },
+  { name = "lets", match = { ports = 0 }, security = { authorize = wait }, action = { target = "127.0.0.1:1" } },
+  { name = "finds", match = { ports = 0 }, action = { target = wait } },
+  { name = "keeps", match = { ports = 0 }, keep_alive = wait, action = { target = "127.0.0.1:1" } },
+  { name = "weighs", match = { ports = 0 }, action = { targets = { "127.0.0.1:1", "127.0.0.1:2" }, balance = wait } },
+}]]),
+    }
+    local functions = {
+      asks = "routing: match.when", lets = "routing: security.authorize", finds = "connecting: action.target",
+      keeps = "routing: keep_alive", weighs = "connecting: action.balance",
+    }
+    for route in pairs(functions) do
+      net.connect(m:port(route))
+    end
+    m:await_metric("active_connections", 5)
+    m:advance(15)
+    for _, row in ipairs(m:live_connections().connections) do
+      local route = row.waits.route
+      local text = select(2, explain("--control", m.control, row.id))
+      has(text, functions[route] .. " of route " .. route .. " (",
+        "routes.lua:1) has been asked, and has not answered for 1")
+      assert.is_nil(text:find("has not arrived", 1, true) or text:find("No target has", 1, true))
+      functions[route] = nil
+    end
+    assert.is_nil(next(functions))
+    local told = moongate.command({ "diagnose", "--control", m.control }).out:gsub("%s+", " ")
+    for _, name in ipairs { "match.when of route asks", "action.target of route finds" } do
+      has(told, "1 connection waits for " .. name .. " (")
+    end
+    assert.is_nil(told:find("have not sent what", 1, true) or told:find("to accept", 1, true), told)
+  end)
+
   it("a connection by the address that it came in on", function()
     local at = net.free_ports(1, "127.0.0.1")
     local m = moongate.start {

@@ -14,12 +14,13 @@ local PATH, PATIENCE = "/api/v1/diagnose", 60
 
 local NAMES = {
   zombie = "zombies", half_zombie = "half zombies", stuck_connecting = "stuck connecting", no_outgoing = "no outgoing",
+  ["function"] = "waiting for a function",
   stuck = "stuck", keep_alive_stuck = "keep-alive stuck", old = "old", no_data = "no data",
   unread = "unread", silent = "silent",
 }
 local ORDER = {
-  "zombie", "half_zombie", "stuck_connecting", "no_outgoing", "stuck", "silent", "unread", "keep_alive_stuck", "old",
-  "no_data",
+  "zombie", "half_zombie", "stuck_connecting", "function", "no_outgoing", "stuck", "silent", "unread",
+  "keep_alive_stuck", "old", "no_data",
 }
 
 function diagnose.define(command)

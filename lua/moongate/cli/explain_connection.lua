@@ -9,7 +9,7 @@ local text = require("moongate.text")
 local STATES = {
   routing = "its route is not known yet: what the choice needs has not arrived",
   connecting = "its target is being connected to",
-  forwarding = "bytes go both ways between the client and the target",
+  forwarding = "the client and the target are joined",
   handling = "its handler runs",
   closing = "all is sent, and the client has not ended yet",
 }
@@ -24,8 +24,22 @@ local CLASSES = {
 -- What a byte that moves puts off.
 local FOR_QUIET = { idle = true, stuck = true, half_dead = true, half_closed = true, reset = true }
 
+-- What the state means: who has to do something before it goes on.
+local function state(row)
+  local waits = row.waits
+  if not waits then
+    return ("%s: %s"):format(row.state, STATES[row.state] or "")
+  end
+  local place = waits.defined or ("%s:%d"):format(waits.file, waits.line)
+  return ("%s: %s of route %s (%s) has been asked, and has not answered for %s"):format(
+    row.state, waits["function"], waits.route, place, text.format_duration(math.floor(waits.seconds)))
+end
+
 local function trouble(row)
   local class = row.class
+  if class and class.name == "connecting" and row.waits then
+    return nil -- no target has been asked
+  end
   local form = class and CLASSES[class.name]
   if not form then
     return nil
@@ -69,7 +83,7 @@ local function explain_connection(row, width)
     { "domain", row.domain },
     { "route", row.route and ("%s (%s)%s"):format(row.route, outcomes.where(row), old) or "none yet" },
     { "target", row.target },
-    { "state", ("%s: %s"):format(row.state, STATES[row.state] or "") },
+    { "state", state(row) },
     { "trouble", trouble(row) },
     { "ended", row.ended and ("the %s's side has ended"):format(row.ended) or nil },
     { "age", text.format_duration(math.floor(row.age)) },

@@ -80,11 +80,14 @@ PATTERNS[#PATTERNS + 1] = { "stuck_connecting", function(pattern, add)
       duration(group.oldest), bound(group.limit, "timeouts.connect")),
       "moongate conns --stuck --target " .. word(group.name))
   end)
-  if #(pattern.by_target or {}) == 0 then
-    add(PROBLEM, ("%s for a function to say where to connect; the oldest for %s"):format(
-      several(pattern.count, "connection waits", "connections wait"), duration(pattern.oldest)),
-      "moongate conns --state connecting")
-  end
+end }
+
+PATTERNS[#PATTERNS + 1] = { "function", function(pattern, add)
+  each_group(pattern, "by_function", function(group)
+    add(PROBLEM, ("%s for %s to answer, the oldest for %s: what the function itself waits for (a connection, a name, "
+      .. "a sleep) does not come%s"):format(several(group.count, "connection waits", "connections wait"), group.name,
+      duration(group.oldest), ending(group)), "moongate conns --idle 10s --sort idle")
+  end)
 end }
 
 PATTERNS[#PATTERNS + 1] = { "stuck", function(pattern, add)
@@ -109,7 +112,7 @@ end }
 PATTERNS[#PATTERNS + 1] = { "no_outgoing", function(pattern, add, snapshot)
   each_group(pattern, "by_port", function(group)
     add(PROBLEM, ("%s to port %s %s no route yet, the oldest for %s: their clients have not sent what the route is "
-      .. "chosen by, or a function of a route (when, authorize) waits%s%s"):format(connections(group.count),
+      .. "chosen by%s%s"):format(connections(group.count),
       group.name, group.count == 1 and "has" or "have", duration(group.oldest), mostly_from(pattern),
       bound(snapshot.config.timeouts.initial_data, "timeouts.initial_data")),
       "moongate conns --state routing --port " .. group.name)
