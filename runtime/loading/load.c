@@ -119,6 +119,32 @@ static int collect(lua_State *L) {
   return 0;
 }
 
+/* The directory, as the kernel names it. 0, -ENOMEM, or -ECANCELED. While the disk has not answered: as it was. */
+static int resolve_away(struct load_run *run, char **real) {
+  struct loader *loader = run->loader;
+  bool is_lost = loader->list_lost && blocking_is_lost(loader->list_lost);
+  char *directory = strdup(is_lost && loader->routes ? loader->routes : run->config->routes);
+  *real = NULL;
+  if (!directory)
+    return -ENOMEM;
+  if (!is_lost) {
+    load_now_begin(run, &(struct load_now){.kind = LOAD_LIST, .path = directory});
+    blocking_begin(run->blocking);
+    *real = realpath(directory, NULL);
+    if (!blocking_end(run->blocking)) {
+      free(directory);
+      free(*real);
+      return -ECANCELED;
+    }
+    load_now_end(run);
+  }
+  if (*real)
+    free(directory);
+  else
+    *real = directory;
+  return 0;
+}
+
 int load_run_init(struct load_run *run, struct loader *loader, const struct config *config, unsigned workers,
                   struct loaded_routes *loaded) {
   *run = (struct load_run){.loader = loader,
@@ -128,12 +154,12 @@ int load_run_init(struct load_run *run, struct loader *loader, const struct conf
                            .config = config,
                            .workers = workers,
                            .loaded = loaded};
-  char *real = realpath(config->routes, NULL), *modules = path_directory(config->routes);
-  if (!real)
-    real = strdup(config->routes);
-  if (!real || !modules) {
+  char *real, *modules;
+  int status = resolve_away(run, &real);
+  if (status < 0)
+    return status;
+  if (!(modules = path_directory(config->routes))) {
     free(real);
-    free(modules);
     return -ENOMEM;
   }
   free(loader->routes);

@@ -248,20 +248,34 @@ static int run_file(lua_State *L) {
   return 0;
 }
 
+/* Finds and reads it; `path` stays NULL where there is none. 0, a negative errno and `error`, or -ECANCELED. */
+static int read_away(struct config_load *load, const char **path, struct error *error) {
+  static const char usual[] = "moongate.lua";
+  const char *subject = *path ? *path : usual;
+  int status = 0;
+  load->loader->now = (struct load_now){.kind = LOAD_CONFIG, .path = subject};
+  blocking_enter(load->blocking, subject);
+  blocking_begin(load->blocking);
+  if (!*path && access(usual, F_OK) == 0)
+    *path = usual;
+  if (*path)
+    status = source_read(&load->source, *path, error);
+  return blocking_end(load->blocking) ? status : -ECANCELED;
+}
+
 static int find_file(struct config_load *load) {
   const char *path = load->overrides->config;
-  if (!path && access("moongate.lua", F_OK) == 0)
-    path = "moongate.lua";
+  struct error error;
+  int status = read_away(load, &path, &error);
+  if (status == -ECANCELED)
+    return status;
   load->directory = path ? path_directory(path) : strdup(".");
   if (!load->directory)
     return -ENOMEM;
   if (!path)
     return 0;
-  struct error error;
-  load->loader->now = (struct load_now){.kind = LOAD_CONFIG, .path = path};
-  blocking_enter(load->blocking, path);
-  if (source_read(&load->source, path, &error) < 0) {
-    int status = fault_list_add(load->faults, path, 0, NULL, NULL, error.message);
+  if (status < 0) {
+    status = fault_list_add(load->faults, path, 0, NULL, NULL, error.message);
     return status < 0 ? status : -EINVAL;
   }
   load->config->settings.script_time_ms = CONFIG_TIME_MS;

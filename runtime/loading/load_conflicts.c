@@ -127,11 +127,17 @@ static int load_copy(struct load_run *run, struct loaded_file *file, const struc
   struct fault_list faults = {0}, warnings = {0};
   struct error error = {0};
   const char *state = run->config->state;
-  int status = last_good_read(run->loader, state, file->file, &copy.text, &copy.size, &modules, &error);
-  if (status == -ENOENT)
-    return 0;
-  if (status == 0 && memory_find(&run->loader->memory, file->file)->copy_is_lost)
+  int status = 0;
+  if (memory_find(&run->loader->memory, file->file)->copy_is_lost) {
     status = error_set(&error, EIO, "loading it did not come back either");
+  } else {
+    load_now_begin(run, &(struct load_now){LOAD_COPY, file->file, file->path, NULL, 0, NULL});
+    status = last_good_read(run, file->file, &copy.text, &copy.size, &modules, &error);
+    if (status != -ECANCELED)
+      load_now_end(run);
+  }
+  if (status == -ENOENT || status == -ECANCELED)
+    return status == -ENOENT ? 0 : status;
   bool same = status == 0 && failed && failed->size == copy.size && memcmp(failed->text, copy.text, copy.size) == 0 &&
               module_list_is_current(&modules, &run->cache);
   run->kind = LOAD_COPY;

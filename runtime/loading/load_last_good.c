@@ -96,8 +96,8 @@ static bool open_parts(struct parts *parts, const char *bytes, size_t size) {
   return memcmp(parts->end, sum, SUM_SIZE) == 0;
 }
 
-static bool is_ours(const struct loader *loader, const char *routes, size_t size) {
-  return strlen(loader->routes) == size && memcmp(loader->routes, routes, size) == 0;
+static bool is_ours(const char *ours, const char *routes, size_t size) {
+  return strlen(ours) == size && memcmp(ours, routes, size) == 0;
 }
 
 /* A part is not a string: nothing ends it. */
@@ -142,17 +142,30 @@ static int open_copies(const char *state, bool make, struct error *error) {
   return copies;
 }
 
-int last_good_read(const struct loader *loader, const char *state, const char *file, char **text, size_t *size,
-                   struct module_list *modules, struct error *error) {
+/* The disk may not answer: the thread is away meanwhile. 0, a negative errno and `error`, or -ECANCELED. */
+static int read_away(struct blocking *blocking, const char *state, const char *file, char **bytes, size_t *size,
+                     struct error *error) {
+  *bytes = NULL;
+  char *own_state = strdup(state);
+  if (!own_state)
+    return error_set(error, ENOMEM, "no memory to read it");
+  blocking_begin(blocking);
+  int directory = open_copies(own_state, false, error);
+  int status = directory < 0 ? directory : own_file_read(directory, file, MAX_COPY, bytes, size, error);
+  if (directory >= 0)
+    close(directory);
+  free(own_state);
+  return blocking_end(blocking) ? status : -ECANCELED;
+}
+
+int last_good_read(const struct load_run *run, const char *file, char **text, size_t *size, struct module_list *modules,
+                   struct error *error) {
   char *bytes = NULL;
   struct parts parts;
   const char *routes, *found;
   size_t whole = 0, routes_size;
   *text = NULL;
-  int directory = open_copies(state, false, error), status = directory;
-  if (directory < 0)
-    goto done;
-  status = own_file_read(directory, file, MAX_COPY, &bytes, &whole, error);
+  int status = read_away(run->blocking, run->config->state, file, &bytes, &whole, error);
   if (status < 0)
     goto done;
   if (!open_parts(&parts, bytes, whole) || !next_part(&parts, "routes", &routes, &routes_size) ||
@@ -160,12 +173,12 @@ int last_good_read(const struct loader *loader, const char *state, const char *f
     status = error_set(error, EINVAL, "it is damaged");
     goto done;
   }
-  if (!is_ours(loader, routes, routes_size)) {
+  if (!is_ours(run->loader->routes, routes, routes_size)) {
     status = -ENOENT;
     goto done;
   }
   *text = malloc(*size + 1);
-  status = *text ? read_modules(loader, &parts, modules) : -ENOMEM;
+  status = *text ? read_modules(run->loader, &parts, modules) : -ENOMEM;
   if (*text)
     memcpy(*text, found, *size);
   if (status < 0)
@@ -177,8 +190,6 @@ done:
     module_list_clear(modules);
   }
   free(bytes);
-  if (directory >= 0)
-    close(directory);
   return status;
 }
 
@@ -217,36 +228,16 @@ static int store(struct loader *loader, int directory, struct known_file *known)
 }
 
 /* Is the copy one of our directory's, or no copy at all? */
-static bool is_ours_on_disk(const struct loader *loader, int directory, const char *file) {
+static bool is_ours_on_disk(const char *ours, int directory, const char *file) {
   char *bytes = NULL;
   size_t size, routes_size;
   struct parts parts;
   const char *routes;
-  bool ours = own_file_read(directory, file, MAX_COPY, &bytes, &size, NULL) == 0 &&
-              (!open_parts(&parts, bytes, size) || !next_part(&parts, "routes", &routes, &routes_size) ||
-               is_ours(loader, routes, routes_size));
+  bool is_one = own_file_read(directory, file, MAX_COPY, &bytes, &size, NULL) == 0 &&
+                (!open_parts(&parts, bytes, size) || !next_part(&parts, "routes", &routes, &routes_size) ||
+                 is_ours(ours, routes, routes_size));
   free(bytes);
-  return ours;
-}
-
-/* Removes what a stopped process left half-written, and copies of files that are gone. */
-static void remove_rest(const struct loader *loader, int directory) {
-  int again = openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  DIR *entries = again < 0 ? NULL : fdopendir(again);
-  if (!entries) {
-    if (again >= 0)
-      close(again);
-    return;
-  }
-  for (const struct dirent *entry; (entry = readdir(entries));) {
-    const char *name = entry->d_name;
-    pace_breathe(loader->pace);
-    size_t length = strlen(name);
-    bool half = name[0] == '.' && length > 5 && strcmp(name + length - 4, ".tmp") == 0;
-    if (half || (name[0] != '.' && !memory_find(&loader->memory, name) && is_ours_on_disk(loader, directory, name)))
-      unlinkat(directory, name, 0);
-  }
-  closedir(entries);
+  return is_one;
 }
 
 static uint64_t now_ms(void) {
@@ -255,14 +246,72 @@ static uint64_t now_ms(void) {
   return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
+/* Turns to something else that the thread is away in. False: it has been given up. */
+static bool go_on(struct loader *loader, struct blocking *blocking, const char *file) {
+  if (!blocking_end(blocking))
+    return false;
+  pace_breathe(loader->pace);
+  load_now_store(loader, file);
+  return true;
+}
+
+/* Removes what a stopped process left half-written, and copies of files that are gone, as many as there is time for:
+ * the next call does the rest. 0, or -ECANCELED. */
+static int remove_rest(struct loader *loader, int directory, uint64_t until) {
+  struct blocking *blocking = loader->blocking;
+  char *ours = strdup(loader->routes);
+  bool is_back = ours != NULL;
+  load_now_store(loader, "files that are gone");
+  blocking_begin(blocking);
+  int again = openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  DIR *entries = again < 0 ? NULL : fdopendir(again);
+  for (const struct dirent *entry; is_back && entries && now_ms() < until && (entry = readdir(entries));) {
+    const char *name = entry->d_name;
+    size_t length = strlen(name);
+    if (!(is_back = go_on(loader, blocking, name)))
+      break;
+    bool half = name[0] == '.' && length > 5 && strcmp(name + length - 4, ".tmp") == 0;
+    bool is_gone = name[0] != '.' && !memory_find(&loader->memory, name);
+    blocking_begin(blocking);
+    if (half || (is_gone && is_ours_on_disk(ours, directory, name)))
+      unlinkat(directory, name, 0);
+  }
+  if (entries)
+    closedir(entries);
+  else if (again >= 0)
+    close(again);
+  free(ours);
+  return blocking_end(blocking) ? 0 : -ECANCELED;
+}
+
+/* The directory of the copies, or a negative errno and `error`. */
+static int open_copies_away(struct loader *loader, const char *state, struct error *error) {
+  struct blocking *blocking = loader->blocking;
+  char *own_state = strdup(state);
+  struct error why;
+  if (!own_state)
+    return error_set(error, ENOMEM, "no memory to keep the last good files");
+  load_now_store(loader, state);
+  blocking_begin(blocking);
+  int directory = open_copies(own_state, true, &why);
+  free(own_state);
+  if (!blocking_end(blocking)) {
+    if (directory >= 0)
+      close(directory);
+    return -ECANCELED;
+  }
+  return directory >= 0
+             ? directory
+             : error_set(error, -directory, "the last good files can't be kept under %s: %s", state, why.message);
+}
+
 int loader_store_last_good(struct loader *loader, const char *state, uint64_t most_ms, struct error *error) {
   if (loader->store_lost && blocking_is_lost(loader->store_lost))
     return error_set(error, EIO, "the last good files can't be kept under %s: the disk has not answered yet", state);
-  struct error why;
   uint64_t until = most_ms > 0 ? now_ms() + most_ms : UINT64_MAX;
-  int status = 0, directory = open_copies(state, true, &why);
+  int status = 0, directory = open_copies_away(loader, state, error);
   if (directory < 0)
-    return error_set(error, -directory, "the last good files can't be kept under %s: %s", state, why.message);
+    return directory;
   for (size_t i = 0; i < loader->memory.count; i++) {
     struct known_file *known = loader->memory.files[i].committed;
     pace_breathe(loader->pace);
@@ -283,7 +332,9 @@ int loader_store_last_good(struct loader *loader, const char *state, uint64_t mo
       status = error_set(error, -result, "the last good version of %s can't be kept under %s: %s", known->file, state,
                          strerror(-result));
   }
-  remove_rest(loader, directory);
+  if (!blocking_is_hurried(loader->blocking) &&
+      remove_rest(loader, directory, most_ms > 0 ? now_ms() + most_ms : UINT64_MAX) != 0)
+    status = -ECANCELED;
   close(directory);
   return status;
 }

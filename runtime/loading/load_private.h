@@ -219,14 +219,15 @@ bool load_matches_may_clash(const struct load_run *run);
 /* Fills loaded->module_directories. 0 or -ENOMEM. */
 int load_find_module_directories(struct load_run *run);
 
-/* Reads the copy of a file. 0 (`text` is malloc'ed), -ENOENT, or another negative errno and `error`. */
-int last_good_read(const struct loader *loader, const char *state, const char *file, char **text, size_t *size,
-                   struct module_list *modules, struct error *error);
+/* Reads the copy of a file under run->config->state. 0 (`text` is malloc'ed), -ENOENT, -ECANCELED, or another negative
+ * errno and `error`. */
+int last_good_read(const struct load_run *run, const char *file, char **text, size_t *size, struct module_list *modules,
+                   struct error *error);
 
 /* Where it is: malloc'ed, NULL without memory. */
 char *last_good_path(const char *state, const char *file);
 
-/* Sets the loader's places, and the run up. 0 or -ENOMEM. */
+/* Sets the loader's places, and the run up. 0, -ENOMEM, or -ECANCELED. */
 int load_run_init(struct load_run *run, struct loader *loader, const struct config *config, unsigned workers,
                   struct loaded_routes *loaded);
 void load_run_deinit(struct load_run *run, int status); /* that of the load */

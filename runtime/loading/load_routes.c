@@ -84,8 +84,7 @@ static int list_away(struct load_run *run) {
   char *directory = strdup(run->config->routes);
   if (!directory)
     return -ENOMEM;
-  loader->now = (struct load_now){.kind = LOAD_LIST};
-  blocking_enter(run->blocking, directory);
+  load_now_begin(run, &(struct load_now){.kind = LOAD_LIST, .path = directory});
   blocking_begin(run->blocking);
   int status = list_files(directory, run->loaded);
   if (!blocking_end(run->blocking))
@@ -97,7 +96,7 @@ static int list_away(struct load_run *run) {
 }
 
 /* A directory within that holds what looks like route files: somebody thinks that they are read. */
-static void warn_of_subdirectories(const char *directory, struct loaded_routes *loaded) {
+static void look_into_subdirectories(const char *directory, struct loaded_routes *loaded) {
   DIR *entries = opendir(directory);
   if (!entries)
     return;
@@ -116,6 +115,21 @@ static void warn_of_subdirectories(const char *directory, struct loaded_routes *
     free(path);
   }
   closedir(entries);
+}
+
+/* 0 or -ECANCELED. */
+static int warn_of_subdirectories(struct load_run *run) {
+  char *directory = run->loaded->listed ? strdup(run->config->routes) : NULL;
+  if (!directory)
+    return 0;
+  load_now_begin(run, &(struct load_now){.kind = LOAD_LIST, .path = directory});
+  blocking_begin(run->blocking);
+  look_into_subdirectories(directory, run->loaded);
+  free(directory);
+  if (!blocking_end(run->blocking))
+    return -ECANCELED;
+  load_now_end(run);
+  return 0;
 }
 
 static void warn_of_absent_jit_files(const struct config *config, struct loaded_routes *loaded) {
@@ -272,9 +286,11 @@ int loader_load_routes(struct loader *loader, const struct config *config, unsig
   if (status == 0)
     status = load_find_module_directories(&run);
   if (status == 0) {
-    mark_told(&run);
     warn_of_absent_jit_files(config, loaded);
-    warn_of_subdirectories(config->routes, loaded);
+    status = warn_of_subdirectories(&run);
+  }
+  if (status == 0) {
+    mark_told(&run);
     if (number_of)
       loaded_routes_number(loaded, number_of, context);
     status = loaded->listed ? 0 : -EINVAL;

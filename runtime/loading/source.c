@@ -45,12 +45,12 @@ int source_read(struct source *source, const char *path, struct error *error) {
   *source = (struct source){.path = strdup(path)};
   if (!source->path)
     return error_set(error, ENOMEM, "not enough memory");
-  int status = text_file_read(path, LOAD_MAX_FILE, &source->text, &source->size);
+  int status = text_file_read(source->path, LOAD_MAX_FILE, &source->text, &source->size);
   if (status < 0) {
+    status = describe(source->path, status, error); /* the caller's may be gone by now */
     source_clear(source);
-    return describe(path, status, error);
   }
-  return 0;
+  return status;
 }
 
 void source_clear(struct source *source) {

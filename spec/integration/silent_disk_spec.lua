@@ -180,4 +180,37 @@ describe("a disk that does not answer", function()
     assert.are.equal(409, status)
     assert.matches("stopping", cjson.decode(body).error.message)
   end)
+
+  for place, call in pairs {
+    ["below the state"] = "openat /state/last-good",
+    ["in reading what is there of last good versions"] = "readdir /state/last-good",
+    ["in removing a last good version"] = "unlinkat /state/last-good/gone.lua",
+    ["in finding the routes"] = "realpath /routes",
+    ["in reading the config"] = "open /moongate.lua",
+  } do
+    it(("holds up a reload within the bound, %s"):format(place), function()
+      local m = start()
+      m:write("gone.lua", answering("gone", "well"))
+      await_answer(m, "gone", "well")
+      process.wait_for(function()
+        return lfs.attributes(m.directory .. "/state/last-good/gone.lua")
+      end)
+      silence(m, call)
+      m:delete "gone.lua"
+      m:write("a.lua", answering("a", "two"))
+      local answered = request_apart(m, "-X", "POST", "http://moongate/api/v1/reload")
+      await_silence(m)
+      expect_others_served(m)
+      local began = process.now()
+      assert.is_truthy(answered())
+      assert.is_true(process.now() - began < 2 * BOUND + 3)
+      m:await_log "a loader does not come back from a file"
+      answer(m)
+      m:write("a.lua", answering("a", "three"))
+      await_answer(m, "a", "three")
+      local took = process.now()
+      assert.are.equal(0, m:stop())
+      assert.is_true(process.now() - took < 3)
+    end)
+  end
 end)

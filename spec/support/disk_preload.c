@@ -118,13 +118,6 @@ struct dirent *readdir(DIR *entries) {
 }
 
 /* NOLINTNEXTLINE(readability-inconsistent-declaration-parameter-name): theirs are reserved */
-DIR *opendir(const char *path) {
-  DIR *(*next)(const char *) = (DIR * (*)(const char *)) dlsym(RTLD_NEXT, "opendir");
-  wait_for_disk("opendir", path);
-  return next(path);
-}
-
-/* NOLINTNEXTLINE(readability-inconsistent-declaration-parameter-name): theirs are reserved */
 char *realpath(const char *path, char *room) {
   char *(*next)(const char *, char *) = (char *(*)(const char *, char *))dlsym(RTLD_NEXT, "realpath");
   wait_for_disk("realpath", path);
