@@ -311,7 +311,7 @@ static void advance(void *context, uint64_t ns) {
 }
 
 static double next_timer(void *context) {
-  const struct runtime *runtime = context;
+  struct runtime *runtime = context;
   clock_ms next = loop_next_timer(&runtime->loop);
   double now = (double)clock_ns(&runtime->clock) / 1e6;
   if (next == CLOCK_NEVER)
