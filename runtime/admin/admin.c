@@ -29,14 +29,14 @@ struct admin_connection {
   struct native_task task;
 };
 
-static void log_failure(struct admin *admin, const char *message) {
+static void admin_log_failure(struct admin *admin, const char *message) {
   uint64_t suppressed;
   if (log_limit_pass(&admin->failed_log, loop_now(admin->loop), &suppressed))
     LOG(admin->log, LOG_ERROR, "the admin interface failed a connection", LOG_STRING("channel", admin->channel),
         LOG_STRING("error", message), LOG_INTEGER("not_logged_before", suppressed));
 }
 
-static void release(struct admin_connection *connection) {
+static void admin_release(struct admin_connection *connection) {
   struct admin *admin = connection->admin;
   list_remove(&connection->node);
   free(connection);
@@ -44,42 +44,42 @@ static void release(struct admin_connection *connection) {
     listener_start(admin->listener);
 }
 
-static void on_ended(struct native_task *task, int status, const char *message) {
+static void on_admin_ended(struct native_task *task, int status, const char *message) {
   struct admin_connection *connection = LIST_OWNER(task, struct admin_connection, task);
   (void)status;
   if (message)
-    log_failure(connection->admin, message);
-  release(connection);
+    admin_log_failure(connection->admin, message);
+  admin_release(connection);
 }
 
-static void on_accept(void *context, int fd, const struct sockaddr *peer, socklen_t length) {
+static void on_admin_accept(void *context, int fd, const struct sockaddr *peer, socklen_t length) {
   struct admin *admin = context;
   (void)peer;
   (void)length;
   struct admin_connection *connection = admin->count < ADMIN_MAX_CONNECTIONS ? calloc(1, sizeof *connection) : NULL;
   if (!connection) {
     close(fd);
-    log_failure(admin, "too many connections at a time");
+    admin_log_failure(admin, "too many connections at a time");
     return;
   }
   connection->admin = admin;
-  connection->task.on_ended = on_ended;
+  connection->task.on_ended = on_admin_ended;
   list_add_tail(&admin->connections, &connection->node);
   /* Those that are on their way out make room soon (lua/moongate/admin/room.lua): who comes next waits in the queue. */
   if (++admin->count == ADMIN_MAX_CONNECTIONS && admin->listener)
     listener_pause(admin->listener);
   struct error error;
   if (native_start_socket(admin->host, &connection->task, "moongate.admin", "serve", fd, admin->channel, &error) != 0) {
-    log_failure(admin, error.message);
-    release(connection);
+    admin_log_failure(admin, error.message);
+    admin_release(connection);
   }
 }
 
-static void on_refused(void *context, int status) {
-  log_failure(context, status == -EMFILE || status == -ENFILE ? "no file descriptor left" : "no memory left");
+static void on_admin_refused(void *context, int status) {
+  admin_log_failure(context, status == -EMFILE || status == -ENFILE ? "no file descriptor left" : "no memory left");
 }
 
-static const struct listener_callbacks callbacks = {.on_accept = on_accept, .on_refused = on_refused};
+static const struct listener_callbacks callbacks = {.on_accept = on_admin_accept, .on_refused = on_admin_refused};
 
 struct admin *admin_open(struct loop *loop, struct script_host *host, const struct log *log,
                          const struct endpoint *endpoint, const char *channel, struct error *error) {
@@ -110,6 +110,6 @@ void admin_free(struct admin *admin) {
   if (!admin)
     return;
   admin_close(admin);
-  LIST_FOREACH(node, &admin->connections) { release(LIST_OWNER(node, struct admin_connection, node)); }
+  LIST_FOREACH(node, &admin->connections) { admin_release(LIST_OWNER(node, struct admin_connection, node)); }
   free(admin);
 }

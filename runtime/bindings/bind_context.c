@@ -50,7 +50,7 @@ static int context_forward(lua_State *L) {
 
 const luaL_Reg context_methods[] = {{"forward", context_forward}, {NULL, NULL}};
 
-static void push_metatable(lua_State *L) {
+static void push_context_metatable(lua_State *L) {
   if (!luaL_newmetatable(L, type_name))
     return;
   lua_createtable(L, 0, 1);
@@ -120,7 +120,7 @@ void script_push_context(lua_State *L, const struct connection *connection) {
     lua_setfield(L, -2, "proxy");
   }
   script_lift_limit(L);
-  push_metatable(L);
+  push_context_metatable(L);
   script_restore_limit(L);
   lua_setmetatable(L, -2);
 }

@@ -35,7 +35,7 @@ static size_t read_piece(FILE *file, char *piece, size_t room) {
 }
 
 /* Pushes a line, or nil at the end. */
-static int push_line(lua_State *L, FILE *file, bool keep_end) {
+static int push_file_line(lua_State *L, FILE *file, bool keep_end) {
   char piece[PIECE];
   luaL_Buffer line;
   luaL_buffinit(L, &line);
@@ -61,7 +61,7 @@ static int push_line(lua_State *L, FILE *file, bool keep_end) {
 static int core_read_line(lua_State *L) {
   FILE *file = check_file(L);
   clearerr(file);
-  int results = push_line(L, file, lua_toboolean(L, 2));
+  int results = push_file_line(L, file, lua_toboolean(L, 2));
   if (!ferror(file))
     return results;
   int code = errno;

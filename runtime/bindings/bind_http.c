@@ -182,7 +182,7 @@ static void set_body(lua_State *L, struct http_parser *parser) {
   lua_pop(L, 1);
 }
 
-static int push_error(lua_State *L, size_t consumed, unsigned status, const char *reason) {
+static int push_parse_error(lua_State *L, size_t consumed, unsigned status, const char *reason) {
   lua_pushnumber(L, (lua_Number)consumed);
   lua_pushliteral(L, "error");
   lua_pushinteger(L, (lua_Integer)status);
@@ -227,14 +227,14 @@ static int feed_parser(lua_State *L, struct http_parser *parser) {
       return push_event(L, at, "head");
     case HTTP_EVENT_BODY:
       if (!http_parser_add_body(parser))
-        return push_error(L, at, 503, "no memory left");
+        return push_parse_error(L, at, 503, "no memory left");
       break;
     case HTTP_EVENT_COMPLETE:
       set_body(L, parser);
       parser->told_complete = true;
       return push_event(L, at, "complete");
     case HTTP_EVENT_ERROR:
-      return push_error(L, at, request->status, request->reason);
+      return push_parse_error(L, at, request->status, request->reason);
     }
   }
 }
@@ -246,7 +246,7 @@ static int parser_feed(lua_State *L) {
   luaL_checklstring(L, 2, &size);
   parser->feeder = script_state_if_any(L);
   if (parser->feeder != NULL && !script_held_has_room(parser->feeder, size))
-    return push_error(L, 0, 503, "no memory left");
+    return push_parse_error(L, 0, 503, "no memory left");
   int results = feed_parser(L, parser);
   size = request->field_room != NULL ? request->field_space * sizeof *request->field_room : 0;
   size += request->head != NULL ? request->head->capacity : 0;

@@ -30,12 +30,12 @@ enum {
 
 static struct http_parser *parser_of(lua_State *L) { return lua_touserdata(L, lua_upvalueindex(UP_PARSER)); }
 
-static struct script_socket *socket_of(lua_State *L) {
+static struct script_socket *exchange_socket(lua_State *L) {
   return socket_check_userdata(L, lua_touserdata(L, lua_upvalueindex(UP_SOCKET)));
 }
 
 /* A socket_feed_fn; returns an enum http_event, never HTTP_EVENT_BODY. */
-static int feed(void *context, const void *bytes, size_t size, size_t *consumed) {
+static int feed_request(void *context, const void *bytes, size_t size, size_t *consumed) {
   struct http_parser *parser = context;
   struct http_request *request = &parser->request;
   http_parser_forget(parser);
@@ -62,12 +62,12 @@ static int feed(void *context, const void *bytes, size_t size, size_t *consumed)
  * nothing comes. */
 static int exchange_receive(lua_State *L) {
   struct http_parser *parser = parser_of(L);
-  struct script_socket *socket = socket_of(L);
+  struct script_socket *socket = exchange_socket(L);
   lua_settop(L, 0);
   lua_pushvalue(L, lua_upvalueindex(UP_PARSER));
   lua_pushvalue(L, lua_upvalueindex(UP_SOCKET));
   if (parser->fed_head && socket->reader.wait.task == NULL) {
-    socket->reader.feed = feed;
+    socket->reader.feed = feed_request;
     socket->reader.feed_context = parser;
     int event = socket_feed(socket);
     if (event != HTTP_EVENT_MORE) {
@@ -75,7 +75,7 @@ static int exchange_receive(lua_State *L) {
       return 1;
     }
   }
-  return socket_receive_into(L, socket, feed, parser);
+  return socket_receive_into(L, socket, feed_request, parser);
 }
 
 /* "/path?query", or the same behind "http://host" (RFC 9112, 3.2.2), as path and query or nil. */
@@ -137,7 +137,7 @@ struct head {
   char bytes[MOST_HEAD];
 };
 
-static void put(struct head *head, const char *bytes, size_t size) {
+static void head_put(struct head *head, const char *bytes, size_t size) {
   if (head->size <= MOST_HEAD && size <= MOST_HEAD - head->size) {
     memcpy(head->bytes + head->size, bytes, size);
     head->size += size;
@@ -146,14 +146,14 @@ static void put(struct head *head, const char *bytes, size_t size) {
   }
 }
 
-static void put_text(struct head *head, const char *text) { put(head, text, strlen(text)); }
+static void head_put_text(struct head *head, const char *text) { head_put(head, text, strlen(text)); }
 
-static void put_number(struct head *head, size_t number) {
+static void head_put_number(struct head *head, size_t number) {
   char digits[24], *at = digits + sizeof digits;
   do
     *--at = (char)('0' + number % 10);
   while ((number /= 10) > 0);
-  put(head, at, (size_t)(digits + sizeof digits - at));
+  head_put(head, at, (size_t)(digits + sizeof digits - at));
 }
 
 /* The line of the present second's Date, which is the same for many answers. */
@@ -167,10 +167,10 @@ static void put_date(struct head *head, struct http_parser *parser, const struct
     parser->date_size = strftime(parser->date, sizeof parser->date, "Date: %a, %d %b %Y %H:%M:%S GMT\r\n", &parts);
     parser->date_ends = loop_now(loop) + (clock_ms)(((double)second + 1 - now) * 1000);
   }
-  put(head, parser->date, parser->date_size);
+  head_put(head, parser->date, parser->date_size);
 }
 
-static bool is_name_byte(unsigned char byte) {
+static bool is_token_byte(unsigned char byte) {
   return (byte >= '0' && byte <= '9') || ((byte | 32) >= 'a' && (byte | 32) <= 'z') ||
          (byte != 0 && strchr("!#$%&'*+-.^_`|~", byte) != NULL);
 }
@@ -180,7 +180,7 @@ static bool check_field(struct head *head, const struct http_field *field) {
   if (field->name.size == 0)
     return false;
   for (size_t i = 0; i < field->name.size; i++)
-    if (!is_name_byte((unsigned char)field->name.bytes[i]))
+    if (!is_token_byte((unsigned char)field->name.bytes[i]))
       return false;
   for (size_t i = 0; i < field->value.size; i++)
     if ((unsigned char)field->value.bytes[i] < 0x20 || field->value.bytes[i] == 0x7f)
@@ -217,10 +217,10 @@ static bool put_headers(lua_State *L, struct head *head) {
     fields[at] = field;
   }
   for (size_t i = 0; i < count; i++) {
-    put(head, fields[i].name.bytes, fields[i].name.size);
-    put(head, ": ", 2);
-    put(head, fields[i].value.bytes, fields[i].value.size);
-    put(head, "\r\n", 2);
+    head_put(head, fields[i].name.bytes, fields[i].name.size);
+    head_put(head, ": ", 2);
+    head_put(head, fields[i].value.bytes, fields[i].value.size);
+    head_put(head, "\r\n", 2);
   }
   return true;
 }
@@ -255,17 +255,17 @@ static bool put_head(lua_State *L, struct head *head) {
   const char *line = lua_tolstring(L, -1, &line_size);
   if (line == NULL)
     return false;
-  put(head, line, line_size);
+  head_put(head, line, line_size);
   type = push_field(L, UP_HEADERS);
   if (type != LUA_TNIL && (type != LUA_TTABLE || !put_headers(L, head)))
     return false;
   if (size > 0 && !head->has_type)
-    put(head, plain, sizeof plain - 1);
+    head_put(head, plain, sizeof plain - 1);
   if (parser->dated && !head->has_date)
-    put_date(head, parser, socket_of(L));
-  put_text(head, "Content-Length: ");
-  put_number(head, size);
-  put_text(head, "\r\n\r\n");
+    put_date(head, parser, exchange_socket(L));
+  head_put_text(head, "Content-Length: ");
+  head_put_number(head, size);
+  head_put_text(head, "\r\n\r\n");
   return head->size <= MOST_HEAD;
 }
 
@@ -291,9 +291,9 @@ static int exchange_answer(lua_State *L) {
   const char *body = lua_tolstring(L, 2, &size);
   bool joined = size <= MOST_HEAD - head.size; /* copying a little is cheaper than a message of two parts */
   if (joined)
-    put(&head, body, size);
+    head_put(&head, body, size);
   struct iovec bytes = {.iov_base = head.bytes, .iov_len = head.size};
-  return socket_send_parts(L, socket_of(L), &bytes, joined ? 0 : 2);
+  return socket_send_parts(L, exchange_socket(L), &bytes, joined ? 0 : 2);
 }
 
 /* After an error event: status and reason. After a head: the parser's fields are those of it. */
@@ -313,7 +313,7 @@ static int exchange_tell(lua_State *L) {
 /* Whether bytes have come that nobody has asked for yet. */
 static int exchange_pending(lua_State *L) {
   size_t size;
-  lua_pushboolean(L, socket_bytes_ahead(socket_of(L), &size) != NULL);
+  lua_pushboolean(L, socket_bytes_ahead(exchange_socket(L), &size) != NULL);
   return 1;
 }
 
@@ -349,7 +349,7 @@ int http_parser_exchange(lua_State *L) {
   return 5;
 }
 
-static bool is_blank(char byte) { return byte == ' ' || byte == '\t'; }
+static bool is_value_blank(char byte) { return byte == ' ' || byte == '\t'; }
 
 /* Of one line, without its LF. False: it is none. */
 static bool split_field(const char *line, const char *end, struct http_field *field) {
@@ -357,9 +357,9 @@ static bool split_field(const char *line, const char *end, struct http_field *fi
   if (colon == NULL)
     return false;
   const char *value = colon + 1;
-  while (value < end && is_blank(*value))
+  while (value < end && is_value_blank(*value))
     value++;
-  while (end > value && (is_blank(end[-1]) || end[-1] == '\r'))
+  while (end > value && (is_value_blank(end[-1]) || end[-1] == '\r'))
     end--;
   *field = (struct http_field){.name = {line, (size_t)(colon - line)}, .value = {value, (size_t)(end - value)}};
   return true;

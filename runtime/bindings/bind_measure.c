@@ -28,7 +28,7 @@ static int push_snapshot(lua_State *L, void *context) {
 }
 
 /* Back on the thread that asked. */
-static void on_answer(struct message *message, void *receiver) {
+static void on_measured(struct message *message, void *receiver) {
   (void)receiver;
   struct measuring *measuring = (struct measuring *)(void *)((char *)message - offsetof(struct measuring, question));
   if (!measuring->cancelled)
@@ -37,12 +37,14 @@ static void on_answer(struct message *message, void *receiver) {
   free(measuring);
 }
 
-static void on_cancel(struct script_wait *wait) {
+static void on_measure_cancel(struct script_wait *wait) {
   struct measuring *measuring = (struct measuring *)(void *)((char *)wait - offsetof(struct measuring, wait));
   measuring->cancelled = true;
 }
 
-static void drop(struct commons_question *question) { free((char *)question - offsetof(struct measuring, question)); }
+static void measure_drop(struct commons_question *question) {
+  free((char *)question - offsetof(struct measuring, question));
+}
 
 /* core.measure(): the table of native.snapshot(). */
 int core_measure(lua_State *L) {
@@ -53,8 +55,8 @@ int core_measure(lua_State *L) {
     free(measuring);
     return luaL_error(L, "not enough memory");
   }
-  measuring->question.on_answer = on_answer;
-  measuring->question.drop = drop;
+  measuring->question.on_answer = on_measured;
+  measuring->question.drop = measure_drop;
   const struct script_run *run = task->run;
   measuring->question.worker = run != NULL ? run->connection->worker : task->state->place->worker;
   measuring->question.asker = &task->state->place->loop->mailbox;
@@ -62,5 +64,5 @@ int core_measure(lua_State *L) {
     free(measuring);
     return task_raise(L, "nothing is measured here: this is no running moongate");
   }
-  return task_wait(L, &measuring->wait, on_cancel);
+  return task_wait(L, &measuring->wait, on_measure_cancel);
 }

@@ -77,7 +77,7 @@ static void read_values(lua_State *L, int index, const struct registry_definitio
   }
 }
 
-static int change(lua_State *L, const struct metric *metric, enum registry_step step, double number) {
+static int metric_change(lua_State *L, const struct metric *metric, enum registry_step step, double number) {
   const char *values[REGISTRY_LABELS_MOST];
   read_values(L, 3, registry_definition_of(metric->metric), values);
   int status = registry_change(metric->registry, metric->metric, values, step, number);
@@ -96,27 +96,27 @@ static lua_Number opt_step(lua_State *L, bool negative) {
 
 static int counter_inc(lua_State *L) {
   const struct metric *metric = check_metric(L, REGISTRY_COUNTER);
-  return change(L, metric, REGISTRY_ADD, opt_step(L, false));
+  return metric_change(L, metric, REGISTRY_ADD, opt_step(L, false));
 }
 
 static int gauge_inc(lua_State *L) {
   const struct metric *metric = check_metric(L, REGISTRY_GAUGE);
-  return change(L, metric, REGISTRY_ADD, opt_step(L, true));
+  return metric_change(L, metric, REGISTRY_ADD, opt_step(L, true));
 }
 
 static int gauge_dec(lua_State *L) {
   const struct metric *metric = check_metric(L, REGISTRY_GAUGE);
-  return change(L, metric, REGISTRY_ADD, -opt_step(L, true));
+  return metric_change(L, metric, REGISTRY_ADD, -opt_step(L, true));
 }
 
 static int gauge_set(lua_State *L) {
   const struct metric *metric = check_metric(L, REGISTRY_GAUGE);
-  return change(L, metric, REGISTRY_SET, check_number(L, 2, true));
+  return metric_change(L, metric, REGISTRY_SET, check_number(L, 2, true));
 }
 
 static int histogram_observe(lua_State *L) {
   const struct metric *metric = check_metric(L, REGISTRY_HISTOGRAM);
-  return change(L, metric, REGISTRY_OBSERVE, check_number(L, 2, true));
+  return metric_change(L, metric, REGISTRY_OBSERVE, check_number(L, 2, true));
 }
 
 const luaL_Reg counter_methods[] = {{"inc", counter_inc}, {NULL, NULL}};
@@ -134,14 +134,14 @@ static bool is_name(const char *name, bool colons) {
 }
 
 /* "", which is no name, for what is no text. */
-static const char *name_at(lua_State *L, int index) {
+static const char *metric_name_at(lua_State *L, int index) {
   const char *name = argument_text(L, index);
   return name != NULL ? name : "";
 }
 
 static void check_name(lua_State *L, struct registry_definition *definition) {
   argument_check(L, lua_type(L, 1) == LUA_TSTRING, 1, "a name");
-  definition->name = name_at(L, 1);
+  definition->name = metric_name_at(L, 1);
   if (!is_name(definition->name, true))
     argument_error(L, 1, "the name of a metric expected: letters, digits, '_' and ':', no digit first");
   if (strncmp(definition->name, "moongate_", 9) == 0)
@@ -160,7 +160,7 @@ static void check_labels(lua_State *L, struct registry_definition *definition, c
   luaL_checkstack(L, (int)count + 4, "too many labels");
   for (size_t i = 0; i < count; i++) {
     lua_rawgeti(L, 3, (int)i + 1); /* stays, so that the text does */
-    labels[i] = name_at(L, -1);
+    labels[i] = metric_name_at(L, -1);
     if (!is_name(labels[i], false) || strncmp(labels[i], "__", 2) == 0 || strcmp(labels[i], "le") == 0)
       argument_error(L, 3, "names of labels expected: letters, digits and '_', no digit first, not 'le'");
     for (size_t other = 0; other < i; other++)
@@ -190,7 +190,7 @@ static void check_buckets(lua_State *L, struct registry_definition *definition, 
   definition->bucket_count = count;
 }
 
-static int refuse(lua_State *L, const char *name, int status) {
+static int metric_refuse(lua_State *L, const char *name, int status) {
   if (status == -EEXIST)
     return luaL_error(L,
                       "moongate.metrics: there is a metric '%s' already, of another kind or with other labels or "
@@ -215,7 +215,7 @@ static int define(lua_State *L, enum registry_kind kind, const luaL_Reg *methods
   struct registry_metric *metric =
       commons != NULL ? registry_define(commons_metrics(commons), &definition, &status) : NULL;
   if (metric == NULL)
-    return refuse(L, definition.name, status);
+    return metric_refuse(L, definition.name, status);
   struct metric *made = lua_newuserdata(L, sizeof *made);
   *made = (struct metric){commons_metrics(commons), metric};
   script_push_methods(L, metatables[kind], methods);

@@ -35,7 +35,7 @@ int core_on_reload(lua_State *L) {
 }
 
 /* Each is logged: there are no more of them than functions that are registered, for each reload. */
-static void report_failure(const struct script_state *state, lua_State *L) {
+static void report_announce_failure(const struct script_state *state, lua_State *L) {
   const char *message = lua_gettop(L) > 0 ? lua_tostring(L, -1) : NULL;
   script_count_unconnected(state);
   LOG(state->place->log, LOG_ERROR, "a function of moongate.on_reload failed",
@@ -43,10 +43,10 @@ static void report_failure(const struct script_state *state, lua_State *L) {
       LOG_STRING("error", message != NULL ? message : "not enough memory"));
 }
 
-static void on_ended(void *context, enum task_end end, lua_State *coroutine) {
+static void on_announced(void *context, enum task_end end, lua_State *coroutine) {
   const struct script_task *task = context;
   if (end == TASK_RAISED || end == TASK_STOPPED)
-    report_failure(task->state, coroutine);
+    report_announce_failure(task->state, coroutine);
 }
 
 static void push_names(lua_State *L, const char *const *names, size_t count) {
@@ -71,7 +71,7 @@ static void push_news(lua_State *L, const struct reload_news *news) {
 static size_t count_running(const struct script_state *state) {
   size_t count = 0;
   for (const struct script_task *task = state->tasks; task != NULL; task = task->next)
-    count += task->on_ended == on_ended && !task->over;
+    count += task->on_ended == on_announced && !task->over;
   return count;
 }
 
@@ -81,7 +81,7 @@ struct announcement {
 };
 
 /* Runs protected. Each function gets a table of its own. */
-static int announce(lua_State *L) {
+static int announce_to_state(lua_State *L) {
   const struct announcement *announcement = lua_touserdata(L, 1);
   struct script_state *state = announcement->state;
   push_list(L);
@@ -93,7 +93,7 @@ static int announce(lua_State *L) {
   for (int i = 1; i <= functions; i++) {
     lua_rawgeti(L, list, i);
     push_news(L, announcement->news); /* list, function, news */
-    struct script_task *task = task_new(state, L, 1, on_ended, NULL);
+    struct script_task *task = task_new(state, L, 1, on_announced, NULL);
     if (task == NULL)
       return luaL_error(L, "not enough memory");
     task->context = task;
@@ -115,9 +115,9 @@ static void announce_to(struct script_state *state, const struct reload_news *ne
   lua_State *L = state->L;
   if (!wants_news(L))
     return;
-  int top = lua_gettop(L), status = lua_cpcall(L, announce, &announcement);
+  int top = lua_gettop(L), status = lua_cpcall(L, announce_to_state, &announcement);
   if (status != 0)
-    report_failure(state, L);
+    report_announce_failure(state, L);
   lua_settop(L, top);
   if (status == LUA_ERRMEM)
     script_state_relieve(state);

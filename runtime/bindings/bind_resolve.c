@@ -17,7 +17,7 @@ struct resolving {
   struct resolve_result result; /* of what was answered at once */
 };
 
-static int push_result(lua_State *L, void *context) {
+static int push_addresses(lua_State *L, void *context) {
   const struct resolve_result *result = context;
   if (result->status != 0) {
     lua_pushnil(L);
@@ -35,16 +35,16 @@ static int push_result(lua_State *L, void *context) {
   return 1;
 }
 
-static void on_resolved(void *context, const struct resolve_result *result) {
+static void on_name_resolved(void *context, const struct resolve_result *result) {
   struct resolving *resolving = context;
   resolving->result = *result;
   if (resolving->wait.task == NULL)
     return;
-  task_resume_with(&resolving->wait, push_result, &resolving->result);
+  task_resume_with(&resolving->wait, push_addresses, &resolving->result);
   free(resolving);
 }
 
-static void on_cancel(struct script_wait *wait) {
+static void on_resolve_cancel(struct script_wait *wait) {
   struct resolving *resolving = (struct resolving *)(void *)((char *)wait - offsetof(struct resolving, wait));
   resolve_cancel(resolving->request);
   free(resolving);
@@ -55,17 +55,17 @@ int core_resolve(lua_State *L) {
   struct script_task *task = task_check(L);
   const char *name = argument_text(L, 1);
   if (name == NULL)
-    return push_result(L, &(struct resolve_result){.status = -EINVAL});
+    return push_addresses(L, &(struct resolve_result){.status = -EINVAL});
   if (task->state->place->dialer == NULL)
     return luaL_error(L, "resolve is not there in this place");
   struct resolving *resolving = calloc(1, sizeof *resolving);
   if (resolving == NULL)
     return luaL_error(L, "out of memory");
-  resolving->request = resolve_start(task->state->place->dialer->resolver, name, on_resolved, resolving);
+  resolving->request = resolve_start(task->state->place->dialer->resolver, name, on_name_resolved, resolving);
   if (resolving->request == NULL) {
     struct resolve_result result = resolving->result;
     free(resolving);
-    return push_result(L, &result);
+    return push_addresses(L, &result);
   }
-  return task_wait(L, &resolving->wait, on_cancel);
+  return task_wait(L, &resolving->wait, on_resolve_cancel);
 }

@@ -35,7 +35,7 @@ static clock_ms now_of(lua_State *L) {
   return state->options.log != NULL ? clock_coarse(state->options.log->clock) : clock_coarse(&(struct clock){0});
 }
 
-static int push_failure(lua_State *L, int status) {
+static int push_dictionary_failure(lua_State *L, int status) {
   lua_pushnil(L);
   lua_pushstring(L, status == -EEXIST   ? "exists"
                     : status == -ENOENT ? "not found"
@@ -45,9 +45,9 @@ static int push_failure(lua_State *L, int status) {
   return 2;
 }
 
-static int push_outcome(lua_State *L, int status) {
+static int push_dictionary_outcome(lua_State *L, int status) {
   if (status != 0)
-    return push_failure(L, status);
+    return push_dictionary_failure(L, status);
   lua_pushboolean(L, 1);
   return 1;
 }
@@ -67,7 +67,7 @@ static int shared_get(lua_State *L) {
   size_t size;
   const char *key = argument_check_string(L, 2, &size);
   if (dictionary_get(dictionary, key, size, now_of(L), &value) != 0)
-    return push_failure(L, -ENOMEM);
+    return push_dictionary_failure(L, -ENOMEM);
   switch (value.kind) {
   case DICTIONARY_NIL:
     lua_pushnil(L);
@@ -88,7 +88,7 @@ static int shared_get(lua_State *L) {
   return status == 0 ? 1 : lua_error(L);
 }
 
-static void check_value(lua_State *L, int index, struct dictionary_value *value) {
+static void check_dictionary_value(lua_State *L, int index, struct dictionary_value *value) {
   *value = (struct dictionary_value){.kind = DICTIONARY_NIL};
   switch (lua_type(L, index)) {
   case LUA_TNIL:
@@ -110,20 +110,21 @@ static void check_value(lua_State *L, int index, struct dictionary_value *value)
   }
 }
 
-static int store(lua_State *L, enum dictionary_mode mode) {
+static int dictionary_write(lua_State *L, enum dictionary_mode mode) {
   struct dictionary *dictionary = check_dictionary(L);
   struct dictionary_value value;
   unsigned evicted;
   size_t size;
   const char *key = argument_check_string(L, 2, &size);
   argument_check(L, lua_gettop(L) >= 3, 3, "a value");
-  check_value(L, 3, &value);
-  return push_outcome(L, dictionary_set(dictionary, key, size, &value, opt_ttl(L, 4), mode, now_of(L), &evicted));
+  check_dictionary_value(L, 3, &value);
+  return push_dictionary_outcome(
+      L, dictionary_set(dictionary, key, size, &value, opt_ttl(L, 4), mode, now_of(L), &evicted));
 }
 
-static int shared_set(lua_State *L) { return store(L, DICTIONARY_SET); }
+static int shared_set(lua_State *L) { return dictionary_write(L, DICTIONARY_SET); }
 
-static int shared_add(lua_State *L) { return store(L, DICTIONARY_ADD); }
+static int shared_add(lua_State *L) { return dictionary_write(L, DICTIONARY_ADD); }
 
 static int shared_incr(lua_State *L) {
   struct dictionary *dictionary = check_dictionary(L);
@@ -134,7 +135,7 @@ static int shared_incr(lua_State *L) {
   int status = dictionary_incr(dictionary, key, size, by, lua_isnoneornil(L, 4) ? NULL : &init, opt_ttl(L, 5),
                                now_of(L), &result, &evicted);
   if (status != 0)
-    return push_failure(L, status);
+    return push_dictionary_failure(L, status);
   lua_pushnumber(L, result);
   return 1;
 }
@@ -145,7 +146,8 @@ static int shared_delete(lua_State *L) {
   unsigned evicted;
   size_t size;
   const char *key = argument_check_string(L, 2, &size);
-  return push_outcome(L, dictionary_set(dictionary, key, size, &nothing, 0, DICTIONARY_SET, now_of(L), &evicted));
+  return push_dictionary_outcome(
+      L, dictionary_set(dictionary, key, size, &nothing, 0, DICTIONARY_SET, now_of(L), &evicted));
 }
 
 const luaL_Reg shared_methods[] = {

@@ -33,7 +33,7 @@ struct joining {
 static const char metatable_name[] = "moongate.task";
 
 /* Who joins it is told of what it raised; what the watchdog has stopped is always reported. */
-static void on_ended(void *context, enum task_end end, lua_State *coroutine) {
+static void on_spawned_ended(void *context, enum task_end end, lua_State *coroutine) {
   const struct script_task *task = context;
   if (end != TASK_STOPPED && (end != TASK_RAISED || task->joined))
     return;
@@ -58,7 +58,7 @@ static void on_over(struct task_watch *watch, enum task_end end) {
 }
 
 /* nil and what was raised, without the traceback. */
-static int push_error(lua_State *L, const struct spawned *spawned) {
+static int push_task_error(lua_State *L, const struct spawned *spawned) {
   lua_pushnil(L);
   if (spawned->end == TASK_CANCELLED || spawned->end == TASK_LEFT) {
     lua_pushliteral(L, "cancelled");
@@ -74,9 +74,9 @@ static int push_error(lua_State *L, const struct spawned *spawned) {
 }
 
 /* Copies, since it may be joined again. */
-static int push_outcome(lua_State *L, const struct spawned *spawned) {
+static int push_task_outcome(lua_State *L, const struct spawned *spawned) {
   if (spawned->end != TASK_RETURNED)
-    return push_error(L, spawned);
+    return push_task_error(L, spawned);
   int count = lua_gettop(spawned->coroutine);
   if (!lua_checkstack(spawned->coroutine, count + 1))
     return luaL_error(L, "too many results");
@@ -87,7 +87,9 @@ static int push_outcome(lua_State *L, const struct spawned *spawned) {
   return count;
 }
 
-static int push_joined(lua_State *L, void *context) { return push_outcome(L, ((struct joining *)context)->spawned); }
+static int push_joined(lua_State *L, void *context) {
+  return push_task_outcome(L, ((struct joining *)context)->spawned);
+}
 
 static void on_joined(struct deferred *deferred) {
   struct joining *joining = (struct joining *)(void *)((char *)deferred - offsetof(struct joining, deferred));
@@ -95,7 +97,7 @@ static void on_joined(struct deferred *deferred) {
   free(joining);
 }
 
-static void on_cancel(struct script_wait *wait) {
+static void on_join_cancel(struct script_wait *wait) {
   struct joining *joining = (struct joining *)(void *)((char *)wait - offsetof(struct joining, wait));
   loop_undefer(joining->loop, &joining->deferred);
   if (!joining->is_over) {
@@ -121,7 +123,7 @@ static struct spawned *check_spawned(lua_State *L) {
 static int task_join(lua_State *L) {
   struct spawned *spawned = check_spawned(L);
   if (spawned->task == NULL)
-    return push_outcome(L, spawned);
+    return push_task_outcome(L, spawned);
   struct script_task *task = task_check(L);
   if (task == spawned->task)
     return luaL_error(L, "a function can't join itself");
@@ -132,7 +134,7 @@ static int task_join(lua_State *L) {
   *joining = (struct joining){.spawned = spawned, .loop = task->state->place->loop, .deferred.run = on_joined};
   list_add_tail(&spawned->joining, &joining->node);
   spawned->task->joined = true;
-  return task_wait(L, &joining->wait, on_cancel);
+  return task_wait(L, &joining->wait, on_join_cancel);
 }
 
 static int task_cancel_spawned(lua_State *L) {
@@ -161,7 +163,7 @@ int core_spawn(lua_State *L) {
   struct script_task *parent = task_enter(L);
   struct spawned *spawned = push_spawned(L);
   lua_insert(L, 1); /* handle, function, arguments */
-  struct script_task *task = task_new(parent->state, L, lua_gettop(L) - 2, on_ended, NULL);
+  struct script_task *task = task_new(parent->state, L, lua_gettop(L) - 2, on_spawned_ended, NULL);
   if (task == NULL)
     return luaL_error(L, "out of memory");
   task->context = task;

@@ -26,14 +26,14 @@ struct script_timer {
 
 static const char metatable_name[] = "moongate.timer";
 
-static void set(struct script_timer *timer, uint64_t ms) {
+static void timer_set(struct script_timer *timer, uint64_t ms) {
   struct loop *loop = timer->state->place->loop;
   timer->due = clock_now(loop->clock) + ms;
   loop_set_timer(loop, &timer->wheel, ms);
 }
 
 /* Nothing of the state refers to it any more; Lua frees it. */
-static void let_go(struct script_timer *timer) {
+static void timer_let_go(struct script_timer *timer) {
   if (list_is_empty(&timer->node))
     return;
   struct script_state *state = timer->state;
@@ -51,15 +51,15 @@ static void go_on(struct script_timer *timer) {
   if (list_is_empty(&timer->node))
     return;
   if (!timer->repeats) {
-    let_go(timer);
+    timer_let_go(timer);
     return;
   }
   clock_ms now = clock_now(timer->state->place->loop->clock);
   clock_ms next = timer->due + timer->ms;
-  set(timer, next > now ? next - now : 1);
+  timer_set(timer, next > now ? next - now : 1);
 }
 
-static void on_ended(void *context, enum task_end end, lua_State *coroutine) {
+static void on_timer_call_ended(void *context, enum task_end end, lua_State *coroutine) {
   struct script_timer *timer = context;
   if (end == TASK_RAISED || end == TASK_STOPPED)
     script_report_unconnected(
@@ -69,7 +69,7 @@ static void on_ended(void *context, enum task_end end, lua_State *coroutine) {
 }
 
 /* Runs protected. */
-static int begin(lua_State *L) {
+static int timer_begin(lua_State *L) {
   struct script_timer *timer = lua_touserdata(L, 1);
   luaL_checkstack(L, timer->arguments + LUA_MINSTACK, "too many arguments");
   lua_rawgeti(L, LUA_REGISTRYINDEX, timer->self);
@@ -77,15 +77,15 @@ static int begin(lua_State *L) {
   int values = lua_gettop(L);
   for (int i = 0; i <= timer->arguments; i++)
     lua_rawgeti(L, values, i + 1);
-  timer->task = task_new(timer->state, L, timer->arguments, on_ended, timer);
+  timer->task = task_new(timer->state, L, timer->arguments, on_timer_call_ended, timer);
   if (timer->task != NULL)
     task_start_soon(timer->task);
   return 0;
 }
 
-static void on_expired(struct wheel_timer *wheel) {
+static void on_timer_expired(struct wheel_timer *wheel) {
   struct script_timer *timer = (struct script_timer *)(void *)((char *)wheel - offsetof(struct script_timer, wheel));
-  if (script_protect(timer->state, begin, timer) == 0 && timer->task != NULL)
+  if (script_protect(timer->state, timer_begin, timer) == 0 && timer->task != NULL)
     return;
   script_report_unconnected(timer->state, "a timer's function could not be called", NULL);
   timer->due = clock_now(timer->state->place->loop->clock);
@@ -99,15 +99,15 @@ void script_timers_start(struct script_state *state) {
   LIST_FOREACH(node, &state->timers) {
     struct script_timer *timer = LIST_OWNER(node, struct script_timer, node);
     if (timer->once && state->place->number > 1)
-      let_go(timer);
+      timer_let_go(timer);
     else
-      set(timer, timer->ms);
+      timer_set(timer, timer->ms);
   }
 }
 
 void script_timers_end(struct script_state *state) {
   state->timers_phase = TIMERS_ENDED;
-  LIST_FOREACH(node, &state->timers) { let_go(LIST_OWNER(node, struct script_timer, node)); }
+  LIST_FOREACH(node, &state->timers) { timer_let_go(LIST_OWNER(node, struct script_timer, node)); }
 }
 
 static bool option_once(lua_State *L, int index) {
@@ -131,7 +131,7 @@ static bool option_once(lua_State *L, int index) {
 }
 
 /* nil and why, or 0. A file that asks for too many while it is loaded is at fault. */
-static int refuse(lua_State *L, const struct script_state *state) {
+static int timer_refuse(lua_State *L, const struct script_state *state) {
   const char *why = state->timers_phase == TIMERS_ENDED                                         ? "replaced"
                     : state->options.timers != 0 && state->timer_count >= state->options.timers ? "too many timers"
                                                                                                 : NULL;
@@ -145,10 +145,10 @@ static int refuse(lua_State *L, const struct script_state *state) {
 }
 
 /* The function stands at 2, its arguments from `first` on. */
-static int make(lua_State *L, struct script_timer made, int first) {
+static int timer_make(lua_State *L, struct script_timer made, int first) {
   struct script_state *state = script_state_of(L);
   argument_check(L, lua_isfunction(L, 2), 2, "a function");
-  int refused = refuse(L, state);
+  int refused = timer_refuse(L, state);
   if (refused > 0)
     return refused;
   int top = lua_gettop(L);
@@ -156,7 +156,7 @@ static int make(lua_State *L, struct script_timer made, int first) {
   struct script_timer *timer = lua_newuserdata(L, sizeof *timer);
   *timer = made;
   timer->state = state;
-  timer->wheel.on_expired = on_expired;
+  timer->wheel.on_expired = on_timer_expired;
   list_init(&timer->node);
   script_push_methods(L, metatable_name, timer_methods);
   lua_setmetatable(L, -2);
@@ -173,13 +173,13 @@ static int make(lua_State *L, struct script_timer made, int first) {
   list_add_tail(&state->timers, &timer->node);
   state->timer_count++;
   if (state->place != NULL)
-    set(timer, timer->ms);
+    timer_set(timer, timer->ms);
   return 1;
 }
 
 int core_after(lua_State *L) {
   uint64_t ms = argument_check_ms(L, 1);
-  return make(L, (struct script_timer){.ms = ms}, 3);
+  return timer_make(L, (struct script_timer){.ms = ms}, 3);
 }
 
 int core_every(lua_State *L) {
@@ -187,7 +187,7 @@ int core_every(lua_State *L) {
   if (ms == 0)
     return argument_error(L, 1, "a duration of 1ms or more expected");
   bool once = option_once(L, 3);
-  return make(L, (struct script_timer){.ms = ms, .repeats = true, .once = once}, 4);
+  return timer_make(L, (struct script_timer){.ms = ms, .repeats = true, .once = once}, 4);
 }
 
 static int timer_cancel(lua_State *L) {
@@ -204,7 +204,7 @@ static int timer_cancel(lua_State *L) {
   bool was_set = !list_is_empty(&timer->node) && (timer->task == NULL || timer->repeats);
   timer->repeats = false;
   if (timer->task == NULL)
-    let_go(timer);
+    timer_let_go(timer);
   lua_pushboolean(L, was_set);
   return 1;
 }

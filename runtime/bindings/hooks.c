@@ -15,14 +15,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void on_freeing(struct deferred *deferred) {
+static void on_run_freeing(struct deferred *deferred) {
   struct script_run *run = (struct script_run *)(void *)((char *)deferred - offsetof(struct script_run, freeing));
   free(run->forward_host);
   free(run);
 }
 
 /* Nothing of the run calls back any more, and the connection has its stream back. */
-static int finish_run(struct script_run *run, bool give_back) {
+static int script_run_finish(struct script_run *run, bool give_back) {
   int status = 0;
   if (run->task != NULL)
     task_cancel(run->task, true);
@@ -42,7 +42,7 @@ static int finish_run(struct script_run *run, bool give_back) {
   return status;
 }
 
-static void report_failure(const struct script_run *run, enum task_end end, lua_State *coroutine) {
+static void report_run_failure(const struct script_run *run, enum task_end end, lua_State *coroutine) {
   script_report_failure(run, end == TASK_STOPPED ? "a function was stopped" : "a function raised an error", coroutine);
 }
 
@@ -64,14 +64,14 @@ static void on_handler_ended(void *context, enum task_end end, lua_State *corout
   enum close_reason reason = client_reason(run, end);
   run->task = NULL;
   if (end == TASK_RAISED || end == TASK_STOPPED)
-    report_failure(run, end, coroutine);
+    report_run_failure(run, end, coroutine);
   char *host = end == TASK_LEFT ? run->forward_host : NULL;
   if (host == NULL && run->socket != NULL && run->socket->ended)
     connection->ended |= 1 << PIPE_CLIENT;
   int port = run->forward_port;
   if (host != NULL)
     run->forward_host = NULL;
-  if (finish_run(run, host != NULL) != 0)
+  if (script_run_finish(run, host != NULL) != 0)
     reason = CLOSE_NO_MEMORY;
   else if (host != NULL) {
     connection_forward(connection, host, port);
@@ -162,11 +162,11 @@ static void on_function_ended(void *context, enum task_end end, lua_State *corou
   struct connection *connection = run->connection;
   run->task = NULL;
   if (end == TASK_RAISED || end == TASK_STOPPED)
-    report_failure(run, end, coroutine);
+    report_run_failure(run, end, coroutine);
   if (end == TASK_RETURNED && run->slot == connection_route(connection)->target_function)
     unpack_target(coroutine);
   struct function_answer *answer = read_answer(end, coroutine);
-  finish_run(run, false);
+  script_run_finish(run, false);
   if (answer == NULL)
     connection_close(connection, PIPE_CLIENT, CLOSE_NO_MEMORY);
   else
@@ -204,7 +204,7 @@ struct preparation {
 };
 
 /* Runs protected: makes the task, with its arguments. */
-static int prepare(lua_State *L) {
+static int prepare_run(lua_State *L) {
   struct preparation *preparation = lua_touserdata(L, 1);
   struct script_run *run = preparation->run;
   script_version_push(preparation->version, preparation->worker, run->slot, L);
@@ -224,7 +224,7 @@ static int prepare(lua_State *L) {
   return 0;
 }
 
-static int start(struct connection *connection, int slot, bool is_handler) {
+static int start_run(struct connection *connection, int slot, bool is_handler) {
   struct script_worker *script = connection->worker->script;
   const struct route *route = connection_route(connection);
   assert(connection->script == NULL && route != NULL);
@@ -242,14 +242,14 @@ static int start(struct connection *connection, int slot, bool is_handler) {
   run->is_handler = is_handler;
   run->slot = slot;
   run->since = loop_now(&connection->worker->loop);
-  run->freeing.run = on_freeing;
+  run->freeing.run = on_run_freeing;
   list_init(&run->tasks);
   list_init(&run->sockets);
   struct preparation preparation = {run, route->script, number};
   connection->script = run;
-  int status = script_protect(state, prepare, &preparation);
+  int status = script_protect(state, prepare_run, &preparation);
   if (status != 0 || run->task == NULL) {
-    finish_run(run, false);
+    script_run_finish(run, false);
     return status != 0 ? status : -ENOMEM;
   }
   run->task->run = run;
@@ -258,10 +258,10 @@ static int start(struct connection *connection, int slot, bool is_handler) {
 }
 
 static int handler_start(struct connection *connection) {
-  return start(connection, connection_route(connection)->handler_function, true);
+  return start_run(connection, connection_route(connection)->handler_function, true);
 }
 
-static int function_call(struct connection *connection, int slot) { return start(connection, slot, false); }
+static int function_call(struct connection *connection, int slot) { return start_run(connection, slot, false); }
 
 /* Of its tasks every one that waits, waits to read from the client, which has sent nothing that is not read. A pipe has
  * moved what there was when it is quiet, which takes a moment to be seen. */
@@ -293,7 +293,7 @@ static bool function_waits(const struct connection *connection, struct function_
 static void cancel(struct connection *connection) {
   struct script_run *run = connection->script;
   if (run != NULL)
-    finish_run(run, false);
+    script_run_finish(run, false);
 }
 
 const struct script_hooks script_worker_hooks = {

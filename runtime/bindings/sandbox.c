@@ -96,7 +96,7 @@ static int push_piece(lua_State *L) {
 }
 
 /* Pushes the contents of a regular file. 0, or a negative errno and nothing pushed. Raises without memory. */
-static int push_file(lua_State *L, struct script_reader *reader, const char *path) {
+static int push_module_text(lua_State *L, struct script_reader *reader, const char *path) {
   struct text_piece piece;
   char *own = NULL;
   int status = reader ? reader->read(reader, path, &piece.bytes, &piece.size)
@@ -132,7 +132,7 @@ static bool load_from(lua_State *L, const char *directory, const char *module, b
                         : snprintf(path, sizeof path, "%s/%s/init.lua", directory, module);
     if (length < 0 || (size_t)length >= sizeof path)
       continue;
-    int status = push_file(L, library ? NULL : script_state_of(L)->reader, path);
+    int status = push_module_text(L, library ? NULL : script_state_of(L)->reader, path);
     if (status == -ENOENT || status == -ENOTDIR || status == -EISDIR || status == -ENOTSUP)
       continue;
     if (status == -EACCES)

@@ -16,7 +16,7 @@ struct drain_waiter {
 
 /* The workers end what is left at the time that they were told. This is for one that hangs, and for a time that was cut
  * short. */
-static void on_drain_over(struct wheel_timer *timer) {
+static void on_drain_patience_over(struct wheel_timer *timer) {
   instance_stop((struct instance *)(void *)((char *)timer - offsetof(struct instance, patience)));
 }
 
@@ -25,7 +25,7 @@ void instance_drain(struct instance *instance, uint64_t ms, const char *by) {
   instance->phase = INSTANCE_DRAINING;
   instance->drain_began = now;
   instance->drain_until = now + ms;
-  instance->patience.on_expired = on_drain_over;
+  instance->patience.on_expired = on_drain_patience_over;
   loop_set_timer(&instance->runtime->loop, &instance->patience, ms + INSTANCE_DRAIN_GRACE_MS);
   LOG(instance->log, LOG_INFO, "stopping: connections may finish", LOG_NUMBER("seconds", (double)ms / 1000),
       LOG_STRING("by", by));
@@ -47,7 +47,7 @@ static void hurry(struct instance *instance, uint64_t ms) {
   end_within(instance, ms);
 }
 
-static void refuse(struct native_call *call, const char *why) {
+static void drain_refuse(struct native_call *call, const char *why) {
   struct value *root = value_table();
   value_set_number(root, "status", 503);
   value_set_string(root, "error", why);
@@ -56,12 +56,12 @@ static void refuse(struct native_call *call, const char *why) {
 
 void instance_drain_for(struct instance *instance, int64_t ms, struct native_call *call) {
   if (instance->phase == INSTANCE_STARTING || instance->drain_told) {
-    refuse(call, instance->drain_told ? "moongate is stopping" : "moongate is starting");
+    drain_refuse(call, instance->drain_told ? "moongate is stopping" : "moongate is starting");
     return;
   }
   struct drain_waiter *waiter = calloc(1, sizeof *waiter);
   if (!waiter) {
-    refuse(call, "not enough memory");
+    drain_refuse(call, "not enough memory");
     return;
   }
   waiter->call = call;

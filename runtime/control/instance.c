@@ -81,7 +81,7 @@ static void finish_if_ended(struct instance *instance) {
     loop_defer(&instance->runtime->loop, &instance->finish);
 }
 
-static void on_ended(void *context) {
+static void on_threads_ended(void *context) {
   struct instance *instance = context;
   instance->threads_ended = true;
   finish_if_ended(instance);
@@ -95,7 +95,7 @@ static void on_loading_ended(void *context) {
 
 /* A thread hangs in the kernel, or in what else nothing can stop: the others are done with theirs, and the process has
  * been told to end. */
-static void on_patience_over(struct wheel_timer *timer) {
+static void on_stop_patience_over(struct wheel_timer *timer) {
   struct instance *instance = (struct instance *)(void *)((char *)timer - offsetof(struct instance, patience));
   const struct log *log = &instance->runtime->log;
   if (instance->threads_ended)
@@ -116,7 +116,7 @@ void instance_stop(struct instance *instance) {
   heartbeats_stop(&instance->heartbeats);
   instance->phase = INSTANCE_STOPPING;
   loop_cancel_timer(&instance->runtime->loop, &instance->patience);
-  instance->patience.on_expired = on_patience_over;
+  instance->patience.on_expired = on_stop_patience_over;
   /* A worker of a spec has no thread that could hang. */
   if (!instance->config.settings.within)
     loop_set_timer(&instance->runtime->loop, &instance->patience, INSTANCE_STOP_MS);
@@ -129,10 +129,10 @@ void instance_stop(struct instance *instance) {
   if (instance->threads.started > 0)
     threads_stop(&instance->threads);
   else
-    on_ended(instance);
+    on_threads_ended(instance);
 }
 
-static void on_drained(void *context) { instance_stop(context); }
+static void on_workers_drained(void *context) { instance_stop(context); }
 
 static void on_end(void *context) {
   struct instance *instance = context;
@@ -163,8 +163,8 @@ static const struct signal_callbacks signal_callbacks = {
 
 int instance_make_workers(struct instance *instance, struct error *error) {
   struct runtime *runtime = instance->runtime;
-  instance->threads.on_drained = on_drained;
-  instance->threads.on_ended = on_ended;
+  instance->threads.on_drained = on_workers_drained;
+  instance->threads.on_ended = on_threads_ended;
   instance->threads.context = instance;
   instance->config.settings.descriptors = descriptors_for_traffic();
   int status = threads_init(&instance->threads, instance->config.workers, &runtime->loop, instance->log,
@@ -182,7 +182,7 @@ int instance_make_workers(struct instance *instance, struct error *error) {
 }
 
 /* 0 or -1, having said why. */
-static int start(struct instance *instance, const struct native_settings *settings) {
+static int instance_begin(struct instance *instance, const struct native_settings *settings) {
   struct error error;
   descriptors_raise_limit();
   if (names_init(&instance->names) != 0) {
@@ -238,7 +238,7 @@ void instance_run(struct runtime *runtime, const struct native_settings *setting
   runtime->instance = instance;
   instance_init(instance, runtime, &runtime->log);
   instance->call = call;
-  if (start(instance, settings) != 0) {
+  if (instance_begin(instance, settings) != 0) {
     instance->status = 1;
     instance_stop(instance);
   }

@@ -53,7 +53,7 @@ void instance_log_route_fault(const struct log *log, const struct loaded_routes 
   instance_log_faults(log, LOG_ERROR, outcome_of(loaded, fault), &one);
 }
 
-static int read_config(struct instance *instance, const struct native_settings *settings) {
+static int read_instance_config(struct instance *instance, const struct native_settings *settings) {
   struct runtime *runtime = instance->runtime;
   struct error error;
   instance->loader = loader_new(&runtime->log, runtime->library, &error);
@@ -201,7 +201,7 @@ int instance_load_routes(struct instance *instance, bool strict) {
 
 int instance_load_config(struct instance *instance, const struct native_settings *settings) {
   struct error error;
-  if (read_config(instance, settings) != 0 || find_account(instance) != 0 || take_lock(instance) != 0 ||
+  if (read_instance_config(instance, settings) != 0 || find_account(instance) != 0 || take_lock(instance) != 0 ||
       instance_open_control(instance) != 0 || become_account(instance) != 0)
     return -1;
   if (loader_keep_mark(instance->loader, instance->config.state, &error) != 0)

@@ -188,7 +188,7 @@ static void format_url(const struct endpoint *endpoint, char *text, size_t size)
 }
 
 /* What the route is bound to: "*:9000" where that is all addresses; without the port when there are several. */
-static void format_address(const struct route *route, const char *ports, char text[ENDPOINT_TEXT_SIZE]) {
+static void format_port_address(const struct route *route, const char *ports, char text[ENDPOINT_TEXT_SIZE]) {
   char *end;
   unsigned long port = strtoul(ports, &end, 10);
   bool is_single = *ports != '\0' && *end == '\0';
@@ -212,7 +212,7 @@ void instance_announce(const struct instance *instance) {
   for (size_t i = 0; i < table->route_count && i < MAX_ANNOUNCED; i++) {
     const struct route *route = table->routes[i];
     format_ports(instance, route, text);
-    format_address(route, text, address);
+    format_port_address(route, text, address);
     LOG(log, LOG_INFO, "listening", LOG_STRING("route", route->name), LOG_STRING("ports", text),
         LOG_STRING("address", address), LOG_STRING("action", route->action == ROUTE_HANDLER ? "handler" : "forward"),
         LOG_STRING("file", route->file));

@@ -10,28 +10,28 @@
 
 #include <stdlib.h>
 
-static void drop(struct commons_question *question, struct value *value) {
+static void question_drop(struct commons_question *question, struct value *value) {
   value_free(value);
   question->drop(question);
 }
 
-static void answer(struct commons_question *question, struct value *value) {
+static void question_answer(struct commons_question *question, struct value *value) {
   question->answer = value;
   question->message.deliver = question->on_answer;
   if (!mailbox_post(question->asker, &question->message))
-    drop(question, value);
+    question_drop(question, value);
 }
 
 static void on_snapshot(void *context, struct value *value) {
   struct commons_question *question = context;
   const struct runtime *runtime = question->context;
   if (runtime->measuring)
-    answer(question, value);
+    question_answer(question, value);
   else
-    drop(question, value);
+    question_drop(question, value);
 }
 
-static void on_question(struct message *message, void *receiver) {
+static void on_script_question(struct message *message, void *receiver) {
   (void)receiver;
   struct commons_question *question = (struct commons_question *)(void *)message;
   const struct runtime *runtime = question->context;
@@ -42,16 +42,16 @@ static void on_question(struct message *message, void *receiver) {
     on_snapshot(question, NULL);
 }
 
-static bool ask(void *context, struct commons_question *question) {
+static bool question_ask(void *context, struct commons_question *question) {
   struct runtime *runtime = context;
   question->context = runtime;
-  question->message.deliver = on_question;
+  question->message.deliver = on_script_question;
   return mailbox_post(&runtime->loop.mailbox, &question->message);
 }
 
 void measure_start(struct runtime *runtime) {
   runtime->measuring = true;
-  commons_set_asked(loader_commons(runtime->instance->loader), ask, runtime);
+  commons_set_asked(loader_commons(runtime->instance->loader), question_ask, runtime);
 }
 
 void measure_stop(struct runtime *runtime) {
@@ -65,9 +65,9 @@ static void on_inner_snapshot(void *context, struct value *value) {
   struct commons_question *question = context;
   const struct instance *instance = question->context;
   if (instance->threads.count > 0)
-    answer(question, value);
+    question_answer(question, value);
   else
-    drop(question, value);
+    question_drop(question, value);
 }
 
 bool measure_within(struct instance *instance, struct commons_question *question) {

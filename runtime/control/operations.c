@@ -37,11 +37,11 @@ void report_faults(struct value *list, const struct fault_list *faults, const ch
   }
 }
 
-static void run(void *context, const struct native_settings *settings, struct native_call *call) {
+static void operation_run(void *context, const struct native_settings *settings, struct native_call *call) {
   instance_run(context, settings, call);
 }
 
-static void snapshot(void *context, struct native_call *call) {
+static void operation_snapshot(void *context, struct native_call *call) {
   struct runtime *runtime = context;
   if (runtime->instance)
     instance_snapshot(runtime->instance, call);
@@ -57,7 +57,7 @@ static void totals(void *context, struct native_call *call) {
     native_call_answer(call, value_table());
 }
 
-static struct value *status(void *context) { return status_report(context); }
+static struct value *operation_status(void *context) { return status_report(context); }
 
 static struct value *readiness(void *context) { return readiness_report(context); }
 
@@ -89,7 +89,7 @@ static struct value *files(void *context) {
   return list;
 }
 
-static struct value *is_stopping(void) {
+static struct value *instance_is_stopping(void) {
   return reload_refusal(&(struct reload_waiter){.file_status = 409}, "moongate is stopping");
 }
 
@@ -98,7 +98,7 @@ static void put_file(void *context, const char *name, const char *text, size_t s
   if (runtime->instance)
     instance_put_file(runtime->instance, name, text, size, call);
   else
-    native_call_answer(call, is_stopping());
+    native_call_answer(call, instance_is_stopping());
 }
 
 static void delete_file(void *context, const char *name, struct native_call *call) {
@@ -106,10 +106,10 @@ static void delete_file(void *context, const char *name, struct native_call *cal
   if (runtime->instance)
     instance_delete_file(runtime->instance, name, call);
   else
-    native_call_answer(call, is_stopping());
+    native_call_answer(call, instance_is_stopping());
 }
 
-static void refuse(struct native_call *call) {
+static void operation_refuse(struct native_call *call) {
   struct value *root = value_table();
   value_set_number(root, "status", 503);
   value_set_string(root, "error", "moongate is stopping");
@@ -121,15 +121,15 @@ static void routes(void *context, const struct native_routes *wanted, struct nat
   if (runtime->instance)
     instance_ask_routes(runtime->instance, wanted, call);
   else
-    refuse(call);
+    operation_refuse(call);
 }
 
-static void connections(void *context, const struct native_connections *wanted, struct native_call *call) {
+static void operation_connections(void *context, const struct native_connections *wanted, struct native_call *call) {
   struct runtime *runtime = context;
   if (runtime->instance)
     connections_ask(&runtime->instance->connections, wanted, call);
   else
-    refuse(call);
+    operation_refuse(call);
 }
 
 static struct value *metrics(void *context) { return commons_report(context); }
@@ -139,7 +139,7 @@ static void drain(void *context, int64_t ms, struct native_call *call) {
   if (runtime->instance)
     instance_drain_for(runtime->instance, ms, call);
   else
-    refuse(call);
+    operation_refuse(call);
 }
 
 static void diagnose(void *context, struct native_call *call) {
@@ -147,7 +147,7 @@ static void diagnose(void *context, struct native_call *call) {
   if (runtime->instance)
     diagnose_ask(runtime->instance, call);
   else
-    refuse(call);
+    operation_refuse(call);
 }
 
 static struct value *keep_diagnosis(void *context, const char *trigger, const char *text, size_t size) {
@@ -174,10 +174,10 @@ static struct value *admission(void *context) {
 
 const struct native_ops operations = {
     .check = check_files,
-    .run = run,
-    .snapshot = snapshot,
+    .run = operation_run,
+    .snapshot = operation_snapshot,
     .totals = totals,
-    .status = status,
+    .status = operation_status,
     .readiness = readiness,
     .defaults = defaults,
     .reload = reload,
@@ -185,7 +185,7 @@ const struct native_ops operations = {
     .put_file = put_file,
     .delete_file = delete_file,
     .routes = routes,
-    .connections = connections,
+    .connections = operation_connections,
     .addresses = addresses_report,
     .explain = explain_choice,
     .drain = drain,

@@ -57,7 +57,7 @@ static void write_process(struct value *root) {
 /* The first ones only: /api/v1/routes tells all, page by page. */
 enum { STATUS_ROUTES = 100 };
 
-static void write_routes(struct value *root, struct instance *instance) {
+static void status_write_routes(struct value *root, struct instance *instance) {
   const struct route_order *order = instance_route_order(instance);
   struct value *list = value_set_table(root, "routes");
   for (size_t i = 0; order && i < order->count && i < STATUS_ROUTES; i++) {
@@ -79,7 +79,7 @@ static void write_routes(struct value *root, struct instance *instance) {
 }
 
 /* The ports that are listened on, each once, in their order. */
-static void write_ports(struct value *root, const struct instance *instance) {
+static void status_write_ports(struct value *root, const struct instance *instance) {
   struct value *list = value_set_table(root, "ports");
   for (size_t i = 0; i < instance->table->port_count; i++)
     if (i == 0 || instance->resolved[i] != instance->resolved[i - 1])
@@ -144,8 +144,8 @@ static void write_instance(struct value *root, struct instance *instance) {
     value_set_string(root, "admin", endpoint_format(admin_endpoint(instance->admin), admin));
   write_drain(root, instance);
   if (open) {
-    write_routes(root, instance);
-    write_ports(root, instance);
+    status_write_routes(root, instance);
+    status_write_ports(root, instance);
   }
   instance_list_files(instance, value_set_table(root, "files"));
   write_reload(root, instance);

@@ -56,13 +56,13 @@ static struct testing *find_any(struct runtime *runtime, unsigned id) {
 }
 
 /* One that runs. */
-static struct testing *find(struct runtime *runtime, unsigned id) {
+static struct testing *testing_find(struct runtime *runtime, unsigned id) {
   struct testing *testing = find_any(runtime, id);
   return testing && !testing->is_released ? testing : NULL;
 }
 
 /* What functions of its routes ask of moongate.metrics: in states of its own, or in the spec's. */
-static bool measure(void *context, struct commons_question *question) {
+static bool testing_measure(void *context, struct commons_question *question) {
   struct runtime *runtime = context;
   LIST_FOREACH(node, &runtime->tests) {
     struct testing *testing = LIST_OWNER(node, struct testing, node);
@@ -92,7 +92,7 @@ static void complain(struct value *faults, const char *field, const struct error
 }
 
 /* 0 or -1 with `faults`. */
-static int read_config(struct testing *testing, const struct testing_settings *settings, struct value *faults) {
+static int testing_read_config(struct testing *testing, const struct testing_settings *settings, struct value *faults) {
   struct instance *instance = &testing->instance;
   struct error error;
   struct fault_list found = {.count = 0};
@@ -130,7 +130,7 @@ static int load_directory(struct instance *instance) {
   return status;
 }
 
-static int load(struct testing *testing, const struct testing_settings *settings, struct value *faults) {
+static int testing_load(struct testing *testing, const struct testing_settings *settings, struct value *faults) {
   struct instance *instance = &testing->instance;
   struct loaded_routes *loaded = &instance->loaded;
   struct error error;
@@ -161,7 +161,7 @@ static int load(struct testing *testing, const struct testing_settings *settings
   return instance->resolved ? 0 : -1;
 }
 
-static int begin(struct testing *testing, const struct testing_settings *settings, struct value *faults) {
+static int testing_begin(struct testing *testing, const struct testing_settings *settings, struct value *faults) {
   struct instance *instance = &testing->instance;
   struct error error = {.code = 0};
   if (names_init(&instance->names) != 0) {
@@ -169,7 +169,7 @@ static int begin(struct testing *testing, const struct testing_settings *setting
     complain(faults, "", &error);
     return -1;
   }
-  if (read_config(testing, settings, faults) != 0 || load(testing, settings, faults) != 0)
+  if (testing_read_config(testing, settings, faults) != 0 || testing_load(testing, settings, faults) != 0)
     return -1;
   if (instance_make_workers(instance, &error) != 0 ||
       threads_start(&instance->threads, &instance->account, &error) != 0) {
@@ -178,8 +178,8 @@ static int begin(struct testing *testing, const struct testing_settings *setting
   }
   struct script_commons *commons = script_state_commons(settings->config->state);
   if (commons)
-    commons_set_asked(commons, measure, instance->runtime);
-  commons_set_asked(loader_commons(instance->loader), measure, instance->runtime);
+    commons_set_asked(commons, testing_measure, instance->runtime);
+  commons_set_asked(loader_commons(instance->loader), testing_measure, instance->runtime);
   instance->phase = INSTANCE_READY;
   instance_announce(instance);
   return 0;
@@ -206,7 +206,7 @@ static struct value *start(void *context, const struct testing_settings *setting
     value_free(root);
     return NULL;
   }
-  if (begin(testing, settings, faults) == 0) {
+  if (testing_begin(testing, settings, faults) == 0) {
     value_set_number(root, "id", testing->id);
     list_ports(&testing->instance, value_set_table(root, "ports"));
   } else {
@@ -217,7 +217,7 @@ static struct value *start(void *context, const struct testing_settings *setting
 }
 
 static void stop(void *context, unsigned id, uint64_t drain_ms, struct native_call *call) {
-  struct testing *testing = find(context, id);
+  struct testing *testing = testing_find(context, id);
   if (!testing || testing->instance.call) {
     native_call_answer(call, value_number(0));
     return;
@@ -231,7 +231,7 @@ static void stop(void *context, unsigned id, uint64_t drain_ms, struct native_ca
 }
 
 static void snapshot(void *context, unsigned id, struct native_call *call) {
-  struct testing *testing = find(context, id);
+  struct testing *testing = testing_find(context, id);
   if (testing)
     instance_snapshot(&testing->instance, call);
   else
@@ -239,11 +239,11 @@ static void snapshot(void *context, unsigned id, struct native_call *call) {
 }
 
 static struct value *status(void *context, unsigned id) {
-  struct testing *testing = find(context, id);
+  struct testing *testing = testing_find(context, id);
   return testing ? status_of(&testing->instance) : value_table();
 }
 
-static struct value *read_log(void *context, unsigned id) {
+static struct value *testing_read_log(void *context, unsigned id) {
   struct testing *testing = find_any(context, id);
   struct value *root = value_table();
   char *text = testing ? malloc(LOG_LONGEST + 1) : NULL;
@@ -271,7 +271,7 @@ struct arrival {
 static void on_arrival(struct deferred *deferred) {
   struct arrival *arrival = (struct arrival *)(void *)deferred;
   const struct sockaddr *peer = (const struct sockaddr *)&arrival->peer.storage;
-  struct testing *testing = find(arrival->runtime, arrival->id);
+  struct testing *testing = testing_find(arrival->runtime, arrival->id);
   if (!testing || testing->instance.phase != INSTANCE_READY ||
       worker_accept(&testing->instance.threads.threads[0]->worker, arrival->port, arrival->fd, peer) != 0)
     close(arrival->fd);
@@ -282,7 +282,7 @@ static void on_arrival(struct deferred *deferred) {
 
 static int accept_end(void *context, unsigned id, int fd, const char *ip, uint16_t client_port, uint16_t port) {
   struct runtime *runtime = context;
-  struct testing *testing = find(runtime, id);
+  struct testing *testing = testing_find(runtime, id);
   if (!testing || testing->instance.phase != INSTANCE_READY)
     return -ESHUTDOWN;
   struct arrival *arrival = calloc(1, sizeof *arrival);
@@ -299,13 +299,13 @@ static int accept_end(void *context, unsigned id, int fd, const char *ip, uint16
 }
 
 static int connections(void *context, unsigned id) {
-  struct testing *testing = find(context, id);
+  struct testing *testing = testing_find(context, id);
   if (!testing || testing->instance.phase >= INSTANCE_STOPPING)
     return -1;
   return testing->arriving + (int)testing->instance.threads.threads[0]->worker.connection_count;
 }
 
-static void advance(void *context, uint64_t ns) {
+static void testing_advance_clock(void *context, uint64_t ns) {
   struct runtime *runtime = context;
   clock_advance(&runtime->clock, ns);
 }
@@ -326,10 +326,10 @@ const struct testing_ops testing_operations = {
     .stop = stop,
     .snapshot = snapshot,
     .status = status,
-    .log = read_log,
+    .log = testing_read_log,
     .accept = accept_end,
     .connections = connections,
-    .advance = advance,
+    .advance = testing_advance_clock,
     .next_timer = next_timer,
 };
 

@@ -20,8 +20,8 @@ struct asked {
 };
 
 /* False: see `faults`. The rest is to be cleared in each case. */
-static bool load(struct asked *asked, const struct runtime *runtime, const struct testing_settings *settings,
-                 struct value *faults) {
+static bool match_load(struct asked *asked, const struct runtime *runtime, const struct testing_settings *settings,
+                       struct value *faults) {
   struct fault_list found = {.count = 0};
   struct error error;
   *asked = (struct asked){.loader = loader_new(&runtime->log, runtime->library, &error)};
@@ -47,7 +47,7 @@ static void clear(struct asked *asked) {
 struct value *testing_check(void *context, const struct testing_settings *settings) {
   struct asked asked;
   struct value *root = value_table();
-  load(&asked, context, settings, value_set_table(root, "faults"));
+  match_load(&asked, context, settings, value_set_table(root, "faults"));
   struct value *names = value_set_table(root, "names");
   for (size_t i = 0; i < asked.loaded.file_count; i++)
     for (size_t r = 0; r < asked.loaded.files[i].route_count; r++)
@@ -56,7 +56,7 @@ struct value *testing_check(void *context, const struct testing_settings *settin
   return root;
 }
 
-static void on_verdict(void *context, const struct route_verdict *verdict) {
+static void on_match_verdict(void *context, const struct route_verdict *verdict) {
   struct value *entry = value_set_table(context, NULL);
   value_set_string(entry, "route", verdict->route->name);
   value_set_string(entry, "verdict", route_clause_label(verdict->clause));
@@ -84,15 +84,15 @@ static int read_question(const struct testing_question *asked, struct route_ques
   return 0;
 }
 
-static void explain(const struct route_table *table, uint16_t number, const struct route_question *question,
-                    struct value *root) {
+static void match_explain(const struct route_table *table, uint16_t number, const struct route_question *question,
+                          struct value *root) {
   struct value *verdicts = value_set_table(root, "verdicts");
   for (size_t i = 0; i < table->port_count; i++) {
     const struct table_port *port = &table->ports[i];
     if (number != 0 && port->port != number)
       continue;
     value_set_boolean(root, "listens", true);
-    route_explain(table, port, question, 0, on_verdict, verdicts);
+    route_explain(table, port, question, 0, on_match_verdict, verdicts);
     return;
   }
   value_set_boolean(root, "listens", false);
@@ -104,10 +104,10 @@ struct value *testing_match(void *context, const struct testing_settings *settin
   struct route_question question;
   struct error error;
   struct value *root = value_table(), *faults = value_set_table(root, "faults");
-  if (load(&asked, context, settings, faults) && read_question(asked_question, &question, faults) == 0) {
+  if (match_load(&asked, context, settings, faults) && read_question(asked_question, &question, faults) == 0) {
     struct route_table *table = instance_make_table(&asked.loaded, NULL, &error);
     if (table)
-      explain(table, asked_question->port, &question, root);
+      match_explain(table, asked_question->port, &question, root);
     else
       report_fault(faults, "", 0, "", "", error.message);
     route_table_unref(table);

@@ -11,13 +11,13 @@ enum { SMALLEST = 64 };
 
 static const size_t LARGEST = SIZE_MAX / 2 - sizeof(struct buffer);
 
-static void copy(uint8_t *target, const void *bytes, size_t size) {
+static void buffer_copy(uint8_t *target, const void *bytes, size_t size) {
   if (size > 0)
     memcpy(target, bytes, size);
 }
 
 /* NULL without memory, or when `capacity` is nonsense. */
-static struct buffer *allocate(size_t capacity) {
+static struct buffer *buffer_allocate(size_t capacity) {
   if (capacity > LARGEST)
     return NULL;
   if (capacity < SMALLEST)
@@ -36,10 +36,10 @@ static size_t grown(size_t used, size_t size) {
 }
 
 struct buffer *buffer_new(const void *bytes, size_t size, size_t room) {
-  struct buffer *buffer = size <= LARGEST && room <= LARGEST ? allocate(size + room) : NULL;
+  struct buffer *buffer = size <= LARGEST && room <= LARGEST ? buffer_allocate(size + room) : NULL;
   if (!buffer)
     return NULL;
-  copy(buffer->bytes, bytes, size);
+  buffer_copy(buffer->bytes, bytes, size);
   buffer->end = size;
   return buffer;
 }
@@ -59,7 +59,7 @@ uint8_t *buffer_reserve(struct buffer **buffer, size_t size) {
     old->end = used;
     return old->bytes + used;
   }
-  struct buffer *larger = allocate(grown(used, size));
+  struct buffer *larger = buffer_allocate(grown(used, size));
   if (!larger)
     return NULL;
   if (used > 0)
@@ -74,7 +74,7 @@ int buffer_append(struct buffer **buffer, const void *bytes, size_t size) {
   uint8_t *target = buffer_reserve(buffer, size);
   if (!target)
     return -ENOMEM;
-  copy(target, bytes, size);
+  buffer_copy(target, bytes, size);
   buffer_commit(*buffer, size);
   return 0;
 }
@@ -84,7 +84,7 @@ int buffer_prepend(struct buffer **buffer, const void *bytes, size_t size) {
   size_t used = buffer_size(old);
   if (!old || old->start < size) {
     if (!old || old->capacity - used < size) {
-      target = allocate(grown(used, size));
+      target = buffer_allocate(grown(used, size));
       if (!target)
         return -ENOMEM;
     }
@@ -99,6 +99,6 @@ int buffer_prepend(struct buffer **buffer, const void *bytes, size_t size) {
     *buffer = target;
   }
   target->start -= size;
-  copy(target->bytes + target->start, bytes, size);
+  buffer_copy(target->bytes + target->start, bytes, size);
   return 0;
 }

@@ -69,7 +69,8 @@ void dictionary_free(struct dictionary *dictionary) {
 }
 
 /* Locks the shard of a key; NULL: no key that can be. */
-static struct shard *enter(struct dictionary *dictionary, const char *key, size_t size, uint64_t *hash) {
+static struct shard *dictionary_lock_shard(struct dictionary *dictionary, const char *key, size_t size,
+                                           uint64_t *hash) {
   if (size == 0 || size > DICTIONARY_KEY_MOST)
     return NULL;
   *hash = text_hash(key, size, dictionary->seed);
@@ -78,7 +79,7 @@ static struct shard *enter(struct dictionary *dictionary, const char *key, size_
   return shard;
 }
 
-static struct dictionary_entry **chain_of(const struct shard *shard, uint64_t hash) {
+static struct dictionary_entry **shard_chain(const struct shard *shard, uint64_t hash) {
   return &shard->chains[(hash >> 8) & (shard->chain_count - 1)];
 }
 
@@ -86,8 +87,8 @@ static size_t cost_of(size_t key_size, size_t size) {
   return sizeof(struct dictionary_entry) + key_size + size + CHAIN_COST;
 }
 
-static void drop(struct shard *shard, struct dictionary_entry *entry) {
-  struct dictionary_entry **link = chain_of(shard, entry->hash);
+static void shard_drop(struct shard *shard, struct dictionary_entry *entry) {
+  struct dictionary_entry **link = shard_chain(shard, entry->hash);
   while (*link != entry)
     link = &(*link)->next;
   *link = entry->next;
@@ -98,14 +99,15 @@ static void drop(struct shard *shard, struct dictionary_entry *entry) {
 }
 
 /* Marks it as used just now. One that has expired goes. */
-static struct dictionary_entry *find(struct shard *shard, const char *key, size_t size, uint64_t hash, clock_ms now) {
+static struct dictionary_entry *shard_find(struct shard *shard, const char *key, size_t size, uint64_t hash,
+                                           clock_ms now) {
   if (shard->chain_count == 0)
     return NULL;
-  for (struct dictionary_entry *entry = *chain_of(shard, hash); entry; entry = entry->next) {
+  for (struct dictionary_entry *entry = *shard_chain(shard, hash); entry; entry = entry->next) {
     if (entry->hash != hash || entry->key_size != size || memcmp(entry->bytes, key, size) != 0)
       continue;
     if (entry->expires <= now) {
-      drop(shard, entry);
+      shard_drop(shard, entry);
       return NULL;
     }
     list_remove(&entry->used);
@@ -116,7 +118,7 @@ static struct dictionary_entry *find(struct shard *shard, const char *key, size_
 }
 
 /* Without memory the chains become longer. */
-static void grow(struct shard *shard) {
+static void shard_grow(struct shard *shard) {
   size_t count = shard->chain_count ? shard->chain_count * 2 : CHAINS_FIRST;
   struct dictionary_entry **chains = calloc(count, sizeof(struct dictionary_entry *));
   if (!chains)
@@ -126,14 +128,14 @@ static void grow(struct shard *shard) {
   shard->chain_count = count;
   LIST_FOREACH(node, &shard->used) {
     struct dictionary_entry *entry = LIST_OWNER(node, struct dictionary_entry, used);
-    struct dictionary_entry **chain = chain_of(shard, entry->hash);
+    struct dictionary_entry **chain = shard_chain(shard, entry->hash);
     entry->next = *chain;
     *chain = entry;
   }
 }
 
 /* Those that have expired are looked for among the longest unused only: to look at all would cost every caller. */
-static void make_room(struct shard *shard, size_t most, size_t wanted, clock_ms now, unsigned *evicted) {
+static void shard_make_room(struct shard *shard, size_t most, size_t wanted, clock_ms now, unsigned *evicted) {
   enum { LOOKED_AT = 8 };
   unsigned looked = 0;
   LIST_FOREACH(node, &shard->used) {
@@ -141,7 +143,7 @@ static void make_room(struct shard *shard, size_t most, size_t wanted, clock_ms 
     if (looked++ == LOOKED_AT)
       break;
     if (entry->expires <= now)
-      drop(shard, entry);
+      shard_drop(shard, entry);
   }
   while (shard->bytes + wanted > most && !list_is_empty(&shard->used)) {
     struct dictionary_entry *entry = LIST_OWNER(shard->used.next, struct dictionary_entry, used);
@@ -149,20 +151,21 @@ static void make_room(struct shard *shard, size_t most, size_t wanted, clock_ms 
       shard->evictions++;
       ++*evicted;
     }
-    drop(shard, entry);
+    shard_drop(shard, entry);
   }
 }
 
 /* There is none of that key. */
-static int insert(struct dictionary *dictionary, struct shard *shard, const char *key, size_t key_size, uint64_t hash,
-                  const struct dictionary_value *value, clock_ms expires, clock_ms now, unsigned *evicted) {
+static int shard_insert(struct dictionary *dictionary, struct shard *shard, const char *key, size_t key_size,
+                        uint64_t hash, const struct dictionary_value *value, clock_ms expires, clock_ms now,
+                        unsigned *evicted) {
   size_t size = value->kind == DICTIONARY_STRING ? value->size : 0, cost = cost_of(key_size, size);
   if (cost > dictionary->most)
     return -ENOMEM;
   if (shard->bytes + cost > dictionary->most)
-    make_room(shard, dictionary->most, cost, now, evicted);
+    shard_make_room(shard, dictionary->most, cost, now, evicted);
   if (shard->entries >= shard->chain_count)
-    grow(shard);
+    shard_grow(shard);
   struct dictionary_entry *entry = shard->chain_count ? malloc(sizeof *entry + key_size + size) : NULL;
   if (!entry)
     return -ENOMEM;
@@ -172,7 +175,7 @@ static int insert(struct dictionary *dictionary, struct shard *shard, const char
   memcpy(entry->bytes, key, key_size);
   if (size > 0)
     memcpy(entry->bytes + key_size, value->bytes, size);
-  struct dictionary_entry **chain = chain_of(shard, hash);
+  struct dictionary_entry **chain = shard_chain(shard, hash);
   entry->next = *chain;
   *chain = entry;
   list_add_tail(&shard->used, &entry->used);
@@ -187,11 +190,11 @@ int dictionary_set(struct dictionary *dictionary, const char *key, size_t key_si
                    const struct dictionary_value *value, uint64_t ttl_ms, enum dictionary_mode mode, clock_ms now,
                    unsigned *evicted) {
   uint64_t hash;
-  struct shard *shard = enter(dictionary, key, key_size, &hash);
+  struct shard *shard = dictionary_lock_shard(dictionary, key, key_size, &hash);
   *evicted = 0;
   if (!shard)
     return -EINVAL;
-  struct dictionary_entry *entry = find(shard, key, key_size, hash, now);
+  struct dictionary_entry *entry = shard_find(shard, key, key_size, hash, now);
   int status = 0;
   if (entry && mode == DICTIONARY_ADD) {
     status = -EEXIST;
@@ -200,9 +203,9 @@ int dictionary_set(struct dictionary *dictionary, const char *key, size_t key_si
     if (cost_of(key_size, size) > dictionary->most)
       status = -ENOMEM; /* what was there stays */
     else if (entry)
-      drop(shard, entry);
+      shard_drop(shard, entry);
     if (status == 0 && value->kind != DICTIONARY_NIL)
-      status = insert(dictionary, shard, key, key_size, hash, value, expiry(ttl_ms, now), now, evicted);
+      status = shard_insert(dictionary, shard, key, key_size, hash, value, expiry(ttl_ms, now), now, evicted);
   }
   pthread_mutex_unlock(&shard->lock);
   return status;
@@ -227,10 +230,10 @@ int dictionary_get(struct dictionary *dictionary, const char *key, size_t key_si
                    struct dictionary_value *value) {
   uint64_t hash;
   *value = (struct dictionary_value){.kind = DICTIONARY_NIL};
-  struct shard *shard = enter(dictionary, key, key_size, &hash);
+  struct shard *shard = dictionary_lock_shard(dictionary, key, key_size, &hash);
   if (!shard)
     return 0;
-  const struct dictionary_entry *entry = find(shard, key, key_size, hash, now);
+  const struct dictionary_entry *entry = shard_find(shard, key, key_size, hash, now);
   int status = entry ? copy_value(entry, value) : 0;
   pthread_mutex_unlock(&shard->lock);
   return status;
@@ -240,11 +243,11 @@ int dictionary_incr(struct dictionary *dictionary, const char *key, size_t key_s
                     uint64_t ttl_ms, clock_ms now, double *result, unsigned *evicted) {
   uint64_t hash;
   *evicted = 0;
-  struct shard *shard = enter(dictionary, key, key_size, &hash);
+  struct shard *shard = dictionary_lock_shard(dictionary, key, key_size, &hash);
   if (!shard)
     return -EINVAL;
   int status = 0;
-  struct dictionary_entry *entry = find(shard, key, key_size, hash, now);
+  struct dictionary_entry *entry = shard_find(shard, key, key_size, hash, now);
   if (entry && entry->kind == DICTIONARY_NUMBER) {
     *result = entry->number += by;
   } else if (entry) {
@@ -254,7 +257,7 @@ int dictionary_incr(struct dictionary *dictionary, const char *key, size_t key_s
   } else {
     *result = *init + by;
     const struct dictionary_value value = {.kind = DICTIONARY_NUMBER, .number = *result};
-    status = insert(dictionary, shard, key, key_size, hash, &value, expiry(ttl_ms, now), now, evicted);
+    status = shard_insert(dictionary, shard, key, key_size, hash, &value, expiry(ttl_ms, now), now, evicted);
   }
   pthread_mutex_unlock(&shard->lock);
   return status;

@@ -30,7 +30,7 @@ void log_init(struct log *log, const struct clock *clock, int fd) {
   printer_init(&log->printer, fd, 0);
 }
 
-static void put(struct line *line, const char *bytes, size_t size) {
+static void line_put(struct line *line, const char *bytes, size_t size) {
   if (line->cut || line->size + size > LINE_LIMIT) {
     line->cut = true;
     return;
@@ -39,7 +39,7 @@ static void put(struct line *line, const char *bytes, size_t size) {
   line->size += size;
 }
 
-static void put_text(struct line *line, const char *text) { put(line, text, strlen(text)); }
+static void line_put_text(struct line *line, const char *text) { line_put(line, text, strlen(text)); }
 
 /* Into the room behind LINE_LIMIT, if need be. */
 static void close_with(struct line *line, char byte) {
@@ -51,36 +51,36 @@ static void put_escape(struct line *line, const char *at, size_t length) {
   char escape[16];
   if (line->format == LOG_JSON) {
     snprintf(escape, sizeof escape, "\\u%04x", (unsigned)text_code_point(at, length));
-    put_text(line, escape);
+    line_put_text(line, escape);
     return;
   }
   for (size_t i = 0; i < length; i++) {
     snprintf(escape, sizeof escape, "\\x%02x", (unsigned char)at[i]);
-    put_text(line, escape);
+    line_put_text(line, escape);
   }
 }
 
 static void put_character(struct line *line, const char *at, size_t length) {
   if (length == 0 && line->format == LOG_JSON)
-    put_text(line, "\xEF\xBF\xBD");
+    line_put_text(line, "\xEF\xBF\xBD");
   else if (length == 0)
     put_escape(line, at, 1);
   else if (*at == '"' || *at == '\\')
-    put(line, (const char[]){'\\', *at}, 2);
+    line_put(line, (const char[]){'\\', *at}, 2);
   else if (*at == '\n')
-    put_text(line, "\\n");
+    line_put_text(line, "\\n");
   else if (*at == '\r')
-    put_text(line, "\\r");
+    line_put_text(line, "\\r");
   else if (*at == '\t')
-    put_text(line, "\\t");
+    line_put_text(line, "\\t");
   else if (text_is_control(at, length))
     put_escape(line, at, length);
   else
-    put(line, at, length);
+    line_put(line, at, length);
 }
 
 static void put_quoted(struct line *line, const char *text) {
-  put(line, "\"", 1);
+  line_put(line, "\"", 1);
   if (line->cut)
     return;
   while (*text && !line->cut) {
@@ -106,12 +106,12 @@ static void put_string(struct line *line, const char *text) {
   if (line->format == LOG_JSON || needs_quotes(text))
     put_quoted(line, text);
   else if (line->size + strlen(text) <= LINE_LIMIT)
-    put_text(line, text);
+    line_put_text(line, text);
   else
     put_quoted(line, text); /* it will be cut, between two characters */
 }
 
-static void put_number(struct line *line, const struct log_field *field) {
+static void line_put_number(struct line *line, const struct log_field *field) {
   char digits[40];
   if (field->kind == LOG_FIELD_INTEGER)
     snprintf(digits, sizeof digits, "%lld", (long long)field->as.integer);
@@ -119,14 +119,14 @@ static void put_number(struct line *line, const struct log_field *field) {
     snprintf(digits, sizeof digits, "null");
   else
     snprintf(digits, sizeof digits, "%.15g", field->as.number);
-  put_text(line, digits);
+  line_put_text(line, digits);
 }
 
 static void put_key(struct line *line, const char *key) {
   bool json = line->format == LOG_JSON;
-  put_text(line, json ? ",\"" : " ");
-  put_text(line, key);
-  put_text(line, json ? "\":" : "=");
+  line_put_text(line, json ? ",\"" : " ");
+  line_put_text(line, key);
+  line_put_text(line, json ? "\":" : "=");
 }
 
 static void put_field(struct line *line, const struct log_field *field) {
@@ -139,7 +139,7 @@ static void put_field(struct line *line, const struct log_field *field) {
   if (is_string && !line->cut)
     put_string(line, field->as.string);
   else if (!line->cut)
-    put_number(line, field);
+    line_put_number(line, field);
   /* No key without a value. */
   if (line->cut && line->size == after_key)
     line->size = before;
@@ -156,7 +156,7 @@ static void put_time(struct line *line, const struct clock *clock) {
   char text[96];
   snprintf(text, sizeof text, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", utc.tm_year + 1900, utc.tm_mon + 1, utc.tm_mday,
            utc.tm_hour, utc.tm_min, utc.tm_sec, ms);
-  put_text(line, text);
+  line_put_text(line, text);
 }
 
 static const char *level_name(enum log_level level) {
@@ -193,11 +193,11 @@ bool log_record(const struct log *log, enum log_level level, const char *message
   line.cut = false;
   line.size = 0;
   bool json = log->format == LOG_JSON;
-  put_text(&line, json ? "{\"time\":\"" : "time=");
+  line_put_text(&line, json ? "{\"time\":\"" : "time=");
   put_time(&line, log->clock);
-  put_text(&line, json ? "\",\"level\":\"" : " level=");
-  put_text(&line, level_name(level));
-  put_text(&line, json ? "\",\"msg\":" : " msg=");
+  line_put_text(&line, json ? "\",\"level\":\"" : " level=");
+  line_put_text(&line, level_name(level));
+  line_put_text(&line, json ? "\",\"msg\":" : " msg=");
   put_quoted(&line, message);
   for (size_t i = 0; i < count; i++)
     put_field(&line, &fields[i]);

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static struct log_limit *find(struct log_limits *limits, unsigned number) {
+static struct log_limit *log_limits_find(struct log_limits *limits, unsigned number) {
   if (number < limits->count)
     return &limits->limits[number];
   size_t count = number + (size_t)number / 2 + 16;
@@ -20,7 +20,7 @@ static struct log_limit *find(struct log_limits *limits, unsigned number) {
 }
 
 bool log_limits_pass(struct log_limits *limits, unsigned number, clock_ms now, uint64_t *suppressed) {
-  return log_limit_pass(find(limits, number), now, suppressed);
+  return log_limit_pass(log_limits_find(limits, number), now, suppressed);
 }
 
 void log_limits_forget(struct log_limits *limits, unsigned number) {

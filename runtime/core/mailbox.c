@@ -29,7 +29,7 @@ static void deliver_all(struct mailbox *mailbox, struct message *message) {
   }
 }
 
-static void on_wake(evutil_socket_t fd, short what, void *argument) {
+static void on_mailbox_wake(evutil_socket_t fd, short what, void *argument) {
   struct mailbox *mailbox = argument;
   (void)what;
   /* Emptied before the queue is: a message posted in between wakes us once too often rather than not at all. */
@@ -53,7 +53,7 @@ int mailbox_init(struct mailbox *mailbox, struct event_base *base, void *receive
     goto fail;
   }
   error = ENOMEM;
-  mailbox->event = event_new(base, mailbox->eventfd, EV_READ | EV_PERSIST, on_wake, mailbox);
+  mailbox->event = event_new(base, mailbox->eventfd, EV_READ | EV_PERSIST, on_mailbox_wake, mailbox);
   if (!mailbox->event || event_add(mailbox->event, NULL) != 0)
     goto fail;
   return 0;

@@ -14,7 +14,7 @@ enum {
   BATCHES = 4, /* before others have their turn */
 };
 
-static int deliver(struct poller *poller) {
+static int poller_deliver(struct poller *poller) {
   struct epoll_event events[POLLER_BATCH];
   struct poll_source *sources[POLLER_BATCH];
   int count = epoll_wait(poller->fd, events, POLLER_BATCH, 0);
@@ -32,10 +32,10 @@ static int deliver(struct poller *poller) {
   return count;
 }
 
-static void on_readable(evutil_socket_t fd, short what, void *argument) {
+static void on_poller_readable(evutil_socket_t fd, short what, void *argument) {
   (void)fd;
   (void)what;
-  for (int i = 0; i < BATCHES && deliver(argument) >= CROWD; i++)
+  for (int i = 0; i < BATCHES && poller_deliver(argument) >= CROWD; i++)
     ;
 }
 
@@ -43,7 +43,7 @@ int poller_init(struct poller *poller, struct event_base *base) {
   *poller = (struct poller){.fd = epoll_create1(EPOLL_CLOEXEC)};
   if (poller->fd < 0)
     return -errno;
-  poller->event = event_new(base, poller->fd, EV_READ | EV_PERSIST, on_readable, poller);
+  poller->event = event_new(base, poller->fd, EV_READ | EV_PERSIST, on_poller_readable, poller);
   if (poller->event && event_add(poller->event, NULL) == 0)
     return 0;
   if (poller->event)

@@ -18,7 +18,7 @@
 
 static const uint64_t NS_PER_MS = 1000 * 1000, NS_PER_S = 1000 * 1000 * 1000;
 
-static int open_own(int fd) {
+static int open_description(int fd) {
   char path[64];
   snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
   int own = open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
@@ -35,7 +35,7 @@ void printer_init(struct printer *printer, int fd, unsigned patience_ms) {
   if (is_terminal && patience_ms < PRINTER_TERMINAL_MS)
     printer->patience_ns = PRINTER_TERMINAL_MS * NS_PER_MS;
   if (is_terminal || S_ISFIFO(status.st_mode)) {
-    printer->fd = open_own(fd);
+    printer->fd = open_description(fd);
     printer->is_shared = printer->fd == fd;
   }
   errno = saved_errno;

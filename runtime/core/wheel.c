@@ -109,7 +109,7 @@ static bool first_slot(const struct wheel *wheel, unsigned *level, unsigned *slo
 }
 
 /* Moves the time forward, and whatever is due by then into `due`, in the order of the deadlines. */
-static void collect(struct wheel *wheel, clock_ms now) {
+static void wheel_collect(struct wheel *wheel, clock_ms now) {
   struct wheel_timer **last = &wheel->due;
   while (*last)
     last = &(*last)->next;
@@ -141,7 +141,7 @@ void wheel_advance(struct wheel *wheel, clock_ms now) {
   if (now > wheel->now && now < wheel->next)
     wheel->now = now;
   else if (now > wheel->now)
-    collect(wheel, now);
+    wheel_collect(wheel, now);
 
   /* A list of its own: what callbacks set for a time that has passed is for the next call, or this one might never
    * end. */

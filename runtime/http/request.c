@@ -15,7 +15,7 @@ enum phase { IN_HEAD, HEAD_TOLD, IN_BODY, IN_TRAILERS, COMPLETE_TOLD, BROKEN };
 
 enum scan_state { BEFORE_HEAD, BEFORE_HEAD_CR, LINE_START, IN_LINE, AFTER_CR, LAST_CR, SCANNED };
 
-static enum http_event fail(struct http_request *request, unsigned status, const char *reason) {
+static enum http_event request_fail(struct http_request *request, unsigned status, const char *reason) {
   request->phase = BROKEN;
   request->status = status;
   request->reason = reason;
@@ -31,7 +31,7 @@ static bool is_alphanumeric(char byte) {
 
 static bool is_one_of(char byte, const char *set) { return byte != '\0' && strchr(set, byte) != NULL; }
 
-static bool is_blank(char byte) { return byte == ' ' || byte == '\t'; }
+static bool is_field_blank(char byte) { return byte == ' ' || byte == '\t'; }
 
 static bool is_token(struct http_slice slice) {
   for (size_t i = 0; i < slice.size; i++)
@@ -50,9 +50,9 @@ bool http_slice_is(struct http_slice slice, const char *text) {
 }
 
 static struct http_slice trim(struct http_slice slice) {
-  while (slice.size > 0 && is_blank(slice.bytes[0]))
+  while (slice.size > 0 && is_field_blank(slice.bytes[0]))
     slice = (struct http_slice){slice.bytes + 1, slice.size - 1};
-  while (slice.size > 0 && is_blank(slice.bytes[slice.size - 1]))
+  while (slice.size > 0 && is_field_blank(slice.bytes[slice.size - 1]))
     slice.size--;
   return slice;
 }
@@ -72,19 +72,19 @@ static bool check_request_line(struct http_request *request, size_t size) {
   const char *version = target ? memchr(target + 1, ' ', (size_t)(end - target - 1)) : NULL;
   if (!version || end - version != 9 || memcmp(version, " HTTP/", 6) != 0 || version[7] != '.' || version[6] < '0' ||
       version[6] > '9' || version[8] < '0' || version[8] > '9') {
-    fail(request, 400, "the request line is not \"METHOD target HTTP/1.1\"");
+    request_fail(request, 400, "the request line is not \"METHOD target HTTP/1.1\"");
     return false;
   }
   request->method = (struct http_slice){line, (size_t)(target - line)};
   request->target = (struct http_slice){target + 1, (size_t)(version - target - 1)};
   if (version[6] != '1' || version[8] > '1')
-    fail(request, 505, "only HTTP/1.0 and HTTP/1.1 are spoken here");
+    request_fail(request, 505, "only HTTP/1.0 and HTTP/1.1 are spoken here");
   else if (!is_token(request->method))
-    fail(request, 400, "the method has characters that no method has");
+    request_fail(request, 400, "the method has characters that no method has");
   else if (request->method.size > LONGEST_METHOD)
-    fail(request, 501, "the method is not known");
+    request_fail(request, 501, "the method is not known");
   else if (request->target.size == 0 || memchr(request->target.bytes, '\t', request->target.size))
-    fail(request, 400, "the target is empty or has a tab");
+    request_fail(request, 400, "the target is empty or has a tab");
   request->minor = (unsigned)(version[8] - '0');
   return request->phase != BROKEN;
 }
@@ -107,7 +107,7 @@ static const char *scan_byte(struct http_request *request, char byte) {
       request->scan_state = LAST_CR;
       return NULL;
     }
-    if (is_blank(byte))
+    if (is_field_blank(byte))
       return "a field goes on in the next line (obs-fold)";
     if (byte == ':')
       return "a field without a name";
@@ -209,7 +209,7 @@ static const llhttp_settings_t settings = {
 };
 
 /* Runs llhttp over bytes until it pauses or has them all. Whether they are in order; `*used` says how many it took. */
-static bool run(struct http_request *request, const char *bytes, size_t size, size_t *used) {
+static bool request_run(struct http_request *request, const char *bytes, size_t size, size_t *used) {
   llhttp_errno_t code = llhttp_execute(&request->parser, bytes, size);
   *used = size;
   if (code == HPE_OK)
@@ -222,7 +222,7 @@ static bool run(struct http_request *request, const char *bytes, size_t size, si
     return true;
   }
   const char *reason = llhttp_get_error_reason(&request->parser);
-  fail(request, code == HPE_INVALID_METHOD ? 501 : 400, reason && *reason ? reason : llhttp_errno_name(code));
+  request_fail(request, code == HPE_INVALID_METHOD ? 501 : 400, reason && *reason ? reason : llhttp_errno_name(code));
   return false;
 }
 
@@ -298,23 +298,23 @@ static enum http_event finish_head(struct http_request *request) {
     request->field_room = malloc(request->field_capacity * sizeof *request->field_room);
     request->field_space = request->field_room ? request->field_capacity : 0;
     if (!request->field_room)
-      return fail(request, 503, "no memory left");
+      return request_fail(request, 503, "no memory left");
   }
   assert(request->target.size > 0);
   request->method.bytes = head; /* the buffer may have moved since the request line was judged */
   request->target.bytes = head + request->method.size + 1;
-  if (!run(request, head, size, &used))
+  if (!request_run(request, head, size, &used))
     return HTTP_EVENT_ERROR;
   if (used != size)
-    return fail(request, 400, "the head ends before its empty line");
+    return request_fail(request, 400, "the head ends before its empty line");
   request->fields = request->field_room;
 
   const char *reason = NULL;
   unsigned status = check_fields(request, &reason);
   if (status)
-    return fail(request, status, reason);
+    return request_fail(request, status, reason);
   if (request->length > request->options.max_body)
-    return fail(request, 413, "the body is larger than is allowed here");
+    return request_fail(request, 413, "the body is larger than is allowed here");
   request->phase = HEAD_TOLD;
   return HTTP_EVENT_HEAD;
 }
@@ -352,19 +352,19 @@ static bool scan_line(struct http_request *request, const char *bytes, size_t si
     }
     if (request->scanned == request->options.max_head) {
       if (request->phase == IN_HEAD && request->lines == 0)
-        fail(request, 414, "the request line is longer than is allowed here");
+        request_fail(request, 414, "the request line is longer than is allowed here");
       else
-        fail(request, 431, "the header fields are larger than is allowed here");
+        request_fail(request, 431, "the header fields are larger than is allowed here");
       return false;
     }
     request->scanned++;
     const char *fault = scan_byte(request, bytes[(*taken)++]);
     if (fault) {
-      fail(request, 400, fault);
+      request_fail(request, 400, fault);
       return false;
     }
     if (request->lines > most) {
-      fail(request, 431, "more header fields than are allowed here");
+      request_fail(request, 431, "more header fields than are allowed here");
       return false;
     }
     if (request->scan_state == LINE_START || request->scan_state == BEFORE_HEAD || request->scan_state == SCANNED)
@@ -384,7 +384,7 @@ static enum http_event feed_head(struct http_request *request, const char *bytes
     if (request->scan_state == BEFORE_HEAD || request->scan_state == BEFORE_HEAD_CR)
       continue; /* empty lines in front go nowhere (RFC 9112, 2.2) */
     if (buffer_append(&request->head, line, taken) != 0)
-      return fail(request, 503, "no memory left");
+      return request_fail(request, 503, "no memory left");
     if (request->scan_state == SCANNED)
       return finish_head(request);
     if (request->lines == 1 && request->scan_state == LINE_START &&
@@ -399,7 +399,7 @@ static enum http_event feed_head(struct http_request *request, const char *bytes
 static bool run_body(struct http_request *request, const char *bytes, size_t size, size_t *consumed) {
   size_t used;
   uint64_t before = request->body_size;
-  bool in_order = run(request, bytes, size, &used);
+  bool in_order = request_run(request, bytes, size, &used);
   *consumed += used;
   if (!in_order)
     return false;
@@ -407,11 +407,11 @@ static bool run_body(struct http_request *request, const char *bytes, size_t siz
     request->framing += used - request->body.size;
   if (request->framing > request->options.max_head &&
       (request->framing - request->options.max_head) / FRAMING_PER_BYTE > before) {
-    fail(request, 400, "more chunk framing than body");
+    request_fail(request, 400, "more chunk framing than body");
     return false;
   }
   if (request->body_size > request->options.max_body) {
-    fail(request, 413, "the body is larger than is allowed here");
+    request_fail(request, 413, "the body is larger than is allowed here");
     return false;
   }
   return true;
@@ -424,14 +424,14 @@ static bool run_trailers(struct http_request *request, const char *bytes, size_t
     return false;
   }
   *consumed += taken;
-  if (!run(request, bytes, taken, &used))
+  if (!request_run(request, bytes, taken, &used))
     return false;
   /* At the end llhttp pauses for the chunk first, then for the message. */
   if (request->scan_state == SCANNED && !request->message_complete && used == taken &&
-      !run(request, bytes + taken, 0, &used))
+      !request_run(request, bytes + taken, 0, &used))
     return false;
   if ((used != taken && used != 0) || (request->scan_state == SCANNED) != request->message_complete) {
-    fail(request, 400, "the trailers do not end with an empty line");
+    request_fail(request, 400, "the trailers do not end with an empty line");
     return false;
   }
   return true;
@@ -453,7 +453,7 @@ static enum http_event feed_body(struct http_request *request, const char *bytes
   }
 }
 
-static void begin(struct http_request *request) {
+static void request_begin(struct http_request *request) {
   const struct http_request_options options = request->options;
   struct buffer *head = request->head;
   struct http_field *field_room = request->field_room;
@@ -483,7 +483,7 @@ void http_request_init(struct http_request *request, const struct http_request_o
     request->options.max_fields = HTTP_MAX_FIELDS;
   if (request->options.max_body == 0)
     request->options.max_body = UINT64_MAX;
-  begin(request);
+  request_begin(request);
 }
 
 void http_request_deinit(struct http_request *request) {
@@ -503,7 +503,7 @@ enum http_event http_request_feed(struct http_request *request, const void *byte
   case BROKEN:
     return HTTP_EVENT_ERROR;
   case COMPLETE_TOLD:
-    begin(request);
+    request_begin(request);
     return feed_head(request, bytes, size, consumed);
   case IN_HEAD:
     return feed_head(request, bytes, size, consumed);

@@ -34,13 +34,13 @@ static int slot_at(lua_State *L, int t, const char *key) {
   return slot > 0 ? slot - 1 : ROUTE_NO_FUNCTION;
 }
 
-static void copy_text(lua_State *L, char **copy, const char *text) {
+static void compile_text(lua_State *L, char **copy, const char *text) {
   *copy = strdup(text);
   if (!*copy)
     luaL_error(L, "not enough memory");
 }
 
-static void *allocate(lua_State *L, size_t count, size_t size) {
+static void *compile_allocate(lua_State *L, size_t count, size_t size) {
   void *block = calloc(count > 0 ? count : 1, size);
   if (!block)
     luaL_error(L, "not enough memory");
@@ -59,10 +59,10 @@ static void compile_domains(lua_State *L, int match, struct route *route) {
   int domains = lua_gettop(L);
   size_t count = lua_istable(L, domains) ? lua_objlen(L, domains) : 0;
   if (count > 0)
-    route->domains = allocate(L, count, sizeof *route->domains);
+    route->domains = compile_allocate(L, count, sizeof *route->domains);
   for (size_t i = 0; i < count; i++) {
     lua_rawgeti(L, domains, (int)i + 1);
-    copy_text(L, &route->domains[i], luaL_checkstring(L, -1));
+    compile_text(L, &route->domains[i], luaL_checkstring(L, -1));
     route->domain_count = i + 1;
     lua_pop(L, 1);
   }
@@ -115,7 +115,7 @@ static int compile_match(lua_State *L, int t, struct route *route, struct error 
     return status;
   int ports = table_at(L, match, "ports");
   size_t count = lua_objlen(L, ports);
-  route->ports = allocate(L, count, sizeof *route->ports);
+  route->ports = compile_allocate(L, count, sizeof *route->ports);
   for (size_t i = 0; i < count; i++) {
     lua_rawgeti(L, ports, (int)i + 1);
     int range = lua_gettop(L);
@@ -131,7 +131,7 @@ static int compile_match(lua_State *L, int t, struct route *route, struct error 
 static void compile_target(lua_State *L, int t, struct route_target *target) {
   lua_getfield(L, t, "host");
   if (lua_isstring(L, -1)) {
-    copy_text(L, &target->host, lua_tostring(L, -1));
+    compile_text(L, &target->host, lua_tostring(L, -1));
     ip_address_from_literal(&target->address, target->host);
   }
   lua_pop(L, 1);
@@ -174,7 +174,7 @@ static int compile_action(lua_State *L, int t, struct route *route, struct error
   int targets = table_at(L, action, "targets");
   size_t count = lua_objlen(L, targets);
   if (count > 0)
-    route->targets = allocate(L, count, sizeof *route->targets);
+    route->targets = compile_allocate(L, count, sizeof *route->targets);
   for (size_t i = 0; i < count; i++) {
     lua_rawgeti(L, targets, (int)i + 1);
     route->target_count = i + 1;
@@ -211,15 +211,15 @@ void compile_timeouts(lua_State *L, int index, struct route_timeouts *timeouts) 
 static void compile_notes(lua_State *L, int t, struct route *route) {
   lua_getfield(L, t, "description");
   if (lua_isstring(L, -1) && lua_tostring(L, -1)[0])
-    copy_text(L, &route->description, lua_tostring(L, -1));
+    compile_text(L, &route->description, lua_tostring(L, -1));
   lua_getfield(L, t, "tags");
   int tags = lua_gettop(L);
   size_t count = lua_istable(L, tags) ? lua_objlen(L, tags) : 0;
   if (count > 0)
-    route->tags = allocate(L, count, sizeof *route->tags);
+    route->tags = compile_allocate(L, count, sizeof *route->tags);
   for (; route->tag_count < count; route->tag_count++) {
     lua_rawgeti(L, tags, (int)route->tag_count + 1);
-    copy_text(L, &route->tags[route->tag_count], lua_tostring(L, -1));
+    compile_text(L, &route->tags[route->tag_count], lua_tostring(L, -1));
     lua_pop(L, 1);
   }
   lua_settop(L, tags - 2);
@@ -232,9 +232,9 @@ int compile_route(lua_State *L, int index, const char *file, struct route **comp
   if (!route)
     return error_set(error, ENOMEM, "not enough memory");
   lua_getfield(L, t, "name");
-  copy_text(L, &route->name, lua_tostring(L, -1));
+  compile_text(L, &route->name, lua_tostring(L, -1));
   lua_pop(L, 1);
-  copy_text(L, &route->file, file);
+  compile_text(L, &route->file, file);
   route->line = (int)number_at(L, t, "line");
   lua_getfield(L, t, "on_change");
   if (lua_isstring(L, -1)) {

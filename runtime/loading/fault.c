@@ -24,12 +24,15 @@ void fault_list_clear(struct fault_list *list) {
   *list = (struct fault_list){0};
 }
 
-static char *copy(const char *text) { return strdup(text ? text : ""); }
+static char *fault_copy_text(const char *text) { return strdup(text ? text : ""); }
 
 int fault_make(struct fault *fault, const char *file, int line, const char *route, const char *field,
                const char *message) {
-  *fault = (struct fault){
-      .file = copy(file), .line = line, .route = copy(route), .field = copy(field), .message = copy(message)};
+  *fault = (struct fault){.file = fault_copy_text(file),
+                          .line = line,
+                          .route = fault_copy_text(route),
+                          .field = fault_copy_text(field),
+                          .message = fault_copy_text(message)};
   if (fault->file && fault->route && fault->field && fault->message)
     return 0;
   fault_clear(fault);

@@ -111,7 +111,7 @@ int loader_push_function(const struct loader *loader, lua_State *L, const char *
 
 /* In steps. What became garbage during a round that is under way is found by the next: it takes two, unless so little
  * has been made since the last that Lua has not begun one by itself, which it does at twice of what was left. */
-static int collect(lua_State *L) {
+static int loader_collect(lua_State *L) {
   const struct loader *loader = lua_touserdata(L, 1);
   bool is_under_way = loader->trusted->memory_used >= 2 * loader->lua_memory;
   for (int rounds = is_under_way ? 0 : 1; rounds < 2; rounds += lua_gc(L, LUA_GCSTEP, 0))
@@ -177,7 +177,7 @@ static void collect_garbage(struct loader *loader) {
   size_t room = loader->lua_memory / 8 > half ? loader->lua_memory / 8 : half;
   if (loader->trusted->memory_used < loader->lua_memory + room)
     return;
-  script_protect(loader->trusted, collect, loader);
+  script_protect(loader->trusted, loader_collect, loader);
   loader->lua_memory = loader->trusted->memory_used;
 }
 

@@ -16,7 +16,8 @@ static const char *judge_name(const char *name) {
 }
 
 /* Beside what is live of the others: the schema is asked only about those that name a route as this one does. */
-static int compare(struct load_run *run, const struct known_file *known, const char *path, struct fault_list *faults) {
+static int compare_order(struct load_run *run, const struct known_file *known, const char *path,
+                         struct fault_list *faults) {
   const struct memory *memory = &run->loader->memory;
   struct fault_list unused = {0};
   struct hash_set names;
@@ -65,7 +66,7 @@ static void forget_last(struct loader *loader) {
 }
 
 /* What has been made of it is what the load makes of the file, once it is in its place. 0 or -ENOMEM. */
-static int keep(struct loader *loader, struct known_file *known) {
+static int candidate_keep(struct loader *loader, struct known_file *known) {
   struct file_memory *memory = memory_enter(&loader->memory, known->file);
   loader->candidate = memory ? strdup(known->file) : NULL;
   if (!loader->candidate)
@@ -79,8 +80,8 @@ int loader_find_candidate_line(struct loader *loader, const char *name, const ch
   return memory && memory->fresh ? schema_find_line(loader, memory->fresh->schema_id, route, field) : 0;
 }
 
-static int check(struct load_run *run, const char *name, const char *path, const char *text, size_t size,
-                 struct fault_list *faults, struct route_table **table) {
+static int candidate_check(struct load_run *run, const char *name, const char *path, const char *text, size_t size,
+                           struct fault_list *faults, struct route_table **table) {
   char *own_path = strdup(path), *own_text = malloc(size + 1);
   struct source source = {.path = own_path, .text = own_text, .size = size};
   struct known_file *known = NULL;
@@ -92,10 +93,10 @@ static int check(struct load_run *run, const char *name, const char *path, const
     status = load_file(run, name, &source, run->workers, NULL, &known, NULL, faults, &warnings);
   }
   if (status == 0)
-    status = compare(run, known, path, faults);
+    status = compare_order(run, known, path, faults);
   if (status == 0 && faults->count == 0 && table)
     status = make_table(known, path, faults, table);
-  if (status == 0 && faults->count == 0 && keep(run->loader, known) == 0) {
+  if (status == 0 && faults->count == 0 && candidate_keep(run->loader, known) == 0) {
     known->warnings = warnings;
     warnings = (struct fault_list){0};
   } else if (known) {
@@ -123,7 +124,7 @@ int loader_check_candidate(struct loader *loader, const struct config *config, c
     run.kind = LOAD_CANDIDATE;
     if (status == 0) {
       forget_last(loader);
-      status = check(&run, name, path, text, size, faults, table);
+      status = candidate_check(&run, name, path, text, size, faults, table);
       load_run_deinit(&run, status);
     }
   }

@@ -34,7 +34,7 @@ static const char *file_name(const struct config_load *load) {
   return load->source.path ? load->source.path : "moongate.lua";
 }
 
-static int add_fault(struct config_load *load, const struct error *error) {
+static int config_add_fault(struct config_load *load, const struct error *error) {
   int status = fault_list_add(load->faults, file_name(load), 0, NULL, error->place, error->message);
   return status < 0 ? status : -EINVAL;
 }
@@ -74,7 +74,7 @@ static void push_environment(lua_State *L, const struct config_load *load) {
   lua_setfield(L, -2, "variables");
 }
 
-static void read_log(lua_State *L, int t, struct config *config) {
+static void read_config_log(lua_State *L, int t, struct config *config) {
   static const char *const levels[] = {
       [LOG_DEBUG] = "debug", [LOG_INFO] = "info", [LOG_WARN] = "warn", [LOG_ERROR] = "error", [LOG_OFF] = "off", NULL};
   static const char *const formats[] = {[LOG_LOGFMT] = "logfmt", [LOG_JSON] = "json", NULL};
@@ -84,7 +84,7 @@ static void read_log(lua_State *L, int t, struct config *config) {
   lua_settop(L, fields - 1);
 }
 
-static void read_settings(lua_State *L, int t, struct config *config) {
+static void read_config_settings(lua_State *L, int t, struct config *config) {
   struct worker_settings *settings = &config->settings;
   int fields = field_table(L, t, "tcp");
   settings->tcp = (struct tcp_options){
@@ -160,7 +160,7 @@ static void read_diagnose(lua_State *L, int t, struct diagnose_settings *diagnos
   lua_settop(L, fields - 1);
 }
 
-static void read_config(lua_State *L, int t, const struct config_load *load) {
+static void load_config_fields(lua_State *L, int t, const struct config_load *load) {
   struct config *config = load->config;
   field_string(L, t, "routes", &config->routes);
   field_string(L, t, "control", &config->control);
@@ -177,16 +177,16 @@ static void read_config(lua_State *L, int t, const struct config_load *load) {
   config->admin_write = field_boolean(L, admin, "write");
   config->admin_public_metrics = field_boolean(L, admin, "public_metrics");
   lua_settop(L, admin - 1);
-  read_log(L, t, config);
+  read_config_log(L, t, config);
   compile_timeouts(L, t, &config->timeouts);
-  read_settings(L, t, config);
+  read_config_settings(L, t, config);
   read_jit_files(L, t, config);
   read_connections(L, t, config);
   read_diagnose(L, t, &config->diagnose);
 }
 
 /* Checks the value on top of `L`, of the trusted state. */
-static int check(struct config_load *load, lua_State *L) {
+static int config_check(struct config_load *load, lua_State *L) {
   struct error error;
   int value = lua_gettop(L);
   int status = loader_push_function(load->loader, L, "moongate.schema.config", "check", &error);
@@ -196,7 +196,7 @@ static int check(struct config_load *load, lua_State *L) {
     status = script_call(load->loader->trusted, L, 2, 1, &error); /* [value, result] */
   }
   if (status < 0)
-    return add_fault(load, &error);
+    return config_add_fault(load, &error);
   int result = lua_gettop(L), faults = field_table(L, result, "faults");
   fault_list_add_from(load->faults, file_name(load), L, faults);
   bool at_fault = lua_objlen(L, faults) > 0 || load->lost;
@@ -204,17 +204,17 @@ static int check(struct config_load *load, lua_State *L) {
     return -EINVAL;
   fault_list_add_from(&load->config->warnings, file_name(load), L, field_table(L, result, "warnings"));
   int normal = field_table(L, result, at_fault ? "stand_in" : "config");
-  read_config(L, normal, load);
+  load_config_fields(L, normal, load);
   if (!(load->config->policy = policy_new()))
     return -ENOMEM;
-  int wrong = compile_policy(L, normal, load->config->policy, &error) < 0 ? add_fault(load, &error) : 0;
+  int wrong = compile_policy(L, normal, load->config->policy, &error) < 0 ? config_add_fault(load, &error) : 0;
   return at_fault ? -EINVAL : wrong;
 }
 
 static int check_nothing(lua_State *L) {
   struct config_load *load = lua_touserdata(L, 1);
   lua_pushnil(L);
-  load->status = check(load, L);
+  load->status = config_check(load, L);
   return 0;
 }
 
@@ -224,20 +224,20 @@ static int check_copy(lua_State *L) {
   if (!load->state) {
     lua_pushnil(L);
   } else if (transfer_value(load->state->L, -1, L, &error) < 0) {
-    load->status = add_fault(load, &error);
+    load->status = config_add_fault(load, &error);
     return 0;
   }
   if (load->state && lua_isnil(L, -1)) {
     error_set(&error, EINVAL, "the file returns nothing: it ends with: return { … }");
-    load->status = add_fault(load, &error);
+    load->status = config_add_fault(load, &error);
     return 0;
   }
-  load->status = check(load, L);
+  load->status = config_check(load, L);
   return 0;
 }
 
 /* In the state of the config's file. */
-static int run_file(lua_State *L) {
+static int run_config_file(lua_State *L) {
   struct config_load *load = lua_touserdata(L, 1);
   luaL_checkstack(L, 96, "not enough memory");
   load->status = source_run(&load->source, load->state, L, load->loader->log, load->blocking, load->faults);
@@ -282,16 +282,17 @@ static int find_file(struct config_load *load) {
   load->config->settings.script_memory = CONFIG_MEMORY;
   load->state = loader_user_state(load->loader, load->config, load->directory, false, &error);
   if (!load->state)
-    return add_fault(load, &error);
+    return config_add_fault(load, &error);
   return (load->config->path = strdup(path)) ? 0 : -ENOMEM;
 }
 
 /* 0, or a negative errno, with faults but for -ENOMEM. */
-static int run(struct config_load *load) {
+static int config_run(struct config_load *load) {
   struct script_state *trusted = load->loader->trusted;
   int status = find_file(load);
   if (status == 0)
-    status = load->state ? script_protect(load->state, run_file, load) : script_protect(trusted, check_copy, load);
+    status =
+        load->state ? script_protect(load->state, run_config_file, load) : script_protect(trusted, check_copy, load);
   if (status == 0 || load->status == -ECANCELED)
     status = load->status;
   if (status == -ECANCELED)
@@ -303,12 +304,12 @@ static int run(struct config_load *load) {
   return status;
 }
 
-static int read_file(struct config_load *load) {
+static int read_config_file(struct config_load *load) {
   struct config *config = load->config;
   const struct config_overrides *overrides = load->overrides;
   *config = (struct config){0};
   load->blocking = load->loader->blocking;
-  int status = run(load);
+  int status = config_run(load);
   if (config->routes && overrides->routes) {
     free(config->routes);
     config->routes = strdup(overrides->routes);
@@ -329,12 +330,13 @@ static int read_file(struct config_load *load) {
 
 int loader_read_config(struct loader *loader, const struct config_overrides *overrides, struct config *config,
                        struct fault_list *faults) {
-  return read_file(&(struct config_load){.loader = loader, .overrides = overrides, .config = config, .faults = faults});
+  return read_config_file(
+      &(struct config_load){.loader = loader, .overrides = overrides, .config = config, .faults = faults});
 }
 
 int loader_read_config_leniently(struct loader *loader, const struct config_overrides *overrides, struct config *config,
                                  struct fault_list *faults) {
-  return read_file(&(struct config_load){
+  return read_config_file(&(struct config_load){
       .loader = loader, .overrides = overrides, .config = config, .faults = faults, .lenient = true});
 }
 

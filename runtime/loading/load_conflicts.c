@@ -22,7 +22,7 @@ static enum turn turn_of(const struct loaded_file *file, bool takes) {
 }
 
 /* Enters the file's names; when one is there already it stands back. 1 then, 0 else, or a negative errno. */
-static int admit(struct load_run *run, struct loaded_file *file) {
+static int admit_routes(struct load_run *run, struct loaded_file *file) {
   struct fault_list faults = {0}, unused = {0};
   int status = schema_index_admit(run->loader, file->known->schema_id, file->path, &faults, &unused);
   if (status == 0 && faults.count > 0) {
@@ -51,7 +51,7 @@ static int admit_in_turns(struct load_run *run) {
       struct loaded_file *file = &loaded->files[i];
       if (!file->known || turn_of(file, takes[i]) != turn)
         continue;
-      status = admit(run, file);
+      status = admit_routes(run, file);
       back += status > 0;
     }
   }

@@ -17,14 +17,14 @@ static int add_fault_at(const struct file_load *load, int line, const char *rout
   return status < 0 ? status : -EINVAL;
 }
 
-static int add_fault(const struct file_load *load, const char *route, const struct error *error) {
+static int file_add_fault(const struct file_load *load, const char *route, const struct error *error) {
   return add_fault_at(load, 0, route, error);
 }
 
 /* What only C could tell is wrong with a route. */
 static int add_route_fault(const struct file_load *load, const struct route *route, const struct error *error) {
   if (!route || !route->name)
-    return add_fault(load, NULL, error);
+    return file_add_fault(load, NULL, error);
   int line = schema_find_line(load->run->loader, load->known->schema_id, route->name, error->place);
   return add_fault_at(load, line, route->name, error);
 }
@@ -77,7 +77,7 @@ int load_check_value(lua_State *L) {
   struct file_load *load = lua_touserdata(L, 1);
   struct error error = {0};
   if (schema_call_routes(load, L, &error) < 0) {
-    load->status = add_fault(load, NULL, &error);
+    load->status = file_add_fault(load, NULL, &error);
     return 0;
   }
   int result = lua_gettop(L);
@@ -98,7 +98,7 @@ int load_check_value(lua_State *L) {
 }
 
 /* In the user state. */
-static int run_file(lua_State *L) {
+static int run_route_file(lua_State *L) {
   struct file_load *load = lua_touserdata(L, 1);
   luaL_checkstack(L, 96, "not enough memory");
   load->status = source_run(&load->source, load->state, L, load->run->loader->log, load->run->blocking, load->faults);
@@ -123,10 +123,10 @@ static int run_source(struct file_load *load) {
   struct error error;
   load->state = loader_user_state(load->run->loader, load->run->config, load->run->module_path, load->jit, &error);
   if (!load->state)
-    return add_fault(load, NULL, &error);
+    return file_add_fault(load, NULL, &error);
   load->state->reader = &load->reader.reader;
   size_t before = load->faults->count;
-  int status = script_protect(load->state, run_file, load);
+  int status = script_protect(load->state, run_route_file, load);
   if (status == 0 || load->status == -ECANCELED)
     status = load->status;
   if (status == 0)
@@ -139,12 +139,12 @@ static int run_source(struct file_load *load) {
   }
   if (status < 0 && status != -ECANCELED && load->faults->count == before) {
     error_set(&error, ENOMEM, "not enough memory to load it");
-    add_fault(load, NULL, &error);
+    file_add_fault(load, NULL, &error);
   }
   return status;
 }
 
-static int copy_text(struct known_file *known, const struct source *source) {
+static int copy_source_text(struct known_file *known, const struct source *source) {
   known->text = malloc(source->size + 1);
   if (!known->text)
     return -ENOMEM;
@@ -175,7 +175,7 @@ int load_file(struct load_run *run, const char *file, const struct source *sourc
               const struct module_list *given, struct known_file **result, struct module_list *tried,
               struct fault_list *faults, struct fault_list *warnings) {
   struct known_file *known = known_file_new(file);
-  if (!known || copy_text(known, source) < 0) {
+  if (!known || copy_source_text(known, source) < 0) {
     known_file_unref(known);
     return -ENOMEM;
   }

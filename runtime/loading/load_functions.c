@@ -20,7 +20,8 @@ struct resolve {
   int status;
 };
 
-static int add_fault(const struct file_load *load, const struct script_function *function, const char *message) {
+static int functions_add_fault(const struct file_load *load, const struct script_function *function,
+                               const char *message) {
   int status = fault_list_add(load->faults, load->source.path, 0, function ? function->route : NULL,
                               function ? function->field : NULL, message);
   return status < 0 ? status : -EINVAL;
@@ -108,7 +109,7 @@ static int resolve_functions(lua_State *L) {
     lua_rawget(L, 3);
     follow(L, function->field);
     if (!lua_isfunction(L, -1)) {
-      resolve->status = add_fault(
+      resolve->status = functions_add_fault(
           resolve->load, function,
           "the function was there when the file was loaded first, and is missing when it is loaded for another "
           "worker: the file behaves differently each time it is loaded");
@@ -158,7 +159,7 @@ static int load_state(struct file_load *load, struct script_version *version, un
     version->states[worker] =
         loader_user_state(load->run->loader, load->run->config, load->run->module_path, load->jit, &error);
     if (!version->states[worker])
-      return add_fault(load, NULL, error.message);
+      return functions_add_fault(load, NULL, error.message);
     version->states[worker]->reader = &load->reader.reader;
     status = script_protect(version->states[worker], run_again, &resolve);
   }
@@ -170,14 +171,15 @@ static int load_state(struct file_load *load, struct script_version *version, un
   state->reader = NULL;
   state->pace = NULL;
   if (status < 0 && resolve.status != -ECANCELED)
-    return add_fault(load, NULL, "not enough memory to load it: limits.script_memory bounds each of its states");
+    return functions_add_fault(load, NULL,
+                               "not enough memory to load it: limits.script_memory bounds each of its states");
   return resolve.status;
 }
 
 int file_load_states(struct file_load *load, unsigned workers) {
   struct script_version *version = version_new(load, workers);
   if (!version)
-    return add_fault(load, NULL, "not enough memory to load it");
+    return functions_add_fault(load, NULL, "not enough memory to load it");
   int status = 0;
   for (unsigned i = 0; i < workers && status == 0; i++)
     status = load_state(load, version, i);

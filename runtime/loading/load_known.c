@@ -41,7 +41,7 @@ void known_file_unref(struct known_file *known) {
   free(known);
 }
 
-static int by_name(const void *left, const void *right) {
+static int compare_known_name(const void *left, const void *right) {
   struct route *const *a = left, *const *b = right;
   return strcmp((*a)->name, (*b)->name);
 }
@@ -53,9 +53,10 @@ void known_file_share_routes(struct known_file *known, const struct known_file *
   if (!sorted)
     return; /* they are only made anew */
   memcpy(sorted, before->routes, before->route_count * sizeof(struct route *));
-  qsort(sorted, before->route_count, sizeof(struct route *), by_name);
+  qsort(sorted, before->route_count, sizeof(struct route *), compare_known_name);
   for (size_t i = 0; i < known->route_count; i++) {
-    struct route **found = bsearch(&known->routes[i], sorted, before->route_count, sizeof(struct route *), by_name);
+    struct route **found =
+        bsearch(&known->routes[i], sorted, before->route_count, sizeof(struct route *), compare_known_name);
     if (!found)
       continue;
     if (!route_equal(known->routes[i], *found)) {

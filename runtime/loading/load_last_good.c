@@ -96,7 +96,7 @@ static bool open_parts(struct parts *parts, const char *bytes, size_t size) {
   return memcmp(parts->end, sum, SUM_SIZE) == 0;
 }
 
-static bool is_ours(const char *ours, const char *routes, size_t size) {
+static bool last_good_is_ours(const char *ours, const char *routes, size_t size) {
   return strlen(ours) == size && memcmp(ours, routes, size) == 0;
 }
 
@@ -173,7 +173,7 @@ int last_good_read(const struct load_run *run, const char *file, char **text, si
     status = error_set(error, EINVAL, "it is damaged");
     goto done;
   }
-  if (!is_ours(run->loader->routes, routes, routes_size)) {
+  if (!last_good_is_ours(run->loader->routes, routes, routes_size)) {
     status = -ENOENT;
     goto done;
   }
@@ -208,7 +208,7 @@ static int write_copy(int directory, const char *file, const struct copy *copy) 
 }
 
 /* The disk may not answer: the thread is away meanwhile. */
-static int store(struct loader *loader, int directory, struct known_file *known) {
+static int last_good_store(struct loader *loader, int directory, struct known_file *known) {
   struct blocking *blocking = loader->blocking;
   struct copy copy = {0};
   int status = make_copy(loader, known, &copy);
@@ -235,7 +235,7 @@ static bool is_ours_on_disk(const char *ours, int directory, const char *file) {
   const char *routes;
   bool is_one = own_file_read(directory, file, MAX_COPY, &bytes, &size, NULL) == 0 &&
                 (!open_parts(&parts, bytes, size) || !next_part(&parts, "routes", &routes, &routes_size) ||
-                 is_ours(ours, routes, routes_size));
+                 last_good_is_ours(ours, routes, routes_size));
   free(bytes);
   return is_one;
 }
@@ -323,7 +323,7 @@ int loader_store_last_good(struct loader *loader, const char *state, uint64_t mo
       close(directory);
       return 1;
     }
-    int result = store(loader, directory, known);
+    int result = last_good_store(loader, directory, known);
     if (result == -ECANCELED) {
       close(directory);
       return result;

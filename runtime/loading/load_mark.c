@@ -54,7 +54,7 @@ static void fill_record(char record[RECORD_SIZE], const struct load_mark_text *t
 }
 
 /* A line without its end. */
-static bool parse_line(const char *line, struct ended *ended) {
+static bool parse_mark_line(const char *line, struct ended *ended) {
   int at = 0;
   if (sscanf(line, "%zu %16" SCNx64 " %n", &ended->size, &ended->hash, &at) != 2 || at == 0)
     return false;
@@ -79,7 +79,7 @@ static void add_ended(struct load_mark *mark, const struct ended *ended) {
 }
 
 /* Somebody else's would keep files from being loaded: it is not read. 0, or a negative errno and `error`. */
-static int read_file(struct load_mark *mark, int directory, struct error *error) {
+static int read_mark_file(struct load_mark *mark, int directory, struct error *error) {
   char *text, *rest = NULL;
   size_t size;
   struct ended ended;
@@ -95,7 +95,7 @@ static int read_file(struct load_mark *mark, int directory, struct error *error)
     copy[size] = '\0';
   }
   for (char *line = copy ? strtok_r(copy, "\n", &rest) : NULL; line; line = strtok_r(NULL, "\n", &rest))
-    if (parse_line(line, &ended))
+    if (parse_mark_line(line, &ended))
       add_ended(mark, &ended);
   free(copy);
   free(text);
@@ -139,7 +139,7 @@ struct load_mark *load_mark_open(const char *state, struct error *error) {
   int directory = own_directory_open(AT_FDCWD, state, error);
   if (directory < 0)
     return mark;
-  read_file(mark, directory, error);
+  read_mark_file(mark, directory, error);
   int status = write_file(mark, directory);
   if (status == 0 && (mark->fd = openat(directory, "loading", O_WRONLY | O_CLOEXEC | O_NOFOLLOW)) < 0)
     status = -errno;
@@ -197,7 +197,7 @@ bool load_mark_read(int fd, char *path, size_t size) {
     return false;
   record[RECORD_SIZE] = '\0';
   const char *tab = strchr(record, '\t');
-  if (!tab || !parse_line(record, &ended))
+  if (!tab || !parse_mark_line(record, &ended))
     return false;
   size_t length = strlen(tab + 1);
   while (length > 0 && (tab[length] == ' ' || tab[length] == '\n'))

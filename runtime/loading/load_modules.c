@@ -32,7 +32,7 @@ static struct module *module_new(const char *path) {
   return module;
 }
 
-static int insert(struct module_list *list, size_t place, struct module *module) {
+static int module_insert(struct module_list *list, size_t place, struct module *module) {
   if (list->count == list->room) {
     size_t room = list->room ? list->room * 2 : 8;
     struct module **modules = realloc(list->modules, room * sizeof(struct module *));
@@ -49,7 +49,9 @@ static int insert(struct module_list *list, size_t place, struct module *module)
   return 0;
 }
 
-int module_list_add(struct module_list *list, struct module *module) { return insert(list, list->count, module); }
+int module_list_add(struct module_list *list, struct module *module) {
+  return module_insert(list, list->count, module);
+}
 
 int module_list_add_again(struct module_list *list, struct module *module) {
   return module_list_add(list, module_ref(module));
@@ -102,7 +104,7 @@ struct module *module_cache_read(struct module_list *cache, const char *path) {
   if (!module)
     return NULL;
   module->error = text_file_read(path, SCRIPT_MAX_MODULE, &module->text, &module->size);
-  return insert(cache, from, module) == 0 ? module : NULL;
+  return module_insert(cache, from, module) == 0 ? module : NULL;
 }
 
 static bool same_bytes(const struct module *a, const struct module *b) {

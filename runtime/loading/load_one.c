@@ -111,8 +111,8 @@ static bool is_lost_in_reading(const struct file_failure *failure) {
 }
 
 /* 0; -ENOENT: it is gone; -ECANCELED; or another negative errno and `error`. */
-static int read_file(struct load_run *run, const struct file_memory *memory, const struct loaded_file *file,
-                     struct source *source, struct error *error) {
+static int read_route_file(struct load_run *run, const struct file_memory *memory, const struct loaded_file *file,
+                           struct source *source, struct error *error) {
   if (is_lost_in_reading(&memory->failure))
     return error_set(error, EIO, "can't be read: who reads it has had no answer yet");
   load_now_begin(run, &(struct load_now){LOAD_ROUTES, file->file, file->path, NULL, 0, NULL});
@@ -134,7 +134,7 @@ int load_one(struct load_run *run, struct loaded_file *file) {
   struct error error;
   if (!memory)
     return -ENOMEM;
-  int status = read_file(run, memory, file, &source, &error);
+  int status = read_route_file(run, memory, file, &source, &error);
   if (status == -ENOENT || status == -ECANCELED)
     return status;
   if (status < 0) {

@@ -117,7 +117,7 @@ struct owner {
   const char *name, *file;
 };
 
-static int by_name(const void *left, const void *right) {
+static int compare_step_name(const void *left, const void *right) {
   const struct owner *a = left, *b = right;
   return strcmp(a->name, b->name);
 }
@@ -134,7 +134,7 @@ static struct owner *list_owners(const struct memory *memory, size_t *count) {
       owners[(*count)++] = (struct owner){known->routes[r]->name, known->file};
   }
   if (owners)
-    qsort(owners, *count, sizeof *owners, by_name);
+    qsort(owners, *count, sizeof *owners, compare_step_name);
   return owners;
 }
 
@@ -148,7 +148,7 @@ int load_mark_takers(const struct load_run *run, bool *takes) {
     takes[i] = false;
     for (size_t r = 0; r < file->route_count && !file->same && !takes[i]; r++) {
       const struct owner wanted = {.name = file->routes[r]->name};
-      const struct owner *owner = bsearch(&wanted, owners, count, sizeof *owners, by_name);
+      const struct owner *owner = bsearch(&wanted, owners, count, sizeof *owners, compare_step_name);
       takes[i] = owner && strcmp(owner->file, file->file) != 0;
     }
   }

@@ -23,7 +23,9 @@ static int is_route_file(const struct dirent *entry) {
   return length > 4 && strcmp(name + length - 4, ".lua") == 0 && name[0] != '.' && name[0] != '#';
 }
 
-static int by_name(const struct dirent **a, const struct dirent **b) { return strcmp((*a)->d_name, (*b)->d_name); }
+static int compare_file_name(const struct dirent **a, const struct dirent **b) {
+  return strcmp((*a)->d_name, (*b)->d_name);
+}
 
 char *path_join(const char *directory, const char *name) {
   char *path = NULL;
@@ -50,7 +52,7 @@ static int add_directory_fault(struct loaded_routes *loaded, const char *directo
 /* Fills loaded->files with the names. 0 or a negative errno. */
 static int list_files(const char *directory, struct loaded_routes *loaded) {
   struct dirent **entries = NULL;
-  int count = scandir(directory, &entries, is_route_file, by_name), status = 0;
+  int count = scandir(directory, &entries, is_route_file, compare_file_name), status = 0;
   if (count < 0)
     return errno == ENOMEM ? -ENOMEM : add_directory_fault(loaded, directory, errno);
   if (count > MAX_FILES) {

@@ -10,7 +10,7 @@
 #include <string.h>
 
 /* Puts the value into a load as if a file had returned it. */
-static int check_value(struct file_load *load, const struct script_given *given) {
+static int check_given_value(struct file_load *load, const struct script_given *given) {
   lua_State *L = given->state->L;
   lua_rawgeti(L, LUA_REGISTRYINDEX, given->reference); /* [value] */
   int status = script_protect(load->run->loader->trusted, load_check_value, load);
@@ -61,7 +61,7 @@ int loader_load_value(struct loader *loader, const struct config *config, const 
   if (!known)
     return -ENOMEM;
   given->state->references++;
-  int status = check_value(&load, given);
+  int status = check_given_value(&load, given);
   file_load_release(&load);
   for (size_t i = 0; i < known->route_count && status == 0; i++)
     if (route_has_functions(known->routes[i]))

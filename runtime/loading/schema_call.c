@@ -101,7 +101,7 @@ void schema_keep_known(struct loader *loader, lua_State *L, int answer, unsigned
 }
 
 /* [loader, knowns, left] */
-static void keep(lua_State *L, const struct known_file *known) {
+static void schema_keep(lua_State *L, const struct known_file *known) {
   if (!known)
     return;
   lua_rawgeti(L, 2, (int)known->schema_id);
@@ -113,8 +113,8 @@ static int sweep(lua_State *L) {
   lua_rawgeti(L, LUA_REGISTRYINDEX, loader->knowns);
   lua_newtable(L); /* [loader, knowns, left] */
   for (size_t i = 0; i < loader->memory.count && lua_istable(L, 2); i++) {
-    keep(L, loader->memory.files[i].committed);
-    keep(L, loader->memory.files[i].fresh);
+    schema_keep(L, loader->memory.files[i].committed);
+    schema_keep(L, loader->memory.files[i].fresh);
   }
   if (loader->knowns == LUA_NOREF)
     loader->knowns = luaL_ref(L, LUA_REGISTRYINDEX);
@@ -150,7 +150,7 @@ struct line_search {
   int line;
 };
 
-static int find_line(lua_State *L) {
+static int find_field_line(lua_State *L) {
   struct line_search *search = lua_touserdata(L, 1);
   struct error error;
   if (loader_push_function(search->loader, L, "moongate.schema.packed", "line", &error) < 0)
@@ -169,7 +169,7 @@ static int find_line(lua_State *L) {
 
 int schema_find_line(struct loader *loader, unsigned id, const char *route, const char *field) {
   struct line_search search = {.loader = loader, .id = id, .route = route, .field = field};
-  script_protect(loader->trusted, find_line, &search);
+  script_protect(loader->trusted, find_field_line, &search);
   return search.line;
 }
 
@@ -197,7 +197,7 @@ struct admission {
   int status;
 };
 
-static int admit(lua_State *L) {
+static int schema_admit(lua_State *L) {
   struct admission *admission = lua_touserdata(L, 1);
   struct error error;
   admission->status =
@@ -225,6 +225,6 @@ static int admit(lua_State *L) {
 int schema_index_admit(struct loader *loader, unsigned id, const char *path, struct fault_list *faults,
                        struct fault_list *warnings) {
   struct admission admission = {.loader = loader, .id = id, .path = path, .faults = faults, .warnings = warnings};
-  int status = script_protect(loader->trusted, admit, &admission);
+  int status = script_protect(loader->trusted, schema_admit, &admission);
   return status < 0 ? -ENOMEM : admission.status == -ENOMEM ? -ENOMEM : 0;
 }

@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 /* For people: why, and what to do. */
-static int describe(const char *path, int status, struct error *error) {
+static int describe_unreadable(const char *path, int status, struct error *error) {
   char target[256];
   ssize_t length = status == -ENOENT ? readlink(path, target, sizeof target - 1) : -1;
   if (length >= 0) {
@@ -47,7 +47,7 @@ int source_read(struct source *source, const char *path, struct error *error) {
     return error_set(error, ENOMEM, "not enough memory");
   int status = text_file_read(source->path, LOAD_MAX_FILE, &source->text, &source->size);
   if (status < 0) {
-    status = describe(source->path, status, error); /* the caller's may be gone by now */
+    status = describe_unreadable(source->path, status, error); /* the caller's may be gone by now */
     source_clear(source);
   }
   return status;
@@ -72,7 +72,7 @@ char *path_directory(const char *path) {
 
 /* Where `text` names a line of the file: "site.lua:12" after its start, a slash or a blank. Lua cuts long paths at
  * their start, so the base name is what is looked for. NULL: nowhere. */
-static const char *find_line(const char *text, const char *path, int *line) {
+static const char *find_error_line(const char *text, const char *path, int *line) {
   const char *base = strrchr(path, '/');
   base = base ? base + 1 : path;
   size_t length = strlen(base);
@@ -90,21 +90,21 @@ static const char *find_line(const char *text, const char *path, int *line) {
 }
 
 /* Adds the fault for what Lua said: "routes/site.lua:3: what is wrong\nstack traceback: …". */
-static int add_fault(const struct source *source, const char *text, const char *place, const struct log *log,
-                     struct fault_list *faults) {
+static int source_add_fault(const struct source *source, const char *text, const char *place, const struct log *log,
+                            struct fault_list *faults) {
   static const char traceback[] = "\nstack traceback:";
   const char *cut = strstr(text, traceback);
   char *message = cut ? strndup(text, (size_t)(cut - text)) : strdup(text);
   if (!message)
     return -ENOMEM;
   int line = 0;
-  const char *rest = find_line(message, source->path, &line);
+  const char *rest = find_error_line(message, source->path, &line);
   const char *shown = message;
   const char *first_blank = strpbrk(message, " \n");
   if (rest && strncmp(rest, ": ", 2) == 0 && (!first_blank || rest < first_blank))
     shown = rest + 2;
-  if (!rest && !find_line(place, source->path, &line))
-    find_line(text, source->path, &line);
+  if (!rest && !find_error_line(place, source->path, &line))
+    find_error_line(text, source->path, &line);
   int status = fault_list_add(faults, source->path, line, NULL, NULL, shown[0] ? shown : "raised an empty error");
   free(message);
   if (cut)
@@ -136,7 +136,7 @@ static int add_syntax_fault(const struct source *source, const struct error *err
   char *text;
   if (asprintf(&text, "%s%s", error->message, hint_of_syntax(error->message)) < 0)
     return -ENOMEM;
-  int status = add_fault(source, text, error->place, log, faults);
+  int status = source_add_fault(source, text, error->place, log, faults);
   free(text);
   return status;
 }
@@ -165,7 +165,7 @@ int source_run(const struct source *source, struct script_state *state, lua_Stat
   if (status < 0) {
     /* What is on the stack is whole; an error cuts it. */
     const char *text = status == -EINVAL && lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : error.message;
-    if (add_fault(source, text, error.place, log, faults) < 0)
+    if (source_add_fault(source, text, error.place, log, faults) < 0)
       status = -ENOMEM;
   }
   return status;

@@ -28,14 +28,14 @@ struct transfer {
   struct error *error;
 };
 
-static int refuse(struct transfer *transfer, const char *message) {
+static int transfer_refuse(struct transfer *transfer, const char *message) {
   error_set(transfer->error, EINVAL, "%s", message);
   error_set_place(transfer->error, "%s", transfer->path);
   return -EINVAL;
 }
 
 /* Puts the key on top of `from` minus one behind the path; what does not fit is left out. */
-static size_t enter(struct transfer *transfer, int key) {
+static size_t transfer_enter(struct transfer *transfer, int key) {
   size_t before = transfer->path_length, room = sizeof transfer->path - before;
   int wanted = 0;
   if (lua_type(transfer->from, key) == LUA_TNUMBER)
@@ -50,14 +50,14 @@ static size_t enter(struct transfer *transfer, int key) {
   return before;
 }
 
-static int copy(struct transfer *transfer, int index);
+static int transfer_copy(struct transfer *transfer, int index);
 
-static int copy_string(struct transfer *transfer, int index) {
+static int transfer_string(struct transfer *transfer, int index) {
   size_t size;
   const char *text = lua_tolstring(transfer->from, index, &size);
   transfer->bytes += size;
   if (transfer->bytes > MAX_BYTES)
-    return refuse(transfer, "returns more than 64 MiB of strings: keep large data elsewhere");
+    return transfer_refuse(transfer, "returns more than 64 MiB of strings: keep large data elsewhere");
   lua_pushlstring(transfer->to, text, size);
   return 0;
 }
@@ -68,13 +68,13 @@ static int copy_pairs(struct transfer *transfer, int index) {
   lua_pushnil(from);
   while (lua_next(from, index)) {
     int value = lua_gettop(from), key = value - 1;
-    size_t before = enter(transfer, key);
+    size_t before = transfer_enter(transfer, key);
     int type = lua_type(from, key);
     int status = type == LUA_TSTRING || type == LUA_TNUMBER || type == LUA_TBOOLEAN
-                     ? copy(transfer, key)
-                     : refuse(transfer, "has a key that is neither a string nor a number");
+                     ? transfer_copy(transfer, key)
+                     : transfer_refuse(transfer, "has a key that is neither a string nor a number");
     if (status == 0)
-      status = copy(transfer, value);
+      status = transfer_copy(transfer, value);
     if (status < 0) {
       lua_settop(from, key - 1);
       return status;
@@ -115,7 +115,7 @@ static bool is_regex(lua_State *L, int index) {
   return is;
 }
 
-static void copy_text(struct transfer *transfer, int index, const char *key) {
+static void transfer_text(struct transfer *transfer, int index, const char *key) {
   lua_pushstring(transfer->from, key);
   lua_rawget(transfer->from, index);
   size_t size = 0;
@@ -131,8 +131,8 @@ static int copy_regex(struct transfer *transfer, int index) {
   lua_createtable(to, 0, 3);
   lua_pushliteral(to, "regex");
   lua_setfield(to, -2, "kind");
-  copy_text(transfer, index, "pattern");
-  copy_text(transfer, index, "flags");
+  transfer_text(transfer, index, "pattern");
+  transfer_text(transfer, index, "flags");
   lua_pushvalue(to, transfer->mark);
   lua_setmetatable(to, -2);
   return 0;
@@ -146,10 +146,10 @@ static int copy_table(struct transfer *transfer, int index) {
   if (lua_istable(to, -1))
     return 0;
   if (lua_toboolean(to, -1))
-    return refuse(transfer, "refers to itself: a table can't stand within itself");
+    return transfer_refuse(transfer, "refers to itself: a table can't stand within itself");
   lua_pop(to, 1);
   if (transfer->depth == MAX_DEPTH)
-    return refuse(transfer, "has tables more than 32 levels deep");
+    return transfer_refuse(transfer, "has tables more than 32 levels deep");
   transfer->depth++;
   lua_pushlightuserdata(to, address);
   lua_pushboolean(to, 1);
@@ -167,10 +167,10 @@ static int copy_table(struct transfer *transfer, int index) {
 }
 
 /* Copies the value at the absolute `index` of `from` on top of `to`. */
-static int copy(struct transfer *transfer, int index) {
+static int transfer_copy(struct transfer *transfer, int index) {
   lua_State *from = transfer->from, *to = transfer->to;
   if (++transfer->values > MAX_VALUES)
-    return refuse(transfer, "returns more than five million values");
+    return transfer_refuse(transfer, "returns more than five million values");
   luaL_checkstack(to, 8, "too deep");
   switch (lua_type(from, index)) {
   case LUA_TNIL:
@@ -183,7 +183,7 @@ static int copy(struct transfer *transfer, int index) {
     lua_pushnumber(to, lua_tonumber(from, index));
     return 0;
   case LUA_TSTRING:
-    return copy_string(transfer, index);
+    return transfer_string(transfer, index);
   case LUA_TTABLE:
     if (is_regex(from, index))
       return copy_regex(transfer, index);
@@ -210,7 +210,7 @@ int transfer_value(lua_State *from, int index, lua_State *to, struct error *erro
   lua_getfield(to, -2, "lines"); /* [seen, module, metatable, lines] */
   struct transfer transfer = {
       .from = from, .to = to, .seen = top + 1, .mark = top + 3, .lines = top + 4, .error = error};
-  int status = copy(&transfer, index);
+  int status = transfer_copy(&transfer, index);
   lua_settop(from, from_top);
   if (status == 0)
     lua_replace(to, top + 1);

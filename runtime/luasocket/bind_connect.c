@@ -39,16 +39,16 @@ static void keep_host(struct script_socket *socket, const char *host) {
     socket->host = strdup(host); /* without memory starttls asks for a name */
 }
 
-static int push_failure(lua_State *L, int status) {
+static int push_connect_failure(lua_State *L, int status) {
   lua_pushnil(L);
   lua_pushstring(L, socket_error_text(status));
   return 2;
 }
 
-static int push_result(lua_State *L, void *context) {
+static int push_connected(lua_State *L, void *context) {
   const struct connecting *connecting = context;
   if (connecting->status != 0)
-    return push_failure(L, connecting->status);
+    return push_connect_failure(L, connecting->status);
   lua_xmove(connecting->wait.task->coroutine, L, 1);
   return 1;
 }
@@ -59,7 +59,7 @@ static void connecting_free(struct connecting *connecting) {
 }
 
 /* The socket is there, and with TLS its handshake begins. */
-static int begin(struct connecting *connecting, int fd) {
+static int connect_begin(struct connecting *connecting, int fd) {
   int status = socket_fill(connecting->place, connecting->state, fd, connecting->run);
   if (status != 0) {
     close(fd);
@@ -103,19 +103,19 @@ static bool lacks_descriptor(struct connecting *connecting) {
   return first;
 }
 
-static void on_dialled(void *context, int status, int fd, const struct endpoint *peer);
+static void on_connect_dialled(void *context, int status, int fd, const struct endpoint *peer);
 
-/* NULL: on_dialled() has been called already. */
+/* NULL: on_connect_dialled() has been called already. */
 static struct dial *begin_dial(struct connecting *connecting) {
   const struct script_place *place = connecting->state->place;
   int64_t left = time_left(place->loop, connecting->deadline);
-  return dial_start(place->dialer, connecting->host, connecting->port, (uint64_t)left, on_dialled, connecting);
+  return dial_start(place->dialer, connecting->host, connecting->port, (uint64_t)left, on_connect_dialled, connecting);
 }
 
-static void on_dialled(void *context, int status, int fd, const struct endpoint *peer) {
+static void on_connect_dialled(void *context, int status, int fd, const struct endpoint *peer) {
   (void)peer;
   struct connecting *connecting = context;
-  connecting->status = status == 0 ? begin(connecting, fd) : status;
+  connecting->status = status == 0 ? connect_begin(connecting, fd) : status;
   if (connecting->wait.task == NULL) /* dial_start() has not returned yet */
     return;
   if (lacks_descriptor(connecting) && script_protect(connecting->state, look_protected, connecting) == 0 &&
@@ -129,17 +129,17 @@ static void on_dialled(void *context, int status, int fd, const struct endpoint 
     socket_shake_instead(&connecting->wait, *connecting->place,
                          time_left(connecting->state->place->loop, connecting->deadline));
   else
-    task_resume_with(&connecting->wait, push_result, connecting);
+    task_resume_with(&connecting->wait, push_connected, connecting);
   connecting_free(connecting);
 }
 
-static void on_cancel(struct script_wait *wait) {
+static void on_connect_cancel(struct script_wait *wait) {
   struct connecting *connecting = (struct connecting *)(void *)((char *)wait - offsetof(struct connecting, wait));
   dial_cancel(connecting->dial);
   connecting_free(connecting);
 }
 
-static void check_options(lua_State *L, int index) {
+static void check_connect_options(lua_State *L, int index) {
   argument_check(L, lua_istable(L, index), index, "a table of options");
   lua_pushnil(L);
   while (lua_next(L, index)) {
@@ -158,7 +158,7 @@ static uint64_t timeout_of(lua_State *L, int index, const struct script_task *ta
   uint64_t ms = route != NULL && route->timeouts.connect != 0 ? route->timeouts.connect : DEFAULT_TIMEOUT_MS;
   if (lua_isnoneornil(L, index))
     return ms;
-  check_options(L, index);
+  check_connect_options(L, index);
   lua_getfield(L, index, "timeout");
   if (!lua_isnil(L, -1)) {
     double seconds;
@@ -194,14 +194,14 @@ static struct tls_context *prepare_tls(lua_State *L, int options, const char *ho
 }
 
 /* What is there at once. The socket is on top. */
-static int finish(lua_State *L, struct connecting *connecting) {
+static int connect_finish(lua_State *L, struct connecting *connecting) {
   struct script_socket *socket = *connecting->place;
   int status = connecting->status;
   bool has_tls = connecting->tls != NULL;
   int64_t ms = time_left(connecting->state->place->loop, connecting->deadline);
   connecting_free(connecting);
   if (status != 0)
-    return push_failure(L, status);
+    return push_connect_failure(L, status);
   return has_tls ? socket_wait_to_shake(L, socket, ms) : 1;
 }
 
@@ -230,7 +230,7 @@ int core_connect(lua_State *L) {
   struct connecting *connecting = malloc(sizeof *connecting);
   if (connecting == NULL) {
     tls_context_unref(made.tls);
-    return push_failure(L, -ENOMEM);
+    return push_connect_failure(L, -ENOMEM);
   }
   lua_pushvalue(L, socket);
   made.place = lua_touserdata(L, -1);
@@ -242,6 +242,6 @@ int core_connect(lua_State *L) {
       connecting->dial = begin_dial(connecting);
   }
   if (connecting->dial != NULL)
-    return task_wait(L, &connecting->wait, on_cancel);
-  return finish(L, connecting);
+    return task_wait(L, &connecting->wait, on_connect_cancel);
+  return connect_finish(L, connecting);
 }

@@ -46,7 +46,7 @@ int socket_nil_closed(lua_State *L) {
 }
 
 /* Nobody in Lua has it any more. */
-static void let_go(struct script_socket *socket) {
+static void socket_let_go(struct script_socket *socket) {
   list_remove(&socket->held);
   if (socket->piped)
     task_disarm(socket->piped);
@@ -68,12 +68,12 @@ static int on_collect(lua_State *L) {
   struct script_socket *socket = *place;
   *place = NULL;
   if (socket != NULL)
-    let_go(socket);
+    socket_let_go(socket);
   return 0;
 }
 
 void script_sockets_let_go(struct script_state *state) {
-  LIST_FOREACH(node, &state->sockets) { let_go(LIST_OWNER(node, struct script_socket, held)); }
+  LIST_FOREACH(node, &state->sockets) { socket_let_go(LIST_OWNER(node, struct script_socket, held)); }
 }
 
 static int socket_method_close(lua_State *L) {
@@ -198,7 +198,7 @@ const luaL_Reg socket_methods[] = {
     {NULL, NULL},
 };
 
-static void push_metatable(lua_State *L) {
+static void push_socket_metatable(lua_State *L) {
   if (!luaL_newmetatable(L, type_name))
     return;
   script_state_of(L)->socket_metatable = lua_topointer(L, -1);
@@ -217,7 +217,7 @@ struct script_socket **socket_push_empty(lua_State *L) {
   struct script_socket **place = lua_newuserdata(L, sizeof *place);
   *place = NULL;
   script_lift_limit(L);
-  push_metatable(L);
+  push_socket_metatable(L);
   script_restore_limit(L);
   lua_setmetatable(L, -2);
   return place;

@@ -13,7 +13,7 @@
 
 enum { LOOK_MS = SOCKET_LINGER_MS / 8, DISCARD_ROUNDS = 16 };
 
-static void finish(struct script_socket *socket, bool reset) {
+static void linger_finish(struct script_socket *socket, bool reset) {
   struct loop *loop = socket->own->loop;
   list_remove(&socket->node);
   loop_cancel_timer(loop, &socket->look);
@@ -25,7 +25,7 @@ static void finish(struct script_socket *socket, bool reset) {
 }
 
 /* A peer that goes on when it has the end is told that nobody listens any more. */
-static void discard(struct script_socket *socket, bool goes_on) {
+static void linger_discard(struct script_socket *socket, bool goes_on) {
   uint8_t bytes[16 * 1024];
   for (int round = 0; stream_may_read(socket->own); round++) {
     if (round == DISCARD_ROUNDS) {
@@ -36,22 +36,22 @@ static void discard(struct script_socket *socket, bool goes_on) {
     if (got == STREAM_WANT_READ || got == STREAM_WANT_WRITE)
       return;
     if (got <= 0 || (goes_on && stream_end_arrived(socket->own))) {
-      finish(socket, got > 0);
+      linger_finish(socket, got > 0);
       return;
     }
   }
 }
 
-static void on_ready(struct stream *stream, void *context) {
+static void on_linger_ready(struct stream *stream, void *context) {
   (void)stream;
-  discard(context, true);
+  linger_discard(context, true);
 }
 
-static void on_again(struct deferred *deferred) {
-  discard((struct script_socket *)(void *)((char *)deferred - offsetof(struct script_socket, discarding)), true);
+static void on_linger_again(struct deferred *deferred) {
+  linger_discard((struct script_socket *)(void *)((char *)deferred - offsetof(struct script_socket, discarding)), true);
 }
 
-static void on_look(struct wheel_timer *timer) {
+static void on_linger_look(struct wheel_timer *timer) {
   struct script_socket *socket = (struct script_socket *)(void *)((char *)timer - offsetof(struct script_socket, look));
   struct loop *loop = socket->own->loop;
   clock_ms now = loop_now(loop);
@@ -60,7 +60,7 @@ static void on_look(struct wheel_timer *timer) {
     socket->linger_until = now + SOCKET_LINGER_MS < socket->linger_end ? now + SOCKET_LINGER_MS : socket->linger_end;
   socket->unsent = unsent;
   if (now >= socket->linger_until)
-    finish(socket, unsent > 0);
+    linger_finish(socket, unsent > 0);
   else
     loop_set_timer(loop, timer, socket->linger_until - now < LOOK_MS ? socket->linger_until - now : LOOK_MS);
 }
@@ -69,18 +69,18 @@ void socket_linger(struct script_socket *socket, struct script_place *place) {
   struct loop *loop = socket->own->loop;
   socket->lingering = true;
   list_add_tail(&place->lingering, &socket->node);
-  socket->own->on_ready = on_ready;
+  socket->own->on_ready = on_linger_ready;
   socket->own->context = socket;
-  socket->discarding.run = on_again;
-  socket->look.on_expired = on_look;
+  socket->discarding.run = on_linger_again;
+  socket->look.on_expired = on_linger_look;
   socket->unsent = 0; /* what the first look finds is no progress */
   socket->linger_until = loop_now(loop) + SOCKET_LINGER_MS;
   socket->linger_end = loop_now(loop) + CONNECTION_CLOSING_MOST_MS;
   loop_set_timer(loop, &socket->look, LOOK_MS);
-  discard(socket, false);
+  linger_discard(socket, false);
 }
 
 void script_place_close_lingering(struct script_place *place) {
   while (!list_is_empty(&place->lingering))
-    finish(LIST_OWNER(place->lingering.next, struct script_socket, node), false);
+    linger_finish(LIST_OWNER(place->lingering.next, struct script_socket, node), false);
 }

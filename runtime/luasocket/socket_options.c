@@ -94,7 +94,7 @@ static const struct option *check_option(lua_State *L, int index) {
   return NULL;
 }
 
-static int check_value(lua_State *L, int index, enum kind kind) {
+static int check_option_value(lua_State *L, int index, enum kind kind) {
   if (kind == KIND_SWITCH) {
     argument_check(L, lua_isnone(L, index) || lua_isboolean(L, index), index, "true or false");
     return lua_isnone(L, index) || lua_toboolean(L, index);
@@ -118,7 +118,7 @@ static int failed(lua_State *L, int status) {
 int socket_setoption(lua_State *L) {
   struct script_socket *socket = socket_check(L, 1);
   const struct option *option = check_option(L, 2);
-  int value = check_value(L, 3, option->kind);
+  int value = check_option_value(L, 3, option->kind);
   if (socket->stream == NULL)
     return socket_nil_closed(L);
   if (setsockopt(socket->stream->fd, option->level, option->option, &value, sizeof value) != 0)

@@ -37,7 +37,9 @@ struct socket_pipe {
   struct deferred later, freeing;
 };
 
-static void on_freeing(struct deferred *deferred) { free((char *)deferred - offsetof(struct socket_pipe, freeing)); }
+static void on_socket_pipe_freeing(struct deferred *deferred) {
+  free((char *)deferred - offsetof(struct socket_pipe, freeing));
+}
 
 static uint64_t written(const struct script_socket *socket) {
   const struct stream *stream = socket->stream;
@@ -45,7 +47,7 @@ static uint64_t written(const struct script_socket *socket) {
 }
 
 /* The streams are the sockets' again; who piped to its end finds them ended. */
-static void finish(struct socket_pipe *joined) {
+static void socket_pipe_finish(struct socket_pipe *joined) {
   struct loop *loop = joined->pipe.shared->loop;
   pipe_stop(&joined->pipe);
   for (int side = 0; side < 2; side++) {
@@ -67,7 +69,7 @@ static void finish(struct socket_pipe *joined) {
   loop_defer(loop, &joined->freeing);
 }
 
-static int push_result(lua_State *L, void *context) {
+static int push_piped(lua_State *L, void *context) {
   struct socket_pipe *joined = context;
   int extra = 0;
   if (joined->error != NULL) {
@@ -81,8 +83,8 @@ static int push_result(lua_State *L, void *context) {
 }
 
 static void resume(struct socket_pipe *joined) {
-  finish(joined);
-  task_resume_with(&joined->wait, push_result, joined);
+  socket_pipe_finish(joined);
+  task_resume_with(&joined->wait, push_piped, joined);
 }
 
 /* Not from within pipe_start(), where the task does not wait yet: hence deferred. */
@@ -91,7 +93,7 @@ static void on_later(struct deferred *deferred) {
 }
 
 /* What moves here is told to nobody else. */
-static void on_event(void *context) {
+static void on_socket_pipe_event(void *context) {
   const struct socket_pipe *joined = context;
   for (int side = 0; side < 2; side++) {
     socket_wake(joined->sockets[side]);
@@ -120,7 +122,7 @@ static void cut(struct socket_pipe *joined, const char *error) {
 
 /* The connection, or who has spawned the task, ends while it waits. What has not gone out is lost then, and so is what
  * would have come, had bytes just been moving. Of the latter a client is told as the connection's end will have it. */
-static void on_cancel(struct script_wait *wait) {
+static void on_socket_pipe_cancel(struct script_wait *wait) {
   struct socket_pipe *joined = (struct socket_pipe *)(void *)((char *)wait - offsetof(struct socket_pipe, wait));
   bool moves = loop_now(joined->pipe.shared->loop) < *joined->pipe.last_active + CONNECTION_MOVING_MS;
   joined->is_cut = true;
@@ -128,10 +130,10 @@ static void on_cancel(struct script_wait *wait) {
     if (joined->ended != 3 && (pipe_pending(&joined->pipe, pipe_other(side)) > 0 || joined->delivers ||
                                (moves && !joined->sockets[side]->is_client)))
       break_side(joined, (int)side);
-  finish(joined);
+  socket_pipe_finish(joined);
 }
 
-static void on_ended(void *context, enum pipe_side side) {
+static void on_socket_pipe_ended(void *context, enum pipe_side side) {
   struct socket_pipe *joined = context;
   joined->ended |= 1u << side;
   if (joined->ended == 3)
@@ -139,7 +141,7 @@ static void on_ended(void *context, enum pipe_side side) {
 }
 
 /* It takes what was sent to it, at whatever pace it has, and is reset then. */
-static void deliver(struct socket_pipe *joined) {
+static void socket_pipe_deliver(struct socket_pipe *joined) {
   int side = joined->failed & 1u ? 1 : 0;
   const struct stream *last = joined->pipe.streams[side];
   struct loop *loop = joined->pipe.shared->loop;
@@ -159,25 +161,25 @@ static void deliver(struct socket_pipe *joined) {
   loop_set_timer(loop, &joined->timer, look < FIRST_LOOK_MS ? FIRST_LOOK_MS : look < most ? look : most);
 }
 
-static void on_failed(void *context, enum pipe_side side, int status) {
+static void on_socket_pipe_failed(void *context, enum pipe_side side, int status) {
   struct socket_pipe *joined = context;
   joined->failed |= 1u << side;
   joined->error = socket_failure_text(status);
   joined->delivers = true;
   joined->unsent = 0; /* what the first look finds is no progress */
   joined->since = joined->looked = loop_now(joined->pipe.shared->loop);
-  deliver(joined);
+  socket_pipe_deliver(joined);
 }
 
 static bool is_breaking(const struct socket_pipe *joined) {
   return pipe_is_failing(&joined->pipe, PIPE_CLIENT) || pipe_is_failing(&joined->pipe, PIPE_TARGET);
 }
 
-static void on_look(struct wheel_timer *timer) {
+static void on_socket_pipe_look(struct wheel_timer *timer) {
   struct socket_pipe *joined = (struct socket_pipe *)(void *)((char *)timer - offsetof(struct socket_pipe, timer));
   struct loop *loop = joined->pipe.shared->loop;
   if (joined->delivers && joined->failed != 3)
-    deliver(joined);
+    socket_pipe_deliver(joined);
   if (joined->failed || !pipe_awaits_end(&joined->pipe))
     return;
   clock_ms now = loop_now(loop), active = *joined->pipe.last_active;
@@ -193,7 +195,7 @@ static void on_look(struct wheel_timer *timer) {
     cut(joined, is_breaking(joined) ? "closed" : "timeout");
 }
 
-static void on_ending(void *context, enum pipe_side side, int status) {
+static void on_socket_pipe_ending(void *context, enum pipe_side side, int status) {
   struct socket_pipe *joined = context;
   struct loop *loop = joined->pipe.shared->loop;
   (void)side;
@@ -206,7 +208,8 @@ static void on_ending(void *context, enum pipe_side side, int status) {
     cut(joined, "closed");
 }
 
-static const struct pipe_callbacks callbacks = {on_event, on_ending, on_ended, on_failed};
+static const struct pipe_callbacks callbacks = {on_socket_pipe_event, on_socket_pipe_ending, on_socket_pipe_ended,
+                                                on_socket_pipe_failed};
 
 static void take_times(struct socket_pipe *joined, const struct connection *connection) {
   const struct route *route = connection != NULL ? connection_route(connection) : NULL;
@@ -245,8 +248,8 @@ int socket_pipe(lua_State *L) {
     return luaL_error(L, "out of memory");
   }
   joined->later.run = on_later;
-  joined->freeing.run = on_freeing;
-  joined->timer.on_expired = on_look;
+  joined->freeing.run = on_socket_pipe_freeing;
+  joined->timer.on_expired = on_socket_pipe_look;
   for (int side = 0; side < 2; side++) {
     joined->sockets[side] = sockets[side];
     joined->before[side] = written(sockets[side]);
@@ -257,6 +260,6 @@ int socket_pipe(lua_State *L) {
   pipe_start(&joined->pipe, place->pipes, sockets[0]->stream, sockets[1]->stream, &callbacks, joined,
              run != NULL ? &run->connection->last_active : &joined->last_active);
   joined->pipe.tells_events = true;
-  on_event(joined); /* something may have moved already */
-  return task_wait(L, &joined->wait, on_cancel);
+  on_socket_pipe_event(joined); /* something may have moved already */
+  return task_wait(L, &joined->wait, on_socket_pipe_cancel);
 }

@@ -142,7 +142,7 @@ bool socket_read_on(struct script_socket *socket) {
 }
 
 /* LuaSocket drops every CR of a line, wherever it stands. */
-static void push_line(lua_State *L, const char *prefix, size_t prefix_size, const char *bytes, size_t size) {
+static void push_received_line(lua_State *L, const char *prefix, size_t prefix_size, const char *bytes, size_t size) {
   if (size > 0 && bytes[size - 1] == '\n')
     size--;
   if (size > 0 && bytes[size - 1] == '\r')
@@ -165,7 +165,7 @@ static void push_line(lua_State *L, const char *prefix, size_t prefix_size, cons
   luaL_pushresult(&buffer);
 }
 
-static void push_found(lua_State *L, struct script_socket *socket) {
+static void push_found_bytes(lua_State *L, struct script_socket *socket) {
   struct socket_reader *reader = &socket->reader;
   size_t size;
   const char *bytes = (const char *)socket_bytes_ahead(socket, &size);
@@ -174,7 +174,7 @@ static void push_found(lua_State *L, struct script_socket *socket) {
   if (bytes == NULL)
     bytes = "";
   if (reader->wanted == WANTED_LINE || reader->wanted == WANTED_LAST_LINE) {
-    push_line(L, prefix, prefix_size, bytes, reader->found);
+    push_received_line(L, prefix, prefix_size, bytes, reader->found);
   } else if (prefix_size == 0) {
     lua_pushlstring(L, bytes, reader->found);
   } else {
@@ -223,7 +223,7 @@ int socket_push_received(lua_State *L, void *context) {
     if (reader->wanted == WANTED_UNTIL && strcmp(error, "timeout") == 0)
       reader->found = reader->scanned - reader->matched; /* a part of the string stays, for the rest to come */
   }
-  push_found(L, socket);
+  push_found_bytes(L, socket);
   if (reader->wanted != WANTED_PEEK)
     socket_consume(socket, reader->found + (error == NULL ? reader->dropped : 0));
   reader->dropped = 0;

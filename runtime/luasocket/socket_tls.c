@@ -57,7 +57,7 @@ static int push_text(lua_State *L) {
 }
 
 /* 0, or a negative errno and nothing pushed. Raises without memory. */
-static int push_file(lua_State *L, const char *path) {
+static int push_tls_file(lua_State *L, const char *path) {
   struct text text;
   int status = text_file_read(path, MOST_PEM, &text.bytes, &text.size);
   if (status != 0)
@@ -81,7 +81,7 @@ static bool read_pem(lua_State *L, const char *name) {
   }
   if (strstr(text, "-----BEGIN") != NULL)
     return true;
-  int status = push_file(L, text);
+  int status = push_tls_file(L, text);
   if (status == 0) {
     lua_remove(L, -2);
     return true;
@@ -232,7 +232,7 @@ bool socket_shake_on(struct script_socket *socket) {
 }
 
 /* Of no use any more: neither plain nor encrypted. */
-static int push_failure(lua_State *L, struct script_socket *socket) {
+static int push_tls_failure(lua_State *L, struct script_socket *socket) {
   const char *error = socket->reader.error;
   const char *detail = socket->stream != NULL ? tls_stream_detail(socket->stream) : NULL;
   bool connecting = socket->reader.connecting;
@@ -250,7 +250,7 @@ static int push_failure(lua_State *L, struct script_socket *socket) {
 
 int socket_push_shaken(lua_State *L, struct script_socket *socket) {
   if (socket->reader.error != NULL)
-    return push_failure(L, socket);
+    return push_tls_failure(L, socket);
   if (!socket->reader.connecting) {
     lua_pushinteger(L, 1);
     return 1;
@@ -267,7 +267,7 @@ static bool has_spoken(struct script_socket *socket) {
   return !socket->is_client && (buffer_size(socket->ahead) > 0 || socket->stream->unread != NULL);
 }
 
-static int fail(lua_State *L, const char *error, const char *detail) {
+static int tls_fail(lua_State *L, const char *error, const char *detail) {
   lua_pushnil(L);
   lua_pushstring(L, error);
   lua_pushstring(L, detail);
@@ -304,14 +304,14 @@ int socket_starttls(lua_State *L) {
     tls_context_unref(context);
     socket_forget_ahead(socket);
     socket->failure = "closed";
-    return fail(L, "handshake failed", "the server has sent something before TLS began");
+    return tls_fail(L, "handshake failed", "the server has sent something before TLS began");
   }
   int status = socket_give_back(socket);
   if (status == 0)
     status = tls_stream_start(socket->stream, context, server_name);
   tls_context_unref(context);
   if (status != 0)
-    return fail(L, socket_error_text(status), NULL);
+    return tls_fail(L, socket_error_text(status), NULL);
   const struct socket_time *time = &socket->receive_time;
   return socket_wait_to_shake(L, socket, time->call_ms >= 0 ? time->call_ms : time->step_ms);
 }

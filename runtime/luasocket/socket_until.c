@@ -97,7 +97,7 @@ static bool check_inclusive(lua_State *L, int index) {
   return inclusive;
 }
 
-static void prepare(struct socket_pattern *pattern) {
+static void prepare_pattern(struct socket_pattern *pattern) {
   uint16_t matched = 0;
   pattern->fall[0] = 0;
   for (size_t i = 1; i < pattern->size; i++) {
@@ -122,7 +122,7 @@ int socket_receiveuntil(lua_State *L) {
   *pattern = (struct socket_pattern){.size = size, .inclusive = inclusive};
   pattern->fall = (uint16_t *)(void *)(pattern->bytes + room);
   memcpy(pattern->bytes, bytes, size);
-  prepare(pattern);
+  prepare_pattern(pattern);
   lua_pushcclosure(L, read_until, 2);
   return 1;
 }

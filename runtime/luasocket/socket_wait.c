@@ -100,7 +100,7 @@ static void resume_writer(struct script_socket *socket) {
 }
 
 /* Neither callee frees the socket before deferred work, whatever the tasks do with it. */
-static void look(struct script_socket *socket) {
+static void socket_look(struct script_socket *socket) {
   if (socket->reader.wait.task != NULL && socket_read_on(socket))
     resume_reader(socket);
   if (socket->writer.wait.task != NULL && socket_write_on(socket))
@@ -115,17 +115,17 @@ static bool is_abandoned(const struct script_socket *socket) {
          socket->writer.wait.task == NULL && (stream->readiness & STREAM_FAILED) && stream_is_broken(stream);
 }
 
-static void on_ready(struct stream *stream, void *context) {
+static void on_stream_ready(struct stream *stream, void *context) {
   struct script_socket *socket = context;
   (void)stream;
   if (is_abandoned(socket))
     connection_close(socket->run->connection, PIPE_CLIENT, CLOSE_RESET);
   else
-    look(socket);
+    socket_look(socket);
 }
 
-static void on_wake(struct deferred *deferred) {
-  look((struct script_socket *)(void *)((char *)deferred - offsetof(struct script_socket, wake)));
+static void on_socket_wake(struct deferred *deferred) {
+  socket_look((struct script_socket *)(void *)((char *)deferred - offsetof(struct script_socket, wake)));
 }
 
 static void on_read_timeout(struct wheel_timer *timer) {
@@ -155,7 +155,7 @@ static void on_write_cancel(struct script_wait *wait) {
 }
 
 /* The timer stands at the deadline of the call, or of its present step. */
-static void set_timer(struct loop *loop, struct wheel_timer *timer, clock_ms deadline, int64_t step_ms) {
+static void socket_set_timer(struct loop *loop, struct wheel_timer *timer, clock_ms deadline, int64_t step_ms) {
   clock_ms now = loop_now(loop), due = deadline;
   if (step_ms >= 0 && now + (clock_ms)step_ms < due)
     due = now + (clock_ms)step_ms;
@@ -172,16 +172,16 @@ void socket_restart_step(struct script_socket *socket, bool reading) {
   if (time->step_ms < 0)
     return;
   if (reading && socket->reader.wait.task != NULL)
-    set_timer(loop_of(socket), &socket->reader.timer, socket->reader.deadline, time->step_ms);
+    socket_set_timer(loop_of(socket), &socket->reader.timer, socket->reader.deadline, time->step_ms);
   else if (!reading && socket->writer.wait.task != NULL)
-    set_timer(loop_of(socket), &socket->writer.timer, socket->writer.deadline, time->step_ms);
+    socket_set_timer(loop_of(socket), &socket->writer.timer, socket->writer.deadline, time->step_ms);
 }
 
 static void begin_shaking(struct script_socket *socket, int64_t ms) {
   struct loop *loop = loop_of(socket);
   socket->reader.wanted = WANTED_TLS;
   socket->reader.deadline = deadline_in(loop, ms);
-  set_timer(loop, &socket->reader.timer, socket->reader.deadline, SOCKET_NO_TIMEOUT);
+  socket_set_timer(loop, &socket->reader.timer, socket->reader.deadline, SOCKET_NO_TIMEOUT);
   loop_defer(loop, &socket->wake);
 }
 
@@ -201,7 +201,7 @@ int socket_wait_to_read(lua_State *L, struct script_socket *socket, bool turn_ov
   if (turn_over)
     loop_defer(loop, &socket->wake);
   else
-    set_timer(loop, &socket->reader.timer, socket->reader.deadline, socket->receive_time.step_ms);
+    socket_set_timer(loop, &socket->reader.timer, socket->reader.deadline, socket->receive_time.step_ms);
   return task_wait(L, &socket->reader.wait, on_read_cancel);
 }
 
@@ -211,11 +211,11 @@ int socket_wait_to_write(lua_State *L, struct script_socket *socket, bool turn_o
   if (turn_over)
     loop_defer(loop, &socket->wake);
   else
-    set_timer(loop, &socket->writer.timer, socket->writer.deadline, socket->send_time.step_ms);
+    socket_set_timer(loop, &socket->writer.timer, socket->writer.deadline, socket->send_time.step_ms);
   return task_wait(L, &socket->writer.wait, on_write_cancel);
 }
 
-static void on_freeing(struct deferred *deferred) {
+static void on_socket_freeing(struct deferred *deferred) {
   struct script_socket *socket =
       (struct script_socket *)(void *)((char *)deferred - offsetof(struct script_socket, freeing));
   buffer_free(socket->reader.prefix);
@@ -224,7 +224,7 @@ static void on_freeing(struct deferred *deferred) {
 }
 
 void socket_take_events(struct script_socket *socket) {
-  socket->stream->on_ready = on_ready;
+  socket->stream->on_ready = on_stream_ready;
   socket->stream->context = socket;
 }
 
@@ -238,8 +238,8 @@ void socket_prepare(struct script_socket *socket, struct script_state *state) {
   state->memory_used += size_of(socket);
   socket->receive_time = socket->send_time = (struct socket_time){SOCKET_NO_TIMEOUT, SOCKET_NO_TIMEOUT};
   socket->opened = loop_now(state->place->loop);
-  socket->wake.run = on_wake;
-  socket->freeing.run = on_freeing;
+  socket->wake.run = on_socket_wake;
+  socket->freeing.run = on_socket_freeing;
   socket->reader.timer.on_expired = on_read_timeout;
   socket->writer.timer.on_expired = on_write_timeout;
   socket_take_events(socket);

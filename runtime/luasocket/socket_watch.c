@@ -11,7 +11,7 @@
 #include <stddef.h>
 
 /* When to look next; 0: never, as things are. */
-static uint64_t next_look(const struct script_socket *socket, const struct tcp_options *tcp, clock_ms now) {
+static uint64_t next_watch(const struct script_socket *socket, const struct tcp_options *tcp, clock_ms now) {
   uint64_t look = socket->dozes ? 0 : tcp->unacknowledged_ms / SILENCE_LOOKS;
   if (socket->silent_since) {
     clock_ms end = socket->silent_since + tcp->unacknowledged_ms;
@@ -25,12 +25,12 @@ static uint64_t next_look(const struct script_socket *socket, const struct tcp_o
 }
 
 static void set_look(struct script_socket *socket, const struct tcp_options *tcp, clock_ms now) {
-  uint64_t next = next_look(socket, tcp, now);
+  uint64_t next = next_watch(socket, tcp, now);
   if (next > 0)
     loop_set_timer(socket->own->loop, &socket->look, next);
 }
 
-static void look_at(struct script_socket *socket, const struct tcp_options *tcp) {
+static void watch_peer(struct script_socket *socket, const struct tcp_options *tcp) {
   struct loop *loop = socket->own->loop;
   clock_ms now = clock_now(loop->clock);
   if (tcp->keep_alive && !socket->probed && now >= socket->opened + tcp_options_probes_due(tcp)) {
@@ -47,18 +47,18 @@ static void look_at(struct script_socket *socket, const struct tcp_options *tcp)
   set_look(socket, tcp, now);
 }
 
-static void on_look(struct wheel_timer *timer) {
+static void on_watch_look(struct wheel_timer *timer) {
   struct script_socket *socket = (struct script_socket *)(void *)((char *)timer - offsetof(struct script_socket, look));
   const struct script_place *place = socket->state->place;
   if (place != NULL) /* the worker is not ending */
-    look_at(socket, &place->worker->settings->tcp);
+    watch_peer(socket, &place->worker->settings->tcp);
 }
 
 void socket_watch(struct script_socket *socket) {
   const struct worker *worker = socket->state->place->worker;
   if (worker == NULL)
     return;
-  socket->look.on_expired = on_look;
+  socket->look.on_expired = on_watch_look;
   set_look(socket, &worker->settings->tcp, socket->opened);
 }
 

@@ -124,8 +124,8 @@ static bool is_same(const struct registry_definition *a, const struct registry_d
   return same;
 }
 
-static struct registry_metric *find_or_make(struct registry *registry, const struct registry_definition *wanted,
-                                            int *status) {
+static struct registry_metric *series_find_or_make(struct registry *registry, const struct registry_definition *wanted,
+                                                   int *status) {
   for (struct registry_metric *metric = registry->first; metric; metric = metric->next) {
     if (strcmp(metric->definition.name, wanted->name) != 0)
       continue;
@@ -148,7 +148,7 @@ static struct registry_metric *find_or_make(struct registry *registry, const str
 struct registry_metric *registry_define(struct registry *registry, const struct registry_definition *definition,
                                         int *status) {
   pthread_mutex_lock(&registry->lock);
-  struct registry_metric *metric = find_or_make(registry, definition, status);
+  struct registry_metric *metric = series_find_or_make(registry, definition, status);
   pthread_mutex_unlock(&registry->lock);
   return metric;
 }
@@ -158,7 +158,7 @@ const struct registry_definition *registry_definition_of(const struct registry_m
 }
 
 /* Without memory the chains become longer. */
-static void grow(struct registry *registry) {
+static void family_grow(struct registry *registry) {
   size_t count = registry->chain_count ? registry->chain_count * 2 : CHAINS_FIRST;
   struct series **chains = calloc(count, sizeof *chains);
   if (!chains)
@@ -175,12 +175,12 @@ static void grow(struct registry *registry) {
   registry->chain_count = count;
 }
 
-static size_t length_of(const char *value) { return strnlen(value, REGISTRY_VALUE_MOST); }
+static size_t label_length(const char *value) { return strnlen(value, REGISTRY_VALUE_MOST); }
 
-static uint64_t hash_of(const struct registry_metric *metric, const char *const *values) {
+static uint64_t series_hash(const struct registry_metric *metric, const char *const *values) {
   uint64_t hash = text_hash(&metric, sizeof metric, 0);
   for (size_t i = 0; i < metric->definition.label_count; i++)
-    hash = text_hash(values[i], length_of(values[i]), hash);
+    hash = text_hash(values[i], label_length(values[i]), hash);
   return hash;
 }
 
@@ -191,8 +191,8 @@ static bool has_values(const struct series *series, const char *const *values) {
   return true;
 }
 
-static struct series *find(const struct registry *registry, const struct registry_metric *metric, uint64_t hash,
-                           const char *const *values) {
+static struct series *family_find(const struct registry *registry, const struct registry_metric *metric, uint64_t hash,
+                                  const char *const *values) {
   struct series *series = registry->chain_count ? registry->chains[hash & (registry->chain_count - 1)] : NULL;
   while (series && (series->metric != metric || series->hash != hash || !has_values(series, values)))
     series = series->chained;
@@ -205,7 +205,7 @@ static struct series *series_new(const struct registry_metric *metric, uint64_t 
   size_t fixed = sizeof(struct series) + definition->label_count * sizeof(char *), size = fixed;
   size += definition->bucket_count * sizeof(uint64_t);
   for (size_t i = 0; i < definition->label_count; i++)
-    size += length_of(values[i]) + 1;
+    size += label_length(values[i]) + 1;
   struct series *series = calloc(1, size);
   if (!series)
     return NULL;
@@ -214,7 +214,7 @@ static struct series *series_new(const struct registry_metric *metric, uint64_t 
   series->counts = (uint64_t *)(void *)((char *)series + fixed);
   char *text = (char *)(series->counts + definition->bucket_count);
   for (size_t i = 0; i < definition->label_count; i++) {
-    size_t length = length_of(values[i]);
+    size_t length = label_length(values[i]);
     memcpy(text, values[i], length);
     series->values[i] = text;
     text += length + 1;
@@ -222,15 +222,15 @@ static struct series *series_new(const struct registry_metric *metric, uint64_t 
   return series;
 }
 
-static struct series *make(struct registry *registry, struct registry_metric *metric, uint64_t hash,
-                           const char *const *values, int *status) {
+static struct series *family_make(struct registry *registry, struct registry_metric *metric, uint64_t hash,
+                                  const char *const *values, int *status) {
   const struct registry_definition *definition = &metric->definition;
   unsigned cost = definition->kind == REGISTRY_HISTOGRAM ? (unsigned)definition->bucket_count + 2 : 1;
   *status = -ENOSPC;
   if (registry->series + cost > registry->most)
     return NULL;
   if (registry->stored >= registry->chain_count)
-    grow(registry);
+    family_grow(registry);
   struct series *series = registry->chain_count ? series_new(metric, hash, values) : NULL;
   *status = -ENOMEM;
   if (!series)
@@ -245,7 +245,7 @@ static struct series *make(struct registry *registry, struct registry_metric *me
   return series;
 }
 
-static void change(struct series *series, enum registry_step step, double number) {
+static void series_step(struct series *series, enum registry_step step, double number) {
   const struct registry_definition *definition = &series->metric->definition;
   if (step == REGISTRY_SET) {
     series->number = number;
@@ -265,14 +265,14 @@ static void change(struct series *series, enum registry_step step, double number
 
 int registry_change(struct registry *registry, struct registry_metric *metric, const char *const *values,
                     enum registry_step step, double number) {
-  uint64_t hash = hash_of(metric, values);
+  uint64_t hash = series_hash(metric, values);
   int status = 0;
   pthread_mutex_lock(&registry->lock);
-  struct series *series = find(registry, metric, hash, values);
+  struct series *series = family_find(registry, metric, hash, values);
   if (!series)
-    series = make(registry, metric, hash, values, &status);
+    series = family_make(registry, metric, hash, values, &status);
   if (series)
-    change(series, step, number);
+    series_step(series, step, number);
   else
     registry->dropped++;
   pthread_mutex_unlock(&registry->lock);

@@ -70,7 +70,7 @@ int native_return(lua_State *L, struct value *value) {
   return status == 0 ? 1 : lua_error(L);
 }
 
-static void on_cancel(struct script_wait *wait) {
+static void on_native_call_cancel(struct script_wait *wait) {
   struct native_call *call = (struct native_call *)(void *)((char *)wait - offsetof(struct native_call, wait));
   call->cancelled = true;
 }
@@ -117,7 +117,7 @@ int native_call_finish(lua_State *L, struct native_call *call) {
     return native_return(L, value);
   }
   call->waiting = true;
-  return task_wait(L, &call->wait, on_cancel);
+  return task_wait(L, &call->wait, on_native_call_cancel);
 }
 
 static const char *text_field(lua_State *L, const char *name) {
@@ -129,7 +129,7 @@ static const char *text_field(lua_State *L, const char *name) {
   return lua_tostring(L, -1);
 }
 
-static void read_settings(lua_State *L, struct native_settings *settings) {
+static void read_run_settings(lua_State *L, struct native_settings *settings) {
   *settings = (struct native_settings){.workers = 0};
   if (lua_isnoneornil(L, 1)) {
     lua_settop(L, 0);
@@ -151,13 +151,13 @@ static void read_settings(lua_State *L, struct native_settings *settings) {
 
 static int native_check(lua_State *L) {
   struct native_settings settings;
-  read_settings(L, &settings);
+  read_run_settings(L, &settings);
   return native_return(L, native_of(L)->ops->check(native_of(L)->context, &settings));
 }
 
 static int native_run(lua_State *L) {
   struct native_settings settings;
-  read_settings(L, &settings);
+  read_run_settings(L, &settings);
   struct native_call *call = native_call_begin(L);
   native_of(L)->ops->run(native_of(L)->context, &settings, call);
   return native_call_finish(L, call);
@@ -310,7 +310,7 @@ int native_host_init(struct script_host *host, const struct script_place *place,
   return script_host_init(host, place, options, functions, module, error);
 }
 
-static void on_ended(void *context, enum task_end end, lua_State *coroutine) {
+static void on_native_task_ended(void *context, enum task_end end, lua_State *coroutine) {
   struct native_task *task = context;
   bool has_number = end == TASK_RETURNED && lua_type(coroutine, 1) == LUA_TNUMBER;
   const char *message = NULL;
@@ -334,7 +334,7 @@ int native_start_words(struct script_host *host, struct native_task *task, const
                        size_t count, char *const *words, struct error *error) {
   task->count = count;
   task->words = words;
-  return script_host_start(host, module, name, push_words, on_ended, task, error);
+  return script_host_start(host, module, name, push_words, on_native_task_ended, task, error);
 }
 
 static int push_socket(lua_State *L, void *context) {
@@ -350,7 +350,7 @@ int native_start_socket(struct script_host *host, struct native_task *task, cons
                         int fd, const char *word, struct error *error) {
   task->fd = fd;
   task->word = word;
-  int status = script_host_start(host, module, name, push_socket, on_ended, task, error);
+  int status = script_host_start(host, module, name, push_socket, on_native_task_ended, task, error);
   if (status != 0 && task->fd >= 0)
     close(task->fd);
   return status;

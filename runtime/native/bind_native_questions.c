@@ -12,7 +12,7 @@
 
 enum { LIMIT_DEFAULT = 1000, LIMIT_MOST = 100000 };
 
-static void check_options(lua_State *L) {
+static void check_question_options(lua_State *L) {
   luaL_checktype(L, 1, LUA_TTABLE);
   lua_settop(L, 1);
   luaL_checkstack(L, LUA_MINSTACK, "options");
@@ -59,7 +59,7 @@ static struct native_page page_option(lua_State *L) {
 
 int native_list_routes(lua_State *L) {
   const struct native_module *native = native_of(L);
-  check_options(L);
+  check_question_options(L);
   struct native_routes wanted = {
       .route = text_option(L, "route"), .file = text_option(L, "file"), .port = port_option(L), .page = page_option(L)};
   if (!native->ops->routes)
@@ -84,7 +84,7 @@ static enum native_order order_option(lua_State *L) {
 
 static int ask_connections(lua_State *L, bool kill) {
   const struct native_module *native = native_of(L);
-  check_options(L);
+  check_question_options(L);
   struct native_connections wanted = {.id = text_option(L, "id"),
                                       .route = text_option(L, "route"),
                                       .client = text_option(L, "client"),
@@ -126,7 +126,7 @@ static enum native_address_order address_order_option(lua_State *L) {
 
 int native_list_addresses(lua_State *L) {
   const struct native_module *native = native_of(L);
-  check_options(L);
+  check_question_options(L);
   struct native_addresses wanted = {.client = text_option(L, "client"),
                                     .scope = text_option(L, "scope"),
                                     .route = text_option(L, "route"),
@@ -147,7 +147,7 @@ static int tls_option(lua_State *L) {
 
 int native_explain_choice(lua_State *L) {
   const struct native_module *native = native_of(L);
-  check_options(L);
+  check_question_options(L);
   struct native_explain question = {.offline = flag_option(L, "offline"),
                                     .config = text_option(L, "config"),
                                     .routes = text_option(L, "routes"),

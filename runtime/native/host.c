@@ -59,7 +59,7 @@ struct start {
   struct script_task *task;
 };
 
-static int prepare(lua_State *L) {
+static int prepare_host_task(lua_State *L) {
   struct start *start = lua_touserdata(L, 1);
   lua_getglobal(L, "require");
   lua_pushstring(L, start->module);
@@ -87,7 +87,7 @@ int script_host_start(struct script_host *host, const char *module, const char *
   struct error local;
   struct start start = {host, module, name, push, on_ended, context, error != NULL ? error : &local, NULL};
   error_set(start.error, ENOMEM, "no memory to start %s.%s", module, name);
-  int status = script_protect(host->state, prepare, &start);
+  int status = script_protect(host->state, prepare_host_task, &start);
   if (status != 0)
     return -start.error->code;
   if (start.task == NULL)

@@ -89,7 +89,7 @@ static int ipv6_from_text(struct sockaddr_in6 *in6, const char *text, size_t siz
   return inet_pton(AF_INET6, copy, &in6->sin6_addr) == 1 ? 0 : -EINVAL;
 }
 
-static int set_ipv4(struct endpoint *endpoint, const struct sockaddr_in *in) {
+static int address_set_ipv4(struct endpoint *endpoint, const struct sockaddr_in *in) {
   memcpy(&endpoint->storage, in, sizeof *in);
   endpoint->length = sizeof *in;
   return 0;
@@ -99,7 +99,7 @@ int endpoint_from_literal(struct endpoint *endpoint, const char *host, uint16_t 
   memset(endpoint, 0, sizeof *endpoint);
   struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = htons(port)};
   if (inet_pton(AF_INET, host, &in.sin_addr) == 1)
-    return set_ipv4(endpoint, &in);
+    return address_set_ipv4(endpoint, &in);
   size_t size = strlen(host);
   if (size >= 2 && host[0] == '[' && host[size - 1] == ']') {
     host++;
@@ -111,7 +111,7 @@ int endpoint_from_literal(struct endpoint *endpoint, const char *host, uint16_t 
     return status;
   if (IN6_IS_ADDR_V4MAPPED(&in6.sin6_addr)) { /* a socket for IPv6 alone could not have it */
     memcpy(&in.sin_addr, in6.sin6_addr.s6_addr + sizeof mapped_prefix, sizeof in.sin_addr);
-    return set_ipv4(endpoint, &in);
+    return address_set_ipv4(endpoint, &in);
   }
   memcpy(&endpoint->storage, &in6, sizeof in6);
   endpoint->length = sizeof in6;
@@ -123,7 +123,7 @@ void endpoint_from_address(struct endpoint *endpoint, const struct ip_address *a
   if (ip_address_is_ipv4(address)) {
     struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = htons(port)};
     memcpy(&in.sin_addr, address->bytes + sizeof mapped_prefix, sizeof in.sin_addr);
-    set_ipv4(endpoint, &in);
+    address_set_ipv4(endpoint, &in);
     return;
   }
   struct sockaddr_in6 in6 = {.sin6_family = AF_INET6, .sin6_port = htons(port)};

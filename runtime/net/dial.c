@@ -68,7 +68,7 @@ static void dial_free(struct dial *dial) {
   free(dial);
 }
 
-static void on_freeing(struct deferred *deferred) {
+static void on_dial_freeing(struct deferred *deferred) {
   dial_free((struct dial *)(void *)((char *)deferred - offsetof(struct dial, freeing)));
 }
 
@@ -79,7 +79,7 @@ static void close_socket(struct dial *dial) {
 }
 
 /* The end. On success the descriptor goes to the callee. */
-static void finish(struct dial *dial, int status) {
+static void dial_finish(struct dial *dial, int status) {
   loop_cancel_timer(dial->dialer->loop, &dial->timer);
   dial->phase = DIAL_OVER;
   int fd = -1;
@@ -94,7 +94,7 @@ static void finish(struct dial *dial, int status) {
     peer = &dial->addresses[dial->index < dial->count ? dial->index : dial->count - 1];
   dial->done(dial->context, status, fd, peer);
   if (!dial->inside_start) {
-    dial->freeing.run = on_freeing;
+    dial->freeing.run = on_dial_freeing;
     loop_defer(dial->dialer->loop, &dial->freeing);
   }
 }
@@ -107,7 +107,7 @@ static bool machine_ran_out(int status) {
 static void fail_attempt(struct dial *dial, int status) {
   close_socket(dial);
   if (dial->index + 1 >= dial->count || machine_ran_out(status)) {
-    finish(dial, status);
+    dial_finish(dial, status);
     return;
   }
   dial->index++;
@@ -159,7 +159,7 @@ static void connected(struct dial *dial) {
   if (is_self_connected(dial))
     fail_attempt(dial, -ECONNREFUSED);
   else
-    finish(dial, 0);
+    dial_finish(dial, 0);
 }
 
 static void on_writable(evutil_socket_t fd, short what, void *argument) {
@@ -237,13 +237,13 @@ static void try_addresses(struct dial *dial) {
   }
 }
 
-static void on_expired(struct wheel_timer *timer) {
+static void on_dial_expired(struct wheel_timer *timer) {
   struct dial *dial = dial_of_timer(timer);
   switch (dial->phase) {
   case DIAL_RESOLVING:
     resolve_cancel(dial->request);
     dial->request = NULL;
-    finish(dial, -ETIMEDOUT);
+    dial_finish(dial, -ETIMEDOUT);
     break;
   case DIAL_CONNECTING:
     event_del(&dial->event);
@@ -260,17 +260,17 @@ static void on_expired(struct wheel_timer *timer) {
   }
 }
 
-static void on_resolved(void *context, const struct resolve_result *result) {
+static void on_dial_resolved(void *context, const struct resolve_result *result) {
   struct dial *dial = context;
   dial->request = NULL;
   if (result->status != 0) {
-    finish(dial, result->status);
+    dial_finish(dial, result->status);
     return;
   }
   if (result->count > 1) {
     struct endpoint *addresses = malloc(result->count * sizeof *addresses);
     if (!addresses) {
-      finish(dial, -ENOMEM);
+      dial_finish(dial, -ENOMEM);
       return;
     }
     dial->addresses = addresses;
@@ -312,7 +312,7 @@ static struct dial *dial_new(struct dialer *dialer, uint16_t port, uint64_t ms, 
   dial->port = port;
   dial->inside_start = true;
   dial->ms = ms < LONGEST_MS ? ms : LONGEST_MS;
-  dial->timer.on_expired = on_expired;
+  dial->timer.on_expired = on_dial_expired;
   return dial;
 }
 
@@ -329,7 +329,7 @@ static void resolve_host(struct dial *dial, const char *host) {
   struct dialer *dialer = dial->dialer;
   dial->phase = DIAL_RESOLVING;
   dial->deadline = clock_now(dialer->loop->clock) + dial->ms;
-  struct resolve_request *request = resolve_start(dialer->resolver, host, on_resolved, dial);
+  struct resolve_request *request = resolve_start(dialer->resolver, host, on_dial_resolved, dial);
   if (request) {
     dial->request = request;
     loop_set_timer(dialer->loop, &dial->timer, dial->ms);
@@ -347,7 +347,7 @@ struct dial *dial_start(struct dialer *dialer, const char *host, uint16_t port, 
   else if (status == -ENOENT)
     resolve_host(dial, host);
   else
-    finish(dial, status);
+    dial_finish(dial, status);
   return begun_dial(dial);
 }
 

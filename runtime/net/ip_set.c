@@ -181,7 +181,7 @@ static bool glob_matches(const char *glob, const char *text) {
   return glob[strspn(glob, "*")] == '\0';
 }
 
-static int enter(struct ip_set *set, size_t index) {
+static int ip_set_enter(struct ip_set *set, size_t index) {
   struct member *member = &set->members[index];
   if (member->is_glob) {
     set->globs[set->glob_count++] = (uint32_t)index;
@@ -214,7 +214,7 @@ struct ip_set *ip_set_new(const char *const *texts, size_t count, struct error *
     if (parse_member(member, texts[set->count], error) < 0)
       goto fail;
     member->text = strdup(texts[set->count]);
-    if (!member->text || enter(set, set->count) < 0) {
+    if (!member->text || ip_set_enter(set, set->count) < 0) {
       free(member->text);
       goto no_memory;
     }
@@ -245,7 +245,7 @@ void ip_set_unref(struct ip_set *set) {
 }
 
 /* The most specific member; NULL when there is none. A prefix stands before a glob that sets as much. */
-static const struct member *find(const struct ip_set *set, const struct ip_address *address) {
+static const struct member *ip_set_find_member(const struct ip_set *set, const struct ip_address *address) {
   const struct member *best = NULL;
   if (!address->is_set)
     return NULL;
@@ -266,15 +266,17 @@ static const struct member *find(const struct ip_set *set, const struct ip_addre
   return best;
 }
 
-bool ip_set_contains(const struct ip_set *set, const struct ip_address *address) { return find(set, address); }
+bool ip_set_contains(const struct ip_set *set, const struct ip_address *address) {
+  return ip_set_find_member(set, address);
+}
 
 const char *ip_set_find(const struct ip_set *set, const struct ip_address *address) {
-  const struct member *member = find(set, address);
+  const struct member *member = ip_set_find_member(set, address);
   return member ? member->text : NULL;
 }
 
 int ip_set_specificity(const struct ip_set *set, const struct ip_address *address) {
-  const struct member *member = find(set, address);
+  const struct member *member = ip_set_find_member(set, address);
   return member ? member->prefix.bits : -1;
 }
 

@@ -149,7 +149,7 @@ static void adapt_batch(struct listener *listener, bool used_up) {
     listener->batch *= 2;
 }
 
-static void on_readable(evutil_socket_t fd, short what, void *argument) {
+static void on_listener_readable(evutil_socket_t fd, short what, void *argument) {
   struct listener *listener = argument;
   (void)fd;
   (void)what;
@@ -188,8 +188,8 @@ static struct listener *listener_new(struct loop *loop, const struct listener_ca
 
 /* NULL, and the listener is gone, when it can't be waited on its socket. */
 static struct listener *listener_ready(struct listener *listener, struct error *error) {
-  if (event_assign(&listener->event, listener->loop->base, listener->socket.fd, EV_READ | EV_PERSIST, on_readable,
-                   listener) == 0)
+  if (event_assign(&listener->event, listener->loop->base, listener->socket.fd, EV_READ | EV_PERSIST,
+                   on_listener_readable, listener) == 0)
     return listener;
   error_set(error, ENOMEM, "cannot wait for connections: the event loop refuses the socket");
   listening_socket_close(&listener->socket);

@@ -31,7 +31,7 @@ static const char *unix_path(const struct endpoint *endpoint) {
 }
 
 /* Says what binding `endpoint` failed with, and what to do. Returns -code. */
-static int explain(struct error *error, int code, const struct endpoint *endpoint) {
+static int explain_listen_error(struct error *error, int code, const struct endpoint *endpoint) {
   char place[ENDPOINT_TEXT_SIZE];
   unsigned port = endpoint_port(endpoint);
   bool is_unix = endpoint->storage.ss_family == AF_UNIX;
@@ -116,7 +116,7 @@ static int ask_unix(const struct endpoint *endpoint) {
 
 static int explain_unix(struct error *error, int status, const struct endpoint *endpoint) {
   if (status != -EEXIST)
-    return explain(error, -status, endpoint);
+    return explain_listen_error(error, -status, endpoint);
   char place[ENDPOINT_TEXT_SIZE];
   error_set(error, EEXIST, "there is a file that is not a socket; move it away or choose another path");
   if (error)
@@ -181,7 +181,7 @@ int listening_socket_open(struct listening_socket *listening, const struct endpo
   if (status == 0)
     return 0;
   listening_socket_close(listening);
-  return is_unix ? explain_unix(error, status, endpoint) : explain(error, -status, endpoint);
+  return is_unix ? explain_unix(error, status, endpoint) : explain_listen_error(error, -status, endpoint);
 }
 
 void listening_socket_close(struct listening_socket *listening) {
@@ -204,7 +204,7 @@ static int probe(const struct endpoint *endpoint, bool reuse_port, struct error 
   }
   int fd = bind_tcp_or_ipv4(endpoint, reuse_port);
   if (fd < 0)
-    return explain(error, -fd, endpoint);
+    return explain_listen_error(error, -fd, endpoint);
   close(fd);
   return 0;
 }

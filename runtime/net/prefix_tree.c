@@ -55,7 +55,7 @@ static uint32_t add_node(struct prefix_tree *tree, const struct prefix *prefix, 
 }
 
 /* The root takes everything in, and room for what one insertion adds. */
-static bool make_room(struct prefix_tree *tree) {
+static bool prefix_tree_make_room(struct prefix_tree *tree) {
   if (tree->count + 3 <= tree->capacity)
     return true;
   uint32_t capacity = tree->capacity ? 2 * tree->capacity : 8;
@@ -71,7 +71,7 @@ static bool make_room(struct prefix_tree *tree) {
 }
 
 uint32_t *prefix_tree_insert(struct prefix_tree *tree, const struct prefix *prefix) {
-  if (!make_room(tree))
+  if (!prefix_tree_make_room(tree))
     return NULL;
   for (uint32_t at = 0;;) {
     struct prefix_node *node = &tree->nodes[at];

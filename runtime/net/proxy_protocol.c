@@ -16,7 +16,7 @@ enum { V2_ADDRESSES_4 = 12, V2_ADDRESSES_6 = 36, V2_ADDRESSES_UNIX = 216, CRC32C
 
 static unsigned read_16(const uint8_t *bytes) { return (unsigned)(bytes[0] << 8 | bytes[1]); }
 
-static void set_ipv4(struct ip_address *address, const void *bytes, uint16_t port) {
+static void header_set_ipv4(struct ip_address *address, const void *bytes, uint16_t port) {
   memcpy(address->bytes, mapped_prefix, sizeof mapped_prefix);
   memcpy(address->bytes + sizeof mapped_prefix, bytes, 4);
   address->port = port;
@@ -61,19 +61,19 @@ static bool read_port(const char *text, uint16_t *port) {
   return number <= UINT16_MAX;
 }
 
-static bool read_address(const char *text, int family, uint16_t port, struct ip_address *address) {
+static bool read_header_address(const char *text, int family, uint16_t port, struct ip_address *address) {
   uint8_t bytes[16];
   if (!text || inet_pton(family, text, bytes) != 1)
     return false;
   if (family == AF_INET)
-    set_ipv4(address, bytes, port);
+    header_set_ipv4(address, bytes, port);
   else
     set_ipv6(address, bytes, port);
   return true;
 }
 
 /* What stands between "PROXY " and the CRLF. */
-static bool parse_line(char *text, struct proxy_header *header) {
+static bool parse_header_line(char *text, struct proxy_header *header) {
   struct line line = {text};
   const char *protocol = next_word(&line);
   if (strcmp(protocol, "UNKNOWN") == 0)
@@ -83,8 +83,8 @@ static bool parse_line(char *text, struct proxy_header *header) {
   uint16_t source_port, destination_port;
   if (family == AF_UNSPEC || !read_port(next_word(&line), &source_port) ||
       !read_port(next_word(&line), &destination_port) || line.at ||
-      !read_address(source, family, source_port, &header->source) ||
-      !read_address(destination, family, destination_port, &header->destination))
+      !read_header_address(source, family, source_port, &header->source) ||
+      !read_header_address(destination, family, destination_port, &header->destination))
     return false;
   header->has_addresses = true;
   return true;
@@ -106,7 +106,7 @@ static ssize_t parse_v1(const uint8_t *bytes, size_t size, struct proxy_header *
   char text[PROXY_V1_MOST];
   memcpy(text, bytes + SIGNATURE, length - SIGNATURE);
   text[length - SIGNATURE] = '\0';
-  if (bytes[length + 1] != '\n' || strlen(text) != length - SIGNATURE || !parse_line(text, header))
+  if (bytes[length + 1] != '\n' || strlen(text) != length - SIGNATURE || !parse_header_line(text, header))
     return PROXY_MALFORMED;
   header->version = 1;
   return (ssize_t)length + 2;
@@ -181,8 +181,8 @@ static int addresses_size(uint8_t family) {
 
 static void take_addresses(uint8_t family, const uint8_t *at, struct proxy_header *header) {
   if (family == V2_TCP4) {
-    set_ipv4(&header->source, at, (uint16_t)read_16(at + 8));
-    set_ipv4(&header->destination, at + 4, (uint16_t)read_16(at + 10));
+    header_set_ipv4(&header->source, at, (uint16_t)read_16(at + 8));
+    header_set_ipv4(&header->destination, at + 4, (uint16_t)read_16(at + 10));
   } else {
     set_ipv6(&header->source, at, (uint16_t)read_16(at + 32));
     set_ipv6(&header->destination, at + 16, (uint16_t)read_16(at + 34));
@@ -249,16 +249,16 @@ size_t proxy_v1_write(char bytes[PROXY_V1_ROOM], const struct ip_address *source
                           source->port, destination->port);
 }
 
-static void put(struct proxy_writer *writer, const void *bytes, size_t size) {
+static void header_put(struct proxy_writer *writer, const void *bytes, size_t size) {
   if (writer->size + size <= writer->room && size > 0)
     memcpy(writer->bytes + writer->size, bytes, size);
   writer->size += size;
 }
 
-static void put_8(struct proxy_writer *writer, unsigned value) { put(writer, &(uint8_t){(uint8_t)value}, 1); }
+static void put_8(struct proxy_writer *writer, unsigned value) { header_put(writer, &(uint8_t){(uint8_t)value}, 1); }
 
 static void put_16(struct proxy_writer *writer, unsigned value) {
-  put(writer, (uint8_t[]){(uint8_t)(value >> 8), (uint8_t)value}, 2);
+  header_put(writer, (uint8_t[]){(uint8_t)(value >> 8), (uint8_t)value}, 2);
 }
 
 void proxy_v2_begin(struct proxy_writer *writer, uint8_t *bytes, size_t room, const struct ip_address *source,
@@ -266,15 +266,15 @@ void proxy_v2_begin(struct proxy_writer *writer, uint8_t *bytes, size_t room, co
   *writer = (struct proxy_writer){.bytes = bytes, .room = room};
   bool known = source->is_set && destination->is_set;
   bool both_ipv4 = is_ipv4(source) && is_ipv4(destination);
-  put(writer, v2_signature, sizeof v2_signature);
+  header_put(writer, v2_signature, sizeof v2_signature);
   put_8(writer, known ? V2_PROXY : V2_LOCAL);
   put_8(writer, !known ? V2_UNSPECIFIED : both_ipv4 ? V2_TCP4 : V2_TCP6);
   put_16(writer, 0);
   if (!known)
     return;
   size_t skipped = both_ipv4 ? sizeof mapped_prefix : 0;
-  put(writer, source->bytes + skipped, sizeof source->bytes - skipped);
-  put(writer, destination->bytes + skipped, sizeof destination->bytes - skipped);
+  header_put(writer, source->bytes + skipped, sizeof source->bytes - skipped);
+  header_put(writer, destination->bytes + skipped, sizeof destination->bytes - skipped);
   put_16(writer, source->port);
   put_16(writer, destination->port);
 }
@@ -282,12 +282,12 @@ void proxy_v2_begin(struct proxy_writer *writer, uint8_t *bytes, size_t room, co
 void proxy_v2_add(struct proxy_writer *writer, uint8_t type, const void *value, size_t size) {
   put_8(writer, type);
   put_16(writer, (unsigned)size);
-  put(writer, value, size);
+  header_put(writer, value, size);
   if (size > UINT16_MAX)
     writer->size = SIZE_MAX / 2;
 }
 
-void proxy_v2_put(struct proxy_writer *writer, const uint8_t *tlvs, size_t size) { put(writer, tlvs, size); }
+void proxy_v2_put(struct proxy_writer *writer, const uint8_t *tlvs, size_t size) { header_put(writer, tlvs, size); }
 
 size_t proxy_v2_end(struct proxy_writer *writer) {
   size_t length = writer->size - PROXY_V2_FIXED;

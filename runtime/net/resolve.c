@@ -53,7 +53,7 @@ struct resolver {
   bool delivering;
 };
 
-static void on_answer(void *argument, int status, int timeouts, struct ares_addrinfo *info) {
+static void on_dns_answer(void *argument, int status, int timeouts, struct ares_addrinfo *info) {
   struct resolve_entry *entry = argument;
   struct resolver *resolver = entry->resolver;
   (void)timeouts;
@@ -111,7 +111,7 @@ static void settle(struct resolver *resolver, struct resolve_entry *entry) {
     resolve_entry_free(entry);
 }
 
-static void deliver(struct resolver *resolver) {
+static void resolver_deliver(struct resolver *resolver) {
   resolver->delivering = true;
   while (!list_is_empty(&resolver->answered)) {
     struct resolve_entry *entry = LIST_OWNER(resolver->answered.next, struct resolve_entry, place);
@@ -129,12 +129,12 @@ static void deliver(struct resolver *resolver) {
 }
 
 static void on_delivery(struct deferred *deferred) {
-  deliver((struct resolver *)(void *)((char *)deferred - offsetof(struct resolver, delivery)));
+  resolver_deliver((struct resolver *)(void *)((char *)deferred - offsetof(struct resolver, delivery)));
 }
 
 /* After each call into c-ares. Its own clock is the real one: when ours was moved we come too early, and set the timer
  * again. */
-static void set_timer(struct resolver *resolver) {
+static void resolver_set_timer(struct resolver *resolver) {
   struct timeval left;
   if (!ares_timeout(resolver->channel, NULL, &left)) {
     loop_cancel_timer(resolver->loop, &resolver->timer);
@@ -146,11 +146,11 @@ static void set_timer(struct resolver *resolver) {
 
 static void process(struct resolver *resolver, ares_socket_t readable, ares_socket_t writable) {
   ares_process_fd(resolver->channel, readable, writable);
-  set_timer(resolver);
-  deliver(resolver);
+  resolver_set_timer(resolver);
+  resolver_deliver(resolver);
 }
 
-static void on_timer(struct wheel_timer *timer) {
+static void on_resolver_timer(struct wheel_timer *timer) {
   process((struct resolver *)(void *)((char *)timer - offsetof(struct resolver, timer)), ARES_SOCKET_BAD,
           ARES_SOCKET_BAD);
 }
@@ -160,7 +160,7 @@ static void on_socket_ready(evutil_socket_t fd, short what, void *argument) {
   process(sock->resolver, what & EV_READ ? fd : ARES_SOCKET_BAD, what & EV_WRITE ? fd : ARES_SOCKET_BAD);
 }
 
-static struct resolve_socket *socket_of(struct resolver *resolver, int fd) {
+static struct resolve_socket *resolver_socket(struct resolver *resolver, int fd) {
   LIST_FOREACH(node, &resolver->sockets) {
     struct resolve_socket *sock = LIST_OWNER(node, struct resolve_socket, place);
     if (sock->fd == fd)
@@ -173,7 +173,7 @@ static struct resolve_socket *socket_of(struct resolver *resolver, int fd) {
  * the query ends by its timeout. */
 static void on_socket_state(void *argument, ares_socket_t fd, int readable, int writable) {
   struct resolver *resolver = argument;
-  struct resolve_socket *sock = socket_of(resolver, fd);
+  struct resolve_socket *sock = resolver_socket(resolver, fd);
   if (sock) {
     event_del(&sock->event);
     sock->fd = -1;
@@ -181,7 +181,7 @@ static void on_socket_state(void *argument, ares_socket_t fd, int readable, int 
   if (!readable && !writable)
     return;
   if (!sock)
-    sock = socket_of(resolver, -1);
+    sock = resolver_socket(resolver, -1);
   if (!sock) {
     sock = calloc(1, sizeof *sock);
     if (!sock)
@@ -235,7 +235,7 @@ struct resolver *resolver_new(struct loop *loop, const struct resolver_options *
   resolver->loop = loop;
   resolver->negative_ttl_s = options->negative_ttl_s ? options->negative_ttl_s : DEFAULT_NEGATIVE_TTL_S;
   resolver->max_ttl_s = options->max_ttl_s ? options->max_ttl_s : DEFAULT_MAX_TTL_S;
-  resolver->timer.on_expired = on_timer;
+  resolver->timer.on_expired = on_resolver_timer;
   resolver->delivery.run = on_delivery;
   list_init(&resolver->answered);
   list_init(&resolver->sockets);
@@ -320,7 +320,7 @@ static bool answer_at_once(const char *name, char normal[RESOLVE_NAME_MAX + 1], 
 }
 
 /* Asks for a new entry. True when the answer is there at once. */
-static bool ask(struct resolver *resolver, struct resolve_entry *entry) {
+static bool resolver_ask(struct resolver *resolver, struct resolve_entry *entry) {
   static const struct ares_addrinfo_hints hints = {
       .ai_flags = ARES_AI_NOSORT, /* sorting would open sockets to each address, and undo the servers' rotation */
       .ai_family = AF_UNSPEC,
@@ -328,9 +328,9 @@ static bool ask(struct resolver *resolver, struct resolve_entry *entry) {
   };
   entry->resolver = resolver;
   resolver->starting = entry;
-  ares_getaddrinfo(resolver->channel, entry->name, NULL, &hints, on_answer, entry);
+  ares_getaddrinfo(resolver->channel, entry->name, NULL, &hints, on_dns_answer, entry);
   resolver->starting = NULL;
-  set_timer(resolver);
+  resolver_set_timer(resolver);
   bool answered = entry->state == ENTRY_ANSWERED;
   if (answered)
     list_remove(&entry->place);
@@ -367,7 +367,7 @@ struct resolve_request *resolve_start(struct resolver *resolver, const char *nam
       done(context, &failed);
       return NULL;
     }
-    answered = ask(resolver, entry);
+    answered = resolver_ask(resolver, entry);
   }
   if (answered) {
     free(request);

@@ -11,7 +11,7 @@
 #include <string.h>
 #include <sys/random.h>
 
-static struct resolve_entry **bucket_of(const struct resolve_cache *cache, uint64_t hash) {
+static struct resolve_entry **cache_bucket(const struct resolve_cache *cache, uint64_t hash) {
   return &cache->buckets[hash & (cache->bucket_count - 1)];
 }
 
@@ -40,7 +40,7 @@ void resolve_cache_deinit(struct resolve_cache *cache) {
 
 struct resolve_entry *resolve_cache_find(struct resolve_cache *cache, const char *name, size_t size, clock_ms now) {
   uint64_t hash = text_hash(name, size, cache->seed);
-  struct resolve_entry *entry = *bucket_of(cache, hash);
+  struct resolve_entry *entry = *cache_bucket(cache, hash);
   while (entry && (entry->hash != hash || entry->size != size || memcmp(entry->name, name, size) != 0))
     entry = entry->next;
   if (!entry || entry->state != ENTRY_KEPT)
@@ -74,7 +74,7 @@ struct resolve_entry *resolve_cache_add(struct resolve_cache *cache, const char 
   memcpy(entry->name, name, size);
   entry->size = size;
   entry->hash = text_hash(name, size, cache->seed);
-  struct resolve_entry **bucket = bucket_of(cache, entry->hash);
+  struct resolve_entry **bucket = cache_bucket(cache, entry->hash);
   entry->next = *bucket;
   *bucket = entry;
   entry->in_table = true;
@@ -91,7 +91,7 @@ void resolve_cache_keep(struct resolve_cache *cache, struct resolve_entry *entry
 void resolve_cache_remove(struct resolve_cache *cache, struct resolve_entry *entry) {
   if (!entry->in_table)
     return;
-  struct resolve_entry **link = bucket_of(cache, entry->hash);
+  struct resolve_entry **link = cache_bucket(cache, entry->hash);
   while (*link != entry)
     link = &(*link)->next;
   *link = entry->next;

@@ -10,13 +10,13 @@ enum { LABEL_MAX = 63 }; /* RFC 1035 section 2.3.4 */
 
 /* What c-ares would take for an escape or a service, and what no host is called: clearer here than as an answer of a
  * server. */
-static bool is_name_byte(unsigned char byte) { return byte > ' ' && byte != 0x7f && !strchr("\\/:[]@%", byte); }
+static bool is_host_byte(unsigned char byte) { return byte > ' ' && byte != 0x7f && !strchr("\\/:[]@%", byte); }
 
 int resolve_name_normalize(const char *name, char normal[RESOLVE_NAME_MAX + 1]) {
   size_t size = 0, label = 0;
   for (; name[size] != '\0'; size++) {
     unsigned char byte = (unsigned char)name[size];
-    if (size >= RESOLVE_NAME_MAX || !is_name_byte(byte))
+    if (size >= RESOLVE_NAME_MAX || !is_host_byte(byte))
       return -EINVAL;
     if (byte == '.' && label == 0)
       return -EINVAL;

@@ -10,20 +10,20 @@
 
 enum { PROBES_LATEST_MS = 60 * 1000 };
 
-static int set(int fd, int level, int name, int value) {
+static int tcp_option_set(int fd, int level, int name, int value) {
   return setsockopt(fd, level, name, &value, sizeof value) == 0 ? 0 : -errno;
 }
 
 int tcp_options_keep_alive(int fd, const struct tcp_options *options) {
   if (!options->keep_alive)
     return 0;
-  int status = set(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+  int status = tcp_option_set(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
   if (status == 0 && options->probe_after_s > 0)
-    status = set(fd, IPPROTO_TCP, TCP_KEEPIDLE, options->probe_after_s);
+    status = tcp_option_set(fd, IPPROTO_TCP, TCP_KEEPIDLE, options->probe_after_s);
   if (status == 0 && options->probe_interval_s > 0)
-    status = set(fd, IPPROTO_TCP, TCP_KEEPINTVL, options->probe_interval_s);
+    status = tcp_option_set(fd, IPPROTO_TCP, TCP_KEEPINTVL, options->probe_interval_s);
   if (status == 0 && options->probes > 0)
-    status = set(fd, IPPROTO_TCP, TCP_KEEPCNT, options->probes);
+    status = tcp_option_set(fd, IPPROTO_TCP, TCP_KEEPCNT, options->probes);
   return status;
 }
 
@@ -33,6 +33,6 @@ uint64_t tcp_options_probes_due(const struct tcp_options *options) {
 }
 
 int tcp_options_apply(int fd, const struct tcp_options *options) {
-  int status = options->no_delay ? set(fd, IPPROTO_TCP, TCP_NODELAY, 1) : 0;
+  int status = options->no_delay ? tcp_option_set(fd, IPPROTO_TCP, TCP_NODELAY, 1) : 0;
   return status == 0 ? tcp_options_keep_alive(fd, options) : status;
 }

@@ -11,10 +11,10 @@
 #include <stdint.h>
 #include <string.h>
 
-static bool ask_watchdog(void *context) { return script_watch_is_over(context); }
+static bool pattern_ask_watchdog(void *context) { return script_watch_is_over(context); }
 
 void pattern_begin_watched(struct pattern_match *match, lua_State *L, const char *subject, size_t size) {
-  pattern_begin(match, subject, size, ask_watchdog, L);
+  pattern_begin(match, subject, size, pattern_ask_watchdog, L);
 }
 
 int pattern_raise(const struct pattern_match *match, lua_State *L) {
@@ -61,7 +61,7 @@ static size_t check_start(lua_State *L, size_t size) {
   return (size_t)start < size ? (size_t)start : size;
 }
 
-static int push_found(lua_State *L, const char *subject, const char *start, const char *end) {
+static int push_match(lua_State *L, const char *subject, const char *start, const char *end) {
   lua_pushinteger(L, start - subject + 1);
   lua_pushinteger(L, end - subject);
   return 2;
@@ -70,7 +70,7 @@ static int push_found(lua_State *L, const char *subject, const char *start, cons
 static int find_plain(lua_State *L, const char *subject, size_t size, size_t start, const char *text, size_t length) {
   const char *found = pattern_find_plain(subject + start, size - start, text, length);
   if (found != NULL)
-    return push_found(L, subject, found, found + length);
+    return push_match(L, subject, found, found + length);
   lua_pushnil(L);
   return 1;
 }
@@ -96,7 +96,7 @@ static int search_in(lua_State *L, bool find) {
   }
   if (!find)
     return pattern_push_captures(&match, L, at, end);
-  return push_found(L, subject, at, end) + (match.captures > 0 ? pattern_push_captures(&match, L, at, end) : 0);
+  return push_match(L, subject, at, end) + (match.captures > 0 ? pattern_push_captures(&match, L, at, end) : 0);
 }
 
 static int string_find(lua_State *L) { return search_in(L, true); }

@@ -32,7 +32,7 @@ static void *on_allocate(size_t size, void *context) {
   return block + HEADER;
 }
 
-static void on_free(void *memory, void *context) {
+static void on_regex_free(void *memory, void *context) {
   lua_State *L = context;
   void *allocator;
   size_t size;
@@ -72,7 +72,7 @@ static void push_engine(lua_State *L) {
   lua_setfield(L, -2, "__gc");
   lua_setmetatable(L, -2);
   engine->state = script_state_of(L);
-  engine->general = pcre2_general_context_create(on_allocate, on_free, engine->state->L);
+  engine->general = pcre2_general_context_create(on_allocate, on_regex_free, engine->state->L);
   engine->compiling = pcre2_compile_context_create(engine->general);
   engine->matching = pcre2_match_context_create(engine->general);
   engine->watching = pcre2_match_context_create(engine->general);
@@ -90,7 +90,7 @@ static const struct regex_engine *engine_of(lua_State *L) {
 }
 
 /* nil and what is wrong, with the place: "missing closing parenthesis at character 4". */
-static int push_error(lua_State *L, int code, size_t place) {
+static int push_regex_error(lua_State *L, int code, size_t place) {
   PCRE2_UCHAR text[160];
   lua_pushnil(L);
   if (pcre2_get_error_message(code, text, sizeof text) < 0)
@@ -124,7 +124,7 @@ static int pcre_compile(lua_State *L) {
     script_collect_for(L, has_room_for_code); /* or it is interpreted */
   int error = regex_init(regex, engine, options, &place);
   if (error != 0 && regex->code == NULL)
-    return push_error(L, error, place);
+    return push_regex_error(L, error, place);
   uint32_t captures = 0;
   pcre2_pattern_info(regex->code, PCRE2_INFO_CAPTURECOUNT, &captures);
   if (regex->data == NULL || captures > CAPTURES_MOST)
@@ -139,7 +139,7 @@ static struct regex *check_regex(lua_State *L) {
   return regex;
 }
 
-static int push_failure(lua_State *L, int code) {
+static int push_regex_failure(lua_State *L, int code) {
   if (code == PCRE2_ERROR_NOMATCH)
     return 0;
   lua_pushnil(L);
@@ -152,7 +152,7 @@ static int push_failure(lua_State *L, int code) {
   return 2;
 }
 
-static bool ask_watchdog(void *context) { return script_watch_is_over(context); }
+static bool regex_ask_watchdog(void *context) { return script_watch_is_over(context); }
 
 /* exec(code, subject, offset): start, end (both as string.find has them), then the captures, nil for those that took
  * no part. Nothing when there is no match; nil and "match limit", "not UTF-8" or "no memory". The offset counts from 0.
@@ -165,12 +165,12 @@ static int pcre_exec(lua_State *L) {
   uint32_t options = lua_toboolean(L, 4) ? PCRE2_NOTEMPTY_ATSTART : 0;
   if (!(from >= 0 && from <= (lua_Number)size))
     return 0;
-  struct regex_question question = {ask_watchdog, L};
+  struct regex_question question = {regex_ask_watchdog, L};
   int count = regex_match(regex, engine_of(L), subject, size, (size_t)from, options, &question);
   if (count == PCRE2_ERROR_CALLOUT)
     return script_watch_stop(L);
   if (count < 0)
-    return push_failure(L, count);
+    return push_regex_failure(L, count);
   const PCRE2_SIZE *places = pcre2_get_ovector_pointer(regex->data);
   uint32_t captures = pcre2_get_ovector_count(regex->data);
   luaL_checkstack(L, (int)captures + 4, "too many captures");

@@ -42,7 +42,7 @@ static int write_pid(int fd) {
 }
 
 /* A file of our own, with one name: what is written through it is nobody else's. */
-static int open_own(int directory, const struct account *account) {
+static int open_lock_file(int directory, const struct account *account) {
   int fd = openat(directory, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, FILE_MODE);
   struct stat entry;
   if (fd < 0)
@@ -68,7 +68,7 @@ int instance_lock_take(struct instance_lock *lock, const char *directory, const 
   int state = state_directory_open(directory, account, error);
   if (state < 0)
     return state;
-  int fd = open_own(state, account);
+  int fd = open_lock_file(state, account);
   close(state);
   if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
     int status = explain_held(fd, path, error);

@@ -48,7 +48,7 @@ static int find_user(struct account *account, const char *user, struct error *er
   return 0;
 }
 
-static int find_group(struct account *account, const char *group, struct error *error) {
+static int find_group_id(struct account *account, const char *group, struct error *error) {
   char names[NAMES_SIZE];
   struct group entry, *found = NULL;
   long number = number_of(group);
@@ -70,7 +70,7 @@ int account_find(struct account *account, const char *user, const char *group, s
     return error_set(error, EINVAL, "a group without a user: name the `user` as well");
   int status = find_user(account, user, error);
   if (status == 0 && group)
-    status = find_group(account, group, error);
+    status = find_group_id(account, group, error);
   if (status != 0)
     return status;
   if (geteuid() == account->uid && (geteuid() != 0 || getegid() == account->gid))
@@ -116,7 +116,7 @@ bool account_find_closed(const struct account *account, const char *path, char c
 }
 
 /* The thread keeps of `wanted` what it has, and nothing else. */
-static int keep(const cap_value_t *wanted, int count) {
+static int capabilities_keep(const cap_value_t *wanted, int count) {
   cap_t now = cap_get_proc(), next = cap_init();
   int status = now && next ? 0 : -1;
   for (int i = 0; i < count && status == 0; i++) {
@@ -152,7 +152,7 @@ int privileges_drop(const struct account *account, bool keep_net_admin, struct e
     return 0;
   int status = become(account);
   if (status == 0)
-    status = keep(wanted, keep_net_admin ? 2 : 1);
+    status = capabilities_keep(wanted, keep_net_admin ? 2 : 1);
   if (status == 0 && account->uid != 0 && setuid(0) == 0)
     status = -EPERM; /* it could be root again */
   if (status != 0)
@@ -174,7 +174,7 @@ static void *limited_main(void *argument) {
   struct limited_start *start = argument;
   void *(*run)(void *) = start->run;
   void *own = start->argument;
-  int status = start->status = keep(wanted, start->binds ? 1 : 0);
+  int status = start->status = capabilities_keep(wanted, start->binds ? 1 : 0);
   sem_post(&start->answered);
   return status == 0 ? run(own) : NULL;
 }

@@ -58,9 +58,9 @@ static void on_news(struct message *message, void *receiver) {
   }
 }
 
-/* The rest runs on the thread, up to thread_main(). */
+/* The rest runs on the thread, up to signals_thread_main(). */
 
-static void tell(struct signals *signals, int number) {
+static void signals_tell(struct signals *signals, int number) {
   pthread_mutex_lock(&signals->lock);
   for (int i = 0; i < COUNT && !signals->left; i++)
     if (obeyed[i] == number && atomic_fetch_add(&signals->news[i].count, 1) == 0)
@@ -97,7 +97,7 @@ static void obey(struct signals *signals, int number) {
       _exit(1);
     }
   }
-  tell(signals, number);
+  signals_tell(signals, number);
 }
 
 static void read_signals(struct signals *signals) {
@@ -106,7 +106,7 @@ static void read_signals(struct signals *signals) {
     obey(signals, (int)caught.ssi_signo);
 }
 
-static void *thread_main(void *argument) {
+static void *signals_thread_main(void *argument) {
   struct signals *signals = argument;
   struct pollfd fds[] = {{.fd = signals->signal_fd, .events = POLLIN}, {.fd = signals->timer_fd, .events = POLLIN}};
   pthread_setname_np(pthread_self(), "signals");
@@ -133,7 +133,7 @@ static int fill_set(sigset_t *set) {
 
 static int start_thread(struct signals *signals, const struct account *account, struct error *error) {
   pthread_t thread;
-  int status = privileges_start_thread(account, false, "signals", &thread, thread_main, signals, error);
+  int status = privileges_start_thread(account, false, "signals", &thread, signals_thread_main, signals, error);
   if (status == 0)
     pthread_detach(thread);
   return status;

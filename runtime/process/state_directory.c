@@ -42,7 +42,7 @@ static int take_link(int link, const struct stat *entry, char rest[PATH_MAX], st
 }
 
 /* The first name of the way, which is taken off it; "" at its end. */
-static void take_name(char rest[PATH_MAX], char name[NAME_SIZE]) {
+static void take_path_name(char rest[PATH_MAX], char name[NAME_SIZE]) {
   const char *begin = rest + strspn(rest, "/");
   size_t length = strcspn(begin, "/");
   snprintf(name, NAME_SIZE, "%.*s", (int)length, begin);
@@ -52,7 +52,7 @@ static void take_name(char rest[PATH_MAX], char name[NAME_SIZE]) {
 }
 
 /* With `exact` the umask takes nothing away: it is the process's, and no other thread makes files at a start. */
-static int make_name(int directory, const char *name, mode_t mode, bool exact) {
+static int make_path_name(int directory, const char *name, mode_t mode, bool exact) {
   mode_t before = exact ? umask(0) : 0;
   int status = mkdirat(directory, name, mode) == 0 || errno == EEXIST ? 0 : -errno;
   if (exact)
@@ -65,7 +65,7 @@ static int open_name(int directory, const char *name, mode_t mode, bool exact) {
   int fd = openat(directory, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
   if (fd >= 0 || errno != ENOENT)
     return fd >= 0 ? fd : -errno;
-  int status = make_name(directory, name, mode, exact);
+  int status = make_path_name(directory, name, mode, exact);
   if (status < 0)
     return status;
   fd = openat(directory, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
@@ -108,7 +108,7 @@ static int walk(const char *path, bool is_given, struct error *error) {
     return -errno;
   error->code = 0;
   unsigned steps = 0;
-  for (take_name(rest, name); name[0] && at >= 0 && steps < STEPS_MOST; take_name(rest, name), steps++)
+  for (take_path_name(rest, name); name[0] && at >= 0 && steps < STEPS_MOST; take_path_name(rest, name), steps++)
     at = step(at, name, rest, is_given, error);
   if (at >= 0 && steps == STEPS_MOST) {
     close(at);
@@ -125,7 +125,7 @@ static int walk(const char *path, bool is_given, struct error *error) {
 }
 
 /* What is in it will be believed: last good versions are run, the lock is written. */
-static int judge(const struct stat *entry, const struct account *account, struct error *error) {
+static int judge_directory(const struct stat *entry, const struct account *account, struct error *error) {
   static const struct own_words words = {"the state directory", "what is in it would be run",
                                          "name another as `state` in the config"};
   if ((entry->st_mode & S_ISVTX) && (entry->st_mode & (S_IWGRP | S_IWOTH)))
@@ -178,7 +178,7 @@ static int give_all(int directory, const struct stat *entry, const struct accoun
   return status == -EPERM ? -EACCES : status; /* that other one has its own words */
 }
 
-static int explain(int status, const char *what, const char *directory, struct error *error) {
+static int explain_directory(int status, const char *what, const char *directory, struct error *error) {
   if (status == -ELOOP || status == -ENOTDIR)
     error_set(error, -status,
               "the state directory is a link or no directory: name the directory itself as `state` in the config");
@@ -205,9 +205,9 @@ int state_directory_open(const char *directory, const struct account *account, s
   bool is_given = account && account->is_set;
   int fd = walk(directory, is_given, error);
   if (fd < 0)
-    return explain(fd, "opened", directory, error);
+    return explain_directory(fd, "opened", directory, error);
   struct stat entry;
-  int status = fstat(fd, &entry) != 0 ? -errno : judge(&entry, account, error);
+  int status = fstat(fd, &entry) != 0 ? -errno : judge_directory(&entry, account, error);
   if (status == 0 && is_given)
     status = give_all(fd, &entry, account);
   if (status == 0 && is_given)
@@ -215,5 +215,5 @@ int state_directory_open(const char *directory, const struct account *account, s
   if (status == 0)
     return fd;
   close(fd);
-  return explain(status, "given to its user", directory, error);
+  return explain_directory(status, "given to its user", directory, error);
 }

@@ -93,7 +93,7 @@ static void run_check(struct loading_job *job) {
                                          &check->faults, &check->table);
 }
 
-static struct value *refuse(const struct file_put *put) {
+static struct value *file_refuse(const struct file_put *put) {
   struct value *faults;
   struct value *root = answer_with_faults(422, put->instance, "it would not load; nothing has changed", &faults);
   report_faults(faults, &put->check->faults, NULL);
@@ -112,7 +112,7 @@ static void run_probe(struct loading_job *job) {
 }
 
 /* One that a reload has taken meanwhile is ours, and what comes of it is the next reload's to say. */
-static bool is_refused(const struct file_put *put, const struct port_failure *failure) {
+static bool file_is_refused(const struct file_put *put, const struct port_failure *failure) {
   const struct reload *reload = &put->instance->reload;
   const struct route_table *coming = reload->phase == RELOAD_SWAPPING ? reload->table : NULL;
   uint16_t port = put->check->table->ports[failure->place].port;
@@ -137,7 +137,7 @@ static struct value *refuse_port(const struct file_put *put, const struct table_
 static struct value *refuse_ports(const struct file_put *put) {
   const struct put_check *check = put->check;
   for (size_t i = 0; i < check->ports->failure_count; i++)
-    if (is_refused(put, &check->ports->failures[i]))
+    if (file_is_refused(put, &check->ports->failures[i]))
       return refuse_port(put, &check->table->ports[check->ports->failures[i].place], &check->ports->failures[i].error);
   return NULL;
 }
@@ -189,7 +189,7 @@ static void on_checked(struct loading_job *job) {
   }
   struct value *refusal = NULL;
   if (check->faults.count > 0)
-    refusal = refuse(put);
+    refusal = file_refuse(put);
   else
     refusal = check->status != 0 ? refuse_without_memory(put) : refuse_admin_clash(put);
   if (refusal) {

@@ -133,7 +133,7 @@ static struct value *explain_failure(const struct file_change *change) {
   return files_answer(status, change->instance, message);
 }
 
-static void on_changed(struct loading_job *job) {
+static void on_file_changed(struct loading_job *job) {
   struct file_change *change = change_of(job);
   struct instance *instance = change->instance;
   if (change->call && change->status < 0) {
@@ -190,7 +190,7 @@ static void change_file(struct instance *instance, const char *name, char *text,
   }
   change->job = (struct loading_job){
       .run = text ? run_write : run_remove,
-      .on_done = on_changed,
+      .on_done = on_file_changed,
       .on_lost = on_change_lost,
       .on_refused = on_change_refused,
       .drop = drop_change,

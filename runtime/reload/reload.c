@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void begin_round(struct reload *reload);
+static void reload_begin_round(struct reload *reload);
 
 /* What was made of the loaded routes, and they. */
 static void clear_loaded(struct reload *reload) {
@@ -54,7 +54,7 @@ void reload_end_round(struct reload *reload) {
   clear_round(reload);
   folding_begin(&reload->instance->folding);
   if (reload->again)
-    begin_round(reload);
+    reload_begin_round(reload);
   for (size_t i = 0; i < count; i++)
     native_call_answer(calls[i], answers[i]);
 }
@@ -123,13 +123,13 @@ static void remember_old(struct reload *reload, const struct route_table *old) {
     supersede(reload, reload->old_count - reload->instance->config.old_versions);
 }
 
-static void announce(struct reload *reload) {
+static void reload_announce_all(struct reload *reload) {
   struct threads *threads = &reload->instance->threads;
   for (size_t i = 0; i < threads->count; i++)
     reload_announce(reload, &threads->threads[i]->worker);
 }
 
-static void go_live(struct reload *reload) {
+static void reload_go_live(struct reload *reload) {
   struct instance *instance = reload->instance;
   struct route_table *old = instance->table;
   instance->table = reload->table;
@@ -146,7 +146,7 @@ static void go_live(struct reload *reload) {
   reload->totals.seconds += seconds;
   reload->totals.last_seconds = seconds;
   reload_log_swap(reload);
-  announce(reload);
+  reload_announce_all(reload);
   take_loaded(reload);
 }
 
@@ -172,7 +172,7 @@ static void refuse_files(struct reload *reload) {
 static void on_swapped(struct swap *swap, int status) {
   struct reload *reload = (struct reload *)(void *)((char *)swap - offsetof(struct reload, swap));
   if (status == 0) {
-    go_live(reload);
+    reload_go_live(reload);
     return;
   }
   LOG(&reload->instance->runtime->log, status == -ESHUTDOWN ? LOG_INFO : LOG_ERROR,
@@ -223,7 +223,7 @@ void reload_on_loaded(struct reload *reload) {
   reload_make(reload);
 }
 
-static void begin_round(struct reload *reload) {
+static void reload_begin_round(struct reload *reload) {
   reload->again = false;
   reload->with_config = reload->again_with_config;
   reload->again_with_config = false;
@@ -256,7 +256,7 @@ static void request(struct instance *instance, bool with_config, const struct re
   else if (waiter->call)
     reload->next[reload->next_count++] = *waiter;
   if (reload->phase == RELOAD_IDLE)
-    begin_round(reload);
+    reload_begin_round(reload);
 }
 
 void instance_reload(struct instance *instance, bool with_config, struct native_call *call) {
@@ -269,7 +269,7 @@ void instance_reload_file(struct instance *instance, const char *file, int statu
   request(instance, false, &waiter);
 }
 
-static void on_changed(void *context) { instance_reload(context, false, NULL); }
+static void on_directory_changed(void *context) { instance_reload(context, false, NULL); }
 
 int reload_start(struct instance *instance, struct error *error) {
   struct reload *reload = &instance->reload;
@@ -280,7 +280,8 @@ int reload_start(struct instance *instance, struct error *error) {
     return error_set(error, -status, "no memory to start");
   instance->loading.paced = true;
   struct error cause;
-  reload->watcher = watcher_new(&instance->runtime->loop, instance->config.routes, on_changed, instance, &cause);
+  reload->watcher =
+      watcher_new(&instance->runtime->loop, instance->config.routes, on_directory_changed, instance, &cause);
   if (!reload->watcher)
     LOG(log, LOG_WARN, "changes are not noticed by themselves: moongate reload takes them up",
         LOG_STRING("error", cause.message));

@@ -43,7 +43,7 @@ bool reload_is_held(const struct reload *reload, char why[RELOAD_HELD_SIZE]) {
 }
 
 /* When the next look is due: those who wait are answered in time, whatever the log has said. */
-static uint64_t next_look(const struct reload *reload) {
+static uint64_t next_phase_look(const struct reload *reload) {
   uint64_t lasted = reload_phase_ms(reload);
   return reload->phase == RELOAD_SWAPPING && lasted < HELD_MS ? HELD_MS - lasted : AGAIN_MS;
 }
@@ -60,7 +60,7 @@ static void on_long(struct wheel_timer *timer) {
   else
     LOG(&runtime->log, LOG_WARN, "a reload takes long; what comes meanwhile waits for its end",
         LOG_STRING("phase", reload_phase_name(reload->phase)), LOG_NUMBER("seconds", seconds));
-  loop_set_timer(&runtime->loop, &reload->patience, next_look(reload));
+  loop_set_timer(&runtime->loop, &reload->patience, next_phase_look(reload));
   char why[RELOAD_HELD_SIZE];
   if (reload_is_held(reload, why))
     reload_refuse_all(reload, why);

@@ -129,7 +129,7 @@ void reload_log_faults(const struct reload *reload) {
     LOG(log, LOG_WARN, "the config: a restart is needed", LOG_STRING("setting", note->string));
 }
 
-static void join(const char *const *names, size_t count, char text[NAMES_SIZE]) {
+static void join_names(const char *const *names, size_t count, char text[NAMES_SIZE]) {
   size_t length = 0;
   text[0] = '\0';
   for (size_t i = 0; i < count; i++) {
@@ -149,8 +149,8 @@ void reload_log_swap(const struct reload *reload) {
   const struct instance *instance = reload->instance;
   const char *names[LISTED_MOST];
   char changed[NAMES_SIZE], removed[NAMES_SIZE];
-  join(names, list_changed(&reload->loaded, names, LISTED_MOST), changed);
-  join((const char *const *)reload->loaded.gone, reload->loaded.gone_count, removed);
+  join_names(names, list_changed(&reload->loaded, names, LISTED_MOST), changed);
+  join_names((const char *const *)reload->loaded.gone, reload->loaded.gone_count, removed);
   LOG(&instance->runtime->log, LOG_INFO, "live", LOG_INTEGER("generation", instance->table->generation),
       LOG_STRING("changed", changed[0] ? changed : NULL), LOG_STRING("removed", removed[0] ? removed : NULL),
       LOG_STRING("config", reload->config_changed ? "changed" : NULL),

@@ -52,7 +52,7 @@ static void reload_job_drop(struct loading_job *base) {
 }
 
 /* It goes on when a thread comes back; who asked for it need not wait so long. */
-static bool on_refused(struct loading_job *base, const char *message) {
+static bool on_reload_refused(struct loading_job *base, const char *message) {
   reload_refuse_all(job_of(base)->reload, message);
   return false;
 }
@@ -68,7 +68,7 @@ job_new(struct reload *reload, void (*run)(struct loading_job *job), void (*on_d
     return NULL;
   }
   job->job = (struct loading_job){
-      .run = run, .on_done = on_done, .on_lost = on_lost, .on_refused = on_refused, .drop = reload_job_drop};
+      .run = run, .on_done = on_done, .on_lost = on_lost, .on_refused = on_reload_refused, .drop = reload_job_drop};
   job->reload = reload;
   job->log = &reload->instance->runtime->log;
   return job;

@@ -129,7 +129,7 @@ static bool matters(const struct watcher *watcher, const struct inotify_event *e
          strncmp(event->name, "..data", 6) == 0;
 }
 
-static void on_timer(struct wheel_timer *timer) {
+static void on_watcher_timer(struct wheel_timer *timer) {
   struct watcher *watcher = (struct watcher *)(void *)((char *)timer - offsetof(struct watcher, timer));
   watcher->pending = false;
   add_watches(watcher);
@@ -145,7 +145,7 @@ static void note_change(struct watcher *watcher) {
   loop_set_timer(watcher->loop, &watcher->timer, left < WATCHER_QUIET_MS ? left : WATCHER_QUIET_MS);
 }
 
-static void on_readable(evutil_socket_t fd, short what, void *argument) {
+static void on_watcher_readable(evutil_socket_t fd, short what, void *argument) {
   struct watcher *watcher = argument;
   (void)what;
   _Alignas(struct inotify_event) char bytes[16 * (sizeof(struct inotify_event) + NAME_MAX + 1)];
@@ -167,7 +167,7 @@ struct watcher *watcher_new(struct loop *loop, const char *directory, watcher_ch
     return NULL;
   }
   *watcher = (struct watcher){
-      .loop = loop, .on_changed = on_changed, .context = context, .fd = -1, .timer = {.on_expired = on_timer}};
+      .loop = loop, .on_changed = on_changed, .context = context, .fd = -1, .timer = {.on_expired = on_watcher_timer}};
   watcher->directory = strdup(directory);
   if (watcher->directory)
     for (size_t end = strlen(directory); end > 1 && watcher->directory[end - 1] == '/'; end--)
@@ -184,7 +184,7 @@ struct watcher *watcher_new(struct loop *loop, const char *directory, watcher_ch
               strerror(errno));
     goto fail;
   }
-  watcher->event = event_new(loop->base, watcher->fd, EV_READ | EV_PERSIST, on_readable, watcher);
+  watcher->event = event_new(loop->base, watcher->fd, EV_READ | EV_PERSIST, on_watcher_readable, watcher);
   if (!watcher->event || event_add(watcher->event, NULL) != 0) {
     error_set(error, ENOMEM, "no memory to watch %s", directory);
     goto fail;

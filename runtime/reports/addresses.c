@@ -57,7 +57,7 @@ static bool is_client(const struct selection *selection, const struct limit_repo
   return prefixes_meet(&asked, &told);
 }
 
-static bool is_wanted(const struct selection *selection, const struct limit_report *report) {
+static bool address_is_wanted(const struct selection *selection, const struct limit_report *report) {
   const struct native_addresses *wanted = selection->wanted;
   if (wanted->blocked && report->blocked_ms == 0)
     return false;
@@ -77,7 +77,7 @@ static void on_report(void *context, const struct limit_report *told) {
     bounded.blocked_ms = selection->block_ms;
   selection->remembered++;
   selection->blocked += report->blocked_ms > 0;
-  if (!selection->complete || !is_wanted(selection, report))
+  if (!selection->complete || !address_is_wanted(selection, report))
     return;
   if (selection->count == selection->room) {
     size_t room = selection->room ? selection->room * 2 : GROWN_BY;
@@ -95,7 +95,7 @@ static void on_report(void *context, const struct limit_report *told) {
 
 static int descending(double a, double b) { return a > b ? -1 : a < b; }
 
-static int by_client(const void *left, const void *right) {
+static int compare_address_client(const void *left, const void *right) {
   const struct limit_report *a = left, *b = right;
   int order = memcmp(a->address.bytes, b->address.bytes, sizeof a->address.bytes);
   return order ? order : a->scope < b->scope ? -1 : a->scope > b->scope;
@@ -104,25 +104,25 @@ static int by_client(const void *left, const void *right) {
 static int by_connections(const void *left, const void *right) {
   const struct limit_report *a = left, *b = right;
   int order = descending(a->connections, b->connections);
-  return order ? order : by_client(left, right);
+  return order ? order : compare_address_client(left, right);
 }
 
 static int by_rate(const void *left, const void *right) {
   const struct limit_report *a = left, *b = right;
   int order = descending(a->rate, b->rate);
-  return order ? order : by_client(left, right);
+  return order ? order : compare_address_client(left, right);
 }
 
 static int by_refused(const void *left, const void *right) {
   const struct limit_report *a = left, *b = right;
   int order = descending((double)a->refused, (double)b->refused);
-  return order ? order : by_client(left, right);
+  return order ? order : compare_address_client(left, right);
 }
 
 static int by_blocked(const void *left, const void *right) {
   const struct limit_report *a = left, *b = right;
   int order = descending((double)a->blocked_ms, (double)b->blocked_ms);
-  return order ? order : by_client(left, right);
+  return order ? order : compare_address_client(left, right);
 }
 
 static void write_report(struct value *list, const struct selection *selection, const struct limit_report *report) {
@@ -140,7 +140,7 @@ static void write_report(struct value *list, const struct selection *selection, 
   value_set_number(row, "blocked_for", (double)report->blocked_ms / 1000);
 }
 
-static struct value *refuse(int status, const char *message) {
+static struct value *addresses_refuse(int status, const char *message) {
   struct value *root = value_table();
   value_set_number(root, "status", status);
   value_set_string(root, "error", message);
@@ -149,8 +149,11 @@ static struct value *refuse(int status, const char *message) {
 
 static struct value *write_answer(struct selection *selection) {
   static int (*const orders[])(const void *, const void *) = {
-      [ADDRESSES_BY_REFUSED] = by_refused, [ADDRESSES_BY_CONNECTIONS] = by_connections, [ADDRESSES_BY_RATE] = by_rate,
-      [ADDRESSES_BY_BLOCKED] = by_blocked, [ADDRESSES_BY_CLIENT] = by_client,
+      [ADDRESSES_BY_REFUSED] = by_refused,
+      [ADDRESSES_BY_CONNECTIONS] = by_connections,
+      [ADDRESSES_BY_RATE] = by_rate,
+      [ADDRESSES_BY_BLOCKED] = by_blocked,
+      [ADDRESSES_BY_CLIENT] = compare_address_client,
   };
   const struct native_page *page = &selection->wanted->page;
   struct value *root = value_table();
@@ -173,13 +176,13 @@ struct value *addresses_report(void *context, const struct native_addresses *wan
   struct instance *instance = runtime->instance;
   struct selection selection = {.wanted = wanted, .complete = true};
   if (!instance || !instance->threads.admission.limits)
-    return refuse(503, "moongate is starting or stopping");
+    return addresses_refuse(503, "moongate is starting or stopping");
   if (wanted->client) {
     struct error wrong = {0}, error;
     selection.clients = ip_set_new(&wanted->client, 1, &wrong);
     if (!selection.clients) {
       error_set(&error, EINVAL, "client: %s", wrong.message);
-      return refuse(400, error.message);
+      return addresses_refuse(400, error.message);
     }
   }
   selection.scopes = names_scopes(&instance->names, &selection.scope_count);

@@ -12,7 +12,7 @@
 #include <string.h>
 
 /* Answers with what is wrong. */
-static void refuse(struct native_call *call, int status, const char *message) {
+static void connections_refuse(struct native_call *call, int status, const char *message) {
   struct value *root = value_table();
   value_set_number(root, "status", status);
   value_set_string(root, "error", message);
@@ -57,7 +57,7 @@ static void bound_by_drain(struct connections_round *round) {
 }
 
 /* Answering runs Lua, so it comes last. */
-static void answer(struct connections_round *round) {
+static void connections_answer(struct connections_round *round) {
   struct native_call *call = round->call;
   bound_by_drain(round);
   struct value *value = round->report(round);
@@ -69,7 +69,7 @@ static void answer(struct connections_round *round) {
   native_call_answer(call, value);
 }
 
-static void on_answer(struct message *message, void *receiver) {
+static void on_connections_answer(struct message *message, void *receiver) {
   struct connections_part *part = (struct connections_part *)(void *)message;
   struct connections_round *round = part->round;
   (void)receiver;
@@ -77,18 +77,18 @@ static void on_answer(struct message *message, void *receiver) {
   if (--round->missing > 0)
     return;
   if (round->call)
-    answer(round);
+    connections_answer(round);
   else
     free_round(round);
 }
 
-static void on_patience_over(struct wheel_timer *timer) {
-  answer((struct connections_round *)(void *)((char *)timer - offsetof(struct connections_round, timer)));
+static void on_connections_patience_over(struct wheel_timer *timer) {
+  connections_answer((struct connections_round *)(void *)((char *)timer - offsetof(struct connections_round, timer)));
 }
 
-/* The rest runs on the worker's thread, up to ask_worker(). */
+/* The rest runs on the worker's thread, up to connections_ask_worker(). */
 
-static bool add(struct connections_part *part, const struct connection *connection) {
+static bool connections_add(struct connections_part *part, const struct connection *connection) {
   struct entry_block *block = part->last;
   if (!block || block->count == CONNECTIONS_PIECE) {
     block = malloc(sizeof *block);
@@ -112,9 +112,9 @@ static bool add(struct connections_part *part, const struct connection *connecti
 }
 
 /* Does what was asked for. 0, or -ENOMEM. */
-static int take(struct connections_part *part, struct connection *connection) {
+static int connections_take(struct connections_part *part, struct connection *connection) {
   if (!part->round->filter.wanted.kill)
-    return add(part, connection) ? 0 : -ENOMEM;
+    return connections_add(part, connection) ? 0 : -ENOMEM;
   connections_filter_note_killed(&part->round->filter, connection);
   connection_kill(connection);
   part->killed++;
@@ -132,7 +132,7 @@ static bool look_on(struct connections_part *part, struct worker *worker) {
       return false;
     }
     part->open++;
-    if (!connections_filter_pass(filter, connection) || take(part, connection) == 0)
+    if (!connections_filter_pass(filter, connection) || connections_take(part, connection) == 0)
       continue;
     part->failed = true;
     connection_walk_end(&part->walk);
@@ -141,7 +141,7 @@ static bool look_on(struct connections_part *part, struct worker *worker) {
   return true;
 }
 
-static void on_question(struct message *message, void *receiver) {
+static void on_connections_question(struct message *message, void *receiver) {
   struct connections_part *part = (struct connections_part *)(void *)message;
   struct worker *worker = receiver;
   if (!part->begun && part->round->looks)
@@ -154,19 +154,20 @@ static void on_question(struct message *message, void *receiver) {
       return;
     connection_walk_end(&part->walk); /* the worker is ending */
   }
-  message->deliver = on_answer;
+  message->deliver = on_connections_answer;
   /* Refused only when the control thread is past listening; then connections_deinit() frees the round. */
   mailbox_post(&part->round->owner->instance->runtime->loop.mailbox, message);
 }
 
 /* Not one that is stuck: its part would keep the round for as long. */
-static void ask_worker(struct connections_part *part, struct connections_round *round, struct worker *worker) {
+static void connections_ask_worker(struct connections_part *part, struct connections_round *round,
+                                   struct worker *worker) {
   part->round = round;
   part->worker = worker;
   part->complete = !connections_filter_wants(&round->filter, worker->number);
   if (part->complete)
     return;
-  part->message.deliver = on_question;
+  part->message.deliver = on_connections_question;
   part->asked_ns = clock_ns(worker->loop.clock);
   part->asked = !worker->stuck && mailbox_post(&worker->loop.mailbox, &part->message);
   round->missing += part->asked;
@@ -186,7 +187,7 @@ void connections_deinit(struct connections *connections) {
     loop_cancel_timer(&connections->instance->runtime->loop, &round->timer);
     free_round(round);
     if (call)
-      refuse(call, 503, "moongate is stopping");
+      connections_refuse(call, 503, "moongate is stopping");
   }
   *connections = (struct connections){.instance = NULL};
 }
@@ -200,24 +201,24 @@ void connections_ask_for(struct connections *connections, const struct native_co
                          struct native_call *call, connections_report_fn *report) {
   struct instance *instance = connections->instance;
   if (!instance || instance->threads.ended > 0 || instance->phase == INSTANCE_STARTING) {
-    refuse(call, 503, "moongate is starting or stopping");
+    connections_refuse(call, 503, "moongate is starting or stopping");
     return;
   }
   if (connections->count >= CONNECTIONS_MAX_ROUNDS) {
-    refuse(call, 503, "too many questions of this kind at a time; ask again");
+    connections_refuse(call, 503, "too many questions of this kind at a time; ask again");
     return;
   }
   struct error error;
   size_t count = instance->threads.count;
   struct connections_round *round = calloc(1, sizeof *round + count * sizeof round->parts[0]);
   if (!round) {
-    refuse(call, 500, "no memory for the answer");
+    connections_refuse(call, 500, "no memory for the answer");
     return;
   }
   int status = connections_filter_init(&round->filter, wanted, &error);
   if (status != 0) {
     free(round);
-    refuse(call, status == -ENOMEM ? 500 : 400, error.message);
+    connections_refuse(call, status == -ENOMEM ? 500 : 400, error.message);
     return;
   }
   round->owner = connections;
@@ -225,10 +226,10 @@ void connections_ask_for(struct connections *connections, const struct native_co
   round->report = report;
   round->looks = report != connections_report && report != connections_report_killed;
   round->part_count = count;
-  round->timer.on_expired = on_patience_over;
+  round->timer.on_expired = on_connections_patience_over;
   list_add_tail(&connections->rounds, &round->node);
   connections->count++;
   for (size_t i = 0; i < count; i++)
-    ask_worker(&round->parts[i], round, &instance->threads.threads[i]->worker);
+    connections_ask_worker(&round->parts[i], round, &instance->threads.threads[i]->worker);
   loop_set_timer(&instance->runtime->loop, &round->timer, round->missing > 0 ? CONNECTIONS_PATIENCE_MS : 0);
 }

@@ -41,7 +41,7 @@ static int by_bytes(const void *left, const void *right) {
   return order ? order : compare_ids(a, b);
 }
 
-static int by_client(const void *left, const void *right) {
+static int compare_entry_client(const void *left, const void *right) {
   const struct connection_entry *a = *(struct connection_entry *const *)left,
                                 *b = *(struct connection_entry *const *)right;
   int order = memcmp(a->client.bytes, b->client.bytes, sizeof a->client.bytes);
@@ -52,7 +52,8 @@ static void write_seconds(struct value *row, const char *key, uint64_t ms) {
   value_set_number(row, key, (double)ms / 1000);
 }
 
-static void write_route(struct value *row, const struct connection_entry *entry, const struct route_order *order) {
+static void connection_write_route(struct value *row, const struct connection_entry *entry,
+                                   const struct route_order *order) {
   const struct route *route = entry->route;
   value_set_string(row, "route", route->name);
   value_set_string(row, "file", route->file);
@@ -110,7 +111,7 @@ void connection_entry_write(struct value *list, const struct connection_entry *e
   value_set_string(row, "domain", entry->domain);
   value_set_string(row, "tls_version", tls_version_label(entry->tls_version));
   if (entry->route)
-    write_route(row, entry, order);
+    connection_write_route(row, entry, order);
   value_set_string(row, "state", connection_state_label(entry->state));
   write_waits(row, entry);
   value_set_string(row, "target", connection_entry_target(entry, text, sizeof text));
@@ -187,7 +188,7 @@ struct value *connections_report_killed(const struct connections_round *round) {
 
 struct value *connections_report(const struct connections_round *round) {
   static int (*const orders[])(const void *, const void *) = {
-      [ORDER_AGE] = by_age, [ORDER_IDLE] = by_idle, [ORDER_BYTES] = by_bytes, [ORDER_CLIENT] = by_client};
+      [ORDER_AGE] = by_age, [ORDER_IDLE] = by_idle, [ORDER_BYTES] = by_bytes, [ORDER_CLIENT] = compare_entry_client};
   const struct native_connections *wanted = &round->filter.wanted;
   const struct route_order *order = instance_route_order(round->owner->instance);
   size_t count, open = 0;

@@ -108,8 +108,8 @@ static void judge_one(struct diagnose *diagnose, enum diagnose_cause cause, bool
 }
 
 /* One that passes both is told as the first. */
-static void judge(struct diagnose *diagnose, const struct diagnose_sample *before,
-                  const struct diagnose_sample *sample) {
+static void diagnose_judge(struct diagnose *diagnose, const struct diagnose_sample *before,
+                           const struct diagnose_sample *sample) {
   const struct diagnose_settings *settings = settings_of(diagnose);
   bool over = settings->connections > 0 && sample->open >= settings->connections;
   bool jumped = before && settings->spike > 0 && sample->open >= before->open + settings->spike;
@@ -126,7 +126,7 @@ static void take_sample(struct diagnose *diagnose) {
   *sample = sum_up(diagnose);
   diagnose->sampled++;
   if (diagnose->instance->phase == INSTANCE_READY)
-    judge(diagnose, before, sample);
+    diagnose_judge(diagnose, before, sample);
 }
 
 static void on_looked(struct message *message, void *receiver) {
@@ -142,7 +142,7 @@ static void on_looked(struct message *message, void *receiver) {
 }
 
 /* On the worker's thread. */
-static void on_look(struct message *message, void *receiver) {
+static void on_diagnose_look(struct message *message, void *receiver) {
   struct diagnose_watch *watch = (struct diagnose_watch *)(void *)message;
   const struct worker *worker = receiver;
   worker_look_take(&watch->look, worker, watch->asked_ns, false);
@@ -156,13 +156,13 @@ static void ask_all(struct diagnose *diagnose) {
     if (watch->asked)
       continue;
     watch->asked_ns = clock_ns(&diagnose->instance->runtime->clock);
-    watch->message.deliver = on_look;
+    watch->message.deliver = on_diagnose_look;
     watch->asked = mailbox_post(&watch->worker->loop.mailbox, &watch->message);
     diagnose->missing += watch->asked;
   }
 }
 
-static void set_timer(struct diagnose *diagnose, uint64_t ms) {
+static void diagnose_set_timer(struct diagnose *diagnose, uint64_t ms) {
   loop_set_timer(&diagnose->instance->runtime->loop, &diagnose->timer, ms > EVERY_LEAST_MS ? ms : EVERY_LEAST_MS);
 }
 
@@ -171,7 +171,7 @@ static void on_due(struct wheel_timer *timer) {
   if (diagnose->missing > 0)
     take_sample(diagnose); /* of those that do answer */
   ask_all(diagnose);
-  set_timer(diagnose, settings_of(diagnose)->every_ms);
+  diagnose_set_timer(diagnose, settings_of(diagnose)->every_ms);
 }
 
 int diagnose_start(struct instance *instance) {
@@ -210,7 +210,7 @@ void diagnose_reconfigure(struct diagnose *diagnose) {
   if (!diagnose->instance || !diagnose->timer.on_expired)
     return;
   if (settings_of(diagnose)->every_ms > 0)
-    set_timer(diagnose, settings_of(diagnose)->every_ms);
+    diagnose_set_timer(diagnose, settings_of(diagnose)->every_ms);
   else
     loop_cancel_timer(&diagnose->instance->runtime->loop, &diagnose->timer);
 }

@@ -40,7 +40,7 @@ static void remove_oldest(int directory, unsigned keep) {
 }
 
 /* "20261121T130000.123Z-signal.json" */
-static void make_name(char name[NAME_SIZE], double wall, const char *trigger) {
+static void make_dump_name(char name[NAME_SIZE], double wall, const char *trigger) {
   time_t seconds = (time_t)wall;
   struct tm utc = {0};
   char text[32];
@@ -49,7 +49,7 @@ static void make_name(char name[NAME_SIZE], double wall, const char *trigger) {
   snprintf(name, NAME_SIZE, "%s.%03dZ-%.32s.json", text, (int)((wall - (double)seconds) * 1000), trigger);
 }
 
-static struct value *refuse(const char *path, const char *why) {
+static struct value *diagnose_refuse(const char *path, const char *why) {
   struct value *root = value_table();
   value_set_string(root, "path", path);
   value_set_string(root, "error", why);
@@ -70,18 +70,18 @@ struct value *diagnose_keep(struct instance *instance, const char *trigger, cons
   const struct text_piece piece = {.bytes = text, .size = size};
   if (!instance->config.state ||
       snprintf(path, sizeof path, "%s/diagnose", instance->config.state) >= (int)sizeof path - NAME_SIZE)
-    return refuse(instance->config.state, strerror(ENAMETOOLONG));
+    return diagnose_refuse(instance->config.state, strerror(ENAMETOOLONG));
   struct error error;
   int directory = open_directory(instance->config.state, &error);
   if (directory < 0)
-    return refuse(path, error.message);
-  make_name(name, clock_wall(&instance->runtime->clock), trigger);
+    return diagnose_refuse(path, error.message);
+  make_dump_name(name, clock_wall(&instance->runtime->clock), trigger);
   int status = text_file_replace_own(directory, name, &piece, 1, FILE_MODE);
   if (status == 0)
     remove_oldest(directory, instance->config.diagnose.keep);
   close(directory);
   if (status != 0)
-    return refuse(path, strerror(-status));
+    return diagnose_refuse(path, strerror(-status));
   size_t length = strlen(path);
   snprintf(path + length, sizeof path - length, "/%s", name);
   struct value *root = value_table();

@@ -26,7 +26,7 @@ static int by_route(const void *left, const void *right) {
   return compare_texts(a ? a->name : NULL, b ? b->name : NULL);
 }
 
-static int by_client(const void *left, const void *right) {
+static int compare_group_client(const void *left, const void *right) {
   const struct connection_entry *a = ((const struct diagnose_item *)left)->entry,
                                 *b = ((const struct diagnose_item *)right)->entry;
   return memcmp(a->client.bytes, b->client.bytes, sizeof a->client.bytes);
@@ -80,7 +80,7 @@ static const char *name_of(const struct connection_entry *entry, enum diagnose_k
 }
 
 /* Into its place among the largest. */
-static void take(struct group groups[DIAGNOSE_GROUPS], const struct group *group) {
+static void group_take(struct group groups[DIAGNOSE_GROUPS], const struct group *group) {
   size_t at = DIAGNOSE_GROUPS;
   while (at > 0 && groups[at - 1].count < group->count)
     at--;
@@ -93,7 +93,7 @@ static void take(struct group groups[DIAGNOSE_GROUPS], const struct group *group
 void diagnose_groups_write(struct value *root, const char *key, enum diagnose_key by, struct diagnose_item *items,
                            size_t count) {
   static int (*const orders[])(const void *, const void *) = {[BY_ROUTE] = by_route,
-                                                              [BY_CLIENT] = by_client,
+                                                              [BY_CLIENT] = compare_group_client,
                                                               [BY_TARGET] = by_target,
                                                               [BY_PORT] = by_port,
                                                               [BY_FUNCTION] = by_function};
@@ -109,7 +109,7 @@ void diagnose_groups_write(struct value *root, const char *key, enum diagnose_ke
       if (items[i].since > group.oldest->since)
         group.oldest = &items[i];
     if (name_of(items[first].entry, by, name))
-      take(groups, &group);
+      group_take(groups, &group);
   }
   for (size_t i = 0; i < DIAGNOSE_GROUPS && groups[i].count > 0; i++) {
     const struct diagnose_item *oldest = groups[i].oldest;

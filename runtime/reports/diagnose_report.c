@@ -14,7 +14,7 @@
 
 enum { EXAMPLES = 20 };
 
-static double seconds(uint64_t ms) { return (double)ms / 1000; }
+static double diagnose_seconds(uint64_t ms) { return (double)ms / 1000; }
 
 static int by_since(const void *left, const void *right) {
   const struct diagnose_item *a = left, *b = right;
@@ -33,7 +33,7 @@ static void write_pattern(struct value *list, enum diagnose_pattern pattern, str
   diagnose_groups_write(entry, "by_port", BY_PORT, items, count);
   diagnose_groups_write(entry, "by_function", BY_FUNCTION, items, count);
   qsort(items, count, sizeof *items, by_since);
-  value_set_number(entry, "oldest", seconds(items[0].since));
+  value_set_number(entry, "oldest", diagnose_seconds(items[0].since));
   struct value *examples = value_set_table(entry, "examples");
   for (size_t i = 0; i < count && i < EXAMPLES; i++)
     connection_entry_write(examples, items[i].entry, order);
@@ -74,7 +74,7 @@ static void write_ages(struct value *root, const struct connection_entry **entri
   }
 }
 
-static void write_states(struct value *root, const struct connection_entry **entries, size_t count) {
+static void diagnose_write_states(struct value *root, const struct connection_entry **entries, size_t count) {
   size_t states[CONNECTION_STATE_COUNT] = {0};
   for (size_t i = 0; i < count; i++)
     states[entries[i]->state]++;
@@ -92,7 +92,7 @@ static bool write_connections(struct value *root, const struct connections_round
     struct value *table = value_set_table(root, "connections");
     value_set_number(table, "open", (double)count);
     value_set_boolean(table, "complete", connections_are_complete(round));
-    write_states(table, entries, count);
+    diagnose_write_states(table, entries, count);
     for (size_t i = 0; i < count; i++)
       items[i] = (struct diagnose_item){.entry = entries[i], .since = entries[i]->age};
     diagnose_groups_write(table, "by_route", BY_ROUTE, items, count);
@@ -131,7 +131,8 @@ static void write_worker(struct value *list, const struct connections_part *part
   value_set_number(entry, "pipes_limit", part->worker->settings->splice_pipes);
 }
 
-static void write_workers(struct value *root, const struct connections_round *round, struct diagnose *diagnose) {
+static void diagnose_write_workers(struct value *root, const struct connections_round *round,
+                                   struct diagnose *diagnose) {
   struct value *list = value_set_table(root, "workers");
   uint64_t now_ns = clock_ns(&round->owner->instance->runtime->clock);
   for (size_t i = 0; i < round->part_count; i++)
@@ -160,7 +161,7 @@ static void write_since(struct value *root, const struct connections_round *roun
       add_stats(&sum, answered ? &round->parts[i].look.stats : &diagnose->watches[i].last.stats);
   }
   struct value *since = value_set_table(root, "since_last");
-  value_set_number(since, "seconds", seconds(now - diagnose->since_ms));
+  value_set_number(since, "seconds", diagnose_seconds(now - diagnose->since_ms));
   value_set_number(since, "accepted", growth(sum.connections, before->connections));
   struct value *terminations = value_set_table(since, "terminations");
   for (size_t side = 0; side < METRIC_SIDES; side++) {
@@ -186,7 +187,7 @@ static void write_trend(struct value *root, const struct diagnose *diagnose, clo
   for (size_t i = diagnose->sampled - kept; i < diagnose->sampled; i++) {
     const struct diagnose_sample *sample = &diagnose->samples[i % DIAGNOSE_SAMPLES];
     struct value *entry = value_set_table(list, NULL);
-    value_set_number(entry, "ago", seconds(now - sample->time));
+    value_set_number(entry, "ago", diagnose_seconds(now - sample->time));
     value_set_number(entry, "open", (double)sample->open);
     value_set_number(entry, "connecting", (double)sample->connecting);
     value_set_number(entry, "accepted", (double)sample->accepted);
@@ -207,22 +208,22 @@ static void write_config(struct value *root, const struct instance *instance) {
   struct value *limits = value_set_table(table, "limits");
   value_set_number(limits, "connections", config->policy->connections);
   value_set_number(limits, "connections_per_ip", config->policy->limits.connections);
-  value_set_number(limits, "idle_near_cap", seconds(config->policy->idle_near_cap_ms));
+  value_set_number(limits, "idle_near_cap", diagnose_seconds(config->policy->idle_near_cap_ms));
   value_set_number(limits, "old_versions", config->old_versions);
   struct value *times = value_set_table(table, "timeouts");
-  value_set_number(times, "connect", seconds(timeouts->connect));
-  value_set_number(times, "initial_data", seconds(timeouts->initial_data));
-  value_set_number(times, "idle", seconds(timeouts->idle));
-  value_set_number(times, "lifetime", seconds(timeouts->lifetime));
-  value_set_number(times, "half_dead", seconds(timeouts->half_dead));
-  value_set_number(times, "half_dead_tls", seconds(timeouts->half_dead_tls));
-  value_set_number(times, "stuck", seconds(timeouts->stuck));
-  value_set_number(times, "stuck_tls", seconds(timeouts->stuck_tls));
+  value_set_number(times, "connect", diagnose_seconds(timeouts->connect));
+  value_set_number(times, "initial_data", diagnose_seconds(timeouts->initial_data));
+  value_set_number(times, "idle", diagnose_seconds(timeouts->idle));
+  value_set_number(times, "lifetime", diagnose_seconds(timeouts->lifetime));
+  value_set_number(times, "half_dead", diagnose_seconds(timeouts->half_dead));
+  value_set_number(times, "half_dead_tls", diagnose_seconds(timeouts->half_dead_tls));
+  value_set_number(times, "stuck", diagnose_seconds(timeouts->stuck));
+  value_set_number(times, "stuck_tls", diagnose_seconds(timeouts->stuck_tls));
   struct value *diagnose = value_set_table(table, "diagnose");
-  value_set_number(diagnose, "every", seconds(config->diagnose.every_ms));
+  value_set_number(diagnose, "every", diagnose_seconds(config->diagnose.every_ms));
   value_set_number(diagnose, "connections", config->diagnose.connections);
   value_set_number(diagnose, "spike", config->diagnose.spike);
-  value_set_number(diagnose, "old", seconds(config->diagnose.old_ms));
+  value_set_number(diagnose, "old", diagnose_seconds(config->diagnose.old_ms));
   value_set_number(diagnose, "keep", config->diagnose.keep);
 }
 
@@ -236,7 +237,7 @@ struct value *diagnose_report(const struct connections_round *round) {
   }
   value_set_number(root, "time", clock_wall(&instance->runtime->clock));
   write_config(root, instance);
-  write_workers(root, round, &instance->diagnose);
+  diagnose_write_workers(root, round, &instance->diagnose);
   write_since(root, round, &instance->diagnose);
   write_trend(root, &instance->diagnose, clock_now(&instance->runtime->clock));
   return root;

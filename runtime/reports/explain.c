@@ -17,7 +17,7 @@
 
 enum { ADDRESSES_SIZE = 256 };
 
-static struct value *refuse(struct value *root, int status, const struct error *error) {
+static struct value *explain_refuse(struct value *root, int status, const struct error *error) {
   value_set_number(root, "status", status);
   value_set_string(root, "error", error->message);
   return root;
@@ -34,7 +34,7 @@ static int read_domain(struct route_question *question, const char *text, char n
   return 0;
 }
 
-static int read_address(struct ip_address *address, const char *field, const char *text, struct error *error) {
+static int explain_read_address(struct ip_address *address, const char *field, const char *text, struct error *error) {
   struct endpoint endpoint;
   if (endpoint_from_literal(&endpoint, text, 0) != 0)
     return error_set(error, EINVAL, "%s: expected an address such as 192.0.2.7 or 2001:db8::1, got \"%.64s\"", field,
@@ -54,9 +54,9 @@ static int read_words(const struct native_explain *words, struct explained *expl
   struct route_question *question = &explained->question;
   int status = words->domain ? read_domain(question, words->domain, explained->domain, error) : 0;
   if (status == 0 && words->client_ip)
-    status = read_address(&question->client, "client_ip", words->client_ip, error);
+    status = explain_read_address(&question->client, "client_ip", words->client_ip, error);
   if (status == 0 && words->address)
-    status = read_address(&explained->address, "address", words->address, error);
+    status = explain_read_address(&explained->address, "address", words->address, error);
   if (status == 0 && words->tls_version)
     status = read_tls_version(question, words->tls_version, error);
   explained->limit = words->limit;
@@ -87,7 +87,7 @@ static int fitness(const struct table_port *port, const struct ip_address *wante
 }
 
 /* Writes which ports there are, each once. */
-static size_t write_ports(struct value *root, const struct route_table *table, const uint16_t *resolved) {
+static size_t explain_write_ports(struct value *root, const struct route_table *table, const uint16_t *resolved) {
   struct value *ports = value_set_table(root, "ports");
   size_t count = 0;
   for (size_t i = 0; i < table->port_count; i++) {
@@ -109,8 +109,8 @@ static bool speaks_tls(const struct native_explain *words, const struct table_po
 }
 
 /* Of several addresses with this port the one that is asked for, else the one that all others fall back to. */
-static const struct table_port *find_port(const struct explained *explained, const struct route_table *table,
-                                          const uint16_t *resolved, int wanted, uint16_t *number) {
+static const struct table_port *explain_find_port(const struct explained *explained, const struct route_table *table,
+                                                  const uint16_t *resolved, int wanted, uint16_t *number) {
   const struct table_port *found = NULL;
   int best = 0;
   for (size_t i = 0; i < table->port_count; i++) {
@@ -177,19 +177,19 @@ static struct value *explain_table(struct value *root, const struct native_expla
   uint16_t number = 0;
   struct error error;
   if (read_words(question, explained, &error) != 0)
-    return refuse(root, 400, &error);
-  size_t ports = write_ports(root, table, resolved);
+    return explain_refuse(root, 400, &error);
+  size_t ports = explain_write_ports(root, table, resolved);
   if (ports == 0)
     error_set(&error, ENOENT, "there is no live route, so nothing listens");
   else if (question->port < 0 && ports > 1)
     error_set(&error, EINVAL, "which port? There are %zu", ports);
-  else if (!(explained->port = find_port(explained, table, resolved, question->port, &number)))
+  else if (!(explained->port = explain_find_port(explained, table, resolved, question->port, &number)))
     error_set(&error, ENOENT, "%s port %d%s%.64s%s",
               resolved ? "nothing listens on" : "no route of these files listens on", question->port,
               question->address ? " of " : "", question->address ? question->address : "",
               list_addresses(table, resolved, question->port, addresses));
   if (!explained->port)
-    return refuse(root, ports > 1 && question->port < 0 ? 400 : 404, &error);
+    return explain_refuse(root, ports > 1 && question->port < 0 ? 400 : 404, &error);
   explained->table = table;
   explained->question.is_tls = speaks_tls(question, explained->port);
   value_set_number(root, "port", number);
@@ -202,7 +202,7 @@ static struct value *explain_table(struct value *root, const struct native_expla
   if (explain_candidates(root, explained) == 0)
     return root;
   error_set(&error, ENOMEM, "no memory for the answer");
-  return refuse(root, 500, &error);
+  return explain_refuse(root, 500, &error);
 }
 
 /* Of the files. Faults are told beside the answer, which is about the rest. */
@@ -217,11 +217,11 @@ static struct value *explain_files(struct runtime *runtime, const struct native_
   struct loader *loader = loader_new(&runtime->log, runtime->library, &error);
   struct value *found = value_set_table(root, "faults");
   if (!loader || loading_start(&loading, NULL, &runtime->log, loader, &error) != 0) {
-    refuse(root, 500, &error);
+    explain_refuse(root, 500, &error);
   } else if (loading_read_config(&loading, &overrides, false, &config, &faults) != 0) {
     report_faults(found, &faults, NULL);
     error_set(&error, EINVAL, "the config has faults");
-    refuse(root, 422, &error);
+    explain_refuse(root, 422, &error);
   } else {
     free(config.state); /* what an earlier run stored is not what the files say */
     config.state = NULL;
@@ -232,7 +232,7 @@ static struct value *explain_files(struct runtime *runtime, const struct native_
     if (table)
       explain_table(root, question, table, NULL, &explained);
     else
-      refuse(root, 422, &error);
+      explain_refuse(root, 422, &error);
     route_table_unref(table);
     loaded_routes_clear(&loaded);
     config_clear(&config);
@@ -252,7 +252,7 @@ struct value *explain_choice(void *context, const struct native_explain *questio
   if (!instance || !instance->table) {
     struct error error;
     error_set(&error, EAGAIN, "moongate is starting or stopping");
-    return refuse(root, 503, &error);
+    return explain_refuse(root, 503, &error);
   }
   struct explained explained = {.instance = instance};
   return explain_table(root, question, instance->table, instance->resolved, &explained);

@@ -96,7 +96,8 @@ static bool has_pattern(const struct route *route) {
   return false;
 }
 
-static void describe_domains(const struct explained *explained, const struct route *route, char text[REASON_SIZE]) {
+static void explain_write_domains(const struct explained *explained, const struct route *route,
+                                  char text[REASON_SIZE]) {
   if (explained->question.domain_length == 0)
     snprintf(text, REASON_SIZE, "the connection names no domain, and the route wants ");
   else
@@ -146,7 +147,7 @@ static void write_reason(struct value *row, const struct explained *explained, c
   const struct route *route = verdict->route;
   char text[REASON_SIZE] = "";
   if (verdict->clause == ROUTE_CLAUSE_DOMAIN)
-    describe_domains(explained, route, text);
+    explain_write_domains(explained, route, text);
   else if (verdict->open)
     describe_open(verdict, text);
   else if (verdict->clause == ROUTE_CLAUSE_CLIENT_IP)
@@ -162,7 +163,7 @@ static void write_reason(struct value *row, const struct explained *explained, c
   value_set_string(row, "reason", text);
 }
 
-static void on_verdict(void *context, const struct route_verdict *verdict) {
+static void on_explain_verdict(void *context, const struct route_verdict *verdict) {
   struct telling *telling = context;
   const struct explained *explained = telling->explained;
   bool decides = verdict->clause == ROUTE_CLAUSE_CHOSEN || verdict->clause == ROUTE_CLAUSE_WHEN;
@@ -204,8 +205,8 @@ static void write_omitted(struct value *root, const struct telling *telling) {
 
 int explain_candidates(struct value *root, const struct explained *explained) {
   struct telling telling = {.explained = explained, .list = value_set_table(root, "candidates")};
-  int status =
-      route_explain(explained->table, explained->port, &explained->question, explained->open, on_verdict, &telling);
+  int status = route_explain(explained->table, explained->port, &explained->question, explained->open,
+                             on_explain_verdict, &telling);
   status = status ? status : telling.status;
   if (status == 0) {
     value_set_number(root, "total", (double)telling.place);

@@ -120,7 +120,7 @@ static void free_question(struct routes_question *question) {
   free(question);
 }
 
-static bool is_meant(const struct routes_question *question, const struct route *route) {
+static bool route_is_meant(const struct routes_question *question, const struct route *route) {
   return (!question->route || strcmp(question->route, route->name) == 0) &&
          (!question->file || strcmp(question->file, route->file) == 0);
 }
@@ -154,7 +154,7 @@ static size_t select_routes(const struct routes_question *question, const struct
   struct endpoints endpoints = find_endpoints(question->instance, question->port);
   for (size_t i = 0; i < order->count; i++) {
     const struct route *route = order->routes[i].route;
-    if (is_meant(question, route) && (question->port < 0 || is_at(&endpoints, route)))
+    if (route_is_meant(question, route) && (question->port < 0 || is_at(&endpoints, route)))
       routes[count++] = &order->routes[i];
   }
   if (question->port >= 0)
@@ -174,7 +174,7 @@ static void write_counters(struct value *row, const struct snapshots *snapshots,
   value_set_number(bytes, "out", (double)stats.bytes.out);
 }
 
-static struct value *answer(const struct snapshots *snapshots, void *context) {
+static struct value *routes_answer(const struct snapshots *snapshots, void *context) {
   struct routes_question *question = context;
   const struct native_page page = question->page;
   const struct route_order *order = instance_route_order(question->instance);
@@ -213,5 +213,5 @@ void instance_ask_routes(struct instance *instance, const struct native_routes *
     native_call_answer(call, NULL);
     return;
   }
-  snapshots_ask_for(&instance->snapshots, call, answer, question);
+  snapshots_ask_for(&instance->snapshots, call, routes_answer, question);
 }

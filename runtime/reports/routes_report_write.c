@@ -23,7 +23,7 @@ static void write_version(struct value *row, const struct loaded_routes *loaded,
   value_set_boolean(row, "stands_in", !file->ok);
 }
 
-static void write_ports(struct value *match, const struct route *route) {
+static void route_write_ports(struct value *match, const struct route *route) {
   char text[16];
   struct value *ports = value_set_table(match, "ports");
   for (size_t i = 0; i < route->port_count; i++) {
@@ -38,7 +38,7 @@ static void write_ports(struct value *match, const struct route *route) {
 
 static void write_match(struct value *row, const struct route *route) {
   struct value *match = value_set_table(row, "match");
-  write_ports(match, route);
+  route_write_ports(match, route);
   if (route->address.length) {
     char address[ADDRESS_TEXT_SIZE];
     struct ip_address ip;
@@ -89,7 +89,7 @@ static void write_action(struct value *row, const struct route *route) {
 }
 
 /* The first of the table's ports with that number, or behind it. */
-static size_t find_port(const struct route_table *table, unsigned port) {
+static size_t route_find_port(const struct route_table *table, unsigned port) {
   size_t low = 0, high = table->port_count;
   while (low < high) {
     size_t middle = low + (high - low) / 2;
@@ -106,7 +106,7 @@ void route_report_ports(struct value *list, const struct instance *instance, con
   int last = -1;
   for (size_t i = 0; i < route->port_count; i++) {
     const struct port_range *range = &route->ports[i];
-    for (size_t at = find_port(table, range->from); at < table->port_count && table->ports[at].port <= range->to;
+    for (size_t at = route_find_port(table, range->from); at < table->port_count && table->ports[at].port <= range->to;
          at++) {
       int port = instance->resolved[at];
       if (port != last && table_port_has(&table->ports[at], route))

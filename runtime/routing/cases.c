@@ -44,7 +44,7 @@ static int version_count(const struct route_case *one) {
   return one->route->tls_versions ? __builtin_popcount(one->route->tls_versions) : SPECIFICITIES;
 }
 
-static int compare(const void *left, const void *right) {
+static int cases_compare(const void *left, const void *right) {
   const struct route_case *a = left, *b = right;
   if (a->most != b->most)
     return a->most > b->most ? -1 : 1;
@@ -54,12 +54,12 @@ static int compare(const void *left, const void *right) {
 }
 
 /* Where the client is said they come in order. */
-static void sort(struct route_case *list, size_t count) {
+static void cases_sort(struct route_case *list, size_t count) {
   bool has_clients = false;
   for (size_t i = 0; i < count; i++)
     has_clients = has_clients || list[i].most >= 0;
   if (has_clients)
-    qsort(list, count, sizeof *list, compare);
+    qsort(list, count, sizeof *list, cases_compare);
 }
 
 static bool meet(const struct prefix *a, const struct prefix *b) {
@@ -109,7 +109,7 @@ void route_cases_finish(struct route_cases *cases) {
   size_t count = cases->count - cases->group, kept = 0;
   if (count == 0)
     return;
-  sort(list, count);
+  cases_sort(list, count);
   bool anywhere = !clients_meet(list, count);
   for (size_t i = 0; i < count; i++) {
     size_t same = find_route(list, kept, list[i].route, anywhere);

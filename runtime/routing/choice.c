@@ -44,7 +44,7 @@ static inline bool is_before(struct rank a, struct rank b) {
   return a.high < b.high || (a.high == b.high && a.low < b.low);
 }
 
-static inline struct rank rank_of(const struct row *row, unsigned domain, unsigned client) {
+static inline struct rank choice_rank(const struct row *row, unsigned domain, unsigned client) {
   return (struct rank){
       .high = (uint64_t)row->tier << 32 | (uint64_t)domain << 16,
       .low = (uint64_t)client << 56 | (uint64_t)row->version << 40 | row->place,
@@ -62,7 +62,7 @@ static size_t lower_bound(const struct row *rows, size_t count, unsigned domain,
   size_t from = 0;
   while (from < count) {
     size_t middle = from + (count - from) / 2;
-    if (is_before(rank_of(&rows[middle], domain, client), bound))
+    if (is_before(choice_rank(&rows[middle], domain, client), bound))
       from = middle + 1;
     else
       count = middle;
@@ -72,7 +72,7 @@ static size_t lower_bound(const struct row *rows, size_t count, unsigned domain,
 
 static void look_for_wanted(struct search *search, const struct row *rows, size_t count, unsigned domain,
                             unsigned client) {
-  struct rank rank = rank_of(search->wanted, domain, client);
+  struct rank rank = choice_rank(search->wanted, domain, client);
   if (!is_before(rank, search->best_rank))
     return;
   size_t at = lower_bound(rows, count, domain, client, rank);
@@ -88,7 +88,7 @@ static inline void consider(struct search *search, const struct row *rows, size_
   }
   struct rank first = {search->after.high, search->after.low + 1};
   for (size_t i = count > 1 ? lower_bound(rows, count, domain, client, first) : 0; i < count; i++) {
-    struct rank rank = rank_of(&rows[i], domain, client);
+    struct rank rank = choice_rank(&rows[i], domain, client);
     if (!is_before(rank, search->best_rank))
       return;
     if (is_before(search->after, rank) && is_for(&rows[i], search)) {
@@ -123,7 +123,7 @@ static void consider_rules(struct search *search, const struct rules *rules, uns
 /* As consider() does, of the one route of a domain. Its route is fetched while we go on. */
 static inline void consider_simple(struct search *search, const struct trait *trait, uint32_t place) {
   const struct row *row = &trait->row;
-  struct rank rank = rank_of(row, trait->rank, CLIENT_RANK_NONE);
+  struct rank rank = choice_rank(row, trait->rank, CLIENT_RANK_NONE);
   rank.low |= place;
   if (!is_before(rank, search->best_rank))
     return;
@@ -162,7 +162,7 @@ static inline void consider_entry(struct search *search, const struct entry *ent
 }
 
 /* All of a bucket are compared before it is asked which it was: the processor could not guess that. */
-static inline const struct entry *find(const struct route_index *index, const struct key *key) {
+static inline const struct entry *choice_find(const struct route_index *index, const struct key *key) {
   for (uint64_t at = key->bucket;; at = at + 1 < index->bucket_count ? at + 1 : 0) {
     const struct entry *entries = index->buckets[at].entries;
     unsigned found = 0;
@@ -177,7 +177,7 @@ static inline const struct entry *find(const struct route_index *index, const st
 
 static void consider_keys(struct search *search) {
   for (size_t i = 0; i < search->key_count; i++) {
-    const struct entry *entry = find(search->index, &search->keys[i]);
+    const struct entry *entry = choice_find(search->index, &search->keys[i]);
     if (entry)
       consider_entry(search, entry);
   }
@@ -209,7 +209,7 @@ static void add_labels(struct search *search) {
   }
 }
 
-static void look(struct search *search) {
+static void choice_look(struct search *search) {
   const struct route_index *index = search->index;
   if (search->length > 0) {
     add_key(search, KEY_NAME, search->name, search->length);
@@ -228,7 +228,7 @@ static bool was_there(struct search *search) {
   struct row wanted = search->best;
   search->wanted = &wanted;
   search->is_found = false;
-  look(search);
+  choice_look(search);
   search->wanted = NULL;
   return search->is_found;
 }
@@ -251,7 +251,7 @@ struct route *route_choice_next(struct route_choice *choice, const struct route_
     search.after = (struct rank){choice->high, choice->low};
     search.best_rank = (struct rank){UINT64_MAX, UINT64_MAX};
     search.best.route = NULL;
-    look(&search);
+    choice_look(&search);
     choice->high = search.best_rank.high;
     choice->low = search.best_rank.low;
   } while (search.best.route && search.best.is_many && !is_first && was_there(&search));

@@ -113,8 +113,8 @@ static bool match_version(const struct explanation *about, const struct route *r
 }
 
 /* The first clause that turns it down; ROUTE_CLAUSE_CHOSEN: none does. */
-static enum route_clause judge(const struct explanation *about, const struct route *route,
-                               struct candidate *candidate) {
+static enum route_clause explain_judge(const struct explanation *about, const struct route *route,
+                                       struct candidate *candidate) {
   const struct route_question *question = about->question;
   candidate->client_ip = -1;
   candidate->versions = route->tls_versions ? __builtin_popcount(route->tls_versions) : INT8_MAX;
@@ -128,7 +128,7 @@ static enum route_clause judge(const struct explanation *about, const struct rou
 }
 
 /* What decides between two that match, and which way: below 0, `a` comes first. */
-static int compare(const struct candidate *a, const struct candidate *b, enum route_tie *tie) {
+static int explain_compare(const struct candidate *a, const struct candidate *b, enum route_tie *tie) {
   const struct {
     enum route_tie tie;
     long a, b; /* the higher one first */
@@ -159,11 +159,11 @@ static int compare_candidates(const void *left, const void *right) {
   if (is_matching(a) != is_matching(b))
     return is_matching(a) ? -1 : 1;
   if (is_matching(a))
-    return compare(a, b, &tie);
+    return explain_compare(a, b, &tie);
   return a->verdict.place < b->verdict.place ? -1 : a->verdict.place > b->verdict.place;
 }
 
-static void describe_domains(const struct explanation *about, const struct route *route, char *text) {
+static void explain_describe_domains(const struct explanation *about, const struct route *route, char *text) {
   if (about->length == 0) {
     snprintf(text, DETAIL_SIZE, "it has domains, and the client named none");
     return;
@@ -189,7 +189,7 @@ static void describe_versions(const struct explanation *about, const struct rout
   }
 }
 
-static const char *format_address(const struct route *route, char text[ADDRESS_TEXT_SIZE]) {
+static const char *explain_format_address(const struct route *route, char text[ADDRESS_TEXT_SIZE]) {
   struct ip_address ip;
   ip_address_from_sockaddr(&ip, (const struct sockaddr *)&route->address.storage);
   return ip_address_format(&ip, text);
@@ -202,7 +202,7 @@ static void describe_match(const struct explanation *about, const struct candida
   int used = 0;
   if (candidate->is_bound && verdict->route->address.length) {
     char address[ADDRESS_TEXT_SIZE];
-    used = snprintf(text, DETAIL_SIZE, "%saddress %s", before, format_address(verdict->route, address));
+    used = snprintf(text, DETAIL_SIZE, "%saddress %s", before, explain_format_address(verdict->route, address));
     before = ", ";
   }
   if (verdict->domain) {
@@ -225,7 +225,7 @@ static void describe_match(const struct explanation *about, const struct candida
                                  : "any domain, and none");
 }
 
-static void describe(const struct explanation *about, const struct candidate *candidate, char *text) {
+static void explain_describe(const struct explanation *about, const struct candidate *candidate, char *text) {
   const struct route *route = candidate->verdict.route;
   char client[ADDRESS_TEXT_SIZE]; /* or address */
   switch (candidate->verdict.clause) {
@@ -235,7 +235,7 @@ static void describe(const struct explanation *about, const struct candidate *ca
                                      : "it takes TLS, and this connection is plain");
     return;
   case ROUTE_CLAUSE_DOMAIN:
-    describe_domains(about, route, text);
+    explain_describe_domains(about, route, text);
     return;
   case ROUTE_CLAUSE_CLIENT_IP:
     snprintf(text, DETAIL_SIZE, "%s is not in its client_ip", ip_address_format(&about->question->client, client));
@@ -245,7 +245,7 @@ static void describe(const struct explanation *about, const struct candidate *ca
     return;
   case ROUTE_CLAUSE_ADDRESS:
     snprintf(text, DETAIL_SIZE, "takes only what comes in at %s",
-             route->address.length ? format_address(route, client) : "other addresses");
+             route->address.length ? explain_format_address(route, client) : "other addresses");
     return;
   default:
     describe_match(about, candidate, text);
@@ -272,7 +272,7 @@ static void award(struct candidate *candidates, size_t count) {
   for (size_t i = 0; i < count && is_matching(&candidates[i]); i++) {
     struct route_verdict *verdict = &candidates[i].verdict;
     if (i > 0)
-      compare(&candidates[i - 1], &candidates[i], &verdict->tie);
+      explain_compare(&candidates[i - 1], &candidates[i], &verdict->tie);
     verdict->clause = award_one(verdict, &left);
   }
 }
@@ -289,7 +289,7 @@ static void tell_elsewhere(const struct explanation *about, const struct route_t
       continue;
     struct candidate candidate = {.verdict = {.route = route, .clause = ROUTE_CLAUSE_ADDRESS}};
     char detail[DETAIL_SIZE];
-    describe(about, &candidate, detail);
+    explain_describe(about, &candidate, detail);
     candidate.verdict.detail = detail;
     on_verdict(context, &candidate.verdict);
   }
@@ -309,13 +309,13 @@ int route_explain(const struct route_table *table, const struct table_port *port
     candidate->verdict.route = route;
     candidate->verdict.place = i;
     candidate->is_bound = places_is_own(&port->endpoint, &route->address);
-    candidate->verdict.clause = judge(&about, route, candidate);
+    candidate->verdict.clause = explain_judge(&about, route, candidate);
   }
   qsort(candidates, port->route_count, sizeof *candidates, compare_candidates);
   award(candidates, port->route_count);
   for (size_t i = 0; i < port->route_count; i++) {
     char detail[DETAIL_SIZE];
-    describe(&about, &candidates[i], detail);
+    explain_describe(&about, &candidates[i], detail);
     candidates[i].verdict.detail = detail;
     on_verdict(context, &candidates[i].verdict);
   }

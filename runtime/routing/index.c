@@ -67,7 +67,7 @@ static size_t power_of_two(size_t least) {
   return size;
 }
 
-static struct group *find_group(struct build *build, const char *text) {
+static struct group *index_find_group(struct build *build, const char *text) {
   size_t length = strlen(text);
   size_t at = (size_t)text_hash(text, length, build->index->seed) & build->slot_mask;
   for (; build->slots[at]; at = (at + 1) & build->slot_mask) {
@@ -93,7 +93,7 @@ static void add_member(struct build *build, struct group *group, uint32_t place)
 }
 
 /* The first group is that of the routes without domains. */
-static int gather(struct build *build, size_t count) {
+static int index_gather(struct build *build, size_t count) {
   size_t domains = 0;
   for (size_t i = 0; i < count; i++)
     domains += build->routes[i]->domain_count;
@@ -109,7 +109,7 @@ static int gather(struct build *build, size_t count) {
     if (build->routes[i]->domain_count == 0)
       add_member(build, &build->groups[0], (uint32_t)i);
     for (size_t d = 0; d < build->routes[i]->domain_count; d++)
-      add_member(build, find_group(build, build->routes[i]->domains[d]), (uint32_t)i);
+      add_member(build, index_find_group(build, build->routes[i]->domains[d]), (uint32_t)i);
   }
   return 0;
 }
@@ -195,7 +195,7 @@ static struct row row_of(const struct build *build, const struct group *group) {
   return row_make(build->routes[place], build->tiers[place], place);
 }
 
-static uint16_t rank_of(const struct group *group) {
+static uint16_t index_rank(const struct group *group) {
   return (uint16_t)(DOMAIN_EXACT - domain_specificity(group->text));
 }
 
@@ -235,13 +235,13 @@ static struct entry *find_entry(struct route_index *index, unsigned kind, const 
 }
 
 /* Records of the same key hang on the last of them. */
-static void enter(struct build *build, const struct group *group) {
+static void index_enter(struct build *build, const struct group *group) {
   struct route_index *index = build->index;
   const char *key = key_of(group->text, group->length, group->kind, group->key_length);
   struct entry *entry = find_entry(index, group->kind, key, group->key_length);
   if (is_simple(group)) {
     struct row row = row_of(build, group);
-    *entry = (struct entry){entry->fingerprint, row.place, intern_trait(build, &row, rank_of(group))};
+    *entry = (struct entry){entry->fingerprint, row.place, intern_trait(build, &row, index_rank(group))};
   } else {
     record_of(index, group->record)->next = entry->trait == ENTRY_RECORD ? entry->number : 0;
     *entry = (struct entry){entry->fingerprint, group->record, ENTRY_RECORD};
@@ -256,7 +256,7 @@ static void make_record(struct build *build, const struct group *group) {
   struct record *record = record_of(build->index, group->record);
   record->only = row_of(build, group);
   record->rules = group->rules;
-  record->rank = rank_of(group);
+  record->rank = index_rank(group);
   record->length = (uint16_t)group->length;
   record->kind = group->kind;
   memcpy(record->text, group->text, group->length);
@@ -264,7 +264,7 @@ static void make_record(struct build *build, const struct group *group) {
 
 /* Zeroed. Large ones lie in huge pages where the kernel has them: each lookup lands somewhere else, and would pay for a
  * walk through the page tables. */
-static void *allocate(size_t size) {
+static void *index_allocate(size_t size) {
   size_t alignment = size >= HUGE_PAGE ? HUGE_PAGE : RECORD_UNIT;
   size = (size + alignment - 1) / alignment * alignment;
   void *block = aligned_alloc(alignment, size);
@@ -288,7 +288,7 @@ static int make_records(struct build *build) {
     units += is_simple(group) ? 0 : record_units(group);
   }
   index->others = calloc(build->group_count, sizeof *index->others);
-  index->records = units < NONE ? allocate(units * RECORD_UNIT) : NULL;
+  index->records = units < NONE ? index_allocate(units * RECORD_UNIT) : NULL;
   if (!index->others || !index->records)
     return -1;
   for (size_t i = 1; i < build->group_count; i++)
@@ -300,7 +300,7 @@ static int make_records(struct build *build) {
 static int make_entries(struct build *build) {
   struct route_index *index = build->index;
   index->bucket_count = build->group_count / FILLED_ENTRIES + 1;
-  index->buckets = allocate(index->bucket_count * sizeof *index->buckets);
+  index->buckets = index_allocate(index->bucket_count * sizeof *index->buckets);
   index->traits = malloc((build->group_count + ENTRY_FIRST_TRAIT) * sizeof *index->traits);
   index->trait_count = ENTRY_FIRST_TRAIT;
   build->trait_mask = power_of_two(2 * build->group_count) - 1;
@@ -314,7 +314,7 @@ static int make_entries(struct build *build) {
     if (group->kind == KEY_NONE)
       index->others[index->other_count++] = group->record;
     else if (group->key_length <= MAX_KEY)
-      enter(build, group);
+      index_enter(build, group);
   }
   struct trait *traits = realloc(index->traits, index->trait_count * sizeof *traits);
   index->traits = traits ? traits : index->traits;
@@ -329,7 +329,7 @@ struct route_index *route_index_new(struct route *const *routes, const uint32_t 
     return NULL;
   index->routes = routes;
   bool done = getrandom(&index->seed, sizeof index->seed, 0) == (ssize_t)sizeof index->seed &&
-              gather(&build, count) == 0 && make_rules(&build) == 0 && make_records(&build) == 0 &&
+              index_gather(&build, count) == 0 && make_rules(&build) == 0 && make_records(&build) == 0 &&
               make_entries(&build) == 0;
   free(build.groups);
   free(build.members);

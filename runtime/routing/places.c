@@ -309,7 +309,7 @@ static int build_ports(struct build *build) {
   return 0;
 }
 
-static size_t count_ports(const struct build *build) {
+static size_t places_count_ports(const struct build *build) {
   size_t count = 0;
   for (size_t i = 0; i < build->place_count; i++)
     count += i == 0 || build->places[i] >> PORT_SHIFT == 0 ||
@@ -373,7 +373,7 @@ int places_build(struct route_table *table) {
     status = number_priorities(&build);
   if (status == 0)
     status = collect_places(&build);
-  size_t ports = status == 0 ? count_ports(&build) : 0;
+  size_t ports = status == 0 ? places_count_ports(&build) : 0;
   if (ports > TABLE_MAX_PORTS)
     status = -E2BIG;
   if (status == 0) {

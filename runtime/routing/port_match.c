@@ -10,7 +10,7 @@
 #include <string.h>
 
 /* A port of the kernel's choice belongs to the route that asked for it. */
-static uint64_t hash_of(const struct table_port *port) {
+static uint64_t port_hash(const struct table_port *port) {
   uint64_t hash = text_hash(&port->endpoint.storage, port->endpoint.length, port->port);
   return port->port != 0 ? hash : text_hash(port->routes[0]->name, strlen(port->routes[0]->name), hash);
 }
@@ -25,7 +25,7 @@ static bool is_same_port(const struct table_port *a, const struct table_port *b)
 /* Where the port is in the table, plus 1, or the free slot. */
 static uint32_t *find_slot(uint32_t *slots, size_t mask, const struct route_table *table,
                            const struct table_port *port) {
-  size_t slot = (size_t)hash_of(port) & mask;
+  size_t slot = (size_t)port_hash(port) & mask;
   while (slots[slot] && !is_same_port(&table->ports[slots[slot] - 1], port))
     slot = (slot + 1) & mask;
   return &slots[slot];

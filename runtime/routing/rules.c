@@ -32,7 +32,7 @@ static int compare_rows(const void *left, const void *right) {
 }
 
 /* Most stand in order already. */
-static void sort(struct row_list *list) {
+static void rules_sort(struct row_list *list) {
   for (size_t i = 1; i < list->count; i++) {
     if (compare_rows(&list->rows[i - 1], &list->rows[i]) > 0) {
       qsort(list->rows, list->count, sizeof *list->rows, compare_rows);
@@ -118,9 +118,9 @@ static int lay_out(struct build *build) {
       list->rows[list->count++] = build->leaves[i].row;
   }
   for (size_t i = 0; i < build->list_count; i++)
-    sort(&rules->lists[i]);
+    rules_sort(&rules->lists[i]);
   rules->any.rows = memcpy(next, build->any, rules->any.count * sizeof *next);
-  sort(&rules->any);
+  rules_sort(&rules->any);
   rules->sets.rows = memcpy(next + rules->any.count, build->sets, rules->sets.count * sizeof *next);
   return 0;
 }

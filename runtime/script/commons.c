@@ -93,7 +93,7 @@ static struct named_dictionary *named_new(const char *name, size_t bytes) {
   return named;
 }
 
-static struct named_dictionary *find_or_make(struct script_commons *commons, const char *name, int *status) {
+static struct named_dictionary *commons_find_or_make(struct script_commons *commons, const char *name, int *status) {
   for (struct named_dictionary *named = commons->first; named; named = named->next)
     if (strcmp(named->name, name) == 0)
       return named;
@@ -112,7 +112,7 @@ static struct named_dictionary *find_or_make(struct script_commons *commons, con
 
 struct dictionary *commons_dictionary(struct script_commons *commons, const char *name, int *status) {
   pthread_mutex_lock(&commons->lock);
-  const struct named_dictionary *named = find_or_make(commons, name, status);
+  const struct named_dictionary *named = commons_find_or_make(commons, name, status);
   pthread_mutex_unlock(&commons->lock);
   return named ? named->dictionary : NULL;
 }

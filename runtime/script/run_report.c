@@ -10,7 +10,7 @@
 
 enum { PLACE_SIZE = LUA_IDSIZE + 16 };
 
-static void count_failure(const struct connection *connection) {
+static void count_run_failure(const struct connection *connection) {
   struct metrics_shard *metrics = connection->worker->metrics;
   const struct route *route = connection_route(connection);
   struct route_stats *stats = connection->stats;
@@ -44,7 +44,7 @@ void script_report_failure(const struct script_run *run, const char *what, lua_S
   const struct script_function *function = NULL;
   uint64_t suppressed;
   char id[CONNECTION_ID_SIZE], client[ADDRESS_TEXT_SIZE], place[PLACE_SIZE];
-  count_failure(connection);
+  count_run_failure(connection);
   if (!log_enabled(worker->log, LOG_ERROR) ||
       !log_limits_pass(&worker->route_logs[ROUTE_LOG_FUNCTION], route != NULL ? route->stats : METRIC_NO_ROUTE,
                        loop_now(&worker->loop), &suppressed))

@@ -31,19 +31,19 @@ enum { LARGEST_STACK = LUAI_MAXSTACK * 8 };
 
 /* While it calls a finalizer LuaJIT has set its collector still. Without room on the stack it would forget the
  * finalizer, and a socket's descriptor with it. (A script that has stopped the collector is let have as much more.) */
-static bool is_refused(const struct script_state *state, size_t growth) {
+static bool state_refuses(const struct script_state *state, size_t growth) {
   uint64_t limit = state->options.memory;
   if (limit == 0 || state->lifted > 0 || state->memory_used + growth <= limit)
     return false;
   return state->memory_used + growth > limit + FINALIZER_SLACK || lua_gc(state->L, LUA_GCISRUNNING, 0);
 }
 
-static void *allocate(void *context, void *block, size_t old_size, size_t new_size) {
+static void *state_allocate(void *context, void *block, size_t old_size, size_t new_size) {
   struct script_state *state = context;
   if (new_size > old_size) {
     if (state->watch.refusing && lua_gc(state->L, LUA_GCISRUNNING, 0)) /* not within a finalizer */
       return NULL;
-    if (is_refused(state, new_size - old_size)) {
+    if (state_refuses(state, new_size - old_size)) {
       state->memory_refused = true;
       return NULL;
     }
@@ -68,7 +68,7 @@ struct script_state *script_state_of(lua_State *L) {
 
 struct script_state *script_state_if_any(lua_State *L) {
   void *state = NULL;
-  return lua_getallocf(L, &state) == allocate ? state : NULL;
+  return lua_getallocf(L, &state) == state_allocate ? state : NULL;
 }
 
 void script_lift_limit(lua_State *L) { script_state_of(L)->lifted++; }
@@ -165,7 +165,7 @@ static int set_up(lua_State *L) {
   return 0;
 }
 
-static char *copy_string(const char *string) { return string != NULL ? strdup(string) : NULL; }
+static char *state_copy_string(const char *string) { return string != NULL ? strdup(string) : NULL; }
 
 static void state_free(struct script_state *state) {
   list_remove(&state->node);
@@ -198,8 +198,8 @@ struct script_state *script_state_new(const struct script_options *options, stru
   state->options = *options;
   if (options->commons != NULL)
     commons_ref(options->commons);
-  state->options.library = copy_string(options->library);
-  state->options.module_path = copy_string(options->module_path);
+  state->options.library = state_copy_string(options->library);
+  state->options.module_path = state_copy_string(options->module_path);
   script_secure_strings();
   state->L = luaL_newstate();
   if ((options->library != NULL && state->options.library == NULL) ||
@@ -210,7 +210,7 @@ struct script_state *script_state_new(const struct script_options *options, stru
   state->memory_used = (size_t)lua_gc(state->L, LUA_GCCOUNT, 0) * 1024 + (size_t)lua_gc(state->L, LUA_GCCOUNTB, 0);
   state->memory_relief = (size_t)(options->memory - options->memory / 4);
   state->allocate = lua_getallocf(state->L, &state->allocator);
-  lua_setallocf(state->L, allocate, state);
+  lua_setallocf(state->L, state_allocate, state);
   if (lua_cpcall(state->L, set_up, state) != 0) {
     const char *message = lua_tostring(state->L, -1);
     error_set(error, state->memory_refused ? ENOMEM : EINVAL, "a Lua state can't be set up: %s",
@@ -301,7 +301,7 @@ void script_collect(struct script_state *state, lua_State *L) {
   renew_relief(state);
 }
 
-static int collect(lua_State *L) {
+static int state_collect(lua_State *L) {
   script_collect(script_state_of(L), L);
   return 0;
 }
@@ -309,7 +309,7 @@ static int collect(lua_State *L) {
 void script_state_relieve(struct script_state *state) {
   int top = lua_gettop(state->L);
   state->options.memory += SCRIPT_MEMORY_SLACK; /* a protected call needs some itself */
-  lua_cpcall(state->L, collect, NULL);
+  lua_cpcall(state->L, state_collect, NULL);
   state->options.memory -= SCRIPT_MEMORY_SLACK;
   renew_relief(state); /* by the limit that holds */
   lua_settop(state->L, top);

@@ -47,7 +47,7 @@ void value_free(struct value *value) {
 bool value_is_whole(const struct value *root) { return root && !root->failed; }
 
 /* A new child of `table`; NULL, and noted, without memory. */
-static struct value *add(struct value *table, enum value_kind kind, const char *key, const char *string) {
+static struct value *value_append(struct value *table, enum value_kind kind, const char *key, const char *string) {
   if (!table)
     return NULL;
   assert(table->kind == VALUE_TABLE);
@@ -63,24 +63,24 @@ static struct value *add(struct value *table, enum value_kind kind, const char *
 }
 
 void value_set_number(struct value *table, const char *key, double number) {
-  struct value *child = add(table, VALUE_NUMBER, key, NULL);
+  struct value *child = value_append(table, VALUE_NUMBER, key, NULL);
   if (child)
     child->number = number;
 }
 
 void value_set_boolean(struct value *table, const char *key, bool boolean) {
-  struct value *child = add(table, VALUE_BOOLEAN, key, NULL);
+  struct value *child = value_append(table, VALUE_BOOLEAN, key, NULL);
   if (child)
     child->boolean = boolean;
 }
 
 void value_set_string(struct value *table, const char *key, const char *string) {
   if (string)
-    add(table, VALUE_STRING, key, string);
+    value_append(table, VALUE_STRING, key, string);
 }
 
 struct value *value_set_table(struct value *table, const char *key) {
-  return add(table, VALUE_TABLE, key, NULL);
+  return value_append(table, VALUE_TABLE, key, NULL);
 }
 
 const struct value *value_get(const struct value *table, const char *key) {

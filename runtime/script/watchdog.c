@@ -51,7 +51,7 @@ static bool is_over(struct script_state *state, uint64_t now) {
 
 static void on_count(lua_State *L, lua_Debug *unused);
 
-static void refuse(struct script_state *state, lua_State *L) {
+static void watchdog_refuse(struct script_state *state, lua_State *L) {
   lua_gc(L, LUA_GCRESTART, 0); /* the script may have stopped it, as LuaJIT does within a finalizer */
   state->watch.refusing = true;
   lua_newtable(L);
@@ -201,7 +201,7 @@ int script_watch_stop(lua_State *L) {
   } else if (state->watch.report == NULL) {
     take_report(state, L);
   }
-  refuse(state, L);
+  watchdog_refuse(state, L);
   return 0;
 }
 

@@ -36,7 +36,7 @@ static struct script_use *find_use(const struct script_worker *script, const str
   return place > 0 ? &script->uses[place - 1] : NULL;
 }
 
-static void let_go(struct script_worker *script, struct script_use *use) {
+static void script_use_let_go(struct script_worker *script, struct script_use *use) {
   struct script_version *version = use->version;
   struct script_state *state = script_version_state(version, script->worker->number);
   if (state != NULL && !version->is_borrowed)
@@ -78,7 +78,7 @@ void script_worker_release(struct worker *worker, const struct route_table *tabl
   for (size_t i = 0; i < table->script_count; i++) {
     struct script_use *use = find_use(script, table->scripts[i]);
     if (use != NULL && --use->tables == 0)
-      let_go(script, use);
+      script_use_let_go(script, use);
   }
 }
 
@@ -116,7 +116,7 @@ static int compare_versions(const void *left, const void *right) {
   return a < b ? -1 : a > b;
 }
 
-static bool is_meant(const struct supersede_order *order, const struct script_run *run) {
+static bool run_is_superseded(const struct supersede_order *order, const struct script_run *run) {
   return run != NULL && bsearch(&run->version, order->versions, order->count, sizeof(struct script_version *),
                                 compare_versions) != NULL;
 }
@@ -132,7 +132,7 @@ static void on_supersede(struct message *message, void *receiver) {
   struct worker *worker = receiver;
   LIST_FOREACH(node, &worker->connections) {
     struct connection *connection = LIST_OWNER(node, struct connection, node);
-    if (!worker->draining && is_meant(order, connection->script))
+    if (!worker->draining && run_is_superseded(order, connection->script))
       connection_close(connection, PIPE_CLIENT, CLOSE_SUPERSEDED);
   }
   order_free(order);
@@ -160,7 +160,7 @@ void script_worker_free(struct script_worker *script) {
       script_worker_hooks.cancel(connection);
   }
   while (script->use_count > 0)
-    let_go(script, &script->uses[script->use_count - 1]);
+    script_use_let_go(script, &script->uses[script->use_count - 1]);
   free(script->uses);
   script_place_deinit(&script->place);
   worker->script = NULL;

@@ -17,7 +17,7 @@ enum {
   STOP_PATIENCE_MS = 200 /* for what is away when everything ends */
 };
 
-static void feed(struct loading *loading);
+static void loading_feed(struct loading *loading);
 
 static void forget_returned(struct loading *loading) {
   size_t left = 0;
@@ -59,10 +59,10 @@ static void on_done(struct message *message, void *receiver) {
     job->drop(job);
   else
     job->on_done(job);
-  feed(loading);
+  loading_feed(loading);
 }
 
-static void on_ended(struct message *message, void *receiver) {
+static void on_loading_thread_ended(struct message *message, void *receiver) {
   struct loading *loading = ((struct loading_news *)(void *)message)->loading;
   (void)receiver;
   loading_thread_join(loading->thread);
@@ -75,7 +75,7 @@ static void on_ended(struct message *message, void *receiver) {
 static bool have_thread(struct loading *loading, struct error *error) {
   forget_returned(loading);
   if (!loading->thread && loading->lost_count <= LOADING_LOST_MOST)
-    loading->thread = loading_thread_new(loading, on_done, on_ended, error);
+    loading->thread = loading_thread_new(loading, on_done, on_loading_thread_ended, error);
   return loading->thread != NULL;
 }
 
@@ -87,7 +87,7 @@ static void tell_long(struct loading *loading, const struct blocking_view *view)
 }
 
 /* How long the thread has been away in one thing: by the real clock, for what it hangs in goes by that. */
-static bool measure(struct loading *loading, struct blocking_view *view) {
+static bool loading_measure(struct loading *loading, struct blocking_view *view) {
   uint64_t now = clock_real_ns(), passed_ms = (now - loading->looked_ns) / 1000000;
   bool is_first = loading->looked_ns == 0;
   loading->looked_ns = now;
@@ -109,7 +109,7 @@ struct loss {
 };
 
 /* The thread can't come back meanwhile. */
-static void take_over(void *context) {
+static void loading_take_over(void *context) {
   struct loss *loss = context;
   struct loading *loading = loss->loading;
   loading->lost[loading->lost_count++] = blocking_ref(loading_thread_blocking(loading->thread));
@@ -126,7 +126,7 @@ static bool give_up(struct loading *loading, const struct blocking_view *view) {
            "loaded must not wait: what it opens may be a pipe that nobody writes to",
            (double)loading->bound_ms / 1000);
   forget_returned(loading);
-  if (!blocking_give_up(loading_thread_blocking(loading->thread), view->serial, take_over, &loss))
+  if (!blocking_give_up(loading_thread_blocking(loading->thread), view->serial, loading_take_over, &loss))
     return false;
   struct loading_thread *thread = loading->thread;
   loading->thread = NULL;
@@ -178,7 +178,7 @@ static void refuse_all(struct loading *loading, const struct error *error) {
 }
 
 /* Hands the thread the next job. */
-static void feed(struct loading *loading) {
+static void loading_feed(struct loading *loading) {
   struct error error = {.message = ""};
   if (loading->current || loading->stopping)
     return;
@@ -203,9 +203,9 @@ static void feed(struct loading *loading) {
 }
 
 /* True: its job is lost. */
-static bool look(struct loading *loading) {
+static bool loading_look(struct loading *loading) {
   struct blocking_view view;
-  if (!loading->thread || !measure(loading, &view))
+  if (!loading->thread || !loading_measure(loading, &view))
     return false;
   if (loading->away_ms >= loading->bound_ms)
     return give_up(loading, &view);
@@ -214,19 +214,19 @@ static bool look(struct loading *loading) {
   return false;
 }
 
-static void on_look(struct wheel_timer *timer) {
+static void on_loading_look(struct wheel_timer *timer) {
   struct loading *loading = (struct loading *)(void *)((char *)timer - offsetof(struct loading, timer));
   loop_set_timer(loading->control, &loading->timer, LOOK_MS);
   if (loading->current)
-    look(loading);
-  feed(loading);
+    loading_look(loading);
+  loading_feed(loading);
 }
 
 int loading_start(struct loading *loading, struct loop *control, const struct log *log, struct loader *loader,
                   struct error *error) {
   *loading = (struct loading){.control = control, .log = log, .loader = loader, .bound_ms = LOADING_TIME_MS};
   loading->last = &loading->first;
-  loading->timer.on_expired = on_look;
+  loading->timer.on_expired = on_loading_look;
   return have_thread(loading, error) ? 0 : -error->code;
 }
 
@@ -234,7 +234,7 @@ void loading_post(struct loading *loading, struct loading_job *job) {
   job->next = NULL;
   *loading->last = job;
   loading->last = &job->next;
-  feed(loading);
+  loading_feed(loading);
 }
 
 int loading_wait(struct loading *loading, struct loading_job *job) {
@@ -250,7 +250,7 @@ int loading_wait(struct loading *loading, struct loading_job *job) {
   loading->looked_ns = 0;
   loading_thread_run(loading->thread, job, false, false);
   while (!loading_thread_await(loading->thread, LOOK_MS))
-    if (look(loading))
+    if (loading_look(loading))
       return -ETIMEDOUT;
   loading->current = NULL;
   return 0;

@@ -51,7 +51,7 @@ static void on_lost(struct loading_job *job, enum loader_loss loss, const char *
   hear_verdict(apart_of(job), loss, message);
 }
 
-static bool on_refused(struct loading_job *job, const char *message) {
+static bool on_apart_refused(struct loading_job *job, const char *message) {
   hear_verdict(apart_of(job), LOSS_FILE, message);
   apart_drop(job);
   return true;
@@ -61,7 +61,7 @@ static struct apart *apart_new(struct loading *loading, struct verdict *verdict,
   struct apart *apart = calloc(1, sizeof *apart);
   if (!apart)
     return NULL;
-  apart->job = (struct loading_job){.run = run, .on_lost = on_lost, .on_refused = on_refused, .drop = apart_drop};
+  apart->job = (struct loading_job){.run = run, .on_lost = on_lost, .on_refused = on_apart_refused, .drop = apart_drop};
   apart->loader = loading->loader;
   apart->verdict = verdict;
   return apart;

@@ -75,7 +75,7 @@ static void do_job(struct loading_thread *thread, struct loading_job *job) {
   job->run(job);
 }
 
-static void *thread_main(void *argument) {
+static void *loading_thread_main(void *argument) {
   struct loading_thread *thread = argument;
   pthread_setname_np(pthread_self(), "loader");
   for (struct loading_job *job; (job = await_job(thread));) {
@@ -117,7 +117,7 @@ struct loading_thread *loading_thread_new(struct loading *loading,
   pthread_mutex_init(&thread->lock, NULL);
   pthread_cond_init(&thread->changed, &attributes);
   pthread_condattr_destroy(&attributes);
-  if (privileges_start_thread(loading->account, true, "loader", &thread->id, thread_main, thread, error) == 0)
+  if (privileges_start_thread(loading->account, true, "loader", &thread->id, loading_thread_main, thread, error) == 0)
     return thread;
   thread_free(thread);
   return NULL;

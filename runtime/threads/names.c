@@ -30,25 +30,25 @@ static void name_free(struct name *name) {
   free(name);
 }
 
-static struct name *name_at(struct list_node *node) { return LIST_OWNER(node, struct name, node); }
+static struct name *names_at(struct list_node *node) { return LIST_OWNER(node, struct name, node); }
 
-static struct name **chain_of(const struct names *names, uint64_t hash) {
+static struct name **names_chain(const struct names *names, uint64_t hash) {
   return &names->chains[hash & (names->chain_count - 1)];
 }
 
-static struct name *find(const struct names *names, uint64_t hash, const char *text) {
-  struct name *name = *chain_of(names, hash);
+static struct name *names_find(const struct names *names, uint64_t hash, const char *text) {
+  struct name *name = *names_chain(names, hash);
   while (name && (name->hash != hash || strcmp(name->text, text) != 0))
     name = name->next;
   return name;
 }
 
 static struct name *find_text(const struct names *names, const char *text) {
-  return find(names, text_hash(text, strlen(text), 0), text);
+  return names_find(names, text_hash(text, strlen(text), 0), text);
 }
 
-static void enter(struct names *names, struct name *name) {
-  struct name **chain = chain_of(names, name->hash);
+static void names_enter(struct names *names, struct name *name) {
+  struct name **chain = names_chain(names, name->hash);
   name->next = *chain;
   *chain = name;
 }
@@ -61,7 +61,7 @@ static bool grow_chains(struct names *names) {
   free(names->chains);
   names->chains = chains;
   names->chain_count = count;
-  LIST_FOREACH(node, &names->live) { enter(names, name_at(node)); }
+  LIST_FOREACH(node, &names->live) { names_enter(names, names_at(node)); }
   return true;
 }
 
@@ -101,7 +101,7 @@ static unsigned take_number(struct names *names, struct name *name) {
   return number;
 }
 
-static struct name *add(struct names *names, const char *text, uint64_t hash) {
+static struct name *names_add(struct names *names, const char *text, uint64_t hash) {
   size_t size = strlen(text) + 1;
   if (names->named >= names->chain_count && !grow_chains(names))
     return NULL;
@@ -115,7 +115,7 @@ static struct name *add(struct names *names, const char *text, uint64_t hash) {
   memcpy(name->text, text, size);
   name->number = take_number(names, name);
   list_add_tail(&names->live, &name->node);
-  enter(names, name);
+  names_enter(names, name);
   names->named++;
   return name;
 }
@@ -125,7 +125,7 @@ int names_init(struct names *names) {
   *names = (struct names){.last_scope = LIMIT_SCOPE_ROUTES};
   list_init(&names->live);
   list_init(&names->removed);
-  if (add(names, none, text_hash(none, sizeof none - 1, 0)) && names->count == 1)
+  if (names_add(names, none, text_hash(none, sizeof none - 1, 0)) && names->count == 1)
     return 0;
   names_deinit(names);
   return -ENOMEM;
@@ -135,12 +135,12 @@ void names_deinit(struct names *names) {
   if (!names->live.next)
     return;
   LIST_FOREACH(node, &names->live) {
-    if (name_at(node)->number == 0 && name_at(node) != names->by_number[0])
-      name_free(name_at(node));
+    if (names_at(node)->number == 0 && names_at(node) != names->by_number[0])
+      name_free(names_at(node));
   }
   LIST_FOREACH(node, &names->removed) {
-    if (name_at(node)->number == 0)
-      name_free(name_at(node));
+    if (names_at(node)->number == 0)
+      name_free(names_at(node));
   }
   for (size_t i = 0; i < names->count; i++)
     name_free(names->by_number[i]);
@@ -152,9 +152,9 @@ void names_deinit(struct names *names) {
 
 unsigned names_number(struct names *names, const char *text, struct route_shared **shared) {
   uint64_t hash = text_hash(text, strlen(text), 0);
-  struct name *name = find(names, hash, text);
+  struct name *name = names_find(names, hash, text);
   if (!name)
-    name = add(names, text, hash);
+    name = names_add(names, text, hash);
   if (!name)
     name = names->by_number[0];
   if (shared)
@@ -180,7 +180,7 @@ const char *names_text(const struct names *names, unsigned number) {
 }
 
 static void remove_name(struct names *names, struct name *name) {
-  struct name **link = chain_of(names, name->hash);
+  struct name **link = names_chain(names, name->hash);
   while (*link != name)
     link = &(*link)->next;
   *link = name->next;
@@ -192,7 +192,7 @@ static void remove_name(struct names *names, struct name *name) {
 }
 
 void names_retain(struct names *names, const struct route_table *table) {
-  LIST_FOREACH(node, &names->live) { name_at(node)->retained = false; }
+  LIST_FOREACH(node, &names->live) { names_at(node)->retained = false; }
   for (size_t i = 0; i < table->route_count; i++) {
     const struct route *route = table->routes[i];
     struct name *name = route->stats ? names->by_number[route->stats] : find_text(names, route->name);
@@ -200,7 +200,7 @@ void names_retain(struct names *names, const struct route_table *table) {
       name->retained = true;
   }
   LIST_FOREACH(node, &names->live) {
-    struct name *name = name_at(node);
+    struct name *name = names_at(node);
     if (!name->retained && name != names->by_number[0])
       remove_name(names, name);
   }
@@ -209,7 +209,7 @@ void names_retain(struct names *names, const struct route_table *table) {
 size_t names_forget(struct names *names, size_t *left, unsigned *numbers, size_t most) {
   size_t count = 0;
   LIST_FOREACH(node, &names->removed) {
-    struct name *name = name_at(node);
+    struct name *name = names_at(node);
     if (*left == 0 || count == most)
       break;
     --*left;
@@ -237,7 +237,7 @@ void names_free(struct names *names, const unsigned *numbers, size_t count) {
 
 void names_each(const struct names *names, names_each_fn *each, void *context) {
   LIST_FOREACH(node, &names->live) {
-    const struct name *name = name_at(node);
+    const struct name *name = names_at(node);
     if (name->number != 0 || name == names->by_number[0])
       each(context, name->number, name->text);
   }
@@ -249,7 +249,7 @@ struct name_scope *names_scopes(const struct names *names, size_t *count) {
   LIST_FOREACH(node, &names->live) {
     if (!scopes)
       break;
-    scopes[(*count)++] = (struct name_scope){name_at(node)->shared->scope, name_at(node)->text};
+    scopes[(*count)++] = (struct name_scope){names_at(node)->shared->scope, names_at(node)->text};
   }
   return scopes;
 }

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static bool make_room(struct shard_copy *copy, const struct metrics_shard *shard) {
+static bool snapshots_make_room(struct shard_copy *copy, const struct metrics_shard *shard) {
   if (copy->capacity < shard->live_count) {
     struct route_stats *routes = realloc(copy->routes, shard->live_room * sizeof *routes);
     if (!routes)
@@ -30,7 +30,7 @@ static bool make_room(struct shard_copy *copy, const struct metrics_shard *shard
 }
 
 int shard_copy_take(struct shard_copy *copy, const struct metrics_shard *shard) {
-  if (!make_room(copy, shard))
+  if (!snapshots_make_room(copy, shard))
     return -ENOMEM;
   copy->worker = shard->worker;
   copy->removed = shard->removed;
@@ -68,7 +68,7 @@ void shard_copy_deinit(struct shard_copy *copy) {
   *copy = (struct shard_copy){.routes = NULL};
 }
 
-static void begin_round(struct snapshots *snapshots);
+static void snapshots_begin_round(struct snapshots *snapshots);
 
 static struct value *answer_of(const struct snapshots *snapshots, const struct snapshot_waiter *waiter) {
   return waiter->answer(snapshots, waiter->context);
@@ -92,25 +92,25 @@ static void end_round(struct snapshots *snapshots) {
   snapshots->next = empty;
   snapshots->next_count = 0;
   if (snapshots->now_count > 0)
-    begin_round(snapshots);
+    snapshots_begin_round(snapshots);
   for (size_t i = 0; i < count; i++)
     native_call_answer(calls[i], answers[i]);
 }
 
-static void on_answer(struct message *message, void *receiver);
+static void on_snapshot_answer(struct message *message, void *receiver);
 
 /* On the worker's thread. */
-static void on_question(struct message *message, void *receiver) {
+static void on_snapshot_question(struct message *message, void *receiver) {
   struct snapshot_part *part = (struct snapshot_part *)(void *)message;
   const struct worker *worker = receiver;
   part->filled = shard_copy_take(&part->filling, worker->metrics) == 0;
-  message->deliver = on_answer;
+  message->deliver = on_snapshot_answer;
   /* Refused only when the control thread is past listening; then it does not look at the message either. */
   mailbox_post(&part->owner->loop->mailbox, message);
 }
 
-static void ask_worker(struct snapshot_part *part) {
-  part->message.deliver = on_question;
+static void snapshots_ask_worker(struct snapshot_part *part) {
+  part->message.deliver = on_snapshot_question;
   unsigned long before = part->round;
   part->round = part->owner->round;
   part->asked = part->worker && mailbox_post(&part->worker->loop.mailbox, &part->message);
@@ -118,7 +118,7 @@ static void ask_worker(struct snapshot_part *part) {
     part->round = before;
 }
 
-static void on_answer(struct message *message, void *receiver) {
+static void on_snapshot_answer(struct message *message, void *receiver) {
   struct snapshot_part *part = (struct snapshot_part *)(void *)message;
   struct snapshots *snapshots = part->owner;
   (void)receiver;
@@ -132,7 +132,7 @@ static void on_answer(struct message *message, void *receiver) {
   if (!awaited || snapshots->missing == 0)
     return;
   if (part->round != snapshots->round) { /* too late for the round that asked, and too early for this one */
-    ask_worker(part);
+    snapshots_ask_worker(part);
     part->awaited = part->asked;
     if (part->asked)
       return;
@@ -142,11 +142,11 @@ static void on_answer(struct message *message, void *receiver) {
     end_round(snapshots);
 }
 
-static void on_patience_over(struct wheel_timer *timer) {
+static void on_snapshot_patience_over(struct wheel_timer *timer) {
   end_round((struct snapshots *)(void *)((char *)timer - offsetof(struct snapshots, timer)));
 }
 
-static void begin_round(struct snapshots *snapshots) {
+static void snapshots_begin_round(struct snapshots *snapshots) {
   snapshots->round++;
   /* Also when nobody can be asked the round takes a turn of the loop: it is never ended within the asking. */
   uint64_t patience = 0;
@@ -154,7 +154,7 @@ static void begin_round(struct snapshots *snapshots) {
     struct snapshot_part *part = &snapshots->parts[i];
     part->complete = false;
     if (!part->asked)
-      ask_worker(part);
+      snapshots_ask_worker(part);
     part->awaited = part->asked && !part->worker->stuck;
     if (part->awaited) {
       snapshots->missing++;
@@ -165,7 +165,8 @@ static void begin_round(struct snapshots *snapshots) {
 }
 
 int snapshots_init(struct snapshots *snapshots, struct loop *loop, const struct names *names, size_t count) {
-  *snapshots = (struct snapshots){.loop = loop, .names = names, .count = count, .timer.on_expired = on_patience_over};
+  *snapshots =
+      (struct snapshots){.loop = loop, .names = names, .count = count, .timer.on_expired = on_snapshot_patience_over};
   snapshots->parts = calloc(count ? count : 1, sizeof *snapshots->parts);
   snapshots->now = calloc(SNAPSHOT_MAX_WAITING, sizeof *snapshots->now);
   snapshots->next = calloc(SNAPSHOT_MAX_WAITING, sizeof *snapshots->next);
@@ -218,7 +219,7 @@ void snapshots_ask_for(struct snapshots *snapshots, struct native_call *call, sn
     return;
   }
   snapshots->now[snapshots->now_count++] = waiter;
-  begin_round(snapshots);
+  snapshots_begin_round(snapshots);
 }
 
 static struct value *answer_with_sums(const struct snapshots *snapshots, void *context) {

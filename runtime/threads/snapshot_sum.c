@@ -33,7 +33,7 @@ bool snapshots_are_complete(const struct snapshots *snapshots) {
   return true;
 }
 
-static void write_workers(struct value *root, const struct snapshots *snapshots) {
+static void snapshot_write_workers(struct value *root, const struct snapshots *snapshots) {
   struct value *workers = value_set_table(root, "workers");
   for (size_t i = 0; i < snapshots->count; i++) {
     const struct snapshot_part *part = &snapshots->parts[i];
@@ -54,7 +54,7 @@ static int compare_named(const void *left, const void *right) {
   return strcmp(((const struct named *)left)->name, ((const struct named *)right)->name);
 }
 
-static void write_route(struct value *list, const struct named *named) {
+static void snapshot_write_route(struct value *list, const struct named *named) {
   const struct route_stats *stats = named->stats;
   struct value *route = value_set_table(list, NULL);
   value_set_string(route, "name", named->name);
@@ -79,8 +79,8 @@ static void list_route(void *context, unsigned number, const char *text) {
 
 /* By name; what was counted for names that are gone stands together, so that the sum over the routes stays the total.
  */
-static void write_routes(struct value *root, const struct names *names, const struct route_stats *routes,
-                         const struct route_stats *removed) {
+static void snapshot_write_routes(struct value *root, const struct names *names, const struct route_stats *routes,
+                                  const struct route_stats *removed) {
   struct listing listing = {.routes = routes, .named = calloc(names->named + 1, sizeof *listing.named)};
   if (!listing.named) {
     root->failed = true;
@@ -92,11 +92,11 @@ static void write_routes(struct value *root, const struct names *names, const st
   qsort(listing.named, listing.count, sizeof *listing.named, compare_named);
   struct value *list = value_set_table(root, "routes");
   for (size_t i = 0; i < listing.count; i++)
-    write_route(list, &listing.named[i]);
+    snapshot_write_route(list, &listing.named[i]);
   free(listing.named);
 }
 
-static void write_states(struct value *root, const struct worker_stats *sum) {
+static void snapshot_write_states(struct value *root, const struct worker_stats *sum) {
   struct value *states = value_set_table(root, "states"), *times = value_set_table(root, "state_times");
   for (unsigned state = 0; state < CONNECTION_CLOSED; state++) {
     const char *label = connection_state_label((enum connection_state)state);
@@ -114,7 +114,7 @@ static void write_counts(struct value *root, const struct worker_stats *sum) {
     for (unsigned reason = CLOSE_NONE + 1; reason < CLOSE_REASON_COUNT; reason++)
       value_set_number(reasons, close_reason_label((enum close_reason)reason), (double)sum->terminations[side][reason]);
   }
-  write_states(root, sum);
+  snapshot_write_states(root, sum);
   struct value *errors = value_set_table(root, "errors");
   for (unsigned error = 0; error < METRIC_ERROR_COUNT; error++)
     value_set_number(errors, metric_error_label((enum metric_error)error), (double)sum->errors[error]);
@@ -165,9 +165,9 @@ static struct value *sum_of(const struct snapshots *snapshots, bool with_routes)
   value_set_number(root, "old_connections", (double)sum.riders);
   value_set_number(root, "bytes_in", (double)total.bytes.in);
   value_set_number(root, "bytes_out", (double)total.bytes.out);
-  write_workers(root, snapshots);
+  snapshot_write_workers(root, snapshots);
   if (with_routes)
-    write_routes(root, snapshots->names, routes, &removed);
+    snapshot_write_routes(root, snapshots->names, routes, &removed);
   write_counts(root, &sum);
   free(routes);
   return root;

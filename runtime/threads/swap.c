@@ -18,16 +18,16 @@ struct swap_order {
 
 static void prepare_next(struct swap *swap);
 
-static void finish(struct swap *swap, int status) {
+static void swap_finish(struct swap *swap, int status) {
   struct route_table *table = swap->table;
   swap->table = NULL;
   swap->on_done(swap, status);
   route_table_unref(table);
 }
 
-static int is_stopping(struct swap *swap) { return error_set(&swap->error, ESHUTDOWN, "moongate is stopping"); }
+static int swap_is_stopping(struct swap *swap) { return error_set(&swap->error, ESHUTDOWN, "moongate is stopping"); }
 
-static void post_back(struct swap_order *order, void (*deliver)(struct message *, void *)) {
+static void swap_post_back(struct swap_order *order, void (*deliver)(struct message *, void *)) {
   order->message.deliver = deliver;
   mailbox_post(&order->swap->threads->loop->mailbox, &order->message);
 }
@@ -42,15 +42,15 @@ static void on_carried_out(struct message *message, void *receiver) {
   if (--swap->missing > 0)
     return;
   if (swap->status == 0 && swap->taken == 0)
-    swap->status = is_stopping(swap);
-  finish(swap, swap->status);
+    swap->status = swap_is_stopping(swap);
+  swap_finish(swap, swap->status);
 }
 
 /* On the worker's thread. */
 static void on_committed(struct worker *worker, void *context) {
   struct swap_order *order = context;
   order->riders = worker->metrics->worker.riders;
-  post_back(order, on_carried_out);
+  swap_post_back(order, on_carried_out);
 }
 
 /* On the worker's thread. One that drains has given up what it had prepared; so have all then, for the order to drain
@@ -71,7 +71,7 @@ static void on_abort(struct message *message, void *receiver) {
   worker_abort_table(receiver);
   order->riders = 0;
   order->taken = false;
-  post_back(order, on_carried_out);
+  swap_post_back(order, on_carried_out);
 }
 
 static void post(struct swap_order *order, void (*deliver)(struct message *, void *)) {
@@ -101,7 +101,7 @@ static void on_prepared(struct message *message, void *receiver) {
   else if (swap->prepared > 0)
     post_all(swap, on_abort);
   else
-    finish(swap, swap->status);
+    swap_finish(swap, swap->status);
 }
 
 /* On the worker's thread. What it writes into the swap, the others read only once it has answered. */
@@ -109,10 +109,10 @@ static void on_prepare(struct message *message, void *receiver) {
   struct swap_order *order = (struct swap_order *)(void *)message;
   struct worker *worker = receiver;
   if (worker->draining)
-    order->status = is_stopping(order->swap);
+    order->status = swap_is_stopping(order->swap);
   else
     order->status = worker_prepare_table(worker, order->swap->table, order->swap->ports, &order->swap->error);
-  post_back(order, on_prepared);
+  swap_post_back(order, on_prepared);
 }
 
 static void prepare_next(struct swap *swap) { post(&swap->orders[swap->prepared], on_prepare); }

@@ -22,7 +22,7 @@ struct takeover {
   bool is_told, is_whole; /* how the last order ended: it was logged; the helper accepts on all ports */
 };
 
-static void post_back(struct takeover *takeover, void (*deliver)(struct message *, void *)) {
+static void takeover_post_back(struct takeover *takeover, void (*deliver)(struct message *, void *)) {
   takeover->message.deliver = deliver;
   mailbox_post(&takeover->owner->instance->runtime->loop.mailbox, &takeover->message);
 }
@@ -36,7 +36,7 @@ static void on_hand_back(struct message *message, void *receiver) {
   bool more = worker_hand_back(worker, takeover->stuck);
   takeover->handed_back = !more;
   if (!more || !mailbox_post(&worker->loop.mailbox, message))
-    post_back(takeover, on_helper_answer);
+    takeover_post_back(takeover, on_helper_answer);
 }
 
 /* On the helper's thread. */
@@ -45,7 +45,7 @@ static void on_take_over(struct message *message, void *receiver) {
   struct worker *worker = receiver;
   bool more = !atomic_load(&takeover->over) && worker_take_over(worker, takeover->stuck, &takeover->progress);
   if (!more || !mailbox_post(&worker->loop.mailbox, message))
-    post_back(takeover, on_helper_answer);
+    takeover_post_back(takeover, on_helper_answer);
 }
 
 static void takeover_free(struct takeover *takeover) {

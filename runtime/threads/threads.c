@@ -28,24 +28,24 @@ static void on_told_ended(struct message *message, void *receiver) {
     threads->on_ended(threads->context);
 }
 
-/* The rest runs on the worker's thread, up to thread_main(). */
+/* The rest runs on the worker's thread, up to worker_thread_main(). */
 
-static void post_back(struct thread *thread, struct message *message) {
+static void thread_post_back(struct thread *thread, struct message *message) {
   /* The control thread listens until it has joined us. */
   mailbox_post(&thread->threads->loop->mailbox, message);
 }
 
-static void release(struct thread *thread) {
+static void thread_release(struct thread *thread) {
   worker_release(&thread->worker);
   script_worker_free(thread->worker.script);
   worker_deinit(&thread->worker);
 }
 
 /* The end of a worker without a thread, outside of its own callbacks. */
-static void on_ending(struct deferred *deferred) {
+static void on_thread_ending(struct deferred *deferred) {
   struct thread *thread = (struct thread *)(void *)((char *)deferred - offsetof(struct thread, ending));
-  release(thread);
-  post_back(thread, &thread->ended);
+  thread_release(thread);
+  thread_post_back(thread, &thread->ended);
 }
 
 static void leave_loop(struct thread *thread) {
@@ -55,7 +55,7 @@ static void leave_loop(struct thread *thread) {
     loop_stop(&thread->worker.loop);
 }
 
-static void on_drained(struct worker *worker, void *context) {
+static void on_thread_drained(struct worker *worker, void *context) {
   struct thread_order *order = context;
   struct thread *thread = order->thread;
   (void)worker;
@@ -65,12 +65,12 @@ static void on_drained(struct worker *worker, void *context) {
     return;
   }
   order->message.deliver = on_told_drained;
-  post_back(thread, &order->message);
+  thread_post_back(thread, &order->message);
 }
 
 static void on_drain(struct message *message, void *receiver) {
   struct thread_order *order = (struct thread_order *)(void *)message;
-  worker_drain(receiver, order->ms, on_drained, order);
+  worker_drain(receiver, order->ms, on_thread_drained, order);
 }
 
 /* Ending connections takes a few rounds, and they have to be over before what they use goes: so stopping is draining
@@ -81,10 +81,10 @@ static void on_stop(struct message *message, void *receiver) {
   if (order->thread->drained)
     leave_loop(order->thread);
   else
-    worker_drain(worker, 0, on_drained, order);
+    worker_drain(worker, 0, on_thread_drained, order);
 }
 
-static void *thread_main(void *argument) {
+static void *worker_thread_main(void *argument) {
   struct thread *thread = argument;
   struct worker *worker = &thread->worker;
   char name[16];
@@ -92,8 +92,8 @@ static void *thread_main(void *argument) {
   pthread_setname_np(pthread_self(), name);
   atomic_store_explicit(&worker->inside.thread, gettid(), memory_order_relaxed);
   loop_run(&worker->loop);
-  release(thread);
-  post_back(thread, &thread->ended);
+  thread_release(thread);
+  thread_post_back(thread, &thread->ended);
   return NULL;
 }
 
@@ -112,7 +112,7 @@ int threads_init(struct threads *threads, unsigned count, struct loop *loop, con
     thread->drain = (struct thread_order){.message.deliver = on_drain, .thread = thread};
     thread->stop = (struct thread_order){.message.deliver = on_stop, .thread = thread};
     thread->ended.deliver = on_told_ended;
-    thread->ending.run = on_ending;
+    thread->ending.run = on_thread_ending;
     int status = worker_init(&thread->worker, i + 1, count, loop->clock, log, settings, &script_worker_hooks, error);
     if (status)
       return status;
@@ -140,7 +140,8 @@ int threads_start(struct threads *threads, const struct account *account, struct
   for (size_t i = 0; i < threads->count && status == 0; i++) {
     struct thread *thread = threads->threads[i];
     if (!thread->worker.loop.outer)
-      status = privileges_start_thread(account, true, "worker", &thread->worker.thread, thread_main, thread, error);
+      status =
+          privileges_start_thread(account, true, "worker", &thread->worker.thread, worker_thread_main, thread, error);
     thread->started = status == 0;
     threads->started += status == 0;
   }
@@ -175,7 +176,7 @@ void threads_deinit(struct threads *threads) {
   for (size_t i = 0; i < threads->count; i++) {
     struct thread *thread = threads->threads[i];
     if (thread->initialised && (!thread->started || loop_is_within(&thread->worker.loop)))
-      release(thread);
+      thread_release(thread);
     free(threads->threads[i]);
   }
   free(threads->threads);

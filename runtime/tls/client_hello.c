@@ -18,7 +18,7 @@ enum {
   VERSION_TLS_1_2 = 0x0303,
 };
 
-static void finish_run(struct client_hello *hello);
+static void client_hello_finish_run(struct client_hello *hello);
 
 void client_hello_refuse(struct client_hello *hello, enum client_hello_fault fault) {
   hello->fault = fault;
@@ -45,7 +45,7 @@ void client_hello_begin_run(struct client_hello *hello, enum field field, uint32
   if (size > room(hello))
     client_hello_refuse(hello, HELLO_LENGTH);
   else if (size == 0)
-    finish_run(hello);
+    client_hello_finish_run(hello);
 }
 
 static void take_legacy_version(struct client_hello *hello) {
@@ -130,7 +130,7 @@ static void finish_number(struct client_hello *hello) {
     client_hello_finish_extension_number(hello);
 }
 
-static void finish_run(struct client_hello *hello) {
+static void client_hello_finish_run(struct client_hello *hello) {
   if (hello->field < FIELD_EXTENSION_TYPE)
     finish_header_run(hello);
   else
@@ -160,7 +160,7 @@ static size_t feed_message(struct client_hello *hello, const uint8_t *bytes, siz
     count(hello, taken);
     hello->run -= (uint32_t)taken;
     if (hello->run == 0)
-      finish_run(hello);
+      client_hello_finish_run(hello);
   }
   return at;
 }

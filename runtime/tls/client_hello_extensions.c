@@ -113,7 +113,7 @@ static bool is_host_name(const char *name, size_t size) {
 }
 
 /* In lower case already. */
-static void take_name(struct client_hello *hello) {
+static void take_server_name(struct client_hello *hello) {
   char *name = hello->server_name;
   size_t size = hello->name_size;
   if (size > 1 && name[size - 1] == '.')
@@ -169,7 +169,7 @@ void client_hello_finish_extension_number(struct client_hello *hello) {
 void client_hello_finish_extension_run(struct client_hello *hello) {
   switch (hello->field) {
   case FIELD_NAME:
-    take_name(hello);
+    take_server_name(hello);
     break;
   case FIELD_OTHER_NAME:
     next_item(hello, FIELD_NAME_TYPE, 1);

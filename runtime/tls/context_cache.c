@@ -19,7 +19,7 @@ void tls_context_cache_init(struct tls_context_cache *cache) {
   list_init(&cache->entries);
 }
 
-static void drop(struct tls_context_cache *cache, struct entry *entry) {
+static void context_cache_drop(struct tls_context_cache *cache, struct entry *entry) {
   list_remove(&entry->node);
   tls_context_unref(entry->context);
   free(entry);
@@ -27,14 +27,14 @@ static void drop(struct tls_context_cache *cache, struct entry *entry) {
 }
 
 void tls_context_cache_deinit(struct tls_context_cache *cache) {
-  LIST_FOREACH(node, &cache->entries) { drop(cache, LIST_OWNER(node, struct entry, node)); }
+  LIST_FOREACH(node, &cache->entries) { context_cache_drop(cache, LIST_OWNER(node, struct entry, node)); }
   free(cache->certificate);
   free(cache->key);
   cache->certificate = cache->key = NULL;
 }
 
 /* Each part stands behind its length, so that no two settings have one key. */
-static void put(uint8_t **at, size_t *size, const void *bytes, size_t length) {
+static void context_cache_enter(uint8_t **at, size_t *size, const void *bytes, size_t length) {
   if (*at != NULL) {
     memcpy(*at, &length, sizeof length);
     if (length > 0)
@@ -44,17 +44,17 @@ static void put(uint8_t **at, size_t *size, const void *bytes, size_t length) {
   *size += sizeof length + length;
 }
 
-static size_t length_of(const char *text) { return text != NULL ? strlen(text) : 0; }
+static size_t part_length(const char *text) { return text != NULL ? strlen(text) : 0; }
 
 /* Writes the key, or, with `at` NULL, only measures it. */
 static size_t write_key(const struct tls_settings *settings, uint8_t *at) {
   size_t size = 0;
   int flags[] = {settings->is_server, settings->verify, settings->min_version, settings->authorities != NULL};
-  put(&at, &size, flags, sizeof flags);
-  put(&at, &size, settings->certificate, length_of(settings->certificate));
-  put(&at, &size, settings->key, length_of(settings->key));
-  put(&at, &size, settings->authorities, length_of(settings->authorities));
-  put(&at, &size, settings->alpn, settings->alpn_size);
+  context_cache_enter(&at, &size, flags, sizeof flags);
+  context_cache_enter(&at, &size, settings->certificate, part_length(settings->certificate));
+  context_cache_enter(&at, &size, settings->key, part_length(settings->key));
+  context_cache_enter(&at, &size, settings->authorities, part_length(settings->authorities));
+  context_cache_enter(&at, &size, settings->alpn, settings->alpn_size);
   return size;
 }
 
@@ -68,7 +68,7 @@ static struct entry *entry_new(const struct tls_settings *settings) {
   return entry;
 }
 
-static struct entry *find(struct tls_context_cache *cache, const struct entry *like) {
+static struct entry *context_cache_find(struct tls_context_cache *cache, const struct entry *like) {
   LIST_FOREACH(node, &cache->entries) {
     struct entry *entry = LIST_OWNER(node, struct entry, node);
     if (entry->size == like->size && memcmp(entry->key, like->key, like->size) == 0)
@@ -95,7 +95,7 @@ struct tls_context *tls_context_cache_get(struct tls_context_cache *cache, const
     error_set(error, ENOMEM, "no memory for TLS settings");
     return NULL;
   }
-  struct entry *known = find(cache, entry);
+  struct entry *known = context_cache_find(cache, entry);
   if (known != NULL) {
     free(entry);
     list_remove(&known->node);
@@ -107,7 +107,7 @@ struct tls_context *tls_context_cache_get(struct tls_context_cache *cache, const
       return NULL;
     }
     if (cache->count == TLS_CACHED_CONTEXTS)
-      drop(cache, LIST_OWNER(cache->entries.next, struct entry, node));
+      context_cache_drop(cache, LIST_OWNER(cache->entries.next, struct entry, node));
     cache->count++;
   }
   list_add_tail(&cache->entries, &entry->node);

@@ -138,7 +138,7 @@ static bool flush(struct tls_layer *layer) {
 }
 
 /* What is held goes first, whoever the event is for. */
-static void on_event(struct poll_source *source, uint32_t events) {
+static void on_transport_event(struct poll_source *source, uint32_t events) {
   struct stream *stream = (struct stream *)source;
   stream_note_events(stream, events);
   struct tls_layer *layer = layer_of(stream);
@@ -246,7 +246,8 @@ static ssize_t tls_read(struct stream *stream, void *bytes, size_t size) {
 
 /* Small parts go out as one record: a head and its body need not be two. Returns the index of the first part that is
  * not among them. */
-static int gather(const struct iovec *parts, int from, int count, struct iovec *gathered, uint8_t bytes[RECORD_SIZE]) {
+static int tls_gather(const struct iovec *parts, int from, int count, struct iovec *gathered,
+                      uint8_t bytes[RECORD_SIZE]) {
   size_t size = 0;
   int i = from;
   for (; i < count && parts[i].iov_len <= RECORD_SIZE - size; i++) {
@@ -292,7 +293,7 @@ static ssize_t tls_writev(struct stream *stream, const struct iovec *parts, int 
     struct iovec next = parts[i];
     int last = i + 1;
     if (last < count && next.iov_len < RECORD_SIZE)
-      last = gather(parts, i, count, &next, together);
+      last = tls_gather(parts, i, count, &next, together);
     ssize_t put = write_bytes(layer, next.iov_base, next.iov_len);
     if (put < 0)
       return total > 0 ? total : put;
@@ -382,7 +383,7 @@ int tls_stream_start(struct stream *stream, struct tls_context *context, const c
   stream->unread = NULL;
   stream->layer = layer;
   stream->ops = &tls_stream_ops;
-  stream->source.on_event = on_event;
+  stream->source.on_event = on_transport_event;
   if (layer->raw != NULL)
     stream->readiness |= STREAM_READABLE;
   return 0;
