@@ -100,7 +100,7 @@ static void consider_splice(struct pipe *pipe, enum pipe_side from, size_t got) 
   if (flow->evidence < BULK_EVIDENCE)
     return;
   flow->evidence = 0;
-  if (pipe->shared->pool && pipe->streams[PIPE_CLIENT]->ops->splice_fd && pipe->streams[PIPE_TARGET]->ops->splice_fd)
+  if (pipe->shared->pool && pipe->streams[PIPE_CLIENT]->ops->is_plain && pipe->streams[PIPE_TARGET]->ops->is_plain)
     splice_pool_get(pipe->shared->pool, &flow->splice);
 }
 

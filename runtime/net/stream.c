@@ -198,14 +198,12 @@ static int socket_shutdown(struct stream *stream) {
   return 0;
 }
 
-static int socket_splice_fd(struct stream *stream) { return stream->fd; }
-
 const struct stream_ops socket_stream_ops = {
     .name = "socket",
     .read = socket_read,
     .writev = socket_writev,
     .shutdown = socket_shutdown,
-    .splice_fd = socket_splice_fd,
+    .is_plain = true,
 };
 
 ssize_t stream_peek(struct stream *stream, void *bytes, size_t size) {
@@ -262,17 +260,12 @@ static ssize_t guarded_read(struct stream *stream, void *bytes, size_t size) {
   return got;
 }
 
-static int guarded_splice_fd(struct stream *stream) {
-  (void)stream;
-  return -1;
-}
-
 static const struct stream_ops guarded_stream_ops = {
     .name = "guarded socket",
     .read = guarded_read,
     .writev = socket_writev,
     .shutdown = socket_shutdown,
-    .splice_fd = guarded_splice_fd,
+    .is_plain = true, /* of what comes from it, at least a byte is read before anything is spliced */
 };
 
 void stream_guard(struct stream *stream) {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * A stream: one side's bytes, whatever carries them. TCP and unix sockets now, TLS and HTTP bodies later, without a
- * second kind. It holds the socket, what was read ahead and given back (`unread`), and the
- * tally of the client's wire.
+ * A stream is a transport: a socket (TCP or unix), or TLS over one, as its kind says (tls/stream.h). It holds the
+ * socket, what was read ahead and given back (`unread`), and the tally of the client's wire. What has a meaning of
+ * its own, such as a body of HTTP, is no third kind: it stands above.
  *
  * Goals: one call per piece of work and no more system calls than the work needs; edge-triggered readiness, kept here,
  * so that nothing is registered again while bytes move. Not a goal: buffering. Who reads keeps the bytes, or gives them
@@ -46,8 +46,8 @@ struct stream_ops {
   ssize_t (*writev)(struct stream *stream, const struct iovec *parts, int count);
   /* Ends our side: the peer reads the end after all that was written. 0, WANT or a negative errno. */
   int (*shutdown)(struct stream *stream);
-  /* The descriptor that splice(2) can move this stream's plain bytes through, or -1. */
-  int (*splice_fd)(struct stream *stream);
+  /* The bytes on the socket are the stream's own: splice(2) may move them without the kind. */
+  bool is_plain;
   /* Releases what the kind holds above the socket, which stream_close() closes afterwards. NULL: nothing to release. */
   void (*close)(struct stream *stream);
   /* Bytes that it has taken and not handed to the socket yet. NULL: none ever. */
@@ -87,7 +87,7 @@ ssize_t stream_writev(struct stream *stream, const struct iovec *parts, int coun
 ssize_t stream_write(struct stream *stream, const void *bytes, size_t size);
 
 /* Moves bytes between the socket and a pipe's end, counted like any others. Returns as stream_read() and stream_write()
- * do. Only on a stream with splice_fd, and without `unread` bytes. */
+ * do. Only on a plain kind, and without `unread` bytes. */
 ssize_t stream_splice_in(struct stream *stream, int pipe_fd, size_t size);
 ssize_t stream_splice_out(struct stream *stream, int pipe_fd, size_t size);
 
