@@ -295,12 +295,12 @@ static void on_ended(struct native_task *task, int status, const char *message) 
 
 static void fuzz_begin(struct admin_fuzz *fuzz) {
   static uint8_t bytes[64 * 1024];
-  static struct pipe_shared pipes;
+  static struct flow_shared pipes;
   struct error error = {0};
   log_init(&fuzz->log, &fuzz->clock, STDERR_FILENO);
   fuzz->log.level = LOG_OFF;
   check(loop_init(&fuzz->loop, &fuzz->clock, NULL) == 0, "no loop");
-  pipes = (struct pipe_shared){.loop = &fuzz->loop, .bytes = bytes, .size = sizeof bytes};
+  pipes = (struct flow_shared){.loop = &fuzz->loop, .bytes = bytes, .size = sizeof bytes};
   fuzz->place = (struct script_place){.loop = &fuzz->loop, .pipes = &pipes, .log = &fuzz->log};
   fuzz->module = (struct native_module){.ops = &ops, .context = fuzz};
   const struct script_options options = {.trusted = true, .log = &fuzz->log, .library = "lua"};

@@ -42,7 +42,7 @@ static void test_one_whose_target_has_answered_is_well_however_quiet(void **stat
 
 static void test_one_whose_target_never_answered_is_stuck(void **state) {
   struct route plain = route_of(ROUTE_TLS_NONE, false), tls = route_of(ROUTE_TLS_PASSTHROUGH, false);
-  struct pipe_shared shared = {.size = 0};
+  struct flow_shared shared = {.size = 0};
   struct connection connection = {.state = CONNECTION_FORWARDING, .exchange.route = &plain, .last_active = 1000};
   (void)state;
   connection.exchange.pipe.shared = &shared;
@@ -58,7 +58,7 @@ static void test_one_whose_target_never_answered_is_stuck(void **state) {
 
 static void test_what_the_client_was_sent_before_is_no_answer_of_the_target(void **state) {
   struct route route = route_of(ROUTE_TLS_NONE, false);
-  struct pipe_shared shared = {.size = 0};
+  struct flow_shared shared = {.size = 0};
   struct connection connection = {.state = CONNECTION_FORWARDING, .exchange.route = &route, .last_active = 1000};
   (void)state;
   connection.exchange.pipe.shared = &shared;
@@ -71,7 +71,7 @@ static void test_what_the_client_was_sent_before_is_no_answer_of_the_target(void
 
 static void test_one_on_which_nobody_has_said_anything_is_well_and_looked_at(void **state) {
   struct route plain = route_of(ROUTE_TLS_NONE, false), tls = route_of(ROUTE_TLS_PASSTHROUGH, false);
-  struct pipe_shared shared = {.size = 0};
+  struct flow_shared shared = {.size = 0};
   struct connection connection = {.state = CONNECTION_FORWARDING, .exchange.route = &plain, .last_active = 1000};
   (void)state;
   connection.exchange.pipe.shared = &shared;
@@ -93,11 +93,11 @@ static void test_one_on_which_nobody_has_said_anything_is_well_and_looked_at(voi
 
 static void test_one_whose_end_stands_behind_bytes_is_half_dead(void **state) {
   struct route plain = route_of(ROUTE_TLS_NONE, false), open = route_of(ROUTE_TLS_NONE, true);
-  struct pipe_shared shared = {.size = 0};
+  struct flow_shared shared = {.size = 0};
   struct connection connection = {.state = CONNECTION_FORWARDING, .exchange.route = &plain, .last_active = 7};
   (void)state;
   connection.exchange.pipe.shared = &shared;
-  connection.exchange.pipe.flows[PIPE_TARGET].ending = true;
+  connection.exchange.pipe.ends[PIPE_TARGET].ending = true;
   assert_class(&connection, CONNECTION_HALF_DEAD, 7, 30000);
   assert_int_equal(connection_ended_sides(&connection), 1 << PIPE_TARGET);
   connection.exchange.route = &open;
@@ -106,13 +106,13 @@ static void test_one_whose_end_stands_behind_bytes_is_half_dead(void **state) {
 
 static void test_one_that_is_broken_behind_bytes_has_linger_also_when_half_open(void **state) {
   struct route open = route_of(ROUTE_TLS_NONE, true);
-  struct pipe_shared shared = {.size = 0};
+  struct flow_shared shared = {.size = 0};
   struct connection connection = {.state = CONNECTION_FORWARDING, .exchange.route = &open, .last_active = 7};
   enum pipe_side side;
   (void)state;
   connection.exchange.pipe.shared = &shared;
   assert_false(connection_is_breaking(&connection, &side));
-  connection.exchange.pipe.flows[PIPE_CLIENT].failing = true;
+  connection.exchange.pipe.ends[PIPE_CLIENT].failing = true;
   assert_class(&connection, CONNECTION_HALF_DEAD, 7, 4000);
   assert_true(connection_is_breaking(&connection, &side));
   assert_int_equal(side, PIPE_CLIENT);

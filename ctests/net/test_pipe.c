@@ -21,7 +21,7 @@
 struct fixture {
   struct clock clock;
   struct loop loop;
-  struct pipe_shared shared;
+  struct flow_shared shared;
   struct stream streams[2];
   struct tally tally;
   struct pipe pipe;
@@ -72,7 +72,7 @@ static void tcp_pair(int pair[2]) {
 static struct fixture *setup_with(size_t buffer, bool splice) {
   struct fixture *f = calloc(1, sizeof *f);
   assert_int_equal(loop_init(&f->loop, &f->clock, NULL), 0);
-  f->shared = (struct pipe_shared){.loop = &f->loop, .bytes = malloc(buffer), .size = buffer};
+  f->shared = (struct flow_shared){.loop = &f->loop, .bytes = malloc(buffer), .size = buffer};
   f->shared.pool = splice ? splice_pool_new(&f->loop, 8, 0) : NULL;
   for (int side = 0; side < 2; side++) {
     int pair[2];

@@ -26,7 +26,7 @@ struct fixture {
   struct loop loop;
   struct log log;
   uint8_t bytes[64 * 1024];
-  struct pipe_shared pipes;
+  struct flow_shared pipes;
   struct script_place place;
   struct script_state *state;
 };
@@ -64,7 +64,7 @@ static inline void fixture_begin(struct fixture *fixture, uint64_t time_ms, uint
   log_init(&fixture->log, &fixture->clock, 2);
   fixture->log.level = LOG_OFF;
   assert_int_equal(0, loop_init(&fixture->loop, &fixture->clock, NULL));
-  fixture->pipes = (struct pipe_shared){.loop = &fixture->loop, .bytes = fixture->bytes, .size = sizeof fixture->bytes};
+  fixture->pipes = (struct flow_shared){.loop = &fixture->loop, .bytes = fixture->bytes, .size = sizeof fixture->bytes};
   fixture->place = (struct script_place){
       .loop = &fixture->loop, .pipes = &fixture->pipes, .log = &fixture->log, .number = 1, .count = 2};
   script_place_init(&fixture->place);

@@ -27,7 +27,7 @@ int worker_init(struct worker *worker, unsigned number, unsigned count, struct c
     return error_set(error, -status, "worker %u: its event loop could not be made", number);
   worker->metrics = metrics_shard_new();
   worker->pipes =
-      (struct pipe_shared){.loop = &worker->loop, .bytes = malloc(COPY_BUFFER_SIZE), .size = COPY_BUFFER_SIZE};
+      (struct flow_shared){.loop = &worker->loop, .bytes = malloc(COPY_BUFFER_SIZE), .size = COPY_BUFFER_SIZE};
   unsigned pipes = settings->splice_pipes;
   worker->pipes.pool = pipes ? splice_pool_new(&worker->loop, pipes, settings->descriptors) : NULL;
   worker->resolver = resolver_new(&worker->loop, &settings->dns, error);

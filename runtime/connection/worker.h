@@ -109,7 +109,7 @@ struct worker {
   struct script_worker *script;
   struct resolver *resolver;
   struct dialer dialer;
-  struct pipe_shared pipes;
+  struct flow_shared pipes;
   struct metrics_shard *metrics;
   struct table_pin *pin; /* of the current table; NULL before there is one */
   struct worker_port **ports;

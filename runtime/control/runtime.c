@@ -37,7 +37,7 @@ int runtime_init(struct runtime *runtime, const char *library, struct error *err
   if (status)
     return error_set(error, -status, "the event loop can't be made: %s", strerror(-status));
   runtime->pipes =
-      (struct pipe_shared){.loop = &runtime->loop, .bytes = malloc(COPY_BUFFER_SIZE), .size = COPY_BUFFER_SIZE};
+      (struct flow_shared){.loop = &runtime->loop, .bytes = malloc(COPY_BUFFER_SIZE), .size = COPY_BUFFER_SIZE};
   status = error_set(error, ENOMEM, "no memory to start");
   if (!runtime->pipes.bytes)
     goto fail;

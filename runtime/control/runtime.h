@@ -26,7 +26,7 @@ struct runtime {
   struct loop loop;
   struct resolver *resolver; /* of the control thread's own connections, as the next two */
   struct dialer dialer;
-  struct pipe_shared pipes;
+  struct flow_shared pipes;
   const char *library; /* see script_options */
   struct native_module natives;
   struct script_host host;

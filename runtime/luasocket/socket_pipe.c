@@ -103,13 +103,13 @@ static void on_socket_pipe_event(void *context) {
 }
 
 static size_t unsent_of(const struct socket_pipe *joined) {
-  return stream_unsent(joined->pipe.streams[0]) + stream_unsent(joined->pipe.streams[1]);
+  return stream_unsent(pipe_stream(&joined->pipe, 0)) + stream_unsent(pipe_stream(&joined->pipe, 1));
 }
 
 static void break_side(struct socket_pipe *joined, int side) {
   joined->failed |= 1u << side;
   joined->broken |= 1u << side;
-  stream_break(joined->pipe.streams[side]);
+  stream_break(pipe_stream(&joined->pipe, side));
 }
 
 static void cut(struct socket_pipe *joined, const char *error) {
@@ -143,7 +143,7 @@ static void on_socket_pipe_ended(void *context, enum pipe_side side) {
 /* It takes what was sent to it, at whatever pace it has, and is reset then. */
 static void socket_pipe_deliver(struct socket_pipe *joined) {
   int side = joined->failed & 1u ? 1 : 0;
-  const struct stream *last = joined->pipe.streams[side];
+  const struct stream *last = pipe_stream(&joined->pipe, side);
   struct loop *loop = joined->pipe.shared->loop;
   clock_ms now = loop_now(loop);
   size_t unsent = stream_is_broken(last) ? 0 : stream_unsent(last);

@@ -75,7 +75,7 @@ static bool is_enough(struct script_socket *socket, bool over) {
 }
 
 static ssize_t read_more(struct script_socket *socket) {
-  struct pipe_shared *shared = socket->state->place->pipes;
+  struct flow_shared *shared = socket->state->place->pipes;
   size_t have = buffer_size(socket->ahead);
   size_t wants =
       socket->reader.wanted == WANTED_COUNT && socket->reader.size > have ? socket->reader.size - have : CHUNK_MIN;

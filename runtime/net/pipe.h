@@ -1,20 +1,16 @@
 /* SPDX-License-Identifier: MIT
  *
- * Two streams joined: bytes go both ways until each direction has ended, with backpressure. A direction copies through
- * the one buffer of its worker and holds a buffer of its own only while the other side can't take its bytes; once it
- * has shown that it is bulk it is spliced through a kernel pipe, and goes back when it is not. Who ends what, and when,
- * is its user's to decide. */
+ * Two transports joined: a flow each way (net/flow.h), until each has ended; and what the end or the failure of one
+ * means to the other. Who ends what, and when, is its user's to decide. */
 #pragma once
 
 #include "core/loop.h"
+#include "net/flow.h"
 #include "net/stream.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-
-struct splice_pipe; /* net/splice_pool.h */
-struct splice_pool;
 
 enum pipe_side { PIPE_CLIENT, PIPE_TARGET, PIPE_SIDES };
 
@@ -22,25 +18,11 @@ static inline enum pipe_side pipe_other(enum pipe_side side) { return side == PI
 
 static inline const char *pipe_side_label(enum pipe_side side) { return side == PIPE_CLIENT ? "client" : "target"; }
 
-/* What the pipes of one worker share. */
-struct pipe_shared {
-  struct loop *loop;
-  uint8_t *bytes;           /* the copy buffer */
-  size_t size;              /* its size */
-  struct splice_pool *pool; /* NULL: never splice */
-};
-
-/* From one side to the other. */
-struct pipe_flow {
-  struct buffer *pending;     /* read, and not taken yet; NULL mostly */
-  struct splice_pipe *splice; /* NULL while copying */
-  uint32_t spliced;           /* bytes in it */
-  uint8_t evidence;           /* full reads in a row (copying), small ones in a row (splicing) */
-  bool ended : 1;             /* the source's end, or failure, has been read */
-  bool finished : 1;          /* … and passed on */
-  bool broken : 1;            /* the destination failed: nothing is read for it any more */
-  bool ending : 1;            /* on_ending has been called: for the source's end */
-  bool failing : 1;           /* … for its failure */
+/* How far a side has come to its end. */
+struct pipe_end {
+  bool finished : 1; /* its end, or failure, has been passed on */
+  bool ending : 1;   /* on_ending has been called: for its end */
+  bool failing : 1;  /* … for its failure */
 };
 
 /* Called in an event of one of the streams or in deferred work, each at most once for a side (on_ending: for an end and
@@ -60,22 +42,26 @@ struct pipe_callbacks {
   void (*on_failed)(void *context, enum pipe_side side, int status);
 };
 
-/* Embedded. 136 bytes of an idle connection. */
+/* Embedded. 160 bytes of an idle connection. */
 struct pipe {
-  struct pipe_shared *shared;         /* NULL: not running */
-  struct stream *streams[PIPE_SIDES]; /* by enum pipe_side */
-  struct pipe_flow flows[PIPE_SIDES]; /* by the side that the bytes come from */
+  struct flow_shared *shared;    /* NULL: not running */
+  struct flow flows[PIPE_SIDES]; /* by the side that the bytes come from */
   const struct pipe_callbacks *callbacks;
   void *context;
-  clock_ms *last_active;   /* written whenever bytes move */
-  struct deferred again;   /* more to do that must not hold up the others */
-  int failure[PIPE_SIDES]; /* why a side failed, until it is told */
-  bool tells_events;       /* its user's: on_event is called */
+  clock_ms *last_active;            /* written whenever bytes move */
+  struct deferred again;            /* more to do that must not hold up the others */
+  int16_t failure[PIPE_SIDES];      /* why a side failed, until it is told */
+  struct pipe_end ends[PIPE_SIDES]; /* by the side that ends */
+  bool tells_events;                /* its user's: on_event is called */
 };
+
+static inline struct stream *pipe_stream(const struct pipe *pipe, enum pipe_side side) {
+  return pipe->flows[side].from;
+}
 
 /* Joins two open streams: takes over on_ready of both, and moves what is there already. `last_active` outlives the
  * pipe. The first callback may come before this returns. */
-void pipe_start(struct pipe *pipe, struct pipe_shared *shared, struct stream *client, struct stream *target,
+void pipe_start(struct pipe *pipe, struct flow_shared *shared, struct stream *client, struct stream *target,
                 const struct pipe_callbacks *callbacks, void *context, clock_ms *last_active);
 
 /* Lets go of both streams (their on_ready is NULL then) and of what was on its way; nothing if it is not running. */
@@ -85,17 +71,17 @@ static inline bool pipe_is_running(const struct pipe *pipe) { return pipe->share
 
 /* Whether on_ending has been called for `side`: for its end, which may have been passed on since; for its failure. */
 static inline bool pipe_is_ending(const struct pipe *pipe, enum pipe_side side) {
-  return pipe->flows[side].ending || pipe->flows[side].failing;
+  return pipe->ends[side].ending || pipe->ends[side].failing;
 }
-static inline bool pipe_is_failing(const struct pipe *pipe, enum pipe_side side) { return pipe->flows[side].failing; }
+static inline bool pipe_is_failing(const struct pipe *pipe, enum pipe_side side) { return pipe->ends[side].failing; }
 
 /* Whether either still is. */
 static inline bool pipe_awaits_end(const struct pipe *pipe) {
-  return (pipe_is_ending(pipe, PIPE_CLIENT) && !pipe->flows[PIPE_CLIENT].finished) ||
-         (pipe_is_ending(pipe, PIPE_TARGET) && !pipe->flows[PIPE_TARGET].finished);
+  return (pipe_is_ending(pipe, PIPE_CLIENT) && !pipe->ends[PIPE_CLIENT].finished) ||
+         (pipe_is_ending(pipe, PIPE_TARGET) && !pipe->ends[PIPE_TARGET].finished);
 }
 
 /* Bytes that were read from `side` and that the other has not taken. */
 static inline size_t pipe_pending(const struct pipe *pipe, enum pipe_side side) {
-  return buffer_size(pipe->flows[side].pending) + pipe->flows[side].spliced;
+  return flow_held(&pipe->flows[side]);
 }

@@ -28,7 +28,7 @@ struct worker;
 struct script_place {
   struct loop *loop;
   struct dialer *dialer;
-  struct pipe_shared *pipes;
+  struct flow_shared *pipes;
   const struct log *log;
   struct worker *worker;        /* NULL on the control thread */
   unsigned number, count;       /* moongate.worker; 0 of 0 on the control thread */
