@@ -100,7 +100,7 @@ static int push_module_text(lua_State *L, struct script_reader *reader, const ch
   struct text_piece piece;
   char *own = NULL;
   int status = reader ? reader->read(reader, path, &piece.bytes, &piece.size)
-                      : text_file_read(path, SCRIPT_MAX_MODULE, &own, &piece.size);
+                      : text_file_read(path, SCRIPT_MAX_MODULE, &own, &piece.size, NULL);
   if (status < 0)
     return status;
   if (own)

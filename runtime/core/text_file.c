@@ -51,12 +51,14 @@ int text_file_read_open(int fd, size_t limit, char **text, size_t *size) {
   return status;
 }
 
-int text_file_read(const char *path, size_t limit, char **text, size_t *size) {
+int text_file_read(const char *path, size_t limit, char **text, size_t *size, struct file_stamp *stamp) {
   *text = NULL;
   *size = 0;
   int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
   if (fd < 0)
     return errno == ENXIO ? -ENOTSUP : -errno; /* a socket */
+  if (stamp)
+    file_stamp_take(stamp, fd);
   int status = text_file_read_open(fd, limit, text, size);
   close(fd);
   return status;

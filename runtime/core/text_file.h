@@ -3,13 +3,16 @@
  * Reading and replacing whole files. Never waits for what is no file: a pipe is refused. */
 #pragma once
 
+#include "core/file_stamp.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 
 /* Reads a regular file of at most `limit` bytes. 0 with `text` (malloc, never NULL) and `size`, or a negative errno:
- * -EISDIR and -ENOTSUP for what is no regular file, -EFBIG, -EAGAIN when it grew meanwhile, or what the kernel says. */
-int text_file_read(const char *path, size_t limit, char **text, size_t *size);
+ * -EISDIR and -ENOTSUP for what is no regular file, -EFBIG, -EAGAIN when it grew meanwhile, or what the kernel says.
+ * `stamp` (may be NULL) is taken before. */
+int text_file_read(const char *path, size_t limit, char **text, size_t *size, struct file_stamp *stamp);
 
 /* The same of an open file, which stays open. */
 int text_file_read_open(int fd, size_t limit, char **text, size_t *size);

@@ -208,7 +208,7 @@ typedef void loaded_number_of(void *context, const char *name, unsigned *number,
  *
  * A file at fault keeps what is live of it, or, when nothing is, the copy of its last good version under config->state;
  * its fault is told again by each load, but it is only run again when something of it has changed
- * (loader_forget_faults()). A directory that can't be read is a fault, and all that is live stays. Of two files that
+ * (loader_look_anew()). A directory that can't be read is a fault, and all that is live stays. Of two files that
  * name a route alike, the one that has changed is at fault; when both have, the one that did not have the name; else
  * the later one.
  *
@@ -266,9 +266,9 @@ int loader_exclude_file(struct loader *loader, const char *file, const char *rou
 /* Appends why files were at fault that were run and have not changed since. 0 or -ENOMEM. */
 int loader_list_failures(const struct loader *loader, struct fault_list *faults);
 
-/* The next load runs those at fault again, though nothing of them has changed: somebody asks for a reload, because what
- * they read or ask has. */
-void loader_forget_faults(struct loader *loader);
+/* Somebody asks for a reload: the next load reads all files, whatever the file system says of them, and runs those at
+ * fault again, though nothing of them has changed, because what they read or ask may have. */
+void loader_look_anew(struct loader *loader);
 
 /* The line of a field of a route of the candidate that was checked last, while it has not gone live; 0: not known. */
 int loader_find_candidate_line(struct loader *loader, const char *name, const char *route, const char *field);

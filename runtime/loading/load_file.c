@@ -150,6 +150,7 @@ static int copy_source_text(struct known_file *known, const struct source *sourc
     return -ENOMEM;
   memcpy(known->text, source->text, source->size);
   known->size = source->size;
+  known->stamp = source->stamp;
   known->hash = text_hash(source->text, source->size, 0);
   struct timespec now;
   clock_gettime(CLOCK_REALTIME, &now);

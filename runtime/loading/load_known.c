@@ -192,9 +192,21 @@ int loader_list_failures(const struct loader *loader, struct fault_list *faults)
   return status;
 }
 
-void loader_forget_faults(struct loader *loader) {
+static void forget_stamps(struct known_file *known) {
+  if (!known)
+    return;
+  known->stamp.is_settled = false;
+  for (size_t i = 0; i < known->modules.count; i++)
+    known->modules.modules[i]->stamp.is_settled = false;
+}
+
+void loader_look_anew(struct loader *loader) {
   for (size_t i = 0; i < loader->memory.count; i++) {
     struct file_failure *failure = &loader->memory.files[i].failure;
+    forget_stamps(loader->memory.files[i].committed);
+    forget_stamps(loader->memory.files[i].fresh);
+    for (size_t k = 0; k < failure->modules.count; k++)
+      failure->modules.modules[k]->stamp.is_settled = false;
     if (!failure->lost || !blocking_is_lost(failure->lost)) /* it would hang once more */
       file_failure_clear(failure);
   }

@@ -10,7 +10,8 @@
 #include "routing/route.h"
 #include "script/version.h"
 
-/* A good version of a file. Immutable once it is made, but for `stored` and `warnings`. Shared with what was loaded. */
+/* A good version of a file. Immutable once it is made, but for `stamp`, `stored` and `warnings`. Shared with what was
+ * loaded. */
 struct known_file {
   atomic_uint references;
   char *file;
@@ -28,6 +29,7 @@ struct known_file {
   double loaded_at;
   unsigned schema_id;         /* what the schema knows of its routes (schema_call.c) */
   struct fault_list warnings; /* about it alone, while it is not committed */
+  struct file_stamp stamp;    /* of the file: the loader's */
   bool stored;                /* its copy is under `state` … */
   bool is_copy;               /* … and is what it was read from, as the file was at fault */
 };

@@ -88,7 +88,8 @@ void module_list_clear(struct module_list *list) {
   *list = (struct module_list){0};
 }
 
-struct module *module_cache_read(struct module_list *cache, const char *path) {
+/* In the cache; NULL: it is not there, and `*place` is where it would be. */
+static struct module *find_cached(const struct module_list *cache, const char *path, size_t *place) {
   size_t from = 0, to = cache->count;
   while (from < to) {
     size_t middle = from + (to - from) / 2;
@@ -100,11 +101,20 @@ struct module *module_cache_read(struct module_list *cache, const char *path) {
     else
       to = middle;
   }
-  struct module *module = module_new(path);
+  *place = from;
+  return NULL;
+}
+
+struct module *module_cache_read(struct module_list *cache, const char *path) {
+  size_t place = 0;
+  struct module *module = find_cached(cache, path, &place);
+  if (module)
+    return module;
+  module = module_new(path);
   if (!module)
     return NULL;
-  module->error = text_file_read(path, SCRIPT_MAX_MODULE, &module->text, &module->size);
-  return module_insert(cache, from, module) == 0 ? module : NULL;
+  module->error = text_file_read(path, SCRIPT_MAX_MODULE, &module->text, &module->size, &module->stamp);
+  return module_insert(cache, place, module) == 0 ? module : NULL;
 }
 
 static bool same_bytes(const struct module *a, const struct module *b) {
@@ -115,9 +125,15 @@ static bool same_bytes(const struct module *a, const struct module *b) {
 
 bool module_list_is_current(const struct module_list *list, struct module_list *cache) {
   for (size_t i = 0; i < list->count; i++) {
-    const struct module *now = module_cache_read(cache, list->modules[i]->path);
-    if (!now || !same_bytes(now, list->modules[i]))
+    struct module *module = list->modules[i];
+    size_t place = 0;
+    if (!find_cached(cache, module->path, &place) && file_stamp_is_current(&module->stamp, module->path) &&
+        module_insert(cache, place, module_ref(module)) < 0)
       return false;
+    const struct module *now = module_cache_read(cache, module->path);
+    if (!now || !same_bytes(now, module))
+      return false;
+    module->stamp = now->stamp;
   }
   return true;
 }

@@ -6,19 +6,21 @@
 #pragma once
 
 #include "core/blocking.h"
+#include "core/file_stamp.h"
 #include "script/state.h"
 
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Immutable. */
+/* Immutable, but for its stamp. */
 struct module {
   atomic_uint references;
   char *path;
   char *text; /* NULL when it could not be read */
   size_t size;
-  int error; /* 0, or the negative errno of reading it */
+  int error;               /* 0, or the negative errno of reading it */
+  struct file_stamp stamp; /* the loader's */
 };
 
 struct module_list {
@@ -43,7 +45,7 @@ void module_list_clear(struct module_list *list);
  * memory. */
 struct module *module_cache_read(struct module_list *cache, const char *path);
 
-/* Are all of them as they are on the disk? */
+/* Are all of them as they are on the disk? Those that say so by their stamps are not read, but entered into `cache`. */
 bool module_list_is_current(const struct module_list *list, struct module_list *cache);
 
 /* What `require` of a state reads with while a file is loaded. */

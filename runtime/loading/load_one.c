@@ -84,7 +84,9 @@ static int load_changed(struct load_run *run, struct file_memory *memory, struct
 
 /* What an earlier load has made of the same bytes, and another file has kept from going live, or what was made of them
  * before they were put there. 0 or -ENOMEM. */
-static int take_fresh(struct load_run *run, struct file_memory *memory, struct loaded_file *file) {
+static int take_fresh(struct load_run *run, struct file_memory *memory, struct loaded_file *file,
+                      const struct source *source) {
+  memory->fresh->stamp = source->stamp;
   take_new(memory, file, known_file_ref(memory->fresh));
   return fault_list_append(&run->loaded->warnings, &memory->fresh->warnings);
 }
@@ -128,12 +130,45 @@ static int read_route_file(struct load_run *run, const struct file_memory *memor
   return status == -ENOENT && !is_gone ? -EIO : status;
 }
 
+/* What is committed is what is in the directory. */
+static void take_committed(struct file_memory *memory, struct loaded_file *file) {
+  file_failure_clear(&memory->failure);
+  file->ok = file->same = true;
+  loaded_file_serve(file, known_file_ref(memory->committed));
+}
+
+/* Is the file as committed, as far as can be told without reading it? 1, 0, or -ECANCELED. */
+static int is_as_stamped(struct load_run *run, struct file_memory *memory, const struct loaded_file *file,
+                         uint64_t key) {
+  if (!memory->committed || memory->committed->key != key || !memory->committed->stamp.is_settled ||
+      is_lost_in_reading(&memory->failure))
+    return 0;
+  const struct file_stamp stamp = memory->committed->stamp;
+  load_now_begin(run, &(struct load_now){LOAD_ROUTES, file->file, file->path, NULL, 0, NULL});
+  blocking_begin(run->blocking);
+  bool is_current = file_stamp_is_current(&stamp, file->path);
+  if (!blocking_end(run->blocking))
+    return -ECANCELED;
+  load_now_end(run);
+  return is_current && module_list_is_current(&memory->committed->modules, &run->cache);
+}
+
+static int take_as_stamped(struct load_run *run, struct file_memory *memory, struct loaded_file *file) {
+  const struct source source = {.text = memory->committed->text, .size = memory->committed->size};
+  take_committed(memory, file);
+  return exclude(run, file, &source);
+}
+
 int load_one(struct load_run *run, struct loaded_file *file) {
   struct file_memory *memory = memory_enter(&run->loader->memory, file->file);
   struct source source = {0};
   struct error error;
   if (!memory)
     return -ENOMEM;
+  uint64_t key = load_key(run, file->file, file->path);
+  int stamped = is_as_stamped(run, memory, file, key);
+  if (stamped != 0)
+    return stamped < 0 ? stamped : take_as_stamped(run, memory, file);
   int status = read_route_file(run, memory, file, &source, &error);
   if (status == -ENOENT || status == -ECANCELED)
     return status;
@@ -144,14 +179,12 @@ int load_one(struct load_run *run, struct loaded_file *file) {
     status = fault_list_add(&run->loaded->faults, file->path, 0, NULL, NULL, error.message);
     return status < 0 ? status : load_stand_in(run, file, NULL);
   }
-  uint64_t key = load_key(run, file->file, file->path);
   if (memory->committed && load_is_same(run, memory->committed, &source, key)) {
-    file_failure_clear(&memory->failure);
-    file->ok = file->same = true;
-    loaded_file_serve(file, known_file_ref(memory->committed));
+    memory->committed->stamp = source.stamp;
+    take_committed(memory, file);
     status = 0;
   } else if (memory->fresh && load_is_same(run, memory->fresh, &source, key)) {
-    status = take_fresh(run, memory, file);
+    status = take_fresh(run, memory, file, &source);
   } else {
     status = load_changed(run, memory, file, &source, key);
   }

@@ -4,6 +4,7 @@
  * it. */
 #pragma once
 
+#include "core/file_stamp.h"
 #include "loading/load.h"
 #include "loading/load_known.h"
 #include "loading/load_mark.h"
@@ -20,6 +21,7 @@ struct source {
   char *path; /* as people name it: "routes/site.lua" */
   char *text;
   size_t size;
+  struct file_stamp stamp; /* of the file that it was read from */
 };
 
 /* What is loaded, and what for. */

@@ -45,7 +45,7 @@ int source_read(struct source *source, const char *path, struct error *error) {
   *source = (struct source){.path = strdup(path)};
   if (!source->path)
     return error_set(error, ENOMEM, "not enough memory");
-  int status = text_file_read(source->path, LOAD_MAX_FILE, &source->text, &source->size);
+  int status = text_file_read(source->path, LOAD_MAX_FILE, &source->text, &source->size, &source->stamp);
   if (status < 0) {
     status = describe_unreadable(source->path, status, error); /* the caller's may be gone by now */
     source_clear(source);

@@ -59,7 +59,7 @@ static int push_text(lua_State *L) {
 /* 0, or a negative errno and nothing pushed. Raises without memory. */
 static int push_tls_file(lua_State *L, const char *path) {
   struct text text;
-  int status = text_file_read(path, MOST_PEM, &text.bytes, &text.size);
+  int status = text_file_read(path, MOST_PEM, &text.bytes, &text.size, NULL);
   if (status != 0)
     return status;
   script_push_cleaner(L, push_text);

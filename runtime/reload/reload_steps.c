@@ -83,7 +83,7 @@ static void run_load(struct loading_job *base) {
   struct loader *loader = instance->loader;
   if (job->reads_config) {
     struct config_overrides overrides = {instance->config_path, instance->routes_path, instance->workers_wanted};
-    loader_forget_faults(loader);
+    loader_look_anew(loader);
     int status = loader_read_config(loader, &overrides, &job->config, &job->config_faults);
     if (status == -ECANCELED)
       return;
