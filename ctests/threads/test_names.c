@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * The registry of route names. */
-#include "routing/route.h"
+#include "routing/table.h"
 #include "threads/names.h"
 
 #include <setjmp.h>
@@ -9,6 +9,8 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -88,12 +90,66 @@ static void past_the_limit_names_count_for_none_and_share_nothing_else(void **st
   assert_int_equal(names_number(names, "77", NULL), 77);
 }
 
+/* A route of that name, as the loader numbers it. */
+static struct route *route_named(struct names *names, const char *text) {
+  struct route *route = route_new();
+  assert_non_null(route);
+  route->name = strdup(text);
+  route->stats = names_number(names, text, &route->shared);
+  return route;
+}
+
+/* As it goes live after `before`, which it takes the place of. */
+static struct route_table *go_live(struct names *names, struct route_table *before, struct route **routes,
+                                   size_t count) {
+  struct error error = {0};
+  struct route_table *table = route_table_new(routes, count, NULL, 0, NULL, &error);
+  assert_non_null(table);
+  names_retain(names, before, table);
+  route_table_unref(before);
+  return table;
+}
+
+static bool is_live(const struct names *names, const struct route *route) {
+  return !names_is_removed(names, route->stats);
+}
+
+static void names_go_with_what_differs_between_two_tables(void **state) {
+  struct names *names = *state;
+  struct route *a = route_named(names, "a"), *b = route_named(names, "b"), *c = route_named(names, "c");
+  struct route *early = route_named(names, "early"); /* and never live */
+  struct route_table *table = go_live(names, NULL, (struct route *[]){a, b, c}, 3);
+  assert_true(is_live(names, a) && is_live(names, b) && is_live(names, c));
+  assert_false(is_live(names, early));
+
+  struct route *late = route_named(names, "late"), *d = route_named(names, "d");
+  table = go_live(names, table, (struct route *[]){a, d, c}, 3);
+  assert_true(is_live(names, a) && is_live(names, d) && is_live(names, c));
+  assert_false(is_live(names, b) || is_live(names, late));
+
+  struct route *again = route_named(names, "d"); /* another record, elsewhere */
+  table = go_live(names, table, (struct route *[]){again, a, c}, 3);
+  assert_true(is_live(names, a) && is_live(names, again) && is_live(names, c));
+  table = go_live(names, table, (struct route *[]){a, c}, 2);
+  assert_true(is_live(names, a) && is_live(names, c));
+  assert_false(is_live(names, again));
+  table = go_live(names, table, NULL, 0);
+  assert_false(is_live(names, a) || is_live(names, c));
+  assert_int_equal(names->named, 1);
+  route_table_unref(table);
+
+  struct route *const routes[] = {a, b, c, d, early, late, again};
+  for (size_t i = 0; i < sizeof routes / sizeof *routes; i++)
+    route_unref(routes[i]);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup_teardown(zero_is_the_name_of_what_has_no_route, set_up, tear_down),
       cmocka_unit_test_setup_teardown(a_name_keeps_its_number_and_what_is_shared_under_it, set_up, tear_down),
       cmocka_unit_test_setup_teardown(numbers_are_given_one_after_the_other_and_survive_growth, set_up, tear_down),
       cmocka_unit_test_setup_teardown(past_the_limit_names_count_for_none_and_share_nothing_else, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(names_go_with_what_differs_between_two_tables, set_up, tear_down),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -20,7 +20,8 @@ struct name {
   uint64_t hash;
   struct route_shared *shared; /* one reference */
   bool removed;
-  bool retained; /* while names_retain() looks */
+  bool retained;  /* while names_retain() looks */
+  unsigned round; /* of names->round, when it came */
   char text[];
 };
 
@@ -114,6 +115,7 @@ static struct name *names_add(struct names *names, const char *text, uint64_t ha
   name->hash = hash;
   memcpy(name->text, text, size);
   name->number = take_number(names, name);
+  name->round = names->round;
   list_add_tail(&names->live, &name->node);
   names_enter(names, name);
   names->named++;
@@ -191,19 +193,60 @@ static void remove_name(struct names *names, struct name *name) {
   names->removed_count++;
 }
 
-void names_retain(struct names *names, const struct route_table *table) {
-  LIST_FOREACH(node, &names->live) { names_at(node)->retained = false; }
-  for (size_t i = 0; i < table->route_count; i++) {
-    const struct route *route = table->routes[i];
-    struct name *name = route->stats ? names->by_number[route->stats] : find_text(names, route->name);
+/* Routes of a table that are not those of another. */
+struct span {
+  struct route *const *routes;
+  size_t count;
+};
+
+/* What is between the routes that both tables have at their beginnings and at their ends. */
+static void find_difference(struct span *was, struct span *now) {
+  while (was->count > 0 && now->count > 0 && *was->routes == *now->routes) {
+    *was = (struct span){was->routes + 1, was->count - 1};
+    *now = (struct span){now->routes + 1, now->count - 1};
+  }
+  while (was->count > 0 && now->count > 0 && was->routes[was->count - 1] == now->routes[now->count - 1]) {
+    was->count--;
+    now->count--;
+  }
+}
+
+static struct name *find_route_name(const struct names *names, const struct route *route) {
+  return route->stats ? names->by_number[route->stats] : find_text(names, route->name);
+}
+
+static void mark_names(const struct names *names, const struct span *span, bool retained) {
+  for (size_t i = 0; i < span->count; i++) {
+    struct name *name = find_route_name(names, span->routes[i]);
     if (name)
-      name->retained = true;
+      name->retained = retained;
   }
-  LIST_FOREACH(node, &names->live) {
-    struct name *name = names_at(node);
-    if (!name->retained && name != names->by_number[0])
-      remove_name(names, name);
+}
+
+static void remove_unretained(struct names *names, struct name *name) {
+  if (name && !name->retained && !name->removed && name != names->by_number[0])
+    remove_name(names, name);
+}
+
+/* A name is one route's of a table: what was named by one that is in both is neither among what is gone nor new. */
+void names_retain(struct names *names, const struct route_table *before, const struct route_table *table) {
+  bool is_next = before && before == names->retained;
+  struct span was = {is_next ? before->routes : NULL, is_next ? before->route_count : 0};
+  struct span now = {table->routes, table->route_count};
+  find_difference(&was, &now);
+  mark_names(names, &was, false);
+  struct list_node *first = names->live.previous; /* the last come first; those of earlier rounds are in `before` */
+  for (; first != &names->live && (!is_next || names_at(first)->round == names->round); first = first->previous)
+    names_at(first)->retained = false;
+  mark_names(names, &now, true);
+  for (struct list_node *node = first->next, *next; node != &names->live; node = next) {
+    next = node->next;
+    remove_unretained(names, names_at(node));
   }
+  for (size_t i = 0; i < was.count; i++)
+    remove_unretained(names, find_route_name(names, was.routes[i]));
+  names->retained = table;
+  names->round++;
 }
 
 size_t names_forget(struct names *names, size_t *left, unsigned *numbers, size_t most) {

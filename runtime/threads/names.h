@@ -28,7 +28,9 @@ struct names {
   size_t chain_count, named;
   struct list_node live, removed; /* in the order of their coming */
   size_t removed_count;
-  bool has_removed; /* ever */
+  const struct route_table *retained; /* that of the last names_retain(), for comparing only */
+  unsigned round;                     /* counts those calls */
+  bool has_removed;                   /* ever */
   uint32_t last_scope;
 };
 
@@ -37,8 +39,9 @@ int names_init(struct names *names);
 void names_deinit(struct names *names);
 
 /* The names of the table's routes stay; the others are removed: what was counted for them is told as "(removed)", and a
- * route that takes such a name again begins anew. */
-void names_retain(struct names *names, const struct route_table *table);
+ * route that takes such a name again begins anew. `before` (NULL: none) is the table that it takes the place of: when
+ * it is that of the last call, only what differs is gone through, and what has been named since. */
+void names_retain(struct names *names, const struct route_table *before, const struct route_table *table);
 
 /* Was it removed? Then its text is "(removed)". */
 bool names_is_removed(const struct names *names, unsigned number);
