@@ -49,6 +49,57 @@ static void a_range_is_an_endpoint_for_each_port(void **state) {
   route_table_unref(table);
 }
 
+static struct route_table *renew_table(const struct route_table *before, struct route **routes, size_t count) {
+  struct error error = {0};
+  struct route_table *table = route_table_renew(before, routes, count, NULL, 0, NULL, &error);
+  assert_non_null(table);
+  return table;
+}
+
+static void a_table_shares_with_the_one_before_what_is_the_same_and_outlives_it(void **state) {
+  (void)state;
+  struct route *kept[] = {make_route("low", NULL, 80, 80, 1), make_route("high", NULL, 80, 80, 9)};
+  struct route *other = make_route("other", NULL, 81, 81, 1), *new = make_route("new", NULL, 81, 82, 5);
+  struct route_table *one = renew_table(NULL, (struct route *[]){kept[0], kept[1], other}, 3);
+  struct route_table *two = renew_table(one, (struct route *[]){kept[0], kept[1], new, other}, 4);
+  assert_ptr_equal(find(one, "[::]:80")->index, find(two, "[::]:80")->index);
+  assert_ptr_not_equal(find(one, "[::]:81")->index, find(two, "[::]:81")->index);
+  assert_int_equal(find(two, "[::]:81")->route_count, 2);
+  assert_string_equal(find(two, "[::]:81")->routes[0]->name, "new");
+  route_table_unref(one);
+  assert_string_equal(find(two, "[::]:80")->routes[0]->name, "high");
+
+  struct route_table *three = renew_table(two, (struct route *[]){kept[0], kept[1]}, 2);
+  assert_int_equal(three->list_count, 1);
+  assert_ptr_equal(find(two, "[::]:80")->index, find(three, "[::]:80")->index);
+  route_table_unref(two);
+  struct route *again = make_route("high", NULL, 80, 80, 9); /* a record of the same content is another */
+  struct route_table *four = renew_table(three, (struct route *[]){kept[0], again}, 2);
+  assert_ptr_not_equal(find(three, "[::]:80")->index, find(four, "[::]:80")->index);
+  route_table_unref(three);
+  route_table_unref(four);
+  route_unref(kept[0]);
+  route_unref(kept[1]);
+  route_unref(other);
+  route_unref(new);
+  route_unref(again);
+}
+
+static void what_falls_to_an_address_is_not_taken_for_what_is_bound_to_it(void **state) {
+  (void)state;
+  struct route *all = make_route("all", NULL, 80, 80, 1), *own = make_route("own", "127.0.0.1", 80, 80, 1);
+  struct route_table *one = renew_table(NULL, (struct route *[]){all, own}, 2);
+  struct route_table *two = renew_table(one, (struct route *[]){all, own}, 2);
+  assert_int_equal(find(two, "127.0.0.1:80")->route_count, 2);
+  assert_string_equal(find(two, "127.0.0.1:80")->routes[0]->name, "own");
+  assert_int_equal(find(two, "[::]:80")->route_count, 1);
+  assert_ptr_equal(find(one, "[::]:80")->index, find(two, "[::]:80")->index);
+  route_table_unref(one);
+  route_table_unref(two);
+  route_unref(all);
+  route_unref(own);
+}
+
 static void a_table_has_its_records_and_no_others(void **state) {
   (void)state;
   enum { COUNT = 200 };
@@ -198,6 +249,8 @@ static void a_port_says_what_has_to_be_known(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(a_range_is_an_endpoint_for_each_port),
+      cmocka_unit_test(a_table_shares_with_the_one_before_what_is_the_same_and_outlives_it),
+      cmocka_unit_test(what_falls_to_an_address_is_not_taken_for_what_is_bound_to_it),
       cmocka_unit_test(a_table_has_its_records_and_no_others),
       cmocka_unit_test(a_port_knows_what_it_takes_and_how_long_it_waits),
       cmocka_unit_test(routes_share_an_endpoint_in_order_of_priority_then_file),

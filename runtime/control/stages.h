@@ -6,9 +6,10 @@
 #include "connection/port_change.h"
 #include "control/instance.h"
 
-/* instance_config.c: all routes of the files that are served, and a reference on each version for the table. NULL: see
- * `error`. */
-struct route_table *instance_make_table(const struct loaded_routes *loaded, struct policy *policy, struct error *error);
+/* instance_config.c: all routes of the files that are served, and a reference on each version for the table, made as
+ * after `before` (route_table_renew()). NULL: see `error`. */
+struct route_table *instance_make_table(const struct route_table *before, const struct loaded_routes *loaded,
+                                        struct policy *policy, struct error *error);
 
 /* instance.c: of a zeroed record. `log` outlives it. */
 void instance_init(struct instance *instance, struct runtime *runtime, const struct log *log);

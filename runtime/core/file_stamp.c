@@ -10,12 +10,12 @@
 
 enum { TICK_MOST_S = 2 };
 
-static bool is_over(const struct timespec *change, const struct timespec *now) {
+static bool stamp_is_over(const struct timespec *change, const struct timespec *now) {
   time_t seconds = now->tv_sec - change->tv_sec;
   return seconds > TICK_MOST_S || (seconds == TICK_MOST_S && now->tv_nsec > change->tv_nsec);
 }
 
-static bool is_same_time(const struct timespec *a, const struct timespec *b) {
+static bool stamp_is_same(const struct timespec *a, const struct timespec *b) {
   return a->tv_sec == b->tv_sec && a->tv_nsec == b->tv_nsec;
 }
 
@@ -26,7 +26,7 @@ void file_stamp_take(struct file_stamp *stamp, int fd) {
   clock_gettime(CLOCK_REALTIME, &now);
   if (fstat(fd, &found) < 0)
     return;
-  *stamp = (struct file_stamp){.is_settled = is_over(&found.st_mtim, &now) && is_over(&found.st_ctim, &now),
+  *stamp = (struct file_stamp){.is_settled = stamp_is_over(&found.st_mtim, &now) && stamp_is_over(&found.st_ctim, &now),
                                .device = found.st_dev,
                                .inode = found.st_ino,
                                .size = found.st_size,
@@ -38,5 +38,5 @@ bool file_stamp_is_current(const struct file_stamp *stamp, const char *path) {
   struct stat found;
   return stamp->is_settled && stat(path, &found) == 0 && found.st_dev == stamp->device &&
          found.st_ino == stamp->inode && found.st_size == stamp->size &&
-         is_same_time(&found.st_mtim, &stamp->modified) && is_same_time(&found.st_ctim, &stamp->changed);
+         stamp_is_same(&found.st_mtim, &stamp->modified) && stamp_is_same(&found.st_ctim, &stamp->changed);
 }

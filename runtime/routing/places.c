@@ -14,27 +14,36 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PORT_SHIFT = 48, ADDRESS_SHIFT = 32, MAX_ADDRESSES = 65536 };
+enum { PORT_SHIFT = 48, ADDRESS_SHIFT = 32, PRIORITY_SHIFT = 32, TIER_SHIFT = 31, MAX_ADDRESSES = 65536 };
 
-/* The routes at an endpoint, as numbers: priority (0 the highest) << 33, not bound to this very address << 32, route.
+/* The routes at an endpoint, as numbers: priority (0 the highest) << 32, not bound to this very address << 31, route.
  */
 struct sequence {
   uint64_t *keys;
   size_t count;
 };
 
+/* What of a route counts here, written down once: records are large, and lie apart. */
+struct seat {
+  const struct port_range *ports;
+  uint32_t port_count;
+  uint32_t address;  /* of build->addresses */
+  uint32_t priority; /* 0 is the highest */
+};
+
 struct build {
   struct route_table *table;
   struct endpoint *addresses; /* each once */
   size_t address_count;
-  uint32_t *address_of;  /* by route */
-  uint32_t *priority_of; /* by route */
-  uint64_t *places;      /* port << 48, address << 32, route */
+  struct seat *seats; /* by route */
+  uint64_t *places;   /* port << 48, address << 32, route */
   size_t place_count;
   struct sequence sequence;   /* of the endpoint at hand */
   struct sequence *sequences; /* of the table's lists */
   uint32_t *slots;            /* lists by their sequence, plus 1; 0: free */
   size_t slot_mask, list_capacity;
+  struct route_list **earlier; /* those of the table before, by their hash; NULL: free */
+  size_t earlier_mask;
   size_t listed; /* routes in all lists */
 };
 
@@ -87,93 +96,108 @@ bool places_takes(const struct endpoint *endpoint, const struct endpoint *addres
   return places_is_own(endpoint, address) || falls_to(endpoint, &other);
 }
 
-/* A route that is bound to an address of its own. */
-struct bound {
+/* Routes that follow each other and are bound to the same address. */
+struct run {
   const struct endpoint *address;
-  uint32_t route;
+  uint32_t number; /* in their order */
 };
 
-static int compare_bound(const void *left, const void *right) {
-  const struct bound *a = left, *b = right;
+static int compare_runs(const void *left, const void *right) {
+  const struct run *a = left, *b = right;
   return compare_endpoints(a->address, b->address);
 }
 
-/* The routes by their addresses: sorted by reference, for an endpoint is large. NULL without memory. */
-static struct bound *sort_bound(const struct route_table *table, size_t *count) {
-  struct bound *bound = malloc((table->route_count + 1) * sizeof *bound);
-  bool is_ordered = true;
-  *count = 0;
-  for (size_t i = 0; bound && i < table->route_count; i++) {
-    if (table->routes[i]->address.length == 0)
-      continue;
-    bound[*count] = (struct bound){&table->routes[i]->address, (uint32_t)i};
-    is_ordered = is_ordered && (*count == 0 || compare_bound(&bound[*count - 1], &bound[*count]) <= 0);
-    ++*count;
+struct runs {
+  struct run *runs;
+  size_t count, room;
+};
+
+static int add_run(struct runs *runs, const struct endpoint *address) {
+  if (runs->count == runs->room) {
+    size_t room = runs->room ? 2 * runs->room : 64;
+    struct run *more = realloc(runs->runs, room * sizeof *more);
+    if (!more)
+      return -ENOMEM;
+    runs->runs = more;
+    runs->room = room;
   }
-  if (bound && !is_ordered)
-    qsort(bound, *count, sizeof *bound, compare_bound);
-  return bound;
+  runs->runs[runs->count] = (struct run){address, (uint32_t)runs->count};
+  runs->count++;
+  return 0;
 }
 
-/* Each address once, and which is whose. The first is that of routes which name none; one that names the same is no
- * other. */
-static int number_addresses(struct build *build) {
+/* Takes down what counts of each route; its address is the number of its run, plus 1, or 0: it has none. */
+static int note_seats(struct build *build, struct runs *runs) {
   const struct route_table *table = build->table;
-  size_t count, numbers = 1;
-  struct bound *bound = sort_bound(table, &count);
-  for (size_t i = 0; bound && i < count; i++)
-    numbers += i == 0 || compare_bound(&bound[i - 1], &bound[i]) != 0;
-  int status = numbers > MAX_ADDRESSES ? -E2BIG : -ENOMEM;
-  if (!bound || numbers > MAX_ADDRESSES)
-    goto end;
-  build->addresses = malloc(numbers * sizeof *build->addresses);
-  build->address_of = calloc(table->route_count + 1, sizeof *build->address_of);
-  if (!build->addresses || !build->address_of)
-    goto end;
+  build->seats = malloc((table->route_count + 1) * sizeof *build->seats);
+  if (!build->seats)
+    return -ENOMEM;
+  for (size_t i = 0; i < table->route_count; i++) {
+    const struct route *route = table->routes[i];
+    bool has_address = route->address.length > 0;
+    bool goes_on = runs->count > 0 && compare_endpoints(runs->runs[runs->count - 1].address, &route->address) == 0;
+    if (has_address && !goes_on && add_run(runs, &route->address) < 0)
+      return -ENOMEM;
+    build->seats[i] = (struct seat){.ports = route->ports,
+                                    .port_count = (uint32_t)route->port_count,
+                                    .address = has_address ? (uint32_t)runs->count : 0,
+                                    .priority = (uint32_t)(INT64_C(0x7fffffff) - route->priority)};
+  }
+  return 0;
+}
+
+/* Fills the addresses, and says which is that of each run, by its number plus 1. */
+static void name_addresses(struct build *build, const struct runs *runs, uint32_t *address_of) {
   struct endpoint *last = build->addresses;
   *last = any_address();
-  for (size_t i = 0; i < count; i++) {
-    if (compare_endpoints(build->addresses, bound[i].address) == 0)
-      continue;
-    if (compare_endpoints(last, bound[i].address) != 0)
-      *++last = *bound[i].address;
-    build->address_of[bound[i].route] = (uint32_t)(last - build->addresses);
+  address_of[0] = 0;
+  for (size_t i = 0; i < runs->count; i++) {
+    const struct run *run = &runs->runs[i];
+    bool is_any = compare_endpoints(build->addresses, run->address) == 0;
+    if (!is_any && compare_endpoints(last, run->address) != 0)
+      *++last = *run->address;
+    address_of[run->number + 1] = is_any ? 0 : (uint32_t)(last - build->addresses);
   }
   build->address_count = (size_t)(last - build->addresses) + 1;
+}
+
+/* Each address once, and which is whose: sorted by reference, for an endpoint is large. The first is that of routes
+ * which name none; one that names the same is no other. */
+static int number_addresses(struct build *build) {
+  struct runs runs = {.count = 0};
+  uint32_t *address_of = NULL;
+  size_t numbers = 1;
+  int status = note_seats(build, &runs);
+  if (status < 0)
+    goto end;
+  if (runs.count > 1)
+    qsort(runs.runs, runs.count, sizeof *runs.runs, compare_runs);
+  for (size_t i = 0; i < runs.count; i++)
+    numbers += i == 0 || compare_runs(&runs.runs[i - 1], &runs.runs[i]) != 0;
+  status = numbers > MAX_ADDRESSES ? -E2BIG : -ENOMEM;
+  if (numbers > MAX_ADDRESSES)
+    goto end;
+  build->addresses = malloc(numbers * sizeof *build->addresses);
+  address_of = malloc((runs.count + 1) * sizeof *address_of);
+  if (!build->addresses || !address_of)
+    goto end;
+  name_addresses(build, &runs, address_of);
+  for (size_t i = 0; i < build->table->route_count; i++)
+    build->seats[i].address = address_of[build->seats[i].address];
   status = 0;
 
 end:
-  free(bound);
+  free(address_of);
+  free(runs.runs);
   return status;
-}
-
-static int number_priorities(struct build *build) {
-  const struct route_table *table = build->table;
-  uint64_t *values = malloc((table->route_count + 1) * sizeof *values);
-  build->priority_of = calloc(table->route_count + 1, sizeof *build->priority_of);
-  if (!values || !build->priority_of) {
-    free(values);
-    return -ENOMEM;
-  }
-  for (size_t i = 0; i < table->route_count; i++)
-    values[i] = (uint64_t)(INT64_C(0x80000000) - table->routes[i]->priority);
-  sort_numbers(values, table->route_count);
-  size_t count = remove_twins(values, table->route_count);
-  for (size_t i = 0; i < table->route_count; i++) {
-    uint64_t value = (uint64_t)(INT64_C(0x80000000) - table->routes[i]->priority);
-    const uint64_t *found = bsearch(&value, values, count, sizeof *values, sort_compare_numbers);
-    build->priority_of[i] = (uint32_t)(found - values);
-  }
-  free(values);
-  return 0;
 }
 
 static int collect_places(struct build *build) {
   const struct route_table *table = build->table;
   size_t count = 0;
   for (size_t i = 0; i < table->route_count; i++)
-    for (size_t p = 0; p < table->routes[i]->port_count; p++)
-      count += (size_t)(table->routes[i]->ports[p].to - table->routes[i]->ports[p].from) + 1;
+    for (size_t p = 0; p < build->seats[i].port_count; p++)
+      count += (size_t)(build->seats[i].ports[p].to - build->seats[i].ports[p].from) + 1;
   if (count > TABLE_MAX_PLACES)
     return -E2BIG;
   build->places = malloc((count + 1) * sizeof *build->places);
@@ -181,10 +205,10 @@ static int collect_places(struct build *build) {
     return -ENOMEM;
   uint64_t *next = build->places;
   for (size_t i = 0; i < table->route_count; i++) {
-    const struct route *route = table->routes[i];
-    for (size_t p = 0; p < route->port_count; p++)
-      for (uint64_t port = route->ports[p].from; port <= route->ports[p].to; port++)
-        *next++ = port << PORT_SHIFT | (uint64_t)build->address_of[i] << ADDRESS_SHIFT | i;
+    const struct seat *seat = &build->seats[i];
+    for (size_t p = 0; p < seat->port_count; p++)
+      for (uint64_t port = seat->ports[p].from; port <= seat->ports[p].to; port++)
+        *next++ = port << PORT_SHIFT | (uint64_t)seat->address << ADDRESS_SHIFT | i;
   }
   sort_numbers(build->places, count);
   build->place_count = remove_twins(build->places, count);
@@ -194,7 +218,11 @@ static int collect_places(struct build *build) {
 static void add_to_sequence(struct build *build, uint64_t place, bool is_bound) {
   uint32_t route = (uint32_t)place;
   build->sequence.keys[build->sequence.count++] =
-      (uint64_t)build->priority_of[route] << 33 | (uint64_t)!is_bound << 32 | route;
+      (uint64_t)build->seats[route].priority << PRIORITY_SHIFT | (uint64_t)!is_bound << TIER_SHIFT | route;
+}
+
+static struct route *places_route_of(const struct build *build, uint64_t key) {
+  return build->table->routes[key & ((UINT64_C(1) << TIER_SHIFT) - 1)];
 }
 
 static int grow_lists(struct build *build) {
@@ -202,7 +230,7 @@ static int grow_lists(struct build *build) {
   if (table->list_count < build->list_capacity)
     return 0;
   size_t capacity = build->list_capacity ? 2 * build->list_capacity : 8;
-  struct route_list *lists = realloc(table->lists, capacity * sizeof *lists);
+  struct route_list **lists = realloc(table->lists, capacity * sizeof(struct route_list *));
   if (lists)
     table->lists = lists;
   struct sequence *sequences = realloc(build->sequences, capacity * sizeof *sequences);
@@ -214,33 +242,118 @@ static int grow_lists(struct build *build) {
   return 0;
 }
 
-/* Adds the list of the sequence at hand, which it takes over. */
+/* 0 is no bound at all. */
+static void lengthen(uint64_t *bound, uint64_t other, bool first) {
+  if (first || other == 0 || (*bound != 0 && other > *bound))
+    *bound = other;
+}
+
+static void note_needs(struct route_list *list) {
+  for (size_t r = 0; r < list->count; r++) {
+    const struct route *route = list->routes[r];
+    list->has_tls |= route->tls != ROUTE_TLS_NONE;
+    list->has_plain |= route->tls == ROUTE_TLS_NONE;
+    list->has_domains |= route->domain_count > 0;
+    list->has_when |= route->when_function != ROUTE_NO_FUNCTION;
+    lengthen(&list->initial_data, route->timeouts.initial_data, r == 0);
+    if (route->timeouts.linger > list->linger)
+      list->linger = route->timeouts.linger;
+  }
+}
+
+void route_list_unref(struct route_list *list) {
+  if (!list || atomic_fetch_sub_explicit(&list->references, 1, memory_order_acq_rel) != 1)
+    return;
+  route_index_free(list->index);
+  free(list->routes);
+  free(list);
+}
+
+/* The list of the sequence at hand, without its index: what two are compared by. NULL without memory. */
+static struct route_list *route_list_new(const struct sequence *sequence, const struct build *build) {
+  struct route_list *list = calloc(1, sizeof *list);
+  struct route **routes = malloc((sequence->count + 1) * sizeof(struct route *));
+  if (!list || !routes) {
+    free(list);
+    free(routes);
+    return NULL;
+  }
+  atomic_init(&list->references, 1);
+  list->routes = routes;
+  list->count = sequence->count;
+  list->is_own = true;
+  for (size_t i = 0; i < sequence->count; i++) {
+    routes[i] = places_route_of(build, sequence->keys[i]);
+    list->is_own = list->is_own && (sequence->keys[i] >> TIER_SHIFT & 1) == 0;
+  }
+  list->hash = text_hash(routes, sequence->count * sizeof(struct route *), 0);
+  return list;
+}
+
+/* The place of the list's like among those of the table before, or a free one. */
+static struct route_list **find_earlier(const struct build *build, const struct route_list *list) {
+  size_t at = (size_t)list->hash & build->earlier_mask;
+  for (; build->earlier[at]; at = (at + 1) & build->earlier_mask) {
+    const struct route_list *other = build->earlier[at];
+    if (other->hash == list->hash && other->count == list->count &&
+        memcmp(other->routes, list->routes, list->count * sizeof(struct route *)) == 0)
+      break;
+  }
+  return &build->earlier[at];
+}
+
+/* Routes that are bound to other addresses too may stand in another order elsewhere: those lists are made anew. */
+static int enter_earlier(struct build *build, const struct route_table *before) {
+  size_t count = before ? before->list_count : 0;
+  build->earlier_mask = 16;
+  while (build->earlier_mask < 2 * count)
+    build->earlier_mask *= 2;
+  build->earlier = calloc(build->earlier_mask, sizeof(struct route_list *));
+  build->earlier_mask--;
+  for (size_t i = 0; build->earlier && i < count; i++)
+    if (before->lists[i]->is_own)
+      *find_earlier(build, before->lists[i]) = before->lists[i];
+  return build->earlier ? 0 : -ENOMEM;
+}
+
+/* What is behind the first differing of priority and binding is one tier further. */
+static int route_list_make_index(struct route_list *list, const struct sequence *sequence) {
+  uint32_t *tiers = malloc((sequence->count + 1) * sizeof *tiers);
+  for (size_t i = 0; tiers && i < sequence->count; i++)
+    tiers[i] =
+        i == 0 ? 0 : tiers[i - 1] + (sequence->keys[i] >> TIER_SHIFT != sequence->keys[i - 1] >> TIER_SHIFT ? 1 : 0);
+  if (tiers)
+    list->index = route_index_new(list->routes, tiers, sequence->count);
+  free(tiers);
+  return list->index ? 0 : -ENOMEM;
+}
+
+/* Adds the list of the sequence at hand. */
 static int add_list(struct build *build) {
   struct route_table *table = build->table;
-  size_t count = build->sequence.count;
+  const struct sequence *sequence = &build->sequence;
   if (grow_lists(build) < 0)
     return -ENOMEM;
-  build->listed += count;
+  build->listed += sequence->count;
   if (build->listed > TABLE_MAX_PLACES)
     return -E2BIG;
-  struct route_list *list = &table->lists[table->list_count];
-  uint32_t *tiers = malloc((count + 1) * sizeof *tiers);
-  uint64_t *keys = malloc((count + 1) * sizeof *keys);
-  *list = (struct route_list){.routes = malloc((count + 1) * sizeof(struct route *)), .count = count};
-  for (size_t i = 0; tiers && keys && list->routes && i < count; i++) {
-    keys[i] = build->sequence.keys[i];
-    tiers[i] = (uint32_t)(keys[i] >> 32);
-    list->routes[i] = table->routes[(uint32_t)keys[i]];
-  }
-  if (tiers && keys && list->routes)
-    list->index = route_index_new(list->routes, tiers, count);
-  free(tiers);
-  if (!list->index) {
-    free(list->routes);
+  uint64_t *keys = malloc((sequence->count + 1) * sizeof *keys);
+  struct route_list *list = keys ? route_list_new(sequence, build) : NULL;
+  struct route_list *earlier = list && list->is_own ? *find_earlier(build, list) : NULL;
+  if (earlier) {
+    atomic_fetch_add_explicit(&earlier->references, 1, memory_order_relaxed);
+    route_list_unref(list);
+    list = earlier;
+  } else if (list && route_list_make_index(list, sequence) == 0) {
+    note_needs(list);
+  } else {
+    route_list_unref(list);
     free(keys);
     return -ENOMEM;
   }
-  build->sequences[table->list_count++] = (struct sequence){keys, count};
+  memcpy(keys, sequence->keys, sequence->count * sizeof *keys);
+  build->sequences[table->list_count] = (struct sequence){keys, sequence->count};
+  table->lists[table->list_count++] = list;
   return 0;
 }
 
@@ -320,7 +433,7 @@ static size_t places_count_ports(const struct build *build) {
 static void finish_ports(struct route_table *table) {
   for (size_t i = 0; i < table->port_count; i++) {
     struct table_port *port = &table->ports[i];
-    const struct route_list *list = &table->lists[port->route_count];
+    const struct route_list *list = table->lists[port->route_count];
     port->routes = list->routes;
     port->route_count = list->count;
     port->index = list->index;
@@ -333,27 +446,6 @@ static void finish_ports(struct route_table *table) {
   }
 }
 
-/* 0 is no bound at all. */
-static void lengthen(uint64_t *bound, uint64_t other, bool first) {
-  if (first || other == 0 || (*bound != 0 && other > *bound))
-    *bound = other;
-}
-
-static void note_needs(struct route_table *table) {
-  for (size_t i = 0; i < table->list_count; i++) {
-    struct route_list *list = &table->lists[i];
-    for (size_t r = 0; r < list->count; r++) {
-      list->has_tls |= list->routes[r]->tls != ROUTE_TLS_NONE;
-      list->has_plain |= list->routes[r]->tls == ROUTE_TLS_NONE;
-      list->has_domains |= list->routes[r]->domain_count > 0;
-      list->has_when |= list->routes[r]->when_function != ROUTE_NO_FUNCTION;
-      lengthen(&list->initial_data, list->routes[r]->timeouts.initial_data, r == 0);
-      if (list->routes[r]->timeouts.linger > list->linger)
-        list->linger = list->routes[r]->timeouts.linger;
-    }
-  }
-}
-
 static void build_deinit(struct build *build) {
   for (size_t i = 0; i < build->table->list_count; i++)
     free(build->sequences[i].keys);
@@ -361,18 +453,18 @@ static void build_deinit(struct build *build) {
   free(build->sequence.keys);
   free(build->slots);
   free(build->addresses);
-  free(build->address_of);
-  free(build->priority_of);
+  free(build->seats);
+  free(build->earlier);
   free(build->places);
 }
 
-int places_build(struct route_table *table) {
+int places_build(struct route_table *table, const struct route_table *before) {
   struct build build = {.table = table};
   int status = number_addresses(&build);
   if (status == 0)
-    status = number_priorities(&build);
-  if (status == 0)
     status = collect_places(&build);
+  if (status == 0)
+    status = enter_earlier(&build, before);
   size_t ports = status == 0 ? places_count_ports(&build) : 0;
   if (ports > TABLE_MAX_PORTS)
     status = -E2BIG;
@@ -386,10 +478,8 @@ int places_build(struct route_table *table) {
     build.sequence.keys = malloc((build.place_count + 1) * sizeof *build.sequence.keys);
     status = table->ports && build.slots && build.sequence.keys ? build_ports(&build) : -ENOMEM;
   }
-  if (status == 0) {
-    note_needs(table);
+  if (status == 0)
     finish_ports(table);
-  }
   build_deinit(&build);
   return status;
 }

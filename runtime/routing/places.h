@@ -5,8 +5,11 @@
 
 #include "routing/table.h"
 
-/* Fills the table's ports and lists from its routes. 0, -ENOMEM or -E2BIG. */
-int places_build(struct route_table *table);
+/* Fills the table's ports and lists from its routes. Lists of `before` (NULL: none) that are the same are taken from
+ * there. 0, -ENOMEM or -E2BIG. */
+int places_build(struct route_table *table, const struct route_table *before);
+
+void route_list_unref(struct route_list *list);
 
 /* Do connections that come in on `endpoint` belong to routes bound to `address` (of length 0: to all)? They do when it
  * is the same, and when it is the wildcard of the family that they come in by. Ports are not looked at. */

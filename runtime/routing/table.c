@@ -4,7 +4,7 @@
  * found out in places.c. */
 #include "routing/table.h"
 
-#include "routing/index.h"
+#include "core/sort.h"
 #include "routing/places.h"
 
 #include <errno.h>
@@ -16,6 +16,19 @@ static int compare_addresses(const void *left, const void *right) {
   return a < b ? -1 : a > b;
 }
 
+static bool sort_by_address(struct route **routes, size_t count) {
+  uint64_t *numbers = malloc((count + 1) * sizeof *numbers);
+  if (!numbers)
+    return false;
+  for (size_t i = 0; i < count; i++)
+    numbers[i] = (uintptr_t)routes[i];
+  sort_numbers(numbers, count);
+  for (size_t i = 0; i < count; i++)
+    routes[i] = (struct route *)(uintptr_t)numbers[i];
+  free(numbers);
+  return true;
+}
+
 static bool copy_routes(struct route_table *table, struct route *const *routes, size_t count, size_t script_count) {
   table->routes = calloc(count + 1, sizeof(struct route *));
   table->by_address = calloc(count + 1, sizeof(struct route *));
@@ -25,13 +38,12 @@ static bool copy_routes(struct route_table *table, struct route *const *routes, 
   for (; table->route_count < count; table->route_count++)
     table->routes[table->route_count] = route_ref(routes[table->route_count]);
   memcpy(table->by_address, table->routes, count * sizeof(struct route *));
-  qsort(table->by_address, count, sizeof(struct route *), compare_addresses);
-  return true;
+  return sort_by_address(table->by_address, count);
 }
 
-struct route_table *route_table_new(struct route *const *routes, size_t count, struct script_version *const *scripts,
-                                    size_t script_count, void (*script_unref)(struct script_version *),
-                                    struct error *error) {
+struct route_table *route_table_renew(const struct route_table *before, struct route *const *routes, size_t count,
+                                      struct script_version *const *scripts, size_t script_count,
+                                      void (*script_unref)(struct script_version *), struct error *error) {
   struct route_table *table = calloc(1, sizeof *table);
   int status = -ENOMEM;
   if (!table)
@@ -39,7 +51,7 @@ struct route_table *route_table_new(struct route *const *routes, size_t count, s
   atomic_init(&table->references, 1);
   if (!copy_routes(table, routes, count, script_count))
     goto fail;
-  status = places_build(table);
+  status = places_build(table, before);
   if (status < 0)
     goto fail;
   for (; table->script_count < script_count; table->script_count++)
@@ -58,6 +70,12 @@ fail:
   return NULL;
 }
 
+struct route_table *route_table_new(struct route *const *routes, size_t count, struct script_version *const *scripts,
+                                    size_t script_count, void (*script_unref)(struct script_version *),
+                                    struct error *error) {
+  return route_table_renew(NULL, routes, count, scripts, script_count, script_unref, error);
+}
+
 struct route_table *route_table_ref(struct route_table *table) {
   atomic_fetch_add_explicit(&table->references, 1, memory_order_relaxed);
   return table;
@@ -66,10 +84,8 @@ struct route_table *route_table_ref(struct route_table *table) {
 void route_table_unref(struct route_table *table) {
   if (!table || atomic_fetch_sub_explicit(&table->references, 1, memory_order_acq_rel) != 1)
     return;
-  for (size_t i = 0; i < table->list_count; i++) {
-    route_index_free(table->lists[i].index);
-    free(table->lists[i].routes);
-  }
+  for (size_t i = 0; i < table->list_count; i++)
+    route_list_unref(table->lists[i]);
   free(table->lists);
   free(table->ports);
   for (size_t i = 0; i < table->route_count; i++)

@@ -13,8 +13,12 @@
 
 struct route_index; /* routing/index.h */
 
-/* The routes that connections on some endpoints may take; those with the same ones share it. */
+/* The routes that connections on some endpoints may take; those with the same ones share it, also endpoints of one
+ * table and the next. Immutable. */
 struct route_list {
+  atomic_uint references;
+  uint64_t hash; /* of the records' addresses, in their order */
+  bool is_own;   /* each is bound to the very address of the endpoint: with the routes, all that it was made from */
   struct route **routes;
   size_t count;
   struct route_index *index;
@@ -47,7 +51,7 @@ struct route_table {
   size_t route_count;
   struct table_port *ports;
   size_t port_count;
-  struct route_list *lists; /* what the ports share */
+  struct route_list **lists; /* what the ports share; one reference each */
   size_t list_count;
   struct policy *policy;           /* one reference; NULL: limits nothing, trusts nobody */
   struct script_version **scripts; /* kept alive for the routes' functions */
@@ -65,6 +69,11 @@ enum {
 struct route_table *route_table_new(struct route *const *routes, size_t count, struct script_version *const *scripts,
                                     size_t script_count, void (*script_unref)(struct script_version *),
                                     struct error *error);
+
+/* The same after `before` (NULL: none): what would be made again for endpoints whose routes are the same is shared. */
+struct route_table *route_table_renew(const struct route_table *before, struct route *const *routes, size_t count,
+                                      struct script_version *const *scripts, size_t script_count,
+                                      void (*script_unref)(struct script_version *), struct error *error);
 struct route_table *route_table_ref(struct route_table *table);
 void route_table_unref(struct route_table *table);
 
