@@ -19,6 +19,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -50,15 +51,66 @@ static void check_table(struct value *found, struct loader *loader, const struct
   route_table_unref(table);
 }
 
+/* A file in the directory of the routes is checked beside the others, of which nothing is told; one elsewhere alone, as
+ * if it were the only one there. */
+struct checked_file {
+  char *directory, *name; /* NULL: all are */
+};
+
+static bool is_same_file(const char *a, const char *b) {
+  struct stat one, other;
+  return stat(a, &one) == 0 && stat(b, &other) == 0 && one.st_dev == other.st_dev && one.st_ino == other.st_ino;
+}
+
+/* 0 or -ENOMEM. */
+static int choose_file(struct checked_file *file, const char *path, struct config *config) {
+  const char *slash = strrchr(path, '/');
+  file->directory = slash == path ? strdup("/") : slash ? strndup(path, (size_t)(slash - path)) : strdup(".");
+  file->name = strdup(slash ? slash + 1 : path);
+  if (!file->directory || !file->name)
+    return -ENOMEM;
+  if (config->routes && is_same_file(file->directory, config->routes))
+    return 0;
+  free(config->routes);
+  config->routes = strdup(file->directory);
+  config->only = file->name;
+  return config->routes ? 0 : -ENOMEM;
+}
+
+/* Its faults and warnings alone. */
+static void report_file(struct value *root, struct value *found, struct value *warnings, const char *name,
+                        const struct loaded_routes *loaded, const struct config *config) {
+  for (size_t i = 0; i < loaded->file_count; i++) {
+    const struct loaded_file *file = &loaded->files[i];
+    if (strcmp(file->file, name) != 0)
+      continue;
+    report_faults(found, &loaded->faults, file->path);
+    report_faults(warnings, &loaded->warnings, file->path);
+    value_set_number(root, "files", 1);
+    value_set_number(root, "routes", (double)file->route_count);
+    return;
+  }
+  char path[PATH_MAX];
+  snprintf(path, sizeof path, "%s/%s", config->routes, name);
+  report_fault(found, path, 0, NULL, NULL,
+               access(path, F_OK) == 0 ? "is no route file: the name of one ends in .lua, and does not begin with a dot"
+                                       : "is not there");
+}
+
 /* As `run` would load them, for two workers (a third can't differ in another way), and without what an earlier run
  * stored. `warnings` may be NULL. */
 static void check_routes(struct value *root, struct value *found, struct value *warnings, struct loading *loading,
-                         const struct config *config) {
+                         const struct config *config, const char *only) {
   struct loaded_routes loaded = {.file_count = 0};
   struct config stateless = *config;
   stateless.state = NULL;
   loading->bound_ms = config->load_time_ms;
   loading_load_routes(loading, &stateless, config->workers > 1 ? 2 : 1, NULL, NULL, &loaded);
+  if (only) {
+    report_file(root, found, warnings, only, &loaded, config);
+    loaded_routes_clear(&loaded);
+    return;
+  }
   if (loaded.faults.count == 0)
     check_table(found, loading->loader, &loaded, config);
   report_faults(found, &loaded.faults, NULL);
@@ -152,6 +204,7 @@ struct value *check_files(void *context, const struct native_settings *settings)
   }
   struct config config = {.path = NULL};
   struct config_overrides overrides = {settings->config, settings->routes, settings->workers};
+  struct checked_file file = {.directory = NULL};
   struct fault_list faults = {.count = 0};
   struct error error;
   error_set(&error, ENOMEM, "no memory to check");
@@ -170,12 +223,16 @@ struct value *check_files(void *context, const struct native_settings *settings)
     bool may_load = check_account(found, warnings, &config, &faults, &account);
     loading.account = &account;
     /* What the config's fault may be the reason of is not said: that there is no such directory, warnings. */
+    if (settings->file && choose_file(&file, settings->file, &config) != 0)
+      may_load = false;
     if (may_load && (status == 0 || (config.routes && access(config.routes, R_OK) == 0)))
-      check_routes(root, found, status == 0 ? warnings : NULL, &loading, &config);
+      check_routes(root, found, status == 0 ? warnings : NULL, &loading, &config, file.name);
   }
   fault_list_clear(&faults);
   runtime->left_behind |= loading_deinit(&loading);
   config_clear(&config);
+  free(file.directory);
+  free(file.name);
   loader_free(loader);
   close(mark);
   return root;

@@ -21,10 +21,11 @@
 void report_fault(struct value *list, const char *file, int line, const char *route, const char *field,
                   const char *message) {
   struct value *entry = value_set_table(list, NULL);
-  value_set_string(entry, "file", file);
-  value_set_number(entry, "line", line);
-  value_set_string(entry, "route", route);
-  value_set_string(entry, "field", field);
+  value_set_string(entry, "file", file && *file ? file : NULL);
+  if (line > 0)
+    value_set_number(entry, "line", line);
+  value_set_string(entry, "route", route && *route ? route : NULL);
+  value_set_string(entry, "field", field && *field ? field : NULL);
   value_set_string(entry, "message", message);
 }
 
@@ -67,9 +68,11 @@ static struct value *defaults(void *context) {
   value_set_string(root, "version", MOONGATE_VERSION);
   value_set_boolean(root, "root", geteuid() == 0);
   value_set_boolean(root, "terminal", isatty(STDIN_FILENO) && isatty(STDERR_FILENO));
-  struct winsize size;
+  struct winsize size = {.ws_col = 0};
   if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0)
     value_set_number(root, "columns", size.ws_col);
+  if (isatty(STDOUT_FILENO) && size.ws_row > 0)
+    value_set_number(root, "rows", size.ws_row);
   return root;
 }
 

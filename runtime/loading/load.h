@@ -69,6 +69,7 @@ struct config {
   char *path;       /* NULL: there is no file, all defaults */
   uint64_t hash;    /* of the file's text */
   char *routes;     /* directory */
+  const char *only; /* of it this file alone is looked at (`check`); the caller's. NULL: all */
   unsigned workers; /* 1 to 256 */
   char *control;    /* the socket, the default place if none is named; NULL: this user has none (no XDG_RUNTIME_DIR) */
   char *state;      /* the directory, likewise; NULL: this user has none (no HOME) */

@@ -49,12 +49,25 @@ static int add_directory_fault(struct loaded_routes *loaded, const char *directo
   return fault_list_add(&loaded->faults, directory, 0, NULL, NULL, message) < 0 ? -ENOMEM : -EINVAL;
 }
 
+static int keep_only(struct dirent **entries, int count, const char *name) {
+  int kept = 0;
+  for (int i = 0; i < count; i++) {
+    if (strcmp(entries[i]->d_name, name) == 0)
+      entries[kept++] = entries[i];
+    else
+      free(entries[i]);
+  }
+  return kept;
+}
+
 /* Fills loaded->files with the names. 0 or a negative errno. */
-static int list_files(const char *directory, struct loaded_routes *loaded) {
+static int list_files(const char *directory, const char *only, struct loaded_routes *loaded) {
   struct dirent **entries = NULL;
   int count = scandir(directory, &entries, is_route_file, compare_file_name), status = 0;
   if (count < 0)
     return errno == ENOMEM ? -ENOMEM : add_directory_fault(loaded, directory, errno);
+  if (only)
+    count = keep_only(entries, count, only);
   if (count > MAX_FILES) {
     char message[96];
     snprintf(message, sizeof message, "has %d route files: at most %d", count, MAX_FILES);
@@ -83,17 +96,21 @@ static int list_away(struct load_run *run) {
   struct loader *loader = run->loader;
   if (loader->list_lost && blocking_is_lost(loader->list_lost))
     return add_directory_fault(run->loaded, run->config->routes, ETIMEDOUT);
-  char *directory = strdup(run->config->routes);
-  if (!directory)
+  char *directory = strdup(run->config->routes), *only = run->config->only ? strdup(run->config->only) : NULL;
+  if (!directory || (run->config->only && !only)) {
+    free(directory);
+    free(only);
     return -ENOMEM;
+  }
   load_now_begin(run, &(struct load_now){.kind = LOAD_LIST, .path = directory});
   blocking_begin(run->blocking);
-  int status = list_files(directory, run->loaded);
+  int status = list_files(directory, only, run->loaded);
   if (!blocking_end(run->blocking))
     status = -ECANCELED;
   else
     load_now_end(run);
   free(directory);
+  free(only);
   return status;
 }
 

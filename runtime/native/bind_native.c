@@ -140,6 +140,7 @@ static void read_run_settings(lua_State *L, struct native_settings *settings) {
   settings->config = text_field(L, "config");
   settings->routes = text_field(L, "routes");
   settings->control = text_field(L, "control");
+  settings->file = text_field(L, "file");
   lua_getfield(L, 1, "workers");
   double workers = luaL_optnumber(L, -1, 0);
   if (!(workers >= 0 && workers <= 65536) || floor(workers) != workers)

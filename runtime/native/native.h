@@ -34,6 +34,7 @@ struct native_settings {
   const char *config;
   const char *routes;
   const char *control;
+  const char *file; /* check: nothing but this route file */
   unsigned workers;
   bool strict;
 };
@@ -98,7 +99,7 @@ struct native_explain {
  * stands below `defaults` may be NULL: then its function raises "moongate is not running".
  */
 struct native_ops {
-  /* native.check{config=, routes=, workers=}: may block. The caller frees the value. */
+  /* native.check{config=, routes=, file=, workers=}: may block. The caller frees the value. */
   struct value *(*check)(void *context, const struct native_settings *settings);
   /* native.run{config=, routes=, workers=, strict=, control=}: answers with the exit status when it has stopped. */
   void (*run)(void *context, const struct native_settings *settings, struct native_call *call);

@@ -287,6 +287,52 @@ describe("moongate check", function()
     assert.are.equal("api", fault.route)
     assert.truthy(fault.field:find("match.ports", 1, true))
     assert.are_not.equal("", fault.message)
+    for _, one in ipairs(decoded.faults) do
+      for _, value in pairs(one) do
+        assert.truthy(value ~= "" and value ~= 0, answer.out)
+      end
+    end
+    assert.is_nil(decoded.faults[1].route)
+  end)
+
+  it("tells of one file alone, beside the others where it is one of them", function()
+    local action = 'action = { target = "a:1" } }'
+    local space = moongate.workspace {
+      routes = {
+        ["a.lua"] = 'return { name = "api", match = { ports = 80 }, ' .. action,
+        ["b.lua"] = 'return { name = "api", match = { ports = 81 }, ' .. action,
+        ["c.lua"] = 'return { name = "other", match = { portz = 82 }, ' .. action,
+      },
+    }
+    local function check(...)
+      return moongate.command({ "check", ..., "--config", space.config_path }, { cwd = space.directory })
+    end
+    local whole = moongate.command { "check", moongate.files_of(space) }
+    assert.truthy(whole.out:find("b.lua", 1, true) and whole.out:find("c.lua", 1, true), whole.out)
+    local a = check "routes/a.lua"
+    assert.are.same({ 0, "1 file, 1 route: no fault\n" }, { a.status, a.out })
+    local b = check(space.directory .. "/routes/b.lua")
+    assert.are.equal(1, b.status)
+    assert.truthy(b.out:find("b.lua:1: ", 1, true) and not b.out:find("c.lua", 1, true), b.out)
+    -- One elsewhere is the only one: nothing that stands beside it is run.
+    process.write(space.directory .. "/draft.lua", 'return { name = "api", match = { ports = 80 }, ' .. action)
+    process.write(space.directory .. "/beside.lua", "error('was run')")
+    local draft = check "draft.lua"
+    assert.are.same({ 0, "1 file, 1 route: no fault\n" }, { draft.status, draft.out })
+    local wrong = check "beside.lua"
+    assert.are.equal(1, wrong.status)
+    assert.truthy(wrong.out:find("^beside.lua:1: ") and wrong.out:find("was run", 1, true), wrong.out)
+    local two = moongate.command(
+      { "check", "routes/b.lua", "routes/c.lua", "--json", "--config", space.config_path },
+      { cwd = space.directory }
+    )
+    assert.are.equal(1, two.status)
+    assert.is_true(#cjson.decode(two.out).faults >= 2, two.out)
+    for _, name in ipairs { "routes/nosuch.lua", "moongate.txt", "nowhere/a.lua" } do
+      local gone = check(name)
+      assert.are.equal(1, gone.status, name)
+      assert.truthy(gone.out:find("1 fault", 1, true), gone.out)
+    end
   end)
 
   it("binds nothing, and runs beside a moongate that has the ports", function()

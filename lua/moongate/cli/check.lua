@@ -46,17 +46,44 @@ local function sorted(faults)
 end
 
 function check.define(command)
+  command:argument("file", "Route files: only what is wrong with these (default: all)."):args("*")
   loading.define(command)
   command:flag("--json", 'Print { "faults": [ … ], "warnings": [ … ] }.')
 end
 
+-- { faults =, warnings =, files =, routes = } of all, or of those files that are named.
+local function check_all(options)
+  local native, sum = require("moongate.native"), { faults = {}, warnings = {}, files = 0, routes = 0 }
+  local seen = {}
+  local function add(list, more, here)
+    for _, fault in ipairs(more or {}) do
+      fault.file = here and fault.file and fault.file:gsub("^%./", "") or fault.file
+      local key = check.format(fault)
+      if not seen[key] then -- the config's are each file's
+        seen[key] = true
+        list[#list + 1] = fault
+      end
+    end
+  end
+  local files = options.file or {}
+  for index = 1, math.max(1, #files) do
+    local result = native.check({
+      config = options.config,
+      routes = options.routes,
+      workers = options.workers,
+      file = files[index],
+    })
+    local here = files[index] and not files[index]:find("/", 1, true)
+    add(sum.faults, result.faults, here)
+    add(sum.warnings, result.warnings, here)
+    sum.files, sum.routes = sum.files + (result.files or 0), sum.routes + (result.routes or 0)
+  end
+  return sum
+end
+
 function check.run(options)
-  local result = require("moongate.native").check({
-    config = options.config,
-    routes = options.routes,
-    workers = options.workers,
-  })
-  local faults, warnings = sorted(result.faults or {}), sorted(result.warnings or {})
+  local result = check_all(options)
+  local faults, warnings = sorted(result.faults), sorted(result.warnings)
   if options.json then
     io.stdout:write(json.encode({ faults = json.list(faults), warnings = json.list(warnings) }), "\n")
     return #faults == 0 and 0 or 1
@@ -67,7 +94,7 @@ function check.run(options)
   for _, fault in ipairs(faults) do
     output.write(check.format(fault), "\n")
   end
-  local loaded = text.plural(result.files or 0, "file") .. ", " .. text.plural(result.routes or 0, "route")
+  local loaded = text.plural(result.files, "file") .. ", " .. text.plural(result.routes, "route")
   output.write(("%s: %s\n"):format(loaded, #faults == 0 and "no fault" or text.plural(#faults, "fault")))
   return #faults == 0 and 0 or 1
 end

@@ -111,7 +111,7 @@ function reload.run(options)
     return fine and 0 or 1
   end
   local first = (body.faults or {})[1]
-  if first and first.file == "" and not body.faults[2] then -- of no file: nothing was looked at
+  if first and (first.file or "") == "" and not body.faults[2] then -- of no file: nothing was looked at
     output.complain(first.message)
     return 1
   end

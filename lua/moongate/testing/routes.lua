@@ -33,15 +33,15 @@ function routes.describe(faults)
   local lines = {}
   for i, fault in ipairs(faults) do
     local text = fault.message
-    if fault.field ~= "" then
+    if fault.field then
       text = fault.field .. ": " .. text
     end
-    if fault.route ~= "" then
+    if fault.route then
       text = ('route "%s": %s'):format(fault.route, text)
     end
-    if fault.line > 0 then
+    if fault.line then
       text = ("%s:%d: %s"):format(fault.file, fault.line, text)
-    elseif fault.file ~= "" then
+    elseif fault.file then
       text = ("%s: %s"):format(fault.file, text)
     end
     lines[i] = text
