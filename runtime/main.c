@@ -5,6 +5,7 @@
 #include "core/stack.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -21,12 +22,18 @@ static void hold_standard_descriptors(void) {
     close(fd);
 }
 
-/* Beside a thread that hangs, and may hold the lock of a file that exit() would write out. */
-static void leave(int status) {
-  if (ftrylockfile(stdout) == 0)
-    fflush(stdout);
-  _exit(status);
+/* What was asked for has not come, or not all of it. Nobody is told who has stopped reading, as `head` does. */
+static int judge_output(int status) {
+  struct pollfd output = {.fd = STDOUT_FILENO};
+  if (fflush(stdout) == 0 && !ferror(stdout))
+    return status;
+  if (poll(&output, 1, 0) <= 0 || !(output.revents & POLLERR))
+    error_complain("the standard output can't be written: what is there is not all");
+  return status ? status : 1;
 }
+
+/* Beside a thread that hangs, and may hold the lock of a file that exit() would write out. */
+static void leave(int status) { _exit(ftrylockfile(stdout) == 0 ? judge_output(status) : status); }
 
 int main(int argc, char **argv) {
   struct runtime runtime;
@@ -44,6 +51,7 @@ int main(int argc, char **argv) {
   int status = runtime_main(&runtime, argc > 0 ? (size_t)(argc - 1) : 0, argv + (argc > 0));
   if (runtime.left_behind)
     leave(status);
+  status = judge_output(status);
   runtime_deinit(&runtime);
   return status;
 }

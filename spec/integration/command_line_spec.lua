@@ -36,6 +36,26 @@ describe("the command line", function()
     end
   end)
 
+  it("fails when what it says can't be written, but tells nobody who has stopped to read", function()
+    local m = moongate.start {}
+    local space = moongate.workspace { routes = moongate.front(1) }
+    local lines = {
+      { "check", moongate.files_of(space) }, { "help" }, { "version" }, { "--help" },
+      { "status", "--control", m.control }, { "conns", "--json", "--control", m.control },
+      { "reload", "--control", m.control },
+    }
+    for _, words in ipairs(lines) do
+      local line = table.concat(words, " ")
+      local full = process.run { "bash", "-c", ('%s "$@" >/dev/full'):format(moongate.binary), "bash", unpack(words) }
+      assert.are.equal(1, full.status, line)
+      assert.truthy(full.err:find("the standard output can't be written", 1, true), line .. full.err)
+    end
+    local head = process.run {
+      "bash", "-c", '(sleep 0.2; "$@"; echo $? >&2) | true', "bash", moongate.binary, "help",
+    }
+    assert.are.equal("1\n", head.err)
+  end)
+
   it("explains itself with --help", function()
     local answer = command "--help"
     assert.are.equal(0, answer.status)
