@@ -30,7 +30,14 @@ _moongate_values() { # what may follow the option $1 of the command $2
     --file) _moongate_ask file status | _moongate_match ;;
     --port) "$program" status "${control[@]}" --json 2>/dev/null | grep -o '"ports":\[[0-9,]*\]' | grep -o '[0-9]*' | _moongate_match ;;
     --state) compgen -W 'routing connecting forwarding handling closing' -- "$current" ;;
-    --sort) compgen -W 'age idle bytes client' -- "$current" ;;
+    --sort)
+      if [[ $2 == addresses ]]; then
+        compgen -W 'refused connections rate blocked client' -- "$current"
+      else
+        compgen -W 'age idle bytes client' -- "$current"
+      fi
+      ;;
+    --scope) compgen -W 'all unrouted route' -- "$current" ;;
     --tls-version) compgen -W '1.0 1.1 1.2 1.3' -- "$current" ;;
     *) return 1 ;;
   esac
@@ -57,17 +64,20 @@ _moongate() {
     [[ ${COMP_WORDS[i]} == --control && $((i + 1)) -lt $COMP_CWORD ]] && control=(--control "${COMP_WORDS[i + 1]}")
   done
   COMPREPLY=()
+  command=$(_moongate_command)
   case $before in # the shell gives names of files as it has to be given them
     --control | --config | --routes) compopt -o filenames 2>/dev/null ;;
+    *) [[ $current != -* && $command =~ ^(test|check)$ ]] && compopt -o filenames 2>/dev/null ;;
   esac
-  if words=$(_moongate_values "$before"); then
+  if words=$(_moongate_values "$before" "$command"); then
     :
   else
-    command=$(_moongate_command)
     if [[ $current == -* ]]; then
       words=$("$program" ${command:+"$command"} --help 2>/dev/null | grep -o -- '--[a-z][a-z-]*' | _moongate_match)
     elif [[ -z $command || $command == help ]]; then
       words=$("$program" help 2>/dev/null | sed -n 's/^  \([a-z][a-z]*\)  .*/\1/p' | _moongate_match)
+    elif [[ $command == test || $command == check ]]; then
+      words=$(compgen -f -- "$current")
     elif [[ $command == routes ]]; then
       words=$(_moongate_ask name routes --limit 2000 | _moongate_match)
     elif [[ $command == explain || $command == kill ]]; then

@@ -87,7 +87,7 @@ describe("moongate.cli", function()
       { "run", "--workers", "257" },
       { "run", "--workers", "1.5" },
       { "run", "--config" },
-      { "check", "extra" },
+      { "status", "extra" },
       { "--control" },
       { "--control", "/x" },
     }) do
@@ -121,6 +121,10 @@ describe("moongate.cli", function()
       local wanted = ("there is no command '%s': did you mean `moongate %s`?"):format(wrong, meant)
       assert.truthy(said:find(wanted, 1, true), said)
     end
+    for wrong, meant in pairs({ stop = "drain", connections = "conns", list = "conns", validate = "check" }) do
+      local said = select(3, run(wrong))
+      assert.truthy(said:find(("did you mean `moongate %s`?"):format(meant), 1, true), said)
+    end
     assert.truthy(select(3, run("--control", "/c", "frobnicate")):find("`moongate help` lists them", 1, true))
   end)
 
@@ -137,8 +141,12 @@ describe("moongate.cli", function()
     for line in printed:gmatch("[^\n]+") do
       assert.is_true(#line:gsub("…", ".") <= 80, line)
     end
+    local alone = { check = true, version = true, test = true }
     for name in printed:gmatch("\n  (%l+)  ") do
-      assert.are.equal(0, (run(name, "--help")), name)
+      local status, help = run(name, "--help")
+      alone[name] = alone[name] or name == "help" and not help:find("--control PATH", 1, true)
+      assert.are.equal(0, status, name)
+      assert.are.equal(not alone[name], help:find("--control PATH", 1, true) ~= nil, name)
     end
   end)
 
@@ -169,16 +177,55 @@ describe("moongate.cli", function()
     status, printed = run("conns", "--json")
     assert.are.equal(0, status)
     assert.are.equal("{}\n", printed)
-    local wrong = { { "conns", "--older", "x" }, { "conns", "--sort", "x" }, { "routes", "--port", "70000" } }
+    local wrong = {
+      { "conns", "--older", "x" }, { "conns", "--sort", "x" }, { "routes", "--port", "70000" },
+      { "conns", "--limit", "-1" }, { "addresses", "--offset", "-1" }, { "conns", "--watch", "0" },
+    }
     for _, words in ipairs(wrong) do
-      assert.are.equal(2, (run(unpack(words))))
+      local code, _, why = run(unpack(words))
+      assert.are.equal(2, code)
+      assert.truthy(why:find(words[2] .. ": expected", 1, true) or words[2] == "--sort", why)
     end
     control.get = function()
       return 400, { error = { status = 400, message = "client: not an address" } }, "{}\n"
     end
     local said
     status, printed, said = run("conns", "--client", "x")
-    assert.are.same({ 1, "", "moongate: client: not an address\n" }, { status, printed, said })
+    assert.are.same({ 2, "", "moongate: client: not an address\n" }, { status, printed, said })
+  end)
+
+  it("keeps the control socket in the commands that it suggests", function()
+    control.get = function()
+      local row = { id = "1-7", client_ip = "192.0.2.7", port = 80, state = "forwarding", age = 1, idle = 1 }
+      row.bytes_in, row.bytes_out, row.class = 0, 0, { name = "stuck", seconds = 12 }
+      return 200, { total = 1, open = 1, complete = true, connections = { row } }, "{}\n"
+    end
+    local _, printed = run("conns", "--stuck", "--control", "/a b")
+    assert.truthy(printed:find("  moongate --control '/a b' explain 1-7\n", 1, true), printed)
+    local format = require("moongate.cli.diagnose").format
+    local nothing = { open = 0, by_state = {}, by_route = {}, by_client = {}, by_target = {} }
+    local body = { connections = nothing, patterns = {}, workers = {}, trend = {} }
+    body.look_at = { { text = "x", command = "moongate status" } }
+    assert.truthy(format(body, 80, "/c"):find("-> moongate --control /c status", 1, true))
+    assert.truthy(format(body, 80):find("-> moongate status", 1, true))
+  end)
+
+  it("says a failure once, of however many words", function()
+    control.get = function()
+      return nil, "no moongate answers"
+    end
+    local status, printed, said = run("explain", "foo", "bar", "1-7")
+    assert.are.same({ 1, "", "moongate: no moongate answers\n" }, { status, printed, said })
+    control.get = function()
+      return 200, { total = 0, open = 3, complete = true, connections = {} }, "{}\n"
+    end
+    status, printed, said = run("explain", "--json", "9-9")
+    assert.are.same({ 1, "{}\n" }, { status, printed })
+    assert.truthy(said:find("there is no connection 9-9", 1, true), said)
+    control.get = function()
+      return 400, { error = { status = 400, message = "client_ip: expected an address" } }, "{}\n"
+    end
+    assert.are.equal(2, (run("explain", "80", "--client", "x")))
   end)
 
   it("status says what a drain waits for", function()

@@ -76,6 +76,17 @@ describe("the links of", function()
   end
 end)
 
+describe("the lists of commands", function()
+  for _, page in ipairs { "README.md", "docs/commands.md" } do
+    it("of " .. page .. " have all that there are", function()
+      local text = read(page)
+      for name in output_of(binary .. " help"):gmatch "\n  (%l+)  +%u" do
+        assert.truthy(text:find("\nmoongate " .. name .. "[ \n]"), name)
+      end
+    end)
+  end
+end)
+
 describe("the pages", function()
   local OURS = { docs = true, runtime = true, lua = true, scripts = true, examples = true, bench = true }
 

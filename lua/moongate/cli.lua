@@ -11,10 +11,26 @@ local nearest_of = require("moongate.text").nearest
 local unicode = require("moongate.unicode")
 
 local COMMANDS = {
-  "run", "check", "test", "reload", "drain", "status", "routes", "conns", "kill", "explain", "diagnose", "version",
+  "run", "check", "test", "reload", "drain", "status", "routes", "conns", "kill", "addresses", "explain", "diagnose",
+  "version",
 }
 
 local WIDTH = 80 -- of help, at most
+
+-- What others call it, or who comes from elsewhere.
+local MEANT = {
+  stop = "drain", quit = "drain", shutdown = "drain", exit = "drain", start = "run", serve = "run", restart = "reload",
+  connections = "conns", connection = "conns", sessions = "conns", ps = "conns", ls = "conns", list = "conns",
+  route = "routes", files = "status", info = "status", stats = "status", show = "status", health = "status",
+  close = "kill", disconnect = "kill", why = "explain", trace = "explain", ips = "addresses", clients = "addresses",
+  blocked = "addresses", lint = "check", validate = "check", configtest = "check", debug = "diagnose",
+  dump = "diagnose", snapshot = "diagnose",
+}
+
+-- Those that talk to no other moongate.
+local ALONE = { check = true, version = true, test = true }
+
+local CONTROL = "The control socket of the running moongate."
 
 -- Those of a later version.
 local LATER = { certs = true, targets = true, top = true }
@@ -35,8 +51,8 @@ end
 local function normalise(arguments)
   local words = {}
   for _, word in ipairs(arguments) do
-    if word:find("^%-%d") and words[#words] == "--workers" then
-      words[#words] = "--workers=" .. word
+    if word:find("^%-%d") and (words[#words] or ""):find("^%-%-%l[%l-]*$") then
+      words[#words] = words[#words] .. "=" .. word
     else
       words[#words + 1] = word
     end
@@ -64,7 +80,7 @@ local function fault_of_command(name, commands)
   elseif LATER[name] then
     return ("the command '%s' is not in this version"):format(name)
   end
-  local nearest = nearest_of(name, COMMANDS)
+  local nearest = MEANT[name:lower()] or nearest_of(name, COMMANDS)
   local hint = nearest and ("did you mean `moongate %s`?"):format(nearest) or "`moongate help` lists them"
   return ("there is no command %s: %s"):format(("'%s'"):format(name), hint)
 end
@@ -80,7 +96,7 @@ local function build()
   parser:flag("--version"):description("Print the version and exit."):action(function()
     error({ command = "version" }, 0)
   end)
-  parser:option("--control", "The control socket of the running moongate."):argname("PATH")
+  parser:option("--control", CONTROL):argname("PATH")
   parser:command_target("command")
   parser:require_command(true)
   function parser.error(current, message)
@@ -92,6 +108,9 @@ local function build()
     add_help(defined)
     defined:help_max_width(WIDTH)
     command.define(defined)
+    if not ALONE[name] then
+      defined:option("--control", CONTROL):argname("PATH"):target("control_behind")
+    end
     defined.error = parser.error
     commands[name] = command
   end
@@ -111,6 +130,7 @@ local function parse(arguments)
   end
   local fine, result = pcall(parser.parse, parser, words)
   if fine then
+    result.control = result.control_behind or result.control
     return result, commands[result.command]
   elseif type(result) ~= "table" then
     error(result, 0)

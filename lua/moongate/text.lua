@@ -152,8 +152,8 @@ end
 ---@param count number
 ---@param noun string
 ---@return string
-function text.plural(count, noun)
-  return ("%d %s%s"):format(count, noun, count == 1 and "" or "s")
+function text.plural(count, noun, many)
+  return ("%d %s"):format(count, count == 1 and noun or many or noun .. "s")
 end
 
 ---"worker 2 is stuck for 37s in route web (web.lua)", of one that native.readiness() tells.
@@ -164,6 +164,13 @@ function text.stuck_worker(worker)
   local place = route and worker.file and ("%s (%s)"):format(route, worker.file) or route or worker.file
   return ("worker %d is stuck for %s%s"):format(
     worker.number, text.format_duration(math.floor(worker.seconds)), place and " in " .. place or "")
+end
+
+---A word as it may stand in a line of the shell.
+---@param word string
+---@return string
+function text.shell_word(word)
+  return word:find("^[%w%.:_/@%%+-]+$") and word or "'" .. word:gsub("'", "'\\''") .. "'"
 end
 
 return text

@@ -2,6 +2,7 @@
 --
 -- /api/v1/addresses: what the limits know of client addresses.
 
+local cjson = require "cjson"
 local clients = require "spec.support.clients"
 local moongate = require "spec.support.moongate"
 
@@ -82,6 +83,21 @@ describe("/api/v1/addresses", function()
     assert.are.equal(9, page.total)
     assert.are.same({ "10.0.0.4", "10.0.0.5" }, { page.addresses[1].address, page.addresses[2].address })
     assert.are.equal(2, ask({ sort = "connections" }).addresses[1].connections)
+  end)
+
+  it("is what `moongate addresses` shows", function()
+    start()
+    local function command(...)
+      return moongate.command { "addresses", "--control", m.control, ... }
+    end
+    assert.are.equal("none (0 remembered, 0 blocked)\n", command().out)
+    assert.are.equal(2, (clients.race(m, CLIENT, 5)))
+    local out = command("--blocked").out
+    assert.truthy(out:find "ADDRESS +COUNTED BY +OPEN +NEW +REFUSED +BLOCKED FOR")
+    assert.truthy(out:find "192%.0%.2%.7 +%(all%) +2 +2 +3 +%d+[hm]", out)
+    assert.are.equal(1, #cjson.decode(command("--json", "--client", "192.0.2.0/24").out).addresses)
+    assert.are.equal("none (1 remembered, 1 blocked)\n", command("--client", "10.*").out)
+    assert.are.equal(2, command("--client", "nobody").status)
   end)
 
   it("says what is wrong with a question", function()

@@ -101,6 +101,69 @@ describe("the connections", function()
     end
   end)
 
+  it("are shown with their port here, and with what they wait for while they have no route", function()
+    local m = moongate.start {
+      config = "security = {},",
+      routes = ([[return {
+        { name = "hold", match = { ports = 0 }, action = { %s } },
+        { name = "asks", match = { ports = 0, when = function() moongate.sleep(1000) end }, action = { %s } },
+        { name = "named", match = { ports = 0, domains = "a.example" }, action = { tls = { mode = "passthrough" },
+          target = "127.0.0.1:1" } },
+      }]]):format(HOLD, HOLD),
+    }
+    for _, name in ipairs { "hold", "asks", "named" } do
+      net.connect(m:port(name))
+    end
+    net.connect(m:port "named"):send "\22\3\1"
+    await(m, nil, function(answer)
+      local sum = 0
+      for _, row in ipairs(answer.connections) do
+        sum = sum + row.bytes_in
+      end
+      return answer.total == 4 and sum == 3
+    end)
+    local out = command(m).out
+    assert.truthy(out:find(("127.0.0.1 +%d +hold +handling"):format(m:port "hold")), out)
+    assert.truthy(out:find(("127.0.0.1 +%d +asks%%? +routing +%%(when%%)"):format(m:port "asks")), out)
+    assert.truthy(out:find(("127.0.0.1 +%d +%%- +routing +%%(sent nothing%%)"):format(m:port "named")), out)
+    assert.truthy(out:find(("127.0.0.1 +%d +%%- +routing +%%(sent little%%)"):format(m:port "named")), out)
+  end)
+
+  it("of a route that is none are not told to be none", function()
+    local m = moongate.start { routes = moongate.front(HOLD) }
+    local answer = command(m, "--route", "frond")
+    assert.are.same({ 1, "" }, { answer.status, answer.out })
+    assert.truthy(answer.err:find('there is no live route "frond": did you mean "front"?', 1, true), answer.err)
+    assert.are.equal(0, command(m, "--route", "front").status)
+    assert.are.equal(2, command(m, "--client", "nobody").status)
+    net.connect(m:port "front")
+    await(m, nil, has(1))
+    m:write("routes.lua", (moongate.front(HOLD):gsub("front", "back")))
+    m:await_generation(2)
+    assert.are.equal(1, m:live_connections({ route = "front" }).total)
+    assert.are.equal(0, command(m, "--route", "front", "--stuck").status)
+    assert.are.equal(1, moongate.command({ "kill", "--control", m.control, "--route", "frond", "--yes" }).status)
+  end)
+
+  it("are shown again and again with --watch, until it is interrupted, or nobody answers", function()
+    local m = moongate.start { routes = moongate.front(HOLD) }
+    net.connect(m:port "front")
+    await(m, nil, has(1))
+    local watching = process.start { moongate.binary, "conns", "--control", m.control, "--watch", "100ms" }
+    process.wait_for(function()
+      return select(2, watching:out():gsub("CLIENT", "")) >= 3
+    end)
+    assert.is_nil(watching:out():find("\27", 1, true))
+    watching:signal "SIGINT"
+    watching:wait(5)
+    local last = process.start { moongate.binary, "conns", "--control", m.control, "--watch", "--json" }
+    process.wait_for(function()
+      return last:out():find("front", 1, true)
+    end)
+    m:stop()
+    assert.are.equal(1, last:wait(10))
+  end)
+
   it("of a route that has changed are told to be old", function()
     local m = moongate.start { routes = moongate.front(HOLD) }
     net.connect(m:port "front")
@@ -167,7 +230,7 @@ describe("the connections", function()
     local shown = command(m, "--stuck")
     assert.are.equal(0, shown.status, shown.err)
     for line in shown.out:gmatch "[^\n]+" do
-      assert.is_true(unicode.width(line) <= 80, line)
+      assert.is_true(unicode.width(line) <= 80 or line:find("^  moongate ") ~= nil, line)
     end
     assert.truthy(shown.out:find("half dead %d+s"), shown.out)
     local told = moongate.command { "explain", answer.connections[1].id, "--control", m.control }
@@ -181,9 +244,9 @@ describe("the connections", function()
     assert.are.equal("none (0 open)\n", none.out)
     net.connect(m:port "front")
     await(m, nil, has(1))
-    assert.truthy(command(m).out:find("127.0.0.1 +front +handling"))
+    assert.truthy(command(m).out:find("127.0.0.1 +%d+ +front +handling"))
     assert.are.equal(1, cjson.decode(command(m, "--json").out).total)
     assert.are.equal(2, command(m, "--sort", "name").status)
-    assert.are.equal(1, command(m, "--client", "nobody").status)
+    assert.are.equal(2, command(m, "--client", "nobody").status)
   end)
 end)

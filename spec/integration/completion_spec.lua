@@ -40,6 +40,14 @@ describe("the completion for bash", function()
     assert.are.same({ "age", "bytes", "client", "idle" }, complete("conns", "--sort", ""))
   end)
 
+  it("offers files where a command takes them", function()
+    assert.are.same({ "spec/admin_spec.lua" }, complete("test", "spec/admin_s"))
+    assert.are.same({ "routes/page.lua" }, complete("check", "routes/pa"))
+    assert.are.same({ "--config" }, complete("check", "--conf"))
+    assert.are.same({ "--control" }, complete("conns", "--con"))
+    assert.are.same({ "rate", "refused" }, complete("addresses", "--sort", "r"))
+  end)
+
   it("offers routes and files of the one that runs", function()
     local m = moongate.start {
       routes = {

@@ -105,8 +105,37 @@ function questions.routes(request)
   return finish(answer, "routes")
 end
 
+-- nil when there is a route of that name, or was and has connections; else the response that says so.
+local function refusal_of_route(name)
+  local live = native.routes({ route = name, limit = 0 })
+  local old = (live.total or 0) == 0 and native.connections({ route = name, limit = 0 })
+  if not old or old.error or old.total > 0 or not old.complete then
+    return nil
+  end
+  local names = {}
+  for index, route in ipairs(native.routes({ limit = MOST }).routes or {}) do
+    names[index] = route.name
+  end
+  local nearest = text.nearest(name, names)
+  local hint = nearest and (": did you mean %s?"):format(text.show(nearest)) or ""
+  return answers.fault(404, ("there is no live route %s%s"):format(text.show(name), hint))
+end
+
+-- The answer; a route of which there is no connection must be one.
+local function ask_connections(fn, request, kinds, limit)
+  local route
+  local answer, refusal = ask(function(wanted)
+    route = wanted.route
+    return fn(wanted)
+  end, request, kinds, limit)
+  if answer and route and (answer.total or answer.killed) == 0 then
+    refusal = refusal_of_route(route)
+  end
+  return not refusal and answer or nil, refusal
+end
+
 function questions.connections(request)
-  local answer, refusal = ask(native.connections, request, CONNECTIONS, LIMIT)
+  local answer, refusal = ask_connections(native.connections, request, CONNECTIONS, LIMIT)
   if not answer then
     return refusal
   end
@@ -145,7 +174,7 @@ end
 
 ---Ends those that are meant: all is meant by nobody who does not say so.
 function questions.kill_many(request)
-  local killed, refusal = ask(function(wanted)
+  local killed, refusal = ask_connections(function(wanted)
     if next(wanted) == nil then
       return { status = 400, error = "which ones? id, route, client, stuck and the other filters say so" }
     end

@@ -66,12 +66,25 @@ function asking.delete(path, target, patience)
   return judge(target, control.request(path, "DELETE", target, nil, patience))
 end
 
----Says on standard error why there is nothing to show. Returns the exit status.
+---Says on standard error why there is nothing to show. Returns the exit status: what was asked for failed, or, where
+---the API's status says so, it can't be asked for.
 ---@param message string
+---@param code? integer the API's
 ---@return integer
-function asking.fail(message)
+function asking.fail(message, code)
   output.complain(message)
-  return 1
+  return code == 400 and 2 or 1
+end
+
+---A command that is suggested, as it reaches the same moongate. `path`: the control socket that was said.
+---@param command string "moongate conns …"
+---@param path? string
+---@return string
+function asking.command(command, path)
+  local way = path and "--control " .. text.shell_word(path) .. " "
+  return way and (command:gsub("^moongate ", function(word)
+    return word .. way
+  end)) or command
 end
 
 ---What an answer does not know because workers have no part in it, as lines; "" when it knows all. And the exit status.

@@ -97,8 +97,9 @@ end
 ---The summary for people.
 ---@param body table the snapshot
 ---@param width? integer
+---@param control? string the control socket that was said
 ---@return string
-function diagnose.format(body, width)
+function diagnose.format(body, width, control)
   local lines = { tables.labelled(overview(body), width), "\n" }
   if #body.look_at == 0 then
     lines[#lines + 1] = "Nothing stands out.\n"
@@ -108,7 +109,7 @@ function diagnose.format(body, width)
   for index, finding in ipairs(body.look_at) do
     lines[#lines + 1] = tables.paragraph(finding.text, ("%3d. "):format(index), "     ", width)
     if finding.command then
-      lines[#lines + 1] = "     -> " .. unicode.printable(finding.command) .. "\n"
+      lines[#lines + 1] = "     -> " .. unicode.printable(asking.command(finding.command, control)) .. "\n"
     end
   end
   return table.concat(lines)
@@ -122,7 +123,7 @@ function diagnose.run(options)
   if options.json then
     asking.print_raw(raw)
   else
-    output.write(body.path and body.path .. "\n\n" or "", diagnose.format(body))
+    output.write(body.path and body.path .. "\n\n" or "", diagnose.format(body, nil, options.control))
   end
   if not body.connections.complete then
     output.complain("a worker did not answer in time; its connections are missing")

@@ -51,7 +51,7 @@ local function question_of(options, word)
   return question
 end
 
--- body, raw; or nil, message and the ports to choose from.
+-- body, raw; or nil, message, the ports to choose from, and the API's status.
 local function ask(options, question)
   if not (options.config or options.routes) then
     local wanted = {}
@@ -61,8 +61,8 @@ local function ask(options, question)
     if question.tls ~= nil then
       wanted.tls = question.tls and "1" or "0"
     end
-    local body, raw, refusal = asking.get(options.control, asking.target(PATH, wanted, QUERY))
-    return body, raw, type(refusal) == "table" and refusal.ports or nil
+    local body, raw, refusal, code = asking.get(options.control, asking.target(PATH, wanted, QUERY))
+    return body, raw, type(refusal) == "table" and refusal.ports or nil, code
   end
   local answer = require("moongate.native").explain({
     offline = true,
@@ -80,27 +80,35 @@ local function ask(options, question)
     output.warn("fault: ", check.format(fault), "\n")
   end
   if answer.error then
-    return nil, answer.error, answer.ports
+    return nil, answer.error, answer.ports, answer.status
   end
   answer.candidates, answer.faults = json.list(answer.candidates), json.list(answer.faults)
   return answer, json.encode(answer)
 end
 
--- Explains one question; where it names no port, for each that there is, when they are few.
-local function explain_one(options, question)
-  local body, raw, ports = ask(options, question)
+-- What is wrong is said once, of however many words. Returns the exit status.
+local function complain(said, message, code)
+  if not said[message] then
+    said[message] = true
+    output.warn(tables.paragraph("moongate: " .. message))
+  end
+  return code == 400 and 2 or 1
+end
+
+-- Explains one question; where it names no port, for each that there is, when they are few. `said`: see complain().
+local function explain_one(options, question, said)
+  local body, raw, ports, code = ask(options, question)
   if not body and not question.port and ports and #ports > 1 and #ports <= MOST_PORTS then
     local status = 0
     for i, port in ipairs(ports) do
       output.write(i > 1 and not options.json and "\n" or "")
       question.port = port
-      status = math.max(status, explain_one(options, question))
+      status = math.max(status, explain_one(options, question, said))
     end
     return status
   elseif not body then
     local listed = raw:find(", only on ", 1, true) and "" or explain_text.ports(ports, question.port ~= nil)
-    output.warn(tables.paragraph("moongate: " .. raw .. listed))
-    return 1
+    return complain(said, raw .. listed, not ports and code or nil)
   elseif options.json then
     return asking.print_raw(raw)
   end
@@ -109,21 +117,25 @@ local function explain_one(options, question)
 end
 
 -- Of a connection that is there: its record, and the choice that one like it would meet now.
-local function explain_connection(options, id)
+local function explain_connection(options, id, said)
   local body, raw = asking.get(options.control, asking.target(CONNECTIONS, { id = id }, { "id" }))
   if not body then
-    return asking.fail(raw)
-  elseif options.json then
-    asking.print_raw(raw)
-    return body.total > 0 and 0 or 1
+    return complain(said, raw)
   end
   local row = body.connections[1]
+  if options.json then
+    asking.print_raw(raw)
+  end
+  if row and options.json then
+    return 0
+  end
   local unknown = asking.unknown(body, "it may be one of its connections")
   if not row and unknown ~= "" then
-    output.write(unknown)
+    (options.json and output.warn or output.write)(unknown)
     return 1
   elseif not row then
-    return asking.fail(("there is no connection %s (any more); with log.access the log says how it ended"):format(id))
+    local gone = "there is no connection %s (any more); with log.access the log says how it ended"
+    return complain(said, gone:format(id))
   end
   local question = {
     is_there = true,
@@ -144,20 +156,20 @@ local function explain_connection(options, id)
 end
 
 function explain.run(options)
-  local words, status = options.address, 0
+  local words, status, said = options.address, 0, {}
   local live = not (options.config or options.routes)
   for i = 1, math.max(1, #words) do
     local word = words[i]
-    output.write(i > 1 and not options.json and "\n" or "")
+    output.write(i > 1 and status == 0 and not options.json and "\n" or "")
     if word and live and address.is_connection(word) then
-      status = math.max(status, explain_connection(options, word))
+      status = math.max(status, explain_connection(options, word, said))
     else
       local question, wrong = question_of(options, word)
       if not question then
         output.complain(wrong)
         return 2
       end
-      status = math.max(status, explain_one(options, question))
+      status = math.max(status, explain_one(options, question, said))
     end
   end
   return status

@@ -6,7 +6,7 @@ local help = {}
 
 local GROUPS = {
   { "Run it", { "run", "check", "test", "reload", "drain" } },
-  { "See what it does", { "status", "routes", "conns", "kill", "explain", "diagnose" } },
+  { "See what it does", { "status", "routes", "conns", "kill", "addresses", "explain", "diagnose" } },
   { "Else", { "version", "help" } },
 }
 
@@ -27,7 +27,7 @@ function help.text(commands)
   for _, group in ipairs(GROUPS) do
     lines[#lines + 1] = ("\n%s:\n"):format(group[1])
     for _, name in ipairs(group[2]) do
-      lines[#lines + 1] = ("  %-9s %s\n"):format(name, OWN[name] or commands[name].summary)
+      lines[#lines + 1] = ("  %-10s %s\n"):format(name, OWN[name] or commands[name].summary)
     end
   end
   lines[#lines + 1] = "\n" .. STEPS

@@ -56,11 +56,12 @@ local function ask(options)
   for _, name in ipairs(which.FILTERS) do
     shown[name] = options[name]
   end
-  local body, raw = asking.get(options.control, asking.target(PATH, shown, { "limit", unpack(which.FILTERS) }))
+  local target = asking.target(PATH, shown, { "limit", unpack(which.FILTERS) })
+  local body, raw, _, code = asking.get(options.control, target)
   if not body then
-    return nil, asking.fail(raw)
+    return nil, asking.fail(raw, code)
   end
-  output.warn(conns.format(body, options.stuck))
+  output.warn(conns.format(body, options.stuck, nil, options.control))
   if body.total == 0 then
     return nil, 0
   elseif not is_told_to(("End %s?"):format(text.plural(body.total, "connection"))) then
@@ -84,7 +85,7 @@ local function add(sum, body)
   return sum
 end
 
--- The answer, or nil and why there is none.
+-- The answer, or nil, why there is none, and the API's status.
 local function end_those(options)
   if #options.id == 0 then
     return asking.delete(options.control, asking.target(PATH, options, which.FILTERS), PATIENCE)
@@ -93,9 +94,10 @@ local function end_those(options)
   for first = 1, #options.id, AT_ONCE do
     local last = math.min(#options.id, first + AT_ONCE - 1)
     local ids = table.concat(options.id, ",", first, last)
-    local body, why = asking.delete(options.control, asking.target(PATH, { id = ids }, { "id" }), PATIENCE)
+    local target = asking.target(PATH, { id = ids }, { "id" })
+    local body, why, _, code = asking.delete(options.control, target, PATIENCE)
     if not body then
-      return nil, why
+      return nil, why, nil, code
     end
     add(sum, body)
   end
@@ -134,9 +136,9 @@ function kill.run(options)
       return status
     end
   end
-  local body, why = end_those(options)
+  local body, why, _, code = end_those(options)
   if not body then
-    return asking.fail(why)
+    return asking.fail(why, code)
   elseif options.json then
     output.raw(json.encode(body) .. "\n")
     return body.complete and not (body.unknown and body.unknown[1]) and 0 or 1

@@ -162,9 +162,9 @@ function routes.run(options)
     offset = options.offset,
   }
   local path = asking.target(PATH, wanted, { "route", "port", "file", "limit", "offset" })
-  local body, raw = asking.get(options.control, path)
+  local body, raw, _, code = asking.get(options.control, path)
   if not body then
-    return asking.fail(raw)
+    return asking.fail(raw, code)
   end
   local unknown, status = asking.unknown(body, "connections and bytes are without what it has done since")
   if options.name and body.total == 0 then

@@ -189,12 +189,12 @@ function tables.size(bytes)
 end
 
 ---"showing 100 of 20000 connections", or nil when all are there.
-function tables.rest(shown, offset, total, noun)
+function tables.rest(shown, offset, total, noun, many)
   if shown == total then
     return nil
   end
   local from = shown > 0 and (" (%d to %d)"):format(offset + 1, offset + shown) or ""
-  return ("%d of %s%s; --limit and --offset show others\n"):format(shown, text.plural(total, noun), from)
+  return ("%d of %s%s; --limit and --offset show others\n"):format(shown, text.plural(total, noun, many), from)
 end
 
 return tables

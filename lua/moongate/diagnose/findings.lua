@@ -24,10 +24,7 @@ local function connections(count)
   return several(count, "connection", "connections")
 end
 
--- A word as it may stand in a line of the shell.
-local function word(value)
-  return value:find("^[%w%.:_/@%%+-]+$") and value or "'" .. value:gsub("'", "'\\''") .. "'"
-end
+local word = text.shell_word
 
 -- "; timeouts.stuck ends them after 60s", or that nothing does.
 local function bound(limit, name)
@@ -237,7 +234,7 @@ local function growth(snapshot, add)
   end
 end
 
-local WHO = "; /api/v1/addresses says who"
+local WHO = "; moongate addresses says who"
 local REFUSALS = {
   limit_connections = "limits.connections was reached",
   limit_route = "a route's max_connections was reached",
