@@ -3,10 +3,10 @@
  * The context that handlers and functions of routes get: a fresh table about the connection, and what may be done with
  * it (context:forward). */
 #include "bindings/bind_context.h"
-#include "bindings/arguments.h"
 #include "connection/connection.h"
 #include "connection/proxied.h"
 #include "net/proxy_protocol.h"
+#include "script/arguments.h"
 #include "script/worker_script.h"
 
 #include <lauxlib.h>

@@ -71,13 +71,6 @@ static int core_read_line(lua_State *L) {
   return 3;
 }
 
-static bool has_free(lua_State *L) {
-  (void)L;
-  return descriptors_look() == 0;
-}
-
-bool script_has_descriptor(lua_State *L) { return has_free(L) || script_collect_for(L, has_free); }
-
 /* core.has_descriptor() */
 static int core_has_descriptor(lua_State *L) {
   lua_pushboolean(L, script_has_descriptor(L));

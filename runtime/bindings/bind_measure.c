@@ -4,9 +4,9 @@
  * waits meanwhile. */
 #include "bindings/bind_moongate.h"
 #include "connection/connection.h"
-#include "native/native_value.h"
 #include "script/commons.h"
 #include "script/scheduler.h"
+#include "script/value_push.h"
 #include "script/worker_script.h"
 
 #include <lauxlib.h>
@@ -23,7 +23,7 @@ static int push_snapshot(lua_State *L, void *context) {
   const struct measuring *measuring = context;
   if (!value_is_whole(measuring->question.answer))
     return luaL_error(L, "not enough memory");
-  native_push_value(L, measuring->question.answer);
+  value_push(L, measuring->question.answer);
   return 1;
 }
 

@@ -2,8 +2,8 @@
  *
  * moongate.metrics.counter, gauge and histogram: the metrics that scripts make. Of what the runtime measures itself
  * bind_measure.c tells. */
-#include "bindings/arguments.h"
 #include "bindings/bind_moongate.h"
+#include "script/arguments.h"
 #include "script/commons.h"
 #include "script/scheduler.h"
 

@@ -3,9 +3,10 @@
  * The functions behind the table `moongate` (lua/moongate/init.lua), and what the library's own modules need from C:
  * time, sleeping, spawning, logging, the worker. Connecting is in bind_connect.c. */
 #include "bindings/bind_moongate.h"
-#include "bindings/arguments.h"
 #include "connection/connection.h"
 #include "core/log.h"
+#include "luasocket/socket.h"
+#include "script/arguments.h"
 #include "script/scheduler.h"
 #include "script/state.h"
 #include "script/worker_script.h"

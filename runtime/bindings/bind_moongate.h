@@ -3,15 +3,14 @@
  * The parts of the table of C functions that stand in files of their own. */
 #pragma once
 
+#include "script/state.h"
+
 #include <lauxlib.h>
 #include <lua.h>
 #include <stdbool.h>
 
 /* What `moongate` is made of, by name (bind_moongate.c). */
 extern const luaL_Reg core_functions[];
-
-/* moongate.connect(host, port, options) (bind_connect.c). */
-int core_connect(lua_State *L);
 
 /* moongate.resolve(name) (bind_resolve.c). */
 int core_resolve(lua_State *L);
@@ -37,10 +36,6 @@ int core_insert(lua_State *L);
 /* For lua/moongate/bounded_files.lua (bind_files.c). */
 extern const luaL_Reg file_functions[];
 
-/* Whether a descriptor is free of those that scripts may have, if need be once Lua has closed those that it has
- * forgotten. */
-bool script_has_descriptor(lua_State *L);
-
 /* core.write(fd, text), for lua/moongate/printing.lua (bind_print.c). */
 int core_write(lua_State *L);
 
@@ -55,3 +50,14 @@ void script_push_methods(lua_State *L, const char *name, const luaL_Reg *methods
 
 /* moongate.on_reload(fn) (bind_reload.c). */
 int core_on_reload(lua_State *L);
+
+/* Pushes the table of C functions that the library's own modules are handed (bind_moongate.c). Raises without memory.
+ */
+void script_push_core(lua_State *L);
+
+/* For struct script_parts (parts.c): sandbox.c, bind_timer.c, bind_reload.c. */
+int script_open_libraries(lua_State *L);
+void script_timers_start(struct script_state *state);
+void script_timers_end(struct script_state *state);
+void script_end_unconnected(struct script_state *state);
+bool script_state_acts(struct script_state *state);

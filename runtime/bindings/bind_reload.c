@@ -2,8 +2,8 @@
  *
  * moongate.on_reload: keeping a state's functions, and calling them when a new configuration is live. They are tasks
  * without a connection, and end with the version of their file. */
-#include "bindings/arguments.h"
 #include "bindings/bind_moongate.h"
+#include "script/arguments.h"
 #include "script/scheduler.h"
 #include "script/state.h"
 #include "script/worker_script.h"

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
  * moongate.resolve: a name's addresses, from the worker's resolver. */
-#include "bindings/arguments.h"
 #include "bindings/bind_moongate.h"
 #include "luasocket/socket.h"
 #include "net/resolve.h"
+#include "script/arguments.h"
 
 #include <errno.h>
 #include <lauxlib.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * moongate.shared(name): the dictionaries that all workers and all files see, and their methods. None of them waits. */
-#include "bindings/arguments.h"
 #include "bindings/bind_moongate.h"
+#include "script/arguments.h"
 #include "script/commons.h"
 #include "script/scheduler.h"
 

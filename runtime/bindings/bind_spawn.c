@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * moongate.spawn, and what it returns: a handle by which others wait for the function's results, or end it. */
-#include "bindings/arguments.h"
 #include "bindings/bind_moongate.h"
+#include "script/arguments.h"
 #include "script/scheduler.h"
 #include "script/state.h"
 #include "script/worker_script.h"

@@ -2,8 +2,8 @@
  *
  * moongate.after and moongate.every. Timers belong to the version of their file: those that are made while it is loaded
  * begin when it goes live, all end when it is replaced. Each call is a task of its own, without a connection. */
-#include "bindings/arguments.h"
 #include "bindings/bind_moongate.h"
+#include "script/arguments.h"
 #include "script/scheduler.h"
 #include "script/state.h"
 #include "script/worker_script.h"

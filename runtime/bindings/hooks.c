@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
  * From the corridor into Lua and back: starting handlers and functions, what becomes of them, and their end. */
-#include "bindings/arguments.h"
 #include "connection/connection.h"
 #include "luasocket/socket.h"
 #include "routing/balance.h"
+#include "script/arguments.h"
 #include "script/worker_script.h"
 
 #include <assert.h>

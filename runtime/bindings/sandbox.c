@@ -3,11 +3,12 @@
  * What a new state has in it: Lua's own libraries, as many as its kind may have, and the search for modules that
  * `require` is made of: the embedded library, then C modules of this folder, then the user's modules. What user code
  * may not reach is taken away, and the rest of the sandbox set up, by lua/moongate/sandbox.lua. */
-#include "bindings/arguments.h"
 #include "bindings/bind_http.h"
+#include "bindings/bind_moongate.h"
 #include "bindings/embedded.h"
 #include "core/text_file.h"
 #include "patterns/patterns.h"
+#include "script/arguments.h"
 #include "script/state.h"
 
 #include <errno.h>

@@ -5,6 +5,7 @@
 #include "loading/load_private.h"
 
 #include "core/text.h"
+#include "script/parts.h"
 
 #include <errno.h>
 #include <lauxlib.h>
@@ -133,7 +134,7 @@ static int run_source(struct file_load *load) {
     status = claims_make(&load->known->claims, load->known->routes, load->known->route_count);
   if (status == 0) {
     load->known->function_count = load->function_count;
-    bool acts = load->function_count > 0 || script_state_acts(load->state);
+    bool acts = load->function_count > 0 || script_parts.acts(load->state);
     if (acts && load->workers > 0)
       status = file_load_states(load, load->workers);
   }

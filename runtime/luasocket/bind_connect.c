@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
  * moongate.connect: a connection of the script's own, as a socket. */
-#include "bindings/arguments.h"
-#include "bindings/bind_moongate.h"
 #include "connection/connection.h"
 #include "luasocket/socket.h"
 #include "net/dial.h"
+#include "script/arguments.h"
 #include "script/worker_script.h"
 #include "tls/stream.h"
 

@@ -2,9 +2,9 @@
  *
  * The socket as Lua sees it: the userdata, and the methods that never wait. Reading, sending, joining and ending are in
  * files of their own. */
-#include "bindings/arguments.h"
 #include "connection/connection.h"
 #include "luasocket/socket.h"
+#include "script/arguments.h"
 #include "script/worker_script.h"
 
 #include <errno.h>

@@ -255,3 +255,10 @@ const char *socket_error_text(int status);
 
 /* The same of a stream that was there: whatever way the network has taken the peer away is "closed". */
 const char *socket_failure_text(int status);
+
+/* moongate.connect(host, port, options) (bind_connect.c). */
+int core_connect(lua_State *L);
+
+/* For struct script_parts: bind_socket.c, socket_linger.c. */
+void script_sockets_let_go(struct script_state *state);
+void script_place_close_lingering(struct script_place *place);

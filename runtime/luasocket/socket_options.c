@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
  * What is set and asked about a socket: timeouts, the kernel's options under LuaSocket's names, and counts. */
-#include "bindings/arguments.h"
 #include "connection/connection.h"
 #include "luasocket/socket.h"
+#include "script/arguments.h"
 #include "script/worker_script.h"
 
 #include <errno.h>

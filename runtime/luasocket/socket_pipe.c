@@ -3,10 +3,10 @@
  * socket:pipe(other): joins two sockets natively (net/pipe.h) until both have ended, while the task waits. When one
  * breaks, or the pipe is cut short, the other is reset, whatever the script does with it afterwards: what was cut short
  * must not look like an end. */
-#include "bindings/arguments.h"
 #include "connection/class.h"
 #include "connection/connection.h"
 #include "luasocket/socket.h"
+#include "script/arguments.h"
 #include "script/worker_script.h"
 
 #include <lauxlib.h>

@@ -3,8 +3,8 @@
  * Reading: receive, receiveany, peek, lines, with LuaSocket's patterns and results. More is read than was asked for,
  * and kept: bytes are never lost. The first read goes into the buffer that all of the place share, so that a socket
  * that is idle, or whose script keeps up, holds none of its own. */
-#include "bindings/arguments.h"
 #include "luasocket/socket.h"
+#include "script/arguments.h"
 #include "script/held.h"
 
 #include <errno.h>

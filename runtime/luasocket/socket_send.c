@@ -2,8 +2,8 @@
  *
  * Sending: a string, a part of one, or a table of strings, as LuaSocket has it. What the kernel does not take at once
  * waits in the Lua string itself, kept alive by the coroutine: nothing is copied or queued. */
-#include "bindings/arguments.h"
 #include "luasocket/socket.h"
+#include "script/arguments.h"
 
 #include <lauxlib.h>
 #include <stdint.h>

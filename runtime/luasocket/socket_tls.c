@@ -2,9 +2,9 @@
  *
  * socket:starttls(options): puts TLS over the socket's stream, as a server on a handler's client and as a client on
  * what was connected, and waits for the handshake; socket:tls() tells what was agreed upon. */
-#include "bindings/arguments.h"
 #include "core/text_file.h"
 #include "luasocket/socket.h"
+#include "script/arguments.h"
 #include "tls/stream.h"
 
 #include <errno.h>

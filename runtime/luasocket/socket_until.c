@@ -3,8 +3,8 @@
  * receiveuntil: reading up to a string, whole or in pieces, with OpenResty's conventions for the reader that it
  * returns. The string is searched for once over each byte, whatever segments it comes in (Knuth, Morris and Pratt
  * 1977). */
-#include "bindings/arguments.h"
 #include "luasocket/socket.h"
+#include "script/arguments.h"
 
 #include <lauxlib.h>
 #include <string.h>

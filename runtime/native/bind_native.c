@@ -4,7 +4,7 @@
 #include "native/bind_native.h"
 
 #include "native/host.h"
-#include "native/native_value.h"
+#include "script/value_push.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -26,37 +26,11 @@ struct native_call {
 
 const struct native_module *native_of(lua_State *L) { return lua_touserdata(L, lua_upvalueindex(1)); }
 
-void native_push_value(lua_State *L, const struct value *value) {
-  luaL_checkstack(L, 4, "the answer is nested too deeply");
-  switch (value->kind) {
-  case VALUE_BOOLEAN:
-    lua_pushboolean(L, value->boolean);
-    return;
-  case VALUE_NUMBER:
-    lua_pushnumber(L, value->number);
-    return;
-  case VALUE_STRING:
-    lua_pushstring(L, value->string);
-    return;
-  case VALUE_TABLE:
-    break;
-  }
-  int index = 0;
-  lua_newtable(L);
-  for (const struct value *child = value->first; child; child = child->next) {
-    native_push_value(L, child);
-    if (child->key)
-      lua_setfield(L, -2, child->key);
-    else
-      lua_rawseti(L, -2, ++index);
-  }
-}
-
 static int push_answer(lua_State *L, void *context) {
   const struct value *value = context;
   if (!value_is_whole(value))
     return luaL_error(L, "not enough memory for the answer");
-  native_push_value(L, value);
+  value_push(L, value);
   return 1;
 }
 

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
  * native.testing(): what moongate.testing and `moongate test` need from C. Only trusted states have it. */
-#include "bindings/arguments.h"
 #include "core/clock.h"
 #include "loading/load.h"
 #include "native/bind_native.h"
 #include "native/host.h"
 #include "patterns/patterns.h"
+#include "script/arguments.h"
 #include "script/scheduler.h"
 
 #include <errno.h>

@@ -3,6 +3,7 @@
  * Telling of what went wrong in a function of a route: it is counted, and logged with all that is needed to find it, at
  * most once a second for each route. */
 #include "connection/connection.h"
+#include "core/descriptors.h"
 #include "script/worker_script.h"
 
 #include <stdio.h>
@@ -125,4 +126,13 @@ void script_report_unopened(struct script_state *state, const struct script_run 
       LOG_STRING("file", script_state_file(state)), LOG_STRING("at", place[0] != '\0' ? place : NULL),
       LOG_STRING("error", of_limit ? limit : "no file descriptor left; raise the limit (ulimit -n, LimitNOFILE=)"),
       LOG_INTEGER("not_logged_before", suppressed));
+}
+
+static bool has_free_descriptor(lua_State *L) {
+  (void)L;
+  return descriptors_look() == 0;
+}
+
+bool script_has_descriptor(lua_State *L) {
+  return has_free_descriptor(L) || script_collect_for(L, has_free_descriptor);
 }

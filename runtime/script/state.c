@@ -6,6 +6,7 @@
 #include "script/state.h"
 #include "core/clock.h"
 #include "script/commons.h"
+#include "script/parts.h"
 #include "script/state_private.h"
 #include "script/version.h"
 
@@ -159,7 +160,7 @@ static int set_up(lua_State *L) {
   keep_messages(L);
   lua_pushcfunction(L, on_error);
   state->on_error = luaL_ref(L, LUA_REGISTRYINDEX);
-  lua_pushcfunction(L, script_open_libraries);
+  lua_pushcfunction(L, script_parts.open_libraries);
   lua_pushlightuserdata(L, state);
   lua_call(L, 1, 0);
   return 0;
@@ -175,7 +176,7 @@ static void state_free(struct script_state *state) {
     if (state->allocate != NULL)
       lua_setallocf(state->L, state->allocate, state->allocator);
     lua_close(state->L);
-    script_sockets_let_go(state);
+    script_parts.let_sockets_go(state);
   }
   commons_unref(state->options.commons);
   free(state->watch.report);
@@ -253,14 +254,14 @@ void script_place_deinit(struct script_place *place) {
       state->place = NULL;
     script_state_unref(state);
   }
-  script_place_close_lingering(place);
+  script_parts.close_lingering(place);
   tls_context_cache_deinit(&place->tls);
 }
 
 void script_state_stop(struct script_state *state) {
   assert(state->running == NULL);
   state->references++;
-  script_timers_end(state);
+  script_parts.end_timers(state);
   while (state->tasks != NULL)
     task_free(state->tasks);
   script_state_unref(state);

@@ -205,15 +205,6 @@ const char *script_watch_report(const struct script_state *state);
 /* From now on it runs at `place`, on that thread: what waits works. */
 void script_state_attach(struct script_state *state, struct script_place *place);
 
-/* Starts the timers that were made while its file was loaded; at the first call, once it is attached. (bind_timer.c) */
-void script_timers_start(struct script_state *state);
-
-/* Whether what it was loaded with does something of itself: timers, functions of moongate.on_reload. */
-bool script_state_acts(struct script_state *state);
-
-/* Ends all timers of the state, for good; a call that is under way goes on. */
-void script_timers_end(struct script_state *state);
-
 /* Cancels all tasks of the state at once, without telling anybody, and frees them. Outside of tasks and their
  * callbacks. */
 void script_state_stop(struct script_state *state);
@@ -224,18 +215,3 @@ bool script_stack_is_full(lua_State *L);
 
 /* After something ran out of memory: collects, so that the state's next task finds some. */
 void script_state_relieve(struct script_state *state);
-
-/* The libraries, the sandbox of user states, `require`, and the global `moongate`. Runs protected; raises. `context` is
- * the state. */
-int script_open_libraries(lua_State *L);
-
-/* Pushes the table of C functions that the library's own modules are handed (bind_moongate.c). Raises without memory.
- */
-void script_push_core(lua_State *L);
-
-/* Lets go of the sockets whose finalizer LuaJIT has lost: it does when there is no room to call it, as at the end of
- * its stack. The state is about to go. (bind_socket.c) */
-void script_sockets_let_go(struct script_state *state);
-
-/* Closes the sockets that linger (socket_linger.c). */
-void script_place_close_lingering(struct script_place *place);

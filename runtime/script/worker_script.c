@@ -2,7 +2,9 @@
  *
  * A worker's Lua side as a whole: which versions of files run on it, and its end. */
 #include "script/worker_script.h"
+
 #include "connection/connection.h"
+#include "script/parts.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -40,7 +42,7 @@ static void script_use_let_go(struct script_worker *script, struct script_use *u
   struct script_version *version = use->version;
   struct script_state *state = script_version_state(version, script->worker->number);
   if (state != NULL && !version->is_borrowed)
-    script_end_unconnected(state);
+    script_parts.end_unconnected(state);
   script_version_retire(version, script->worker->number);
   *use_place(script, version) = 0;
   const struct script_use *last = &script->uses[--script->use_count];
@@ -98,9 +100,9 @@ void script_worker_go_live(struct worker *worker, const struct route_table *tabl
     if (state == NULL || state->place == NULL)
       continue;
     if (wanted)
-      script_timers_start(state);
+      script_parts.start_timers(state);
     else
-      script_end_unconnected(state);
+      script_parts.end_unconnected(state);
   }
 }
 
@@ -157,7 +159,7 @@ void script_worker_free(struct script_worker *script) {
   LIST_FOREACH(node, &worker->connections) {
     struct connection *connection = LIST_OWNER(node, struct connection, node);
     if (connection->script != NULL)
-      script_worker_hooks.cancel(connection);
+      worker->hooks->cancel(connection);
   }
   while (script->use_count > 0)
     script_use_let_go(script, &script->uses[script->use_count - 1]);

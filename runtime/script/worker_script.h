@@ -80,9 +80,6 @@ struct reload_news {
  * their callbacks. (bind_reload.c) */
 void script_worker_announce(struct worker *worker, const struct reload_news *news);
 
-/* Ends the timers of a state, and the tasks that work for no connection: its version is replaced. (bind_reload.c) */
-void script_end_unconnected(struct script_state *state);
-
 /* Pushes a fresh context table for the connection (bind_context.c). Raises without memory. */
 void script_push_context(lua_State *L, const struct connection *connection);
 
@@ -103,6 +100,10 @@ void script_report_unconnected(struct script_state *state, const char *what, lua
  * each state. (run_report.c) */
 void script_report_unopened(struct script_state *state, const struct script_run *run, lua_State *L, const char *what,
                             bool of_limit);
+
+/* Whether a descriptor is free of those that scripts may have, if need be once Lua has closed those that it has
+ * forgotten. (run_report.c) */
+bool script_has_descriptor(lua_State *L);
 
 /* Only counts it. */
 void script_count_unconnected(const struct script_state *state);

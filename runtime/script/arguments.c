@@ -2,10 +2,8 @@
  *
  * Reading durations and targets; their forms are those of route files (lua/moongate/schema). The binding that runs is
  * found by its function among those that there are. */
-#include "bindings/arguments.h"
-#include "bindings/bind_context.h"
-#include "bindings/bind_moongate.h"
-#include "luasocket/socket.h"
+#include "script/arguments.h"
+#include "script/parts.h"
 
 #include <lauxlib.h>
 #include <math.h>
@@ -16,30 +14,16 @@ static const double LONGEST_SECONDS = 1e9;
 
 /* "socket:send"; NULL when it is none of ours. */
 static const char *running_name(lua_State *L, bool *is_method) {
-  static const struct {
-    const char *prefix;
-    const luaL_Reg *functions;
-    bool are_methods;
-  } sets[] = {{"moongate.", core_functions, false},
-              {"socket:", socket_methods, true},
-              {"context:", context_methods, true},
-              {"dictionary:", shared_methods, true},
-              {"timer:", timer_methods, true},
-              {"task:", task_methods, true},
-              {"moongate.metrics.", metrics_functions, false},
-              {"counter:", counter_methods, true},
-              {"gauge:", gauge_methods, true},
-              {"histogram:", histogram_methods, true}};
   lua_Debug frame;
   if (!lua_getstack(L, 0, &frame) || !lua_getinfo(L, "f", &frame))
     return NULL;
   lua_CFunction running = lua_tocfunction(L, -1);
   lua_pop(L, 1);
-  for (size_t set = 0; running != NULL && set < sizeof sets / sizeof sets[0]; set++)
-    for (const luaL_Reg *function = sets[set].functions; function->name != NULL; function++)
+  for (const struct argument_names *names = script_parts.names; running != NULL && names->prefix != NULL; names++)
+    for (const luaL_Reg *function = names->functions; function->name != NULL; function++)
       if (function->func == running) {
-        *is_method = sets[set].are_methods;
-        return lua_pushfstring(L, "%s%s", sets[set].prefix, function->name);
+        *is_method = names->are_methods;
+        return lua_pushfstring(L, "%s%s", names->prefix, function->name);
       }
   return NULL;
 }
