@@ -79,6 +79,7 @@ void diagnose_begin(struct diagnose *diagnose, enum diagnose_cause cause) {
 
 static struct diagnose_sample sum_up(const struct diagnose *diagnose) {
   struct diagnose_sample sample = {.time = clock_now(&diagnose->instance->runtime->clock)};
+  uint64_t now_ns = clock_ns(&diagnose->instance->runtime->clock);
   for (size_t i = 0; i < diagnose->count; i++) {
     const struct diagnose_watch *watch = &diagnose->watches[i];
     const struct worker_stats *stats = &watch->last.stats;
@@ -87,8 +88,10 @@ static struct diagnose_sample sum_up(const struct diagnose *diagnose) {
     sample.accepted += stats->connections;
     sample.ended += stats->connections - stats->active;
     sample.silent += watch->asked;
-    if (watch->last.lag_ns > sample.lag_ns)
-      sample.lag_ns = watch->last.lag_ns;
+    uint64_t silence = watch->asked ? now_ns - watch->asked_ns : 0;
+    uint64_t lag = silence > watch->last.lag_ns ? silence : watch->last.lag_ns;
+    if (lag > sample.lag_ns)
+      sample.lag_ns = lag;
   }
   return sample;
 }

@@ -106,13 +106,15 @@ static bool write_connections(struct value *root, const struct connections_round
   return items != NULL;
 }
 
-/* A worker that has not answered is at least as late as its question is old. */
+/* A worker that has not answered is at least as late as the oldest question is that it was asked: one that is stuck is
+ * not asked again, and its heartbeat is under way still. `silence_ns`: for how long. */
 static void write_worker(struct value *list, const struct connections_part *part, struct diagnose_watch *watch,
-                         uint64_t now_ns) {
+                         uint64_t now_ns, uint64_t silence_ns) {
   bool answered = !part->asked && part->begun;
   uint64_t waited = now_ns > part->asked_ns ? now_ns - part->asked_ns : 0;
   if (watch && watch->asked && now_ns > watch->asked_ns && now_ns - watch->asked_ns > waited)
     waited = now_ns - watch->asked_ns;
+  waited = silence_ns > waited ? silence_ns : waited;
   uint64_t lag = answered ? part->look.lag_ns : waited;
   uint64_t worst = watch && watch->worst_ns > lag ? watch->worst_ns : lag;
   struct value *entry = value_set_table(list, NULL);
@@ -134,9 +136,11 @@ static void write_worker(struct value *list, const struct connections_part *part
 static void diagnose_write_workers(struct value *root, const struct connections_round *round,
                                    struct diagnose *diagnose) {
   struct value *list = value_set_table(root, "workers");
-  uint64_t now_ns = clock_ns(&round->owner->instance->runtime->clock);
+  const struct instance *instance = round->owner->instance;
+  uint64_t now_ns = clock_ns(&instance->runtime->clock);
   for (size_t i = 0; i < round->part_count; i++)
-    write_worker(list, &round->parts[i], i < diagnose->count ? &diagnose->watches[i] : NULL, now_ns);
+    write_worker(list, &round->parts[i], i < diagnose->count ? &diagnose->watches[i] : NULL, now_ns,
+                 heartbeats_silence_ns(&instance->heartbeats, round->parts[i].worker));
 }
 
 /* By how much a counter has grown; a worker that is silent now may make it smaller. */

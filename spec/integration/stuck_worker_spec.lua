@@ -3,6 +3,7 @@
 -- A worker that is blocked in the kernel: said in the log with its route and file, told by /readyz, /metrics and the
 -- commands, and not waited for by them.
 
+local cjson = require "cjson"
 local fcntl = require "posix.fcntl"
 local moongate = require "spec.support.moongate"
 local net = require "spec.support.net"
@@ -81,6 +82,11 @@ describe("a worker that is blocked in the kernel", function()
     local json = moongate.command { "conns", "--json", "--control", m.control }
     assert.are.equal(1, json.status)
     assert.truthy(json.out:find('"complete":false', 1, true), json.out)
+
+    local snapshot = moongate.command { "diagnose", "--json", "--control", m.control }
+    local worker = cjson.decode(snapshot.out).workers[1]
+    assert.is_false(worker.answered)
+    assert.is_true(worker.lag >= 2 and worker.worst_lag >= worker.lag, worker.lag)
 
     release()
     assert.are.equal("back\n", client:receive_all())
