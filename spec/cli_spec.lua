@@ -336,6 +336,8 @@ describe("moongate.cli", function()
         {
           version = "1.2.3",
           uptime = 125,
+          user = "daemon",
+          user_configured = true,
           workers = 2,
           generation = 1,
           connections = { active = 3, total = 40, states = { closing = 1, forwarding = 2, handling = 0 } },
@@ -352,6 +354,7 @@ describe("moongate.cli", function()
       [[
 version      1.2.3
 uptime       2m 5s
+user         daemon
 workers      2
 generation   1
 connections  3 open (2 forwarding, 1 closing), 40 in all

@@ -222,12 +222,7 @@ void instance_announce(const struct instance *instance) {
         LOG_INTEGER("routes", table->route_count - MAX_ANNOUNCED));
   if (instance->admin)
     format_url(admin_endpoint(instance->admin), admin, sizeof admin);
-  char user[ACCOUNT_NAME_SIZE];
-  snprintf(user, sizeof user, "%u", (unsigned)geteuid());
   LOG(log, LOG_INFO, "ready", LOG_STRING("version", MOONGATE_VERSION), LOG_INTEGER("routes", table->route_count),
       LOG_INTEGER("workers", instance->threads.count), LOG_STRING("admin", admin[0] ? admin : NULL),
-      LOG_STRING("control", instance->control_path),
-      LOG_STRING("user", instance->account.is_set ? instance->account.name
-                         : geteuid() == 0         ? "root"
-                                                  : user));
+      LOG_STRING("control", instance->control_path), LOG_STRING("user", instance->account.name));
 }

@@ -136,6 +136,8 @@ static void write_instance(struct value *root, struct instance *instance) {
   value_set_number(root, "uptime", (double)(clock_now(clock) - instance->started_ms) / 1000);
   write_readiness(root, instance);
   value_set_number(root, "generation", instance->table ? (double)instance->table->generation : 0);
+  value_set_string(root, "user", instance->account.name[0] ? instance->account.name : NULL);
+  value_set_boolean(root, "user_configured", instance->config.user != NULL);
   value_set_string(root, "config", instance->config.path);
   value_set_string(root, "routes_directory", instance->config.routes);
   value_set_string(root, "state", instance->config.state);

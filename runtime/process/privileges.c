@@ -3,6 +3,7 @@
  * Users, groups and capabilities (libcap). libc changes the ids of all threads, capabilities are each thread's own. */
 #include "process/privileges.h"
 
+#include "core/own_file.h"
 #include "core/stack.h"
 
 #include <errno.h>
@@ -63,7 +64,9 @@ static int find_group_id(struct account *account, const char *group, struct erro
 }
 
 int account_find(struct account *account, const char *user, const char *group, struct error *error) {
+  char own[USER_NAME_SIZE];
   *account = (struct account){.is_set = false};
+  snprintf(account->name, sizeof account->name, "%s", user_name(geteuid(), own));
   if (!user && !group)
     return 0;
   if (!user)

@@ -18,7 +18,7 @@ enum { ACCOUNT_NAME_SIZE = 64 };
 
 /* Whom to become. */
 struct account {
-  char name[ACCOUNT_NAME_SIZE]; /* for people */
+  char name[ACCOUNT_NAME_SIZE]; /* for people; who we are where we stay that */
   uid_t uid;
   gid_t gid;
   bool is_set; /* false: stay who you are */

@@ -75,6 +75,7 @@ describe("moongate's privileges", function()
     local m = moongate.start { space = space }
     assert.are.equal(UID, assert(net.connect(low)):receive_all()) -- the file's top level ran as the user
     assert.truthy(m:log():find('msg="ready"[^\n]* user=' .. USER), m:log())
+    assert.are.same({ USER, true }, { m:status().user, m:status().user_configured })
     local threads = threads_of(m.process.pid)
     assert.is_true(#threads >= 4)
     for _, thread in ipairs(threads) do

@@ -93,6 +93,7 @@ local function overview(body)
   add("version", body.version)
   add("uptime", type(body.uptime) == "number" and text.format_duration(body.uptime) or nil)
   add("state", body.draining and status.draining(body) or body.ready == false and "not ready" or nil)
+  add("user", body.user and body.user .. (body.user_configured and "" or " (the config names none)"))
   add("workers", body.workers)
   add("generation", body.generation)
   if connections.active then
