@@ -76,6 +76,7 @@ static const struct {
      "one\ntwo7 restnil"},
     {"local f = io.tmpfile() f:write('a') f:seek('set') return select('#', f:read(1, 1, 1))", "2"},
     {"local f = io.tmpfile() f:close() return (select(2, pcall(f.read, f)))", "attempt to use a closed file"},
+    {"local a, b, c = io.open('/'):read() return tostring(a) .. b .. c", "nilIs a directory21"},
     {"local ok, e = pcall(io.lines, '/no/such') return e", "/no/such: No such file or directory"},
     {"local n = 0 for _ in io.lines('/proc/self/status') do n = n + 1 end return tostring(n > 10)", "true"},
     {"local it = io.lines('/dev/null') it() return (select(2, pcall(it)))", "file is already closed"},

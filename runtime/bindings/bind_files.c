@@ -24,25 +24,27 @@ static FILE *check_file(lua_State *L) {
   return *place;
 }
 
-/* Up to `room` bytes and the end of the line, which is the last of them; how many, 0 at the end. */
-static size_t read_piece(FILE *file, char *piece, size_t room) {
+/* Up to `room` bytes and the end of the line, which is the last of them; how many, 0 at the end. `code`: 0, or why it
+ * could not be read. */
+static size_t read_piece(FILE *file, char *piece, size_t room, int *code) {
   size_t count = 0;
   flockfile(file); /* standard input is one for all threads */
   for (int c = 0; count < room && c != '\n' && (c = getc_unlocked(file)) != EOF; count++)
     piece[count] = (char)c;
+  *code = ferror_unlocked(file) ? errno : 0;
   funlockfile(file);
   return count;
 }
 
-/* Pushes a line, or nil at the end. */
-static int push_file_line(lua_State *L, FILE *file, bool keep_end) {
+/* Pushes a line, or nil at the end, or where it can't be read (`code`). */
+static int push_file_line(lua_State *L, FILE *file, bool keep_end, int *code) {
   char piece[PIECE];
   luaL_Buffer line;
   luaL_buffinit(L, &line);
   bool is_whole = false, is_there = false;
   while (!is_whole) {
-    size_t count = read_piece(file, piece, sizeof piece);
-    if (count == 0)
+    size_t count = read_piece(file, piece, sizeof piece, code);
+    if (count == 0 || *code != 0)
       break;
     is_there = true;
     is_whole = piece[count - 1] == '\n';
@@ -60,11 +62,11 @@ static int push_file_line(lua_State *L, FILE *file, bool keep_end) {
  * takes a NUL for the end of what it has read, and never ends where there are only such. */
 static int core_read_line(lua_State *L) {
   FILE *file = check_file(L);
+  int code = 0;
   clearerr(file);
-  int results = push_file_line(L, file, lua_toboolean(L, 2));
-  if (!ferror(file))
+  int results = push_file_line(L, file, lua_toboolean(L, 2), &code);
+  if (code == 0)
     return results;
-  int code = errno;
   lua_pushnil(L);
   lua_pushstring(L, strerror(code));
   lua_pushinteger(L, code);

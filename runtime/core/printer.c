@@ -92,8 +92,12 @@ bool printer_write(struct printer *printer, const char *bytes, size_t size) {
     if (written > 0) {
       bytes += written;
       size -= (size_t)written;
-    } else if (written == 0 || (errno != EINTR && (errno != EAGAIN || !await_room(printer)))) {
+      continue;
+    }
+    int code = written == 0 ? EIO : errno; /* waiting changes it */
+    if (code != EINTR && (code != EAGAIN || !await_room(printer))) {
       atomic_fetch_add_explicit(&printer->lost, 1, memory_order_relaxed);
+      errno = code;
       return false;
     }
   }
