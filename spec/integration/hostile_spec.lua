@@ -9,9 +9,9 @@ local net = require "spec.support.net"
 local process = require "spec.support.process"
 
 local SCRIPT_TIME = 0.4
-local SLACK = moongate.sanitized and 20 or 10 -- what a busy machine adds to time
+local HANGS = 90 -- seconds: what takes so long on any machine
 local MOST_LOOPS = 6 -- that one of them spawns, each with a time of its own
-local MORE_CPU = moongate.sanitized and 10 or 1.5 -- what the way out, and garbage, take beyond it
+local MORE_CPU = moongate.sanitized and 20 or 4 -- what the way out, and garbage, take beyond it
 local MEBIBYTE = 1024 * 1024
 
 -- Each connection of "hostile" sends what it wants to be run. The echo is of the same worker.
@@ -147,18 +147,19 @@ local CRASHES = {
 describe("hostile code", function()
   after_each(moongate.finish)
 
-  -- Runs it in a handler; how long the connection took to end, and the longest wait of the other meanwhile.
+  -- Runs it in a handler; how long the connection took to end, and for how much of the process's work the other has
+  -- waited at most: on a busy machine time says nothing of it.
   local function run(m, code, other)
     local client = net.connect(m:port "hostile")
     client:send(("%d\n%s"):format(#code, code))
     local began, longest = process.now(), 0
     repeat
-      local sent = process.now()
+      local before = m.process:cpu()
       other:send "ping\n"
-      assert(other:receive_line(30) == "ping", code .. "\nthe other's connection has ended:\n" .. m:log():sub(-2000))
-      longest = math.max(longest, process.now() - sent)
+      assert(other:receive_line(HANGS) == "ping", code .. "\nthe other's connection has ended:\n" .. m:log():sub(-2000))
+      longest = math.max(longest, m.process:cpu() - before)
       local _, how = client:receive(1, 0.001)
-    until how ~= "timeout" or process.now() - began > 30
+    until how ~= "timeout" or process.now() - began > HANGS
     client:close()
     return process.now() - began, longest
   end
@@ -177,8 +178,8 @@ describe("hostile code", function()
       assert(m.process:alive(), code .. "\nhas ended the process:\n" .. m:log():sub(-2000))
       local cpu = m.process:cpu() - before
       assert.truthy(cpu < MOST_LOOPS * SCRIPT_TIME + MORE_CPU, ("%s\ntook %.2f s of a core"):format(code, cpu))
-      assert.truthy(longest < 2 * SCRIPT_TIME + SLACK, ("%s\nothers waited %.2f s"):format(code, longest))
-      assert.truthy(took < 5 * SCRIPT_TIME + 2 * SLACK, ("%s\nlasted %.2f s"):format(code, took))
+      assert.truthy(longest < 2 * SCRIPT_TIME + MORE_CPU, ("%s\nothers waited for %.2f s of it"):format(code, longest))
+      assert.truthy(took < HANGS, ("%s\nlasted %.2f s"):format(code, took))
     end
     other:close()
     print(("    %d of a kind: longest wait %4.0f ms"):format(#list, worst * 1000))
