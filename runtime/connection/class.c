@@ -4,12 +4,13 @@
 #include "connection/class.h"
 
 #include "connection/connection.h"
+#include "connection/connection_private.h"
 
 const char *connection_class_label(enum connection_class class) {
   static const char *const labels[] = {
       [CONNECTION_WELL] = "",         [CONNECTION_SLOW_CONNECT] = "connecting",
       [CONNECTION_SILENT] = "silent", [CONNECTION_HALF_DEAD] = "half_dead",
-      [CONNECTION_STUCK] = "stuck",
+      [CONNECTION_STUCK] = "stuck",   [CONNECTION_UNREAD] = "unread",
   };
   _Static_assert(sizeof labels / sizeof labels[0] == CONNECTION_CLASS_COUNT, "a label for each class");
   return labels[class];
@@ -91,6 +92,24 @@ struct connection_finding connection_classify(const struct connection *connectio
   if (has_silent_target(connection) && !has_silent_client(connection))
     return (struct connection_finding){CONNECTION_STUCK, connection->last_active, stuck_limit(connection, tls)};
   return (struct connection_finding){.class = CONNECTION_WELL};
+}
+
+size_t connection_unsent(const struct connection *connection, enum pipe_side side) {
+  const struct exchange *exchange = &connection->exchange;
+  bool joined = connection->state == CONNECTION_FORWARDING;
+  if (side == PIPE_TARGET && !joined)
+    return 0;
+  size_t pending = joined ? pipe_pending(&exchange->pipe, side == PIPE_CLIENT ? PIPE_TARGET : PIPE_CLIENT) : 0;
+  return pending + stream_unsent(side == PIPE_CLIENT ? &connection->client : &exchange->target_stream);
+}
+
+struct connection_finding connection_examine(const struct connection *connection) {
+  struct connection_finding finding = connection_classify(connection);
+  bool joined = connection->state == CONNECTION_FORWARDING || connection->state == CONNECTION_HANDLING;
+  if (finding.class == CONNECTION_WELL && joined &&
+      (connection_unsent(connection, PIPE_CLIENT) > 0 || connection_unsent(connection, PIPE_TARGET) > 0))
+    return (struct connection_finding){CONNECTION_UNREAD, connection->last_active, connection_idle(connection)};
+  return finding;
 }
 
 bool connection_is_suspect(const struct connection_finding *finding, clock_ms now) {

@@ -21,6 +21,7 @@ enum connection_class {
   CONNECTION_HALF_DEAD, /* "half_dead": one side has ended, and no byte moves; never with half_open, but where that side
                            has broken */
   CONNECTION_STUCK,     /* "stuck": the client has sent what the target has never answered, and no byte moves */
+  CONNECTION_UNREAD,    /* "unread": a side has been sent bytes that it does not take, and no byte moves */
   CONNECTION_CLASS_COUNT
 };
 
@@ -53,8 +54,15 @@ clock_ms connection_silent_since(const struct connection *connection, enum pipe_
 /* Whether it is TLS, so that the `tls` of stuck and half_dead holds. */
 bool connection_is_tls(const struct connection *connection);
 
-/* On the connection's thread. The class is told from its first millisecond; see connection_is_suspect(). */
+/* On the connection's thread. The class is told from its first millisecond; see connection_is_suspect(). Never
+ * CONNECTION_UNREAD, of which the kernel is asked. */
 struct connection_finding connection_classify(const struct connection *connection);
+
+/* The same, and CONNECTION_UNREAD: a system call a side of those that are of no other class. */
+struct connection_finding connection_examine(const struct connection *connection);
+
+/* Bytes that a side has been sent and has not taken: what waits in our buffers, and in the kernel's. */
+size_t connection_unsent(const struct connection *connection, enum pipe_side side);
 
 /* Has it been of its class for CONNECTION_SUSPECT_MS, or for the route's own limit where that is shorter? */
 bool connection_is_suspect(const struct connection_finding *finding, clock_ms now);

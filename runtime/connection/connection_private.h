@@ -14,6 +14,9 @@ void connection_look(struct wheel_timer *timer);
 /* timeouts.lifetime of its route, and what keep_alive makes of it; 0: without a bound, or a route. */
 uint64_t connection_lifetime(const struct connection *connection);
 
+/* The same of timeouts.idle. */
+uint64_t connection_idle(const struct connection *connection);
+
 /* The timer has expired while closing. */
 void connection_check_linger(struct connection *connection);
 

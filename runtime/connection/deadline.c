@@ -47,6 +47,11 @@ uint64_t connection_lifetime(const struct connection *connection) {
   return route ? kept(connection, route->timeouts.lifetime) : 0;
 }
 
+uint64_t connection_idle(const struct connection *connection) {
+  const struct route *route = connection->exchange.route;
+  return route ? kept(connection, route->timeouts.idle) : 0;
+}
+
 /* When the target's socket is told to send keep-alive probes: not at once, because that is four system calls, which
  * most connections are too short to need. (The client's has it from its listener.) */
 static clock_ms probes_at(const struct connection *connection) {
@@ -106,7 +111,6 @@ static void bound_silence(const struct connection *connection, struct bound *bou
 }
 
 static void bound_routed(const struct connection *connection, struct bound *bound) {
-  const struct route_timeouts *timeouts = &connection->exchange.route->timeouts;
   take_sooner(bound, connection->started, connection_lifetime(connection), CLOSE_LIFETIME, PIPE_CLIENT);
   if (connection->state == CONNECTION_CONNECTING) {
     /* The dial keeps the deadline itself; this is for the functions that say where to. */
@@ -115,7 +119,7 @@ static void bound_routed(const struct connection *connection, struct bound *boun
       take_sooner(bound, connect, DIAL_GRACE_MS, CLOSE_CONNECT_TIMEOUT, PIPE_TARGET);
     return;
   }
-  take_sooner(bound, connection->last_active, kept(connection, timeouts->idle), CLOSE_IDLE, PIPE_CLIENT);
+  take_sooner(bound, connection->last_active, connection_idle(connection), CLOSE_IDLE, PIPE_CLIENT);
   if (connection->worker->draining && may_be_idle(connection))
     take_sooner(bound, connection->last_active, DRAIN_QUIET_MS, CLOSE_SHUTDOWN, PIPE_CLIENT);
   if (connection->drain_until && connection->drain_until < bound->at)

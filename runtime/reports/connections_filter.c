@@ -159,7 +159,7 @@ bool connections_filter_pass(const struct connections_filter *filter, const stru
     return false;
   if (!wanted->stuck)
     return true;
-  struct connection_finding finding = connection_classify(connection);
+  struct connection_finding finding = connection_examine(connection);
   return connection_is_suspect(&finding, now);
 }
 
@@ -179,16 +179,6 @@ static void fill_local(struct connection_entry *entry, const struct connection *
   socklen_t length = sizeof local;
   if (getsockname(connection->client.fd, (struct sockaddr *)&local, &length) == 0)
     ip_address_from_sockaddr(&entry->local, (const struct sockaddr *)&local);
-}
-
-/* What waits in our buffers, and in the kernel's. */
-static void fill_unsent(struct connection_entry *entry, const struct connection *connection) {
-  const struct exchange *exchange = &connection->exchange;
-  entry->unsent[PIPE_CLIENT] = stream_unsent(&connection->client);
-  if (connection->state != CONNECTION_FORWARDING)
-    return;
-  entry->unsent[PIPE_CLIENT] += pipe_pending(&exchange->pipe, PIPE_TARGET);
-  entry->unsent[PIPE_TARGET] = stream_unsent(&exchange->target_stream) + pipe_pending(&exchange->pipe, PIPE_CLIENT);
 }
 
 /* 0 or -ENOMEM. */
@@ -223,13 +213,14 @@ int connection_entry_fill(struct connection_entry *entry, const struct connectio
   entry->age = now - connection->started;
   entry->idle = now > connection->last_active ? now - connection->last_active : 0;
   entry->bytes = connection->tally.own;
-  entry->finding = connection_classify(connection);
+  entry->finding = connection_examine(connection);
   entry->suspect = connection_is_suspect(&entry->finding, now);
   entry->finding.since = now > entry->finding.since ? now - entry->finding.since : 0;
   entry->target_port = exchange->port;
   entry->route_host = exchange->host || !exchange->target ? NULL : exchange->target->host;
   fill_deadline(entry, connection, now);
-  fill_unsent(entry, connection);
+  for (enum pipe_side side = PIPE_CLIENT; side <= PIPE_TARGET; side++)
+    entry->unsent[side] = connection_unsent(connection, side);
   if (exchange->host && !(entry->host = strdup(exchange->host)))
     return -ENOMEM;
   if (domain_of(connection) && !(entry->domain = strdup(domain_of(connection))))

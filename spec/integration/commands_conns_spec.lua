@@ -238,6 +238,45 @@ describe("the connections", function()
     assert.truthy(told.out:find("trouble", 1, true), told.out)
   end)
 
+  it("that are sent what they do not read are found: a client's, of a handler or a target, and a target's", function()
+    local reader = { receive_buffer = 4096 }
+    local target, server = net.listen(reader), net.listen()
+    local m = moongate.start {
+      clock = true,
+      routes = ([[return {
+        { name = "handler", match = { ports = 0 }, action = { handler = function(socket)
+          while true do socket:send(("x"):rep(65536)) end
+        end } },
+        { name = "download", match = { ports = 0 }, action = { target = "127.0.0.1:%d" } },
+        { name = "upload", match = { ports = 0 }, action = { target = "127.0.0.1:%d" } },
+      }]]):format(server:port(), target:port()),
+    }
+    local client = net.connect(m:port "handler", reader)
+    local downloader = net.connect(m:port "download", reader)
+    local uploader, upload = net.connect(m:port "upload"), assert(target:accept())
+    upload:send "go on" -- or it were stuck
+    local download, piece = assert(server:accept()), ("x"):rep(65536)
+    local before, moved
+    process.wait_for(function()
+      download:send(piece, 0)
+      uploader:send(piece, 0)
+      process.nap(0.2)
+      before, moved = moved, m:metric 'bytes_total{direction="in"}' + m:metric 'bytes_total{direction="out"}'
+      return before == moved and #m:live_connections().connections == 3
+    end, 30)
+    assert.are.equal(0, m:live_connections({ stuck = 1 }).total)
+    m:advance(11)
+    local unsent = {}
+    for _, row in ipairs(await(m, { stuck = 1 }, has(3)).connections) do
+      assert.are.equal("unread", row.class.name)
+      assert.is_true(row.class.limit > 11)
+      unsent[row.route] = (row.unsent.client and "client" or "") .. (row.unsent.target and "target" or "")
+    end
+    assert.are.same({ handler = "client", download = "client", upload = "target" }, unsent)
+    assert.truthy(command(m, "--stuck").out:find("unread %d+s"))
+    assert.are.equal("x", client:receive(1) and downloader:receive(1))
+  end)
+
   it("make a table, or the API's body", function()
     local m = moongate.start { routes = moongate.front(HOLD) }
     local none = command(m)

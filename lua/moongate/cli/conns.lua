@@ -25,7 +25,9 @@ function conns.define(command)
   command:flag("--json", "Print the answer of " .. PATH .. ".")
 end
 
-local CLASSES = { connecting = "connecting", half_dead = "half dead", silent = "silent", stuck = "stuck" }
+local CLASSES = {
+  connecting = "connecting", half_dead = "half dead", silent = "silent", stuck = "stuck", unread = "unread",
+}
 
 ---"half dead 42s", for one that may be in trouble.
 local function class(row)

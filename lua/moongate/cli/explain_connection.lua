@@ -19,6 +19,7 @@ local CLASSES = {
   silent = "silent: a peer has been sent bytes, and nothing has come back, not even an ACK, for %s",
   half_dead = "half dead: one side has ended, and no byte has moved for %s",
   stuck = "the target has never answered what the client has sent, and no byte has moved for %s",
+  unread = "a side does not take what it has been sent, and no byte has moved for %s",
 }
 
 -- What a byte that moves puts off.

@@ -131,7 +131,7 @@ PATTERNS[#PATTERNS + 1] = { "unread", function(pattern, add)
     add(PROBLEM, ("%s of route %s %s been sent what is not taken, for up to %s: a peer does not read, or is gone "
       .. "without a word%s%s"):format(connections(group.count), group.name, group.count == 1 and "has" or "have",
       duration(group.oldest), mostly_from(pattern), ending(group)),
-      "moongate conns --sort idle --route " .. word(group.name))
+      "moongate conns --stuck --route " .. word(group.name))
   end)
 end }
 
