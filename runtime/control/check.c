@@ -159,6 +159,27 @@ static bool check_account(struct value *found, struct value *warnings, const str
   return false;
 }
 
+/* Root has read it: does the user read the same, as a reload will? 0 with `config` read again, or a negative errno. */
+static int check_config_again(struct value *found, struct loading *loading, const struct config_overrides *overrides,
+                              struct config *config, const struct account *account) {
+  struct config again;
+  struct fault_list faults = {.count = 0};
+  struct error error;
+  if (!account->is_set || !config->path || access(config->path, R_OK) != 0) /* said already */
+    return 0;
+  int status = loading_read_config(loading, overrides, false, &again, &faults);
+  if (status == 0) {
+    config_clear(config);
+    *config = again;
+  } else {
+    account_explain_unread(account, &error);
+    report_faults(found, &faults, NULL);
+    report_fault(found, config->path, 0, "", "user", error.message);
+  }
+  fault_list_clear(&faults);
+  return status;
+}
+
 /* In the one process that is left to say so: what had been loaded last has ended the other one. */
 static struct value *report_crash(int mark, int status) {
   char path[PATH_MAX], message[256];
@@ -222,6 +243,8 @@ struct value *check_files(void *context, const struct native_settings *settings)
     loading_rest(&loading); /* capabilities are each thread's own */
     bool may_load = check_account(found, warnings, &config, &faults, &account);
     loading.account = &account;
+    if (may_load && status == 0)
+      status = check_config_again(found, &loading, &overrides, &config, &account);
     /* What the config's fault may be the reason of is not said: that there is no such directory, warnings. */
     if (settings->file && choose_file(&file, settings->file, &config) != 0)
       may_load = false;

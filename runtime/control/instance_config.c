@@ -199,10 +199,46 @@ int instance_load_routes(struct instance *instance, bool strict) {
   return instance_complain(NULL, &error);
 }
 
+/* What was read with root's rights is read again as a reload will: the start has nothing that a reload would not. What
+ * is made already stays. */
+static int read_config_again(struct instance *instance, const struct native_settings *settings) {
+  const struct log *log = &instance->runtime->log;
+  struct config_overrides overrides = {settings->config, settings->routes, settings->workers};
+  struct config config;
+  struct fault_list faults = {.count = 0};
+  struct error error;
+  if (!instance->account.is_set || !instance->config.path)
+    return 0;
+  int status = loading_read_config(&instance->loading, &overrides, false, &config, &faults);
+  print_faults(&faults);
+  fault_list_clear(&faults);
+  if (status != 0) {
+    account_explain_unread(&instance->account, &error);
+    error_set_place(&error, "%s", instance->config.path);
+    return instance_complain("user", &error);
+  }
+  struct value *notes = reconfigure_prepare(&instance->config, &config);
+  for (const struct value *note = notes ? notes->first : NULL; note; note = note->next)
+    LOG(log, LOG_WARN, "the config says something else to its user, as whom a reload reads it",
+        LOG_STRING("setting", note->string));
+  struct config before = instance->config;
+  instance->config = config;
+  config_clear(&before);
+  instance->runtime->log.level = instance->config.log_level;
+  instance->runtime->log.format = instance->config.log_format;
+  if (notes) {
+    value_free(notes);
+    return 0;
+  }
+  error_set(&error, ENOMEM, "no memory to start");
+  return instance_complain(NULL, &error);
+}
+
 int instance_load_config(struct instance *instance, const struct native_settings *settings) {
   struct error error;
   if (read_instance_config(instance, settings) != 0 || find_account(instance) != 0 || take_lock(instance) != 0 ||
-      instance_open_control(instance) != 0 || become_account(instance) != 0)
+      instance_open_control(instance) != 0 || become_account(instance) != 0 ||
+      read_config_again(instance, settings) != 0)
     return -1;
   if (loader_keep_mark(instance->loader, instance->config.state, &error) != 0)
     LOG(&instance->runtime->log, LOG_WARN, "a file that ends the process would be run again by the next one",

@@ -102,6 +102,13 @@ static bool find_closed(const char *path, char closed[PATH_MAX]) {
   }
 }
 
+void account_explain_unread(const struct account *account, struct error *error) {
+  error_set(error, EACCES,
+            "root can read the config, and the user \"%s\", as whom a reload reads it, can't: give what it opens to a "
+            "group of that user (chgrp, chmod g+r), or by an ACL (setfacl -m u:%s:r)",
+            account->name, account->name);
+}
+
 bool account_find_closed(const struct account *account, const char *path, char closed[PATH_MAX]) {
   int count = getgroups(0, NULL);
   gid_t *groups = calloc((size_t)(count > 0 ? count : 0) + 1, sizeof *groups);

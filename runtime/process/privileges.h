@@ -32,6 +32,9 @@ int account_find(struct account *account, const char *user, const char *group, s
  * the first of them. Looks as the account would, so by root, and before any other thread works. */
 bool account_find_closed(const struct account *account, const char *path, char closed[PATH_MAX]);
 
+/* For people: the config can't be read as the account, though root has read it. */
+void account_explain_unread(const struct account *account, struct error *error);
+
 /* Becomes the account, with its groups, and nothing of root but CAP_NET_BIND_SERVICE and, where wanted, CAP_NET_ADMIN,
  * as far as there were. Before any other thread runs. 0 or a negative errno: then the process should end, for it may be
  * anybody. Nothing for an account that is not set. */

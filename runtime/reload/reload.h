@@ -95,3 +95,7 @@ void reload_forget_finished(struct reload *reload);
 
 /* What a caller is told that no round is made for. */
 struct value *reload_refusal(const struct reload_waiter *waiter, const char *why);
+
+/* What stands in `next` and can't change without a restart, as a list of strings; of that, `next` gets from `current`
+ * what a load goes by: the directories. NULL without memory. */
+struct value *reconfigure_prepare(const struct config *current, struct config *next);

@@ -43,9 +43,5 @@ void reload_log_swap(const struct reload *reload);
 /* moongate.on_reload. */
 void reload_announce(const struct reload *reload, struct worker *worker);
 
-/* What stands in `next` and can't change without a restart, as a list of strings; of that, `next` gets from `current`
- * what a load goes by: the directories. NULL without memory. */
-struct value *reconfigure_prepare(const struct config *current, struct config *next);
-
 /* Makes `next` the instance's config, and leaves it the old one. */
 void reconfigure(struct instance *instance, struct config *next);

@@ -151,6 +151,29 @@ describe("moongate's privileges", function()
     assert.truthy(answer.out:find("moongate.lua: user: can't be read by the user", 1, true), answer.out)
   end)
 
+  it("read no config that opens what only root may read: a fault at start and at check, as a reload has it", function()
+    local secret = process.write(space.directory .. "/secret", "token")
+    os.execute("chmod 600 " .. secret)
+    local text = process.read(space.config_path)
+    process.write(space.config_path, ("local token = assert(io.open(%q)):read '*a'\n"):format(secret) .. text)
+    for _, words in ipairs { { "check", moongate.files_of(space) }, { "run", moongate.files_of(space) } } do
+      local answer = moongate.command(words)
+      local said = answer.out .. answer.err
+      assert.are.equal(1, answer.status, said)
+      for _, word in ipairs { "moongate.lua", secret, '"' .. USER .. '"', "chgrp", "setfacl -m u:" .. USER } do
+        assert.truthy(said:find(word, 1, true), word .. " is not in " .. said)
+      end
+    end
+    os.execute(("chgrp %s %s; chmod 640 %s"):format(USER, secret, secret))
+    assert.are.equal(0, moongate.command({ "check", moongate.files_of(space) }).status)
+    -- What is read as the user counts from the start on, not from the first reload.
+    os.execute("chmod 600 " .. secret)
+    process.write(space.config_path, ("local file = io.open(%q)\n"):format(secret)
+      .. text:gsub("return {", "return { log = { level = file and 'error' or 'info' },", 1))
+    local m = moongate.start { space = space }
+    assert.truthy(m:log():find('msg="ready"', 1, true), m:log())
+  end)
+
   it("are nobody's who is not there, nor another's for who is not root", function()
     for user, message in pairs {
       ['user = "nosuchuser"'] = 'there is no user "nosuchuser"',
