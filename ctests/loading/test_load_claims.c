@@ -26,6 +26,18 @@ static void a_file_in_the_way_of_one_that_has_not_changed_is_told(void **state) 
   assert_int_equal(fixture->loaded.warnings.count, 0);
 }
 
+static void what_is_in_the_way_is_the_files_warning_for_as_long_as_it_is(void **state) {
+  struct fixture *fixture = *state;
+  write_file(fixture, "routes/a.lua", DOMAIN_ROUTE("one.test"));
+  write_and_load(fixture, "routes/b.lua", DOMAIN_ROUTE("one.test"));
+  assert_int_equal(fixture->loaded.files[0].warnings.count, 0);
+  assert_contains(only_fault(&fixture->loaded.files[1].warnings)->message, "one.test");
+  assert_int_equal(load_and_commit(fixture), 0);
+  assert_contains(only_fault(&fixture->loaded.files[1].warnings)->message, "one.test");
+  write_and_load(fixture, "routes/a.lua", DOMAIN_ROUTE("other.test"));
+  assert_int_equal(fixture->loaded.files[1].warnings.count, 0);
+}
+
 static void what_is_in_the_way_again_is_told_again(void **state) {
   struct fixture *fixture = *state;
   write_file(fixture, "routes/a.lua", DOMAIN_ROUTE("one.test"));
@@ -79,6 +91,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       TEST(a_file_in_the_way_of_one_that_has_not_changed_is_told),
       TEST(what_is_in_the_way_again_is_told_again),
+      TEST(what_is_in_the_way_is_the_files_warning_for_as_long_as_it_is),
       TEST(ranges_of_ports_meet_where_they_share_one),
       TEST(ports_are_joined_and_found_to_their_ends),
   };

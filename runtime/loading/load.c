@@ -191,10 +191,8 @@ void load_run_deinit(struct load_run *run, int status) {
   collect_garbage(run->loader);
 }
 
-/* What is committed says nothing any more, and what is not goes. */
+/* What is not committed goes. */
 static void forget_fresh(struct file_memory *memory) {
-  if (memory->fresh)
-    fault_list_clear(&memory->fresh->warnings);
   known_file_unref(memory->fresh);
   memory->fresh = NULL;
 }

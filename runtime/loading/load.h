@@ -185,7 +185,8 @@ struct loaded_file {
   uint64_t hash;                  /* of its bytes */
   size_t size;                    /* in bytes */
   size_t function_count;
-  double loaded_at; /* seconds since the epoch */
+  double loaded_at;           /* seconds since the epoch */
+  struct fault_list warnings; /* its own: about what is served, whenever that was loaded */
 };
 
 struct loaded_routes {
@@ -195,7 +196,7 @@ struct loaded_routes {
   char **gone; /* base names of files that were committed and are not here any more */
   size_t gone_count;
   struct fault_list faults;   /* of all files, and between files (names that stand twice); of one file: by its path */
-  struct fault_list warnings; /* of the files that were run by this load */
+  struct fault_list warnings; /* that are new: of the files that were run by this load */
   char **module_directories;  /* where modules lie that the files require, or would if they were there */
   size_t module_directory_count;
 };

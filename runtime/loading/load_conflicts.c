@@ -68,8 +68,11 @@ static int add_warnings(struct load_run *run, const struct loaded_file *file, co
   for (size_t i = 0; i < warnings->count; i++)
     sum = text_hash(warnings->faults[i].message, strlen(warnings->faults[i].message), sum + 1);
   bool old = file->same && memory && memory->warned == sum;
-  if (memory)
+  if (memory) {
     memory->warned = sum;
+    fault_list_clear(&memory->between);
+    status = fault_list_append(&memory->between, warnings);
+  }
   for (size_t i = 0; i < warnings->count && !old && status == 0; i++) {
     const struct fault *fault = &warnings->faults[i];
     if (!fault_index_has(told, fault, true))
@@ -102,6 +105,11 @@ static int warn_in_order(struct load_run *run) {
   return status;
 }
 
+static void forget_warnings(struct memory *memory) {
+  for (size_t i = 0; i < memory->count; i++)
+    fault_list_clear(&memory->files[i].between);
+}
+
 static bool is_as_committed(const struct loaded_routes *loaded) {
   for (size_t i = 0; i < loaded->file_count; i++)
     if (loaded->files[i].known && !loaded->files[i].same)
@@ -116,7 +124,10 @@ int load_resolve_conflicts(struct load_run *run) {
   do
     back = load_names_may_clash(run) ? admit_in_turns(run) : 0;
   while (back > 0);
-  return back < 0 ? back : load_matches_may_clash(run) ? warn_in_order(run) : 0;
+  if (back < 0)
+    return back;
+  forget_warnings(&run->loader->memory);
+  return load_matches_may_clash(run) ? warn_in_order(run) : 0;
 }
 
 /* The copy under `state`, when it helps. What is wrong with it is told too. 0 or -ENOMEM. */

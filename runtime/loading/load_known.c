@@ -87,6 +87,7 @@ static void file_memory_clear(struct file_memory *file) {
   known_file_unref(file->committed);
   known_file_unref(file->fresh);
   file_failure_clear(&file->failure);
+  fault_list_clear(&file->between);
   exclusion_clear(file);
   free(file->file);
 }

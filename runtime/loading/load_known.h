@@ -10,7 +10,7 @@
 #include "routing/route.h"
 #include "script/version.h"
 
-/* A good version of a file. Immutable once it is made, but for `stamp`, `stored` and `warnings`. Shared with what was
+/* A good version of a file. Immutable once it is made, but for `stamp`, `stored` and `is_copy`. Shared with what was
  * loaded. */
 struct known_file {
   atomic_uint references;
@@ -28,7 +28,7 @@ struct known_file {
   unsigned number;
   double loaded_at;
   unsigned schema_id;         /* what the schema knows of its routes (schema_call.c) */
-  struct fault_list warnings; /* about it alone, while it is not committed */
+  struct fault_list warnings; /* about it alone */
   struct file_stamp stamp;    /* of the file: the loader's */
   bool stored;                /* its copy is under `state` … */
   bool is_copy;               /* … and is what it was read from, as the file was at fault */
@@ -55,8 +55,9 @@ struct file_memory {
   struct known_file *committed; /* NULL: none */
   struct known_file *fresh;     /* what a load has made of it that has not been committed; NULL: none */
   struct file_failure failure;
-  uint64_t told;   /* the sum of the faults that the last load told; 0: none */
-  uint64_t warned; /* the sum of the warnings about it and other files */
+  uint64_t told;             /* the sum of the faults that the last load told; 0: none */
+  uint64_t warned;           /* the sum of the warnings about it and other files … */
+  struct fault_list between; /* … and they */
   struct exclusion exclusion;
   bool copy_is_lost; /* its last good version did not come back either */
 };

@@ -178,6 +178,7 @@ void loaded_file_serve(struct loaded_file *file, struct known_file *known) {
 }
 
 static void clear_file(struct loaded_file *file) {
+  fault_list_clear(&file->warnings);
   known_file_unref(file->known);
   free(file->file);
   free(file->path);
@@ -256,6 +257,26 @@ static uint64_t sum_faults(const struct fault *const *faults, size_t count, uint
   return sum;
 }
 
+/* What there is to be said of each file, new or not. 0 or -ENOMEM. */
+static int collect_warnings(struct load_run *run) {
+  int status = 0;
+  for (size_t i = 0; i < run->loaded->file_count && status == 0; i++) {
+    struct loaded_file *file = &run->loaded->files[i];
+    const struct file_memory *memory = memory_find(&run->loader->memory, file->file);
+    if (!file->known)
+      continue;
+    status = fault_list_append(&file->warnings, &file->known->warnings);
+    struct fault_index *own =
+        status == 0 && memory && memory->between.count > 0 ? fault_index_by_content(&file->known->warnings) : NULL;
+    for (size_t k = 0; own && k < memory->between.count && status == 0; k++)
+      if (!fault_index_has(own, &memory->between.faults[k], true))
+        status = fault_list_append(&file->warnings,
+                                   &(const struct fault_list){.faults = &memory->between.faults[k], .count = 1});
+    fault_index_free(own);
+  }
+  return status;
+}
+
 /* Which faults have been told already. Without memory none have. */
 static void mark_told(struct load_run *run) {
   struct loaded_routes *loaded = run->loaded;
@@ -308,6 +329,8 @@ int loader_load_routes(struct loader *loader, const struct config *config, unsig
     warn_of_absent_jit_files(config, loaded);
     status = warn_of_subdirectories(&run);
   }
+  if (status == 0)
+    status = collect_warnings(&run);
   if (status == 0) {
     mark_told(&run);
     if (number_of)

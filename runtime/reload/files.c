@@ -313,8 +313,7 @@ static void report_of_file(struct value *list, const struct fault_index *index, 
 void instance_list_files(const struct instance *instance, struct value *list) {
   const struct loaded_routes *loaded = &instance->loaded;
   struct fault_index *faults = fault_index_by_file(&loaded->faults);
-  struct fault_index *warnings = fault_index_by_file(&loaded->warnings);
-  if (!faults || !warnings)
+  if (!faults)
     list->failed = true;
   for (size_t i = 0; i < loaded->file_count && !list->failed; i++) {
     const struct loaded_file *file = &loaded->files[i];
@@ -332,8 +331,7 @@ void instance_list_files(const struct instance *instance, struct value *list) {
     value_set_number(entry, "size", (double)file->size);
     value_set_number(entry, "loaded_at", file->loaded_at);
     report_of_file(value_set_table(entry, "faults"), faults, file->path);
-    report_of_file(value_set_table(entry, "warnings"), warnings, file->path);
+    report_faults(value_set_table(entry, "warnings"), &file->warnings, NULL);
   }
   fault_index_free(faults);
-  fault_index_free(warnings);
 }

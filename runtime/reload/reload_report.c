@@ -35,10 +35,12 @@ static struct value *answer_file(const struct reload *reload, const struct reloa
   struct value *root = value_table();
   bool is_live = reload->phase == RELOAD_STORING;
   const char *path = NULL;
+  struct value *warnings = value_set_table(root, "warnings");
   for (size_t i = 0; i < loaded->file_count; i++) {
     if (strcmp(loaded->files[i].file, waiter->file) != 0)
       continue;
     path = loaded->files[i].path;
+    report_faults(warnings, &loaded->files[i].warnings, NULL);
     is_live &= loaded->files[i].ok;
   }
   value_set_number(root, "status", is_live ? waiter->file_status : 409);
@@ -82,6 +84,21 @@ static void add_strings(struct value *list, const struct value *from) {
     value_set_string(list, NULL, child->string);
 }
 
+/* Of all files, though a round before may have told them to the log alone; then what is new and no file's. */
+static void report_warnings(struct value *list, const struct loaded_routes *loaded) {
+  struct fault_list all = {0};
+  int status = 0;
+  for (size_t i = 0; i < loaded->file_count && status == 0; i++)
+    status = fault_list_append(&all, &loaded->files[i].warnings);
+  struct fault_index *told = fault_index_by_content(&all);
+  report_faults(list, &all, NULL);
+  for (size_t i = 0; i < loaded->warnings.count; i++)
+    if (!told || !fault_index_has(told, &loaded->warnings.faults[i], true))
+      report_faults(list, &(const struct fault_list){.faults = &loaded->warnings.faults[i], .count = 1}, NULL);
+  fault_index_free(told);
+  fault_list_clear(&all);
+}
+
 struct value *reload_answer(const struct reload *reload, const struct reload_waiter *waiter) {
   if (waiter->file_status)
     return answer_file(reload, waiter);
@@ -107,7 +124,7 @@ struct value *reload_answer(const struct reload *reload, const struct reload_wai
   struct value *warnings = value_set_table(root, "warnings");
   if (reload->has_config)
     report_faults(warnings, &reload->config.warnings, NULL);
-  report_faults(warnings, &loaded->warnings, NULL);
+  report_warnings(warnings, loaded);
   add_strings(value_set_table(root, "notes"), reload->notes);
   return root;
 }
@@ -125,6 +142,7 @@ void reload_log_faults(const struct reload *reload) {
       instance_log_route_fault(log, &reload->loaded, fault);
   }
   fault_index_free(known);
+  instance_log_faults(log, LOG_WARN, "the routes: take note", &reload->loaded.warnings);
   for (const struct value *note = reload->notes ? reload->notes->first : NULL; note; note = note->next)
     LOG(log, LOG_WARN, "the config: a restart is needed", LOG_STRING("setting", note->string));
 }

@@ -105,6 +105,36 @@ describe("route files by the API", function()
     assert.are.same({ "a.lua", "link.lua" }, names_in(m.directory .. "/routes")) -- nothing is left aside
   end)
 
+  it("have their warnings in each answer, whoever has put them there and however long ago", function()
+    local m = swapping.start {}
+    local function warned(name) -- it forwards to itself
+      local target = ("target = '%s:%d'"):format(swapping.host, swapping.port(name))
+      return "return " .. swapping.route(name, target)
+    end
+    local function warnings_of(list, name)
+      local count = 0
+      for _, warning in ipairs(list) do
+        count = count + (warning.file:find("/" .. name, 1, true) and 1 or 0)
+      end
+      return count
+    end
+    local function expect_warnings(name)
+      assert.is_true(#m:files()[name].warnings > 0, name .. " has no warnings")
+      local _, body = m:request("POST", "/api/v1/reload")
+      assert.is_true(warnings_of(cjson.decode(body).warnings, name) > 0, body)
+    end
+    local status, body = m:request("PUT", "/api/v1/files/put.lua", { body = warned "put" })
+    assert.are.equal(201, status, body)
+    assert.is_true(warnings_of(cjson.decode(body).warnings, "put.lua") > 0, body)
+    expect_warnings "put.lua"
+    m:write("saved.lua", warned "saved")
+    m:await_log 'msg="the routes: take note" file=[^\n]*saved.lua'
+    expect_warnings "saved.lua"
+    expect_warnings "put.lua"
+    assert.are.equal(200, (m:request("PUT", "/api/v1/files/put.lua", { body = "return {}" })))
+    assert.are.equal(0, #m:files()["put.lua"].warnings)
+  end)
+
   it("are put there by curl", function()
     local m = swapping.start { ["a.lua"] = counting("a", "v1") }
     local path = process.write(m.directory .. "/b.lua", counting("b", "v1") .. ("-- a remark\n"):rep(120000))
