@@ -130,6 +130,32 @@ describe("a file that ends the process", function()
     assert.are.equal("one", ask(m))
   end)
 
+  it("is known to the next one when it was to be put, too: what is in the directory stays and is served", function()
+    local space = workspace()
+    write(space, answering "one")
+    for _, name in ipairs { "a.lua", "never.lua" } do
+      local m = moongate.start { space = space }
+      local path = process.write(space.directory .. "/text", hanging(space, name))
+      os.execute(("curl -s -m 60 -o /dev/null --unix-socket %s -T %s http://moongate/api/v1/files/%s &"):format(
+        m.control,
+        path,
+        name
+      ))
+      m:await_log("a file takes long to load", 20)
+      m.process:signal(CRASH)
+      m.process:wait(10)
+      m.stopped = true
+      m = moongate.start { space = space }
+      assert.are.equal("one", ask(m))
+      assert.are.equal("live", m:files()["a.lua"].state)
+      assert.is_nil(m:files()["never.lua"])
+      local status, body = m:request("PUT", "/api/v1/files/" .. name, { body = hanging(space, name) })
+      assert.are.equal(422, status)
+      assert.matches("is not run: the process ended", cjson.decode(body).faults[1].message)
+      assert.are.equal(0, m:stop())
+    end
+  end)
+
   it("is not one that was being loaded when the process was told to end", function()
     local space = workspace()
     write(space, hanging(space, "one"))
