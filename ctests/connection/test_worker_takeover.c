@@ -32,8 +32,8 @@ struct fixture {
   size_t client_count;
 };
 
-static int handler_start(struct connection *connection) {
-  (void)connection;
+static int handler_start(struct exchange *exchange) {
+  (void)exchange;
   return -ENOMEM;
 }
 

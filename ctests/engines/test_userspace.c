@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * What the engine lets go of when a connection is closed in the middle of something. */
-#include "connection/connection.h"
+#include "../support/records.h"
 #include "engines/engine.h"
 
 #include <errno.h>
@@ -18,28 +18,28 @@
 
 /* The dial has brought a descriptor, and the connection is closed before it is taken: its client has failed. */
 static void test_a_descriptor_that_was_dialled_and_not_taken_is_closed(void **state) {
-  struct connection *connection = calloc(1, sizeof *connection);
+  struct connection *connection = record_new(NULL);
+  struct exchange *exchange = record_exchange(connection, EXCHANGE_CONNECTING, NULL, 0);
   (void)state;
-  connection->state = CONNECTION_CONNECTING;
-  connection->exchange.dialled = true;
-  int fd = connection->exchange.dial_fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  exchange->dialled = true;
+  int fd = exchange->dial_fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   assert_true(fd >= 0);
-  userspace_engine.cancel(connection, true);
+  userspace_engine.cancel(exchange, true);
   assert_int_equal(fcntl(fd, F_GETFD), -1);
   assert_int_equal(errno, EBADF);
-  assert_false(connection->exchange.dialled);
+  assert_false(exchange->dialled);
   free(connection);
 }
 
 static void test_a_dial_that_has_failed_leaves_none_to_close(void **state) {
-  struct connection *connection = calloc(1, sizeof *connection);
+  struct connection *connection = record_new(NULL);
+  struct exchange *exchange = record_exchange(connection, EXCHANGE_CONNECTING, NULL, 0);
   (void)state;
-  connection->state = CONNECTION_CONNECTING;
-  connection->exchange.dialled = true;
-  connection->exchange.dial_status = -ECONNREFUSED;
-  connection->exchange.dial_fd = open("/dev/null", O_RDONLY | O_CLOEXEC); /* -1 there; this is to be seen */
-  userspace_engine.cancel(connection, true);
-  assert_int_equal(close(connection->exchange.dial_fd), 0);
+  exchange->dialled = true;
+  exchange->dial_status = -ECONNREFUSED;
+  exchange->dial_fd = open("/dev/null", O_RDONLY | O_CLOEXEC); /* -1 there; this is to be seen */
+  userspace_engine.cancel(exchange, true);
+  assert_int_equal(close(exchange->dial_fd), 0);
   free(connection);
 }
 

@@ -23,7 +23,7 @@ static struct script_run *check_run(lua_State *L) {
   char id[CONNECTION_ID_SIZE];
   lua_getfield(L, 1, "connection_id");
   const char *name = lua_tostring(L, -1);
-  if (run == NULL || name == NULL || strcmp(name, connection_id(run->connection, id)) != 0)
+  if (run == NULL || name == NULL || strcmp(name, exchange_id(run->exchange, id)) != 0)
     luaL_error(L, "this is the context of another connection: only its own handler may use it");
   lua_pop(L, 1);
   return run;
@@ -103,8 +103,9 @@ static void push_proxy(lua_State *L, const struct proxied *proxied) {
   lua_setfield(L, -2, "tlvs");
 }
 
-void script_push_context(lua_State *L, const struct connection *connection) {
-  const struct route *route = connection_route(connection);
+void script_push_context(lua_State *L, const struct exchange *exchange) {
+  const struct connection *connection = exchange->connection;
+  const struct route *route = exchange_route(exchange);
   char id[CONNECTION_ID_SIZE], client[ADDRESS_TEXT_SIZE];
   lua_createtable(L, 0, connection->sniffed != NULL ? 9 : 6);
   set_string(L, "connection_id", connection_id(connection, id));

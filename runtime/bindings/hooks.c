@@ -37,7 +37,7 @@ static int script_run_finish(struct script_run *run, bool give_back) {
   if (run->socket != NULL)
     status = socket_detach(run->socket, give_back);
   run->socket = NULL;
-  run->connection->script = NULL;
+  run->exchange->script = NULL;
   loop_defer(run->worker->place.loop, &run->freeing);
   return status;
 }
@@ -60,25 +60,25 @@ static enum close_reason client_reason(const struct script_run *run, enum task_e
 
 static void on_handler_ended(void *context, enum task_end end, lua_State *coroutine) {
   struct script_run *run = context;
-  struct connection *connection = run->connection;
+  struct exchange *exchange = run->exchange;
   enum close_reason reason = client_reason(run, end);
   run->task = NULL;
   if (end == TASK_RAISED || end == TASK_STOPPED)
     report_run_failure(run, end, coroutine);
   char *host = end == TASK_LEFT ? run->forward_host : NULL;
   if (host == NULL && run->socket != NULL && run->socket->ended)
-    connection->ended |= 1 << PIPE_CLIENT;
+    exchange->ended |= 1 << PIPE_CLIENT;
   int port = run->forward_port;
   if (host != NULL)
     run->forward_host = NULL;
   if (script_run_finish(run, host != NULL) != 0)
     reason = CLOSE_NO_MEMORY;
   else if (host != NULL) {
-    connection_forward(connection, host, port);
+    exchange_forward(exchange, host, port);
     return;
   }
   free(host);
-  connection_handler_ended(connection, reason);
+  exchange_handler_ended(exchange, reason);
 }
 
 /* Puts the value behind what there is; what does not fit is left out. */
@@ -159,18 +159,18 @@ static void unpack_target(lua_State *coroutine) {
 
 static void on_function_ended(void *context, enum task_end end, lua_State *coroutine) {
   struct script_run *run = context;
-  struct connection *connection = run->connection;
+  struct exchange *exchange = run->exchange;
   run->task = NULL;
   if (end == TASK_RAISED || end == TASK_STOPPED)
     report_run_failure(run, end, coroutine);
-  if (end == TASK_RETURNED && run->slot == connection_route(connection)->target_function)
+  if (end == TASK_RETURNED && run->slot == exchange_route(exchange)->target_function)
     unpack_target(coroutine);
   struct function_answer *answer = read_answer(end, coroutine);
   script_run_finish(run, false);
   if (answer == NULL)
-    connection_close(connection, PIPE_CLIENT, CLOSE_NO_MEMORY);
+    exchange_close(exchange, PIPE_CLIENT, CLOSE_NO_MEMORY);
   else
-    connection_function_answered(connection, answer);
+    exchange_function_answered(exchange, answer);
 }
 
 bool script_run_has_client(const struct script_run *run) {
@@ -209,13 +209,13 @@ static int prepare_run(lua_State *L) {
   struct script_run *run = preparation->run;
   script_version_push(preparation->version, preparation->worker, run->slot, L);
   if (run->is_handler) {
-    run->socket = socket_push_client(run->state, L, run, &run->connection->client);
+    run->socket = socket_push_client(run->state, L, run, run->exchange->client);
     if (run->socket == NULL)
       return 0;
   }
-  script_push_context(L, run->connection); /* function, [socket,] context */
+  script_push_context(L, run->exchange); /* function, [socket,] context */
   int arguments = run->is_handler ? 2 : 1;
-  const struct route *route = connection_route(run->connection);
+  const struct route *route = exchange_route(run->exchange);
   if (!run->is_handler && run->slot == route->balance_function) {
     push_targets(L, route);
     arguments++;
@@ -224,29 +224,29 @@ static int prepare_run(lua_State *L) {
   return 0;
 }
 
-static int start_run(struct connection *connection, int slot, bool is_handler) {
-  struct script_worker *script = connection->worker->script;
-  const struct route *route = connection_route(connection);
-  assert(connection->script == NULL && route != NULL);
-  unsigned number = connection->worker->number;
+static int start_run(struct exchange *exchange, int slot, bool is_handler) {
+  struct script_worker *script = exchange_worker(exchange)->script;
+  const struct route *route = exchange_route(exchange);
+  assert(exchange->script == NULL && route != NULL);
+  unsigned number = exchange_worker(exchange)->number;
   struct script_state *state = script != NULL ? script_version_state(route->script, number) : NULL;
   if (state == NULL || state->place == NULL)
     return -ESTALE;
   struct script_run *run = calloc(1, sizeof *run);
   if (run == NULL)
     return -ENOMEM;
-  run->connection = connection;
+  run->exchange = exchange;
   run->worker = script;
   run->state = state;
   run->version = state->version;
   run->is_handler = is_handler;
   run->slot = slot;
-  run->since = loop_now(&connection->worker->loop);
+  run->since = loop_now(&exchange_worker(exchange)->loop);
   run->freeing.run = on_run_freeing;
   list_init(&run->tasks);
   list_init(&run->sockets);
   struct preparation preparation = {run, route->script, number};
-  connection->script = run;
+  exchange->script = run;
   int status = script_protect(state, prepare_run, &preparation);
   if (status != 0 || run->task == NULL) {
     script_run_finish(run, false);
@@ -257,16 +257,16 @@ static int start_run(struct connection *connection, int slot, bool is_handler) {
   return 0;
 }
 
-static int handler_start(struct connection *connection) {
-  return start_run(connection, connection_route(connection)->handler_function, true);
+static int handler_start(struct exchange *exchange) {
+  return start_run(exchange, exchange_route(exchange)->handler_function, true);
 }
 
-static int function_call(struct connection *connection, int slot) { return start_run(connection, slot, false); }
+static int function_call(struct exchange *exchange, int slot) { return start_run(exchange, slot, false); }
 
 /* Of its tasks every one that waits, waits to read from the client, which has sent nothing that is not read. A pipe has
  * moved what there was when it is quiet, which takes a moment to be seen. */
-static bool handler_is_idle(const struct connection *connection) {
-  const struct script_run *run = connection->script;
+static bool handler_is_idle(const struct exchange *exchange) {
+  const struct script_run *run = exchange->script;
   const struct script_socket *socket = run != NULL ? run->socket : NULL;
   if (socket == NULL || run->task == NULL || run->task->wait == NULL)
     return false;
@@ -274,13 +274,13 @@ static bool handler_is_idle(const struct connection *connection) {
     if (LIST_OWNER(node, struct script_task, family)->wait != &socket->reader.wait)
       return false;
   if (socket->piped)
-    return loop_now(&connection->worker->loop) >= connection->last_active + CONNECTION_MOVING_MS;
+    return exchange_now(exchange) >= exchange->last_active + CONNECTION_MOVING_MS;
   return run->task->wait == &socket->reader.wait && !socket_is_shaking(socket) && buffer_size(socket->ahead) == 0;
 }
 
-static bool function_waits(const struct connection *connection, struct function_wait *wait) {
-  const struct script_run *run = connection->script;
-  const struct route *route = connection_route(connection);
+static bool function_waits(const struct exchange *exchange, struct function_wait *wait) {
+  const struct script_run *run = exchange->script;
+  const struct route *route = exchange_route(exchange);
   if (run == NULL || run->is_handler || run->task == NULL || route == NULL || route->script == NULL)
     return false;
   wait->route = route;
@@ -290,8 +290,8 @@ static bool function_waits(const struct connection *connection, struct function_
   return true;
 }
 
-static void cancel(struct connection *connection) {
-  struct script_run *run = connection->script;
+static void cancel(struct exchange *exchange) {
+  struct script_run *run = exchange->script;
   if (run != NULL)
     script_run_finish(run, false);
 }

@@ -26,8 +26,8 @@ const char *access_log_target(const struct exchange *exchange, char text[ACCESS_
   return host_format(host, exchange->port, text, ACCESS_TARGET_SIZE);
 }
 
-static const char *label_of(const struct connection *connection, enum pipe_side side) {
-  return close_reason_label((enum close_reason)connection->reasons[side]);
+static const char *label_of(const struct exchange *exchange, enum pipe_side side) {
+  return close_reason_label((enum close_reason)exchange->reasons[side]);
 }
 
 static double seconds(uint64_t ms) { return (double)ms / 1000; }
@@ -37,15 +37,15 @@ static bool is_wanted(const struct worker *worker) {
   return policy && policy->access_log;
 }
 
-void access_log_write(const struct connection *connection, const struct access_exchange *what) {
+void access_log_write(const struct exchange *exchange) {
+  const struct connection *connection = exchange->connection;
   const struct worker *worker = connection->worker;
   bool wanted = is_wanted(worker);
   if (!wanted && !log_enabled(worker->log, LOG_DEBUG))
     return;
-  const struct exchange *exchange = what->exchange;
   const struct sniffed *sniffed = connection->sniffed;
-  const uint32_t *spent = connection->spent_ms;
-  clock_ms now = loop_now(&connection->worker->loop);
+  const uint32_t *spent = exchange->spent_ms;
+  clock_ms now = exchange_now(exchange);
   char id[CONNECTION_ID_SIZE], client[PLACE_SIZE], hop[PLACE_SIZE], target[ACCESS_TARGET_SIZE];
   struct log_field fields[FIELDS_MOST];
   size_t count = 0;
@@ -58,16 +58,16 @@ void access_log_write(const struct connection *connection, const struct access_e
   fields[count++] = LOG_STRING("route", exchange->route ? exchange->route->name : NULL);
   fields[count++] = LOG_STRING("target", access_log_target(exchange, target));
   fields[count++] = LOG_INTEGER("attempts", exchange->attempts);
-  fields[count++] = LOG_NUMBER("seconds", seconds(now - what->began));
-  fields[count++] = LOG_NUMBER("route_seconds", seconds(spent[CONNECTION_ROUTING]));
-  if (exchange->attempts > 0 || spent[CONNECTION_CONNECTING] > 0)
-    fields[count++] = LOG_NUMBER("connect_seconds", seconds(spent[CONNECTION_CONNECTING]));
-  if (spent[CONNECTION_CLOSING] > 0)
-    fields[count++] = LOG_NUMBER("close_seconds", seconds(spent[CONNECTION_CLOSING]));
-  fields[count++] = LOG_INTEGER("in", what->bytes.in);
-  fields[count++] = LOG_INTEGER("out", what->bytes.out);
-  fields[count++] = LOG_STRING("client_side", label_of(connection, PIPE_CLIENT));
-  fields[count++] = LOG_STRING("target_side", label_of(connection, PIPE_TARGET));
+  fields[count++] = LOG_NUMBER("seconds", seconds(now - exchange->began));
+  fields[count++] = LOG_NUMBER("route_seconds", seconds(spent[EXCHANGE_ROUTING]));
+  if (exchange->attempts > 0 || spent[EXCHANGE_CONNECTING] > 0)
+    fields[count++] = LOG_NUMBER("connect_seconds", seconds(spent[EXCHANGE_CONNECTING]));
+  if (connection->closing_ms > 0)
+    fields[count++] = LOG_NUMBER("close_seconds", seconds(connection->closing_ms));
+  fields[count++] = LOG_INTEGER("in", connection->tally.own.in);
+  fields[count++] = LOG_INTEGER("out", connection->tally.own.out);
+  fields[count++] = LOG_STRING("client_side", label_of(exchange, PIPE_CLIENT));
+  fields[count++] = LOG_STRING("target_side", label_of(exchange, PIPE_TARGET));
   if (!wanted)
     log_write(worker->log, LOG_DEBUG, "a connection has ended", fields, count);
   else if (!log_record(worker->log, LOG_INFO, "access", fields, count))

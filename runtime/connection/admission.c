@@ -24,12 +24,13 @@ void admission_deinit(struct admission *admission) {
   admission->limits = NULL;
 }
 
-static const struct policy *policy_of(const struct connection *connection) { return connection->pin->table->policy; }
+static const struct policy *policy_of(const struct exchange *exchange) { return exchange->pin->table->policy; }
 
-enum step_result admission_refuse(struct connection *connection, enum close_reason reason, const char *option,
+enum step_result admission_refuse(struct exchange *exchange, enum close_reason reason, const char *option,
                                   int64_t limit) {
+  const struct connection *connection = exchange->connection;
   struct worker *worker = connection->worker;
-  const struct route *route = connection->exchange.route;
+  const struct route *route = exchange->route;
   uint64_t suppressed;
   char id[CONNECTION_ID_SIZE], client[ADDRESS_TEXT_SIZE];
   worker->metrics->worker.errors[ERROR_REFUSED]++;
@@ -40,15 +41,15 @@ enum step_result admission_refuse(struct connection *connection, enum close_reas
         LOG_STRING("client", ip_address_format(&connection->client_address, client)),
         LOG_INTEGER("port", connection->port), LOG_STRING("route", route ? route->name : NULL),
         LOG_STRING("connection", connection_id(connection, id)), LOG_INTEGER("not_logged_before", suppressed));
-  connection_close(connection, PIPE_CLIENT, reason);
+  exchange_close(exchange, PIPE_CLIENT, reason);
   return STEP_REFUSED;
 }
 
 /* --- the cap --- */
 
 static bool is_idle(const struct connection *connection, clock_ms now, uint64_t bound) {
-  return connection->state == CONNECTION_FORWARDING && connection->last_active + bound <= now &&
-         connection->keep_alive.treatment != KEEP_ALIVE_IMMORTAL;
+  return connection->state == CONNECTION_FORWARDING && connection->first.last_active + bound <= now &&
+         connection->keep_alive != KEEP_ALIVE_IMMORTAL;
 }
 
 void admission_reclaim(struct worker *worker) {
@@ -80,7 +81,7 @@ static bool count_one(atomic_uint *count, unsigned most) {
 
 enum step_result step_cap(struct connection *connection) {
   struct worker *worker = connection->worker;
-  const struct policy *policy = policy_of(connection);
+  const struct policy *policy = policy_of(&connection->first);
   if (!worker->admission)
     return STEP_DONE;
   unsigned most = policy ? policy->connections : 0;
@@ -88,8 +89,9 @@ enum step_result step_cap(struct connection *connection) {
   if (most > 0 && (uint64_t)now * 100 >= (uint64_t)most * CAP_NEAR_PERCENT)
     admission_reclaim(worker);
   connection->counted = count_one(&worker->admission->connections, most);
-  return connection->counted ? STEP_DONE
-                             : admission_refuse(connection, CLOSE_LIMIT_CONNECTIONS, "limits.connections", most);
+  return connection->counted
+             ? STEP_DONE
+             : admission_refuse(&connection->first, CLOSE_LIMIT_CONNECTIONS, "limits.connections", most);
 }
 
 /* --- one address --- */
@@ -102,37 +104,37 @@ static bool is_local(const struct connection *connection) {
   return !is_named && ip_address_is_loopback(address);
 }
 
-static bool is_exempt(const struct connection *connection) {
-  const struct ip_address *address = &connection->client_address;
-  const struct policy *policy = policy_of(connection);
-  return !address->is_set || is_local(connection) ||
+static bool is_exempt(const struct exchange *exchange) {
+  const struct ip_address *address = &exchange->connection->client_address;
+  const struct policy *policy = policy_of(exchange);
+  return !address->is_set || is_local(exchange->connection) ||
          (policy && policy->trusted && ip_set_contains(policy->trusted, address));
 }
 
-static enum step_result refuse_address(struct connection *connection, enum limit_answer answer,
+static enum step_result refuse_address(struct exchange *exchange, enum limit_answer answer,
                                        const struct limit_rule *rule) {
   bool by_route = rule->scope >= LIMIT_SCOPE_ROUTES;
   switch (answer) {
   case LIMIT_CONNECTIONS:
-    return admission_refuse(connection, CLOSE_LIMIT_IP,
+    return admission_refuse(exchange, CLOSE_LIMIT_IP,
                             by_route ? "security.max_connections_per_ip" : "limits.connections_per_ip",
                             rule->connections);
   case LIMIT_RATE:
-    return admission_refuse(connection, CLOSE_LIMIT_RATE,
+    return admission_refuse(exchange, CLOSE_LIMIT_RATE,
                             by_route ? "security.connection_rate" : "limits.connection_rate", rule->rate);
   case LIMIT_BLOCKED:
-    return admission_refuse(connection, CLOSE_LIMIT_BLOCKED, "limits.block_for", (int64_t)rule->block_ms / 1000);
+    return admission_refuse(exchange, CLOSE_LIMIT_BLOCKED, "limits.block_for", (int64_t)rule->block_ms / 1000);
   default:
-    return admission_refuse(connection, CLOSE_LIMIT_ADDRESSES, "limits.addresses", -1);
+    return admission_refuse(exchange, CLOSE_LIMIT_ADDRESSES, "limits.addresses", -1);
   }
 }
 
-static enum step_result count_address(struct connection *connection, const struct limit_rule *rule,
+static enum step_result count_address(struct exchange *exchange, const struct limit_rule *rule,
                                       struct limit_entry **held) {
-  struct limits *limits = connection->worker->admission->limits;
+  struct limits *limits = exchange_worker(exchange)->admission->limits;
   enum limit_answer answer =
-      limits_admit(limits, &connection->client_address, rule, loop_now(&connection->worker->loop), held);
-  return answer == LIMIT_ADMITTED ? STEP_DONE : refuse_address(connection, answer, rule);
+      limits_admit(limits, &exchange->connection->client_address, rule, exchange_now(exchange), held);
+  return answer == LIMIT_ADMITTED ? STEP_DONE : refuse_address(exchange, answer, rule);
 }
 
 static bool is_listed(const struct ip_set *set, const struct ip_address *address) {
@@ -149,61 +151,63 @@ const char *admission_find_refusal(const struct ip_set *allow, const struct ip_s
 }
 
 enum step_result step_enter(struct connection *connection) {
-  const struct policy *policy = policy_of(connection);
+  struct exchange *first = &connection->first;
+  const struct policy *policy = policy_of(first);
   if (!policy)
     return STEP_DONE;
   const char *option = admission_find_refusal(policy->allow, policy->block, &connection->client_address);
   if (option)
-    return admission_refuse(connection, CLOSE_NOT_ALLOWED, option, -1);
-  bool is_routed_at_once = !connection->table_port->has_tls && !connection->table_port->has_when;
-  if (!connection->worker->admission || is_routed_at_once || is_exempt(connection))
+    return admission_refuse(first, CLOSE_NOT_ALLOWED, option, -1);
+  const struct table_port *port = first->table_port;
+  bool is_routed_at_once = !port->has_tls && !port->has_when;
+  if (!connection->worker->admission || is_routed_at_once || is_exempt(first))
     return STEP_DONE;
   const struct limit_rule rule = {
       .scope = LIMIT_SCOPE_UNROUTED, .connections = policy->limits.connections, .block_ms = policy->block_ms};
-  return count_address(connection, &rule, &connection->address_held);
+  return count_address(first, &rule, &connection->address_held);
 }
 
 /* --- the route's own --- */
 
 /* Counted without a limit too: a reload may bring one. */
-static enum step_result count_route(struct connection *connection) {
-  const struct route *route = connection->exchange.route;
+static enum step_result count_route(struct exchange *exchange) {
+  const struct route *route = exchange->route;
   uint32_t most = route->security.max_connections;
   if (!route->shared)
     return STEP_DONE;
-  connection->route_counted = count_one(&route->shared->held, most);
-  return connection->route_counted ? STEP_DONE
-                                   : admission_refuse(connection, CLOSE_LIMIT_ROUTE, "security.max_connections", most);
+  exchange->route_counted = count_one(&route->shared->held, most);
+  return exchange->route_counted ? STEP_DONE
+                                 : admission_refuse(exchange, CLOSE_LIMIT_ROUTE, "security.max_connections", most);
 }
 
 /* The connections in one scope, the rate in another; only the former are held. */
-static enum step_result count_apart(struct connection *connection, const struct limit_rule *rule, uint32_t rate_scope) {
+static enum step_result count_apart(struct exchange *exchange, const struct limit_rule *rule, uint32_t rate_scope) {
   struct limit_entry *passing = NULL;
   struct limit_rule part = *rule;
   part.rate = 0;
-  enum step_result result = count_address(connection, &part, &connection->address_held);
+  enum step_result result = count_address(exchange, &part, &exchange->connection->address_held);
   if (result != STEP_DONE)
     return result;
   part = *rule;
   part.scope = rate_scope;
   part.connections = 0;
-  result = count_address(connection, &part, &passing);
-  limits_release(connection->worker->admission->limits, passing);
+  result = count_address(exchange, &part, &passing);
+  limits_release(exchange_worker(exchange)->admission->limits, passing);
   return result;
 }
 
 /* What a route says takes the place of what the config says, limit by limit. */
-static enum step_result count_client(struct connection *connection) {
-  const struct route *route = connection->exchange.route;
-  const struct policy *policy = policy_of(connection);
+static enum step_result count_client(struct exchange *exchange) {
+  const struct route *route = exchange->route;
+  const struct policy *policy = policy_of(exchange);
   const struct address_limits *own = &route->security.limits;
   static const struct address_limits none = {.has_connections = true, .has_rate = true};
   const struct address_limits *config = policy ? &policy->limits : &none;
-  if (!connection->worker->admission)
+  if (!exchange_worker(exchange)->admission)
     return STEP_DONE;
-  limits_release(connection->worker->admission->limits, connection->address_held);
-  connection->address_held = NULL;
-  if (is_exempt(connection))
+  limits_release(exchange_worker(exchange)->admission->limits, exchange->connection->address_held);
+  exchange->connection->address_held = NULL;
+  if (is_exempt(exchange))
     return STEP_DONE;
   const struct address_limits *rate = own->has_rate ? own : config;
   uint32_t own_scope = route->shared ? route->shared->scope : LIMIT_SCOPE_ROUTES,
@@ -215,25 +219,24 @@ static enum step_result count_client(struct connection *connection) {
       .window_ms = rate->window_ms,
       .block_ms = policy ? policy->block_ms : 0,
   };
-  return rule.scope == rate_scope ? count_address(connection, &rule, &connection->address_held)
-                                  : count_apart(connection, &rule, rate_scope);
+  return rule.scope == rate_scope ? count_address(exchange, &rule, &exchange->connection->address_held)
+                                  : count_apart(exchange, &rule, rate_scope);
 }
 
-static enum step_result ask_authorize(struct connection *connection) {
+static enum step_result ask_authorize(struct exchange *exchange) {
   struct function_answer answer;
-  enum function_result result =
-      connection_ask(connection, connection->exchange.route->security.authorize_function, &answer);
+  enum function_result result = exchange_ask(exchange, exchange->route->security.authorize_function, &answer);
   if (result != FUNCTION_ANSWERED)
-    return result == FUNCTION_WAITS ? STEP_WAIT : STEP_REFUSED;
+    return exchange_not_answered(result);
   free(answer.string);
-  return answer.truthy ? STEP_DONE : admission_refuse(connection, CLOSE_NOT_AUTHORIZED, "security.authorize", -1);
+  return answer.truthy ? STEP_DONE : admission_refuse(exchange, CLOSE_NOT_AUTHORIZED, "security.authorize", -1);
 }
 
 /* False: that is no treatment. */
-static bool take_treatment(struct connection *connection, const char *word) {
+static bool take_treatment(struct exchange *exchange, const char *word) {
   for (unsigned i = 0; keep_alive_words[i]; i++) {
     if (strcmp(word, keep_alive_words[i]) == 0) {
-      connection->keep_alive.treatment = (enum keep_alive_treatment)i;
+      exchange->connection->keep_alive = (uint8_t)i;
       return true;
     }
   }
@@ -243,55 +246,63 @@ static bool take_treatment(struct connection *connection, const char *word) {
 static bool is_multiplier(double number) { return number >= 1 && number <= 1000 && number == (double)(int)number; }
 
 /* "extended", 10; nothing: as the route would have it without the function. */
-static enum step_result ask_keep_alive(struct connection *connection) {
+static enum step_result ask_keep_alive(struct exchange *exchange) {
   struct function_answer answer;
-  enum function_result result = connection_ask(connection, connection->exchange.route->keep_alive.function, &answer);
+  enum function_result result = exchange_ask(exchange, exchange->route->keep_alive.function, &answer);
   if (result != FUNCTION_ANSWERED)
-    return result == FUNCTION_WAITS ? STEP_WAIT : STEP_REFUSED;
-  bool fits = answer.string ? take_treatment(connection, answer.string) : !answer.truthy;
+    return exchange_not_answered(result);
+  bool fits = answer.string ? take_treatment(exchange, answer.string) : !answer.truthy;
   free(answer.string);
   if (!fits)
-    return connection_refuse_answer(connection, PIPE_CLIENT, &answer,
-                                    "keep_alive must return \"standard\", \"extended\", \"immortal\" or nothing");
+    return exchange_refuse_answer(exchange, PIPE_CLIENT, &answer,
+                                  "keep_alive must return \"standard\", \"extended\", \"immortal\" or nothing");
   if (answer.odd_second || (answer.has_number && !is_multiplier(answer.number)))
-    return connection_refuse_answer(connection, PIPE_CLIENT, &answer,
-                                    "keep_alive returned a multiplier that is not a whole number from 1 to 1000");
+    return exchange_refuse_answer(exchange, PIPE_CLIENT, &answer,
+                                  "keep_alive returned a multiplier that is not a whole number from 1 to 1000");
   if (answer.has_number)
-    connection->keep_alive.multiplier = (unsigned)answer.number;
+    exchange->connection->keep_alive_multiplier = (uint16_t)answer.number;
   return STEP_DONE;
 }
 
 /* What is left to be done, one after the other, because the functions may wait. */
 enum admit_phase { ADMIT_COUNT, ADMIT_AUTHORIZE, ADMIT_KEEP_ALIVE, ADMIT_DONE };
 
-static enum step_result admit_phase(struct connection *connection) {
-  const struct route *route = connection->exchange.route;
+static enum step_result admit_phase(struct exchange *exchange) {
+  const struct route *route = exchange->route;
   const char *option;
   enum step_result result;
-  switch ((enum admit_phase)connection->admit_phase) {
+  switch ((enum admit_phase)exchange->admit_phase) {
   case ADMIT_COUNT:
-    connection->keep_alive = route->keep_alive;
-    option = admission_find_refusal(route->security.allow, route->security.block, &connection->client_address);
+    exchange->connection->keep_alive = (uint8_t)route->keep_alive.treatment;
+    exchange->connection->keep_alive_multiplier = (uint16_t)route->keep_alive.multiplier;
+    option =
+        admission_find_refusal(route->security.allow, route->security.block, &exchange->connection->client_address);
     if (option)
-      return admission_refuse(connection, CLOSE_NOT_ALLOWED, option, -1);
-    result = count_route(connection);
-    return result == STEP_DONE ? count_client(connection) : result;
+      return admission_refuse(exchange, CLOSE_NOT_ALLOWED, option, -1);
+    result = count_route(exchange);
+    return result == STEP_DONE ? count_client(exchange) : result;
   case ADMIT_AUTHORIZE:
-    return route->security.authorize_function == ROUTE_NO_FUNCTION ? STEP_DONE : ask_authorize(connection);
+    return route->security.authorize_function == ROUTE_NO_FUNCTION ? STEP_DONE : ask_authorize(exchange);
   case ADMIT_KEEP_ALIVE:
-    return route->keep_alive.function == ROUTE_NO_FUNCTION ? STEP_DONE : ask_keep_alive(connection);
+    return route->keep_alive.function == ROUTE_NO_FUNCTION ? STEP_DONE : ask_keep_alive(exchange);
   default:
     return STEP_DONE;
   }
 }
 
-enum step_result step_admit(struct connection *connection) {
-  for (; connection->admit_phase < ADMIT_DONE; connection->admit_phase++) {
-    enum step_result result = admit_phase(connection);
+enum step_result step_admit(struct exchange *exchange) {
+  for (; exchange->admit_phase < ADMIT_DONE; exchange->admit_phase++) {
+    enum step_result result = admit_phase(exchange);
     if (result != STEP_DONE)
       return result;
   }
   return STEP_DONE;
+}
+
+void admission_leave_route(struct exchange *exchange) {
+  if (exchange->route_counted)
+    atomic_fetch_sub_explicit(&exchange->route->shared->held, 1, memory_order_relaxed);
+  exchange->route_counted = false;
 }
 
 void admission_leave(struct connection *connection) {
@@ -301,10 +312,8 @@ void admission_leave(struct connection *connection) {
     if (connection->counted)
       atomic_fetch_sub_explicit(&admission->connections, 1, memory_order_relaxed);
   }
-  if (connection->route_counted)
-    atomic_fetch_sub_explicit(&connection->exchange.route->shared->held, 1, memory_order_relaxed);
   connection->address_held = NULL;
-  connection->counted = connection->route_counted = false;
+  connection->counted = false;
   free(connection->proxied);
   connection->proxied = NULL;
 }

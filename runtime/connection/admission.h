@@ -29,21 +29,22 @@ enum step_result step_proxy_header(struct connection *connection);
 enum step_result step_enter(struct connection *connection);
 
 /* The route's lists and limits, its `authorize`, and its keep_alive function. */
-enum step_result step_admit(struct connection *connection);
+enum step_result step_admit(struct exchange *exchange);
 
 /* The option that keeps an address out by one pair of lists, "security.ip_block" or "security.ip_allow" (either list
  * may be NULL); NULL: it may come. A peer without an IP address is on no list. */
 const char *admission_find_refusal(const struct ip_set *allow, const struct ip_set *block,
                                    const struct ip_address *address);
 
-/* The connection ends: gives back what was counted. */
+/* The exchange ends, or the connection: gives back what was counted. */
+void admission_leave_route(struct exchange *exchange);
 void admission_leave(struct connection *connection);
 
 /* Room is short (the cap is near, or descriptors are out): looks at some connections and closes those that have been
  * quiet for limits.idle_near_cap. */
 void admission_reclaim(struct worker *worker);
 
-/* Closes a connection that is refused for `reason`, and says so; `option` names what said it, `limit` its number (-1:
+/* Closes an exchange that is refused for `reason`, and says so; `option` names what said it, `limit` its number (-1:
  * has none). Always REFUSED. */
-enum step_result admission_refuse(struct connection *connection, enum close_reason reason, const char *option,
+enum step_result admission_refuse(struct exchange *exchange, enum close_reason reason, const char *option,
                                   int64_t limit);

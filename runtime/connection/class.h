@@ -11,7 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-struct connection;
+struct exchange;
 
 /* A connection is of the first that fits. */
 enum connection_class {
@@ -39,30 +39,30 @@ struct connection_finding {
 /* Of one that is forwarded byte by byte (never HTTP), both sides of which are there and have said nothing yet: the
  * timeouts.stuck that begins with the client's first byte, of which nobody is told; 0: it has none, or is not such a
  * one. */
-uint64_t connection_unasked_limit(const struct connection *connection);
+uint64_t exchange_unasked_limit(const struct exchange *exchange);
 
 /* Sides that have ended, by 1 << enum pipe_side; also those whose end, or break, has reached us and stands behind bytes
  * that the other side does not take. */
-unsigned connection_ended_sides(const struct connection *connection);
+unsigned exchange_ended_sides(const struct exchange *exchange);
 
 /* The one that has broken, while the other still has to take what came before that; false: none has. */
-bool connection_is_breaking(const struct connection *connection, enum pipe_side *side);
+bool exchange_is_breaking(const struct exchange *exchange, enum pipe_side *side);
 
 /* Since when a side has been silent, and which; CLOCK_NEVER: none is. */
-clock_ms connection_silent_since(const struct connection *connection, enum pipe_side *side);
+clock_ms exchange_silent_since(const struct exchange *exchange, enum pipe_side *side);
 
 /* Whether it is TLS, so that the `tls` of stuck and half_dead holds. */
-bool connection_is_tls(const struct connection *connection);
+bool exchange_is_tls(const struct exchange *exchange);
 
 /* On the connection's thread. The class is told from its first millisecond; see connection_is_suspect(). Never
  * CONNECTION_UNREAD, of which the kernel is asked. */
-struct connection_finding connection_classify(const struct connection *connection);
+struct connection_finding exchange_classify(const struct exchange *exchange);
 
 /* The same, and CONNECTION_UNREAD: a system call a side of those that are of no other class. */
-struct connection_finding connection_examine(const struct connection *connection);
+struct connection_finding exchange_examine(const struct exchange *exchange);
 
 /* Bytes that a side has been sent and has not taken: what waits in our buffers, and in the kernel's. */
-size_t connection_unsent(const struct connection *connection, enum pipe_side side);
+size_t exchange_unsent(const struct exchange *exchange, enum pipe_side side);
 
 /* Has it been of its class for CONNECTION_SUSPECT_MS, or for the route's own limit where that is shorter? */
 bool connection_is_suspect(const struct connection_finding *finding, clock_ms now);

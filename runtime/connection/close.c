@@ -5,12 +5,10 @@
  * discarded until it ends too, or goes on although it has been told the end (a close with unread input before that
  * would reset it, and with it what it has not had yet); or it is reset, so that what was cut short never looks like an
  * end. */
-#include "connection/access_log.h"
 #include "connection/admission.h"
 #include "connection/connection_private.h"
 #include "connection/sniff.h"
 #include "connection/walk.h"
-#include "engines/engine.h"
 
 #include <stddef.h>
 #include <stdlib.h>
@@ -36,34 +34,36 @@ static void count_unrouted(struct connection *connection) {
   tally_set_route(&connection->tally, &none->bytes);
 }
 
+/* It is not open any more; how long it took to close is known now. */
+static void connection_leave(struct connection *connection) {
+  clock_ms since = connection->state_since;
+  bool was_closing = connection->state == CONNECTION_CLOSING;
+  connection_set_state(connection, CONNECTION_CLOSED);
+  connection->worker->metrics->worker.states[CONNECTION_CLOSED]--;
+  uint64_t spent = was_closing ? connection->state_since - since : 0;
+  connection->closing_ms = spent < UINT32_MAX ? (uint32_t)spent : UINT32_MAX;
+}
+
 /* The very end. The memory goes after this round of events. */
 static void connection_finish(struct connection *connection, bool reset) {
   struct worker *worker = connection->worker;
   struct metrics_shard *shard = worker->metrics;
+  struct exchange *exchange = &connection->first;
   stream_close(&connection->client, reset);
-  stream_close(&connection->exchange.target_stream, true);
   loop_cancel_timer(&worker->loop, &connection->timer);
-  connection_set_state(connection, CONNECTION_CLOSED);
-  shard->worker.states[CONNECTION_CLOSED]--;
+  connection_leave(connection);
   shard->worker.active--;
   for (int side = PIPE_CLIENT; side <= PIPE_TARGET; side++)
-    if (connection->reasons[side] != CLOSE_NONE)
-      shard->worker.terminations[side][connection->reasons[side]]++;
+    if (exchange->reasons[side] != CLOSE_NONE)
+      shard->worker.terminations[side][exchange->reasons[side]]++;
   if (connection->stats)
     connection->stats->active--;
   else
     count_unrouted(connection);
-  if (connection->rides)
-    shard->worker.riders--;
-  access_log_end(connection);
-  free(connection->exchange.host);
-  connection->exchange.host = NULL;
+  exchange_finish(exchange);
   free(connection->sniffed);
   connection->sniffed = NULL;
   admission_leave(connection);
-  connection_unpin_table(connection);
-  route_unref(connection->exchange.route);
-  connection->exchange.route = NULL;
   connection_walks_leave(worker, connection);
   list_remove(&connection->node);
   worker->connection_count--;
@@ -93,7 +93,7 @@ static void discard(struct connection *connection, bool goes_on) {
     }
     if (got < 0 && got != STREAM_WANT_READ && got != STREAM_WANT_WRITE) {
       if (stream_unsent(&connection->client) > 0)
-        connection->reasons[PIPE_CLIENT] = CLOSE_RESET;
+        connection->first.reasons[PIPE_CLIENT] = CLOSE_RESET;
       connection_finish(connection, false);
       return;
     }
@@ -119,9 +119,9 @@ static void set_closing_timer(struct connection *connection, uint64_t look) {
  * well. So it is when the rest will be through at the pace that it has, but after twice the last time at most; then a
  * reset is late by a part of what the bytes took, and a peer that takes nothing costs two looks a second. */
 static uint64_t next_look(const struct connection *connection, size_t unsent, clock_ms now) {
-  uint64_t passed = now - connection->looked, look = 2 * passed;
-  if (connection->unsent != SIZE_MAX && unsent < connection->unsent) {
-    uint64_t rest = passed * unsent / (connection->unsent - unsent);
+  uint64_t passed = now - connection->first.looked, look = 2 * passed;
+  if (connection->first.unsent != SIZE_MAX && unsent < connection->first.unsent) {
+    uint64_t rest = passed * unsent / (connection->first.unsent - unsent);
     look = rest < look ? rest : look;
   }
   return look < FIRST_LOOK_MS ? FIRST_LOOK_MS : look > LATE_MOST_MS ? LATE_MOST_MS : look;
@@ -152,8 +152,8 @@ static enum close_reason reason_of_rest(const struct connection *connection, boo
  * sent, it may go on, up to its lifetime. What the first look finds is no progress. */
 void connection_check_linger(struct connection *connection) {
   clock_ms now = loop_now(&connection->worker->loop);
-  bool to_target = connection->reset_target;
-  const struct stream *last = to_target ? &connection->exchange.target_stream : &connection->client;
+  bool to_target = connection->first.reset_target;
+  const struct stream *last = to_target ? &connection->first.target_stream : &connection->client;
   bool resets = connection->reset_client || to_target;
   size_t unsent = stream_unsent(last);
   if (resets && unsent == 0) {
@@ -161,17 +161,17 @@ void connection_check_linger(struct connection *connection) {
     return;
   }
   uint64_t look = resets ? next_look(connection, unsent, now) : UINT64_MAX;
-  bool progress = unsent > 0 && unsent < connection->unsent && connection->unsent != SIZE_MAX;
+  bool progress = unsent > 0 && unsent < connection->first.unsent && connection->first.unsent != SIZE_MAX;
   if (progress)
     give_linger(connection);
-  connection->unsent = unsent;
-  connection->looked = now;
+  connection->first.unsent = unsent;
+  connection->first.looked = now;
   if (now < connection->linger_until) {
     set_closing_timer(connection, look);
     return;
   }
   if (unsent > 0 && !to_target)
-    connection->reasons[PIPE_CLIENT] = (uint8_t)reason_of_rest(connection, progress);
+    connection->first.reasons[PIPE_CLIENT] = (uint8_t)reason_of_rest(connection, progress);
   connection_finish(connection, unsent > 0);
 }
 
@@ -182,24 +182,25 @@ static void on_broken(struct stream *stream, void *context) {
 }
 
 static uint64_t linger_of(const struct connection *connection) {
-  const struct route *route = connection->exchange.route;
-  return route ? route->timeouts.linger : connection->table_port ? connection->table_port->linger : 0;
+  const struct exchange *exchange = &connection->first;
+  const struct route *route = exchange->route;
+  return route ? route->timeouts.linger : exchange->table_port ? exchange->table_port->linger : 0;
 }
 
 static void linger(struct connection *connection) {
   connection->linger = linger_of(connection);
-  connection->unsent = SIZE_MAX; /* looked at when the timer comes, which most never see */
-  connection->looked = loop_now(&connection->worker->loop);
+  connection->first.unsent = SIZE_MAX; /* looked at when the timer comes, which most never see */
+  connection->first.looked = loop_now(&connection->worker->loop);
   connection_set_state(connection, CONNECTION_CLOSING);
   give_linger(connection);
   if (connection->linger == 0) {
     connection_finish(connection, connection->reset_client);
     return;
   }
-  bool resets = connection->reset_client || connection->reset_target;
+  bool resets = connection->reset_client || connection->first.reset_target;
   set_closing_timer(connection, resets ? FIRST_LOOK_MS : UINT64_MAX);
   if (resets) {
-    struct stream *last = connection->reset_target ? &connection->exchange.target_stream : &connection->client;
+    struct stream *last = connection->first.reset_target ? &connection->first.target_stream : &connection->client;
     last->on_ready = on_broken;
     last->context = connection;
     on_broken(last, connection);
@@ -209,18 +210,6 @@ static void linger(struct connection *connection) {
   connection->client.on_ready = on_client_ready;
   connection->client.context = connection;
   discard(connection, false); /* what was there before it could know */
-}
-
-/* Whether we end what would have gone on by itself: bytes that were moving, an answer that was awaited, a handler at
- * work. What either side has had so far is not all of it then. */
-static bool cuts_short(const struct connection *connection, enum close_reason reason) {
-  if (reason != CLOSE_LIFETIME && reason != CLOSE_SHUTDOWN && reason != CLOSE_CHANGED && reason != CLOSE_SUPERSEDED &&
-      reason != CLOSE_KILLED)
-    return false;
-  if (connection->state == CONNECTION_HANDLING)
-    return !connection->worker->hooks->handler_is_idle(connection);
-  return connection->state == CONNECTION_FORWARDING &&
-         (connection->ended || loop_now(&connection->worker->loop) < connection->last_active + CONNECTION_MOVING_MS);
 }
 
 /* Whether the client must not take this for an end of what it was being sent. */
@@ -254,10 +243,10 @@ static bool resets_client(const struct connection *connection, enum close_reason
 /* `cut`: bytes for it were dropped; `resets`: what was sent before goes out first. */
 static void close_client(struct connection *connection, enum pipe_side side, enum close_reason reason, bool cut,
                          bool resets) {
-  bool told_end = connection->ended & (1 << PIPE_TARGET); /* the pipe has shut our side down */
-  bool heard_end = connection->ended & (1 << PIPE_CLIENT);
+  bool told_end = connection->first.ended & (1 << PIPE_TARGET); /* the pipe has shut our side down */
+  bool heard_end = connection->first.ended & (1 << PIPE_CLIENT);
   connection->reset_client = resets || resets_client(connection, reason, cut);
-  if (connection->reset_target) {
+  if (connection->first.reset_target) {
     stream_close(&connection->client, false);
     linger(connection);
     return;
@@ -294,30 +283,10 @@ void connection_close(struct connection *connection, enum pipe_side side, enum c
     side = PIPE_CLIENT;
     reason = CLOSE_PROXY_HEADER;
   }
-  struct exchange *exchange = &connection->exchange;
-  enum pipe_side other = pipe_other(side);
-  bool target_tried = exchange->attempts > 0;
-  connection->reasons[side] = (uint8_t)reason;
-  if (other == PIPE_CLIENT || target_tried)
-    connection->reasons[other] = connection->ended & (1 << other) ? CLOSE_ENDED : CLOSE_CLOSED;
   loop_cancel_timer(&connection->worker->loop, &connection->timer);
-
-  bool cuts = cuts_short(connection, reason);
-  if (connection->script)
-    connection->worker->hooks->cancel(connection);
-  bool running = pipe_is_running(&exchange->pipe);
-  bool cut_client = running && pipe_pending(&exchange->pipe, PIPE_TARGET) > 0;
-  bool cut_target = running && pipe_pending(&exchange->pipe, PIPE_CLIENT) > 0;
-  bool broken = side == PIPE_CLIENT && reason == CLOSE_RESET;
-  connection->reset_target =
-      running && broken && !cut_target && linger_of(connection) > 0 && stream_unsent(&exchange->target_stream) > 0;
   sniff_cancel(connection);
-  userspace_engine.cancel(connection, cut_target || broken || cuts);
-  if (connection->answer)
-    free(connection->answer->string);
-  free(connection->answer);
-  connection->answer = NULL;
-  close_client(connection, side, reason, cut_client, cuts);
+  struct exchange_cut cut = exchange_stop(&connection->first, side, reason);
+  close_client(connection, side, reason, cut.client, cut.short_of_end);
 }
 
 /* Waits for nobody to take what was sent. */
@@ -333,7 +302,7 @@ void connection_end(struct connection *connection) {
 
 void connection_kill(struct connection *connection) {
   if (connection->state == CONNECTION_CLOSING)
-    connection->reasons[PIPE_CLIENT] = CLOSE_KILLED;
+    connection->first.reasons[PIPE_CLIENT] = CLOSE_KILLED;
   else
     connection_close(connection, PIPE_CLIENT, CLOSE_KILLED);
   finish_closing(connection);

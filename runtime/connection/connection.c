@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * The record: made at accept, with its states and how long it has been in each. The steps are in corridor.c, what
- * bounds them in deadline.c, the way out in close.c. */
+ * The record: made at accept, with the state that people see. The steps are in corridor.c, the way out in close.c. */
 #include "connection/connection_private.h"
 
 #include <errno.h>
@@ -14,7 +13,10 @@
 _Static_assert((int)METRIC_SIDES == (int)PIPE_SIDES, "terminations have both sides");
 _Static_assert((int)CLOSE_REASON_COUNT <= (int)METRIC_REASONS, "terminations have a place for each reason");
 _Static_assert((int)CONNECTION_STATE_COUNT <= (int)METRIC_STATES, "states have a place for each");
-_Static_assert(CLOSE_REASON_COUNT <= UINT8_MAX, "a reason fits into connection->reasons");
+_Static_assert(CLOSE_REASON_COUNT <= UINT8_MAX, "a reason fits into exchange->reasons");
+_Static_assert((int)CONNECTION_ROUTING == (int)EXCHANGE_ROUTING && (int)CONNECTION_HANDLING == (int)EXCHANGE_HANDLING &&
+                   (int)CONNECTION_CLOSING == (int)EXCHANGE_OVER,
+               "a connection shows its exchange's state");
 
 const char *connection_state_label(enum connection_state state) {
   static const char *const labels[] = {
@@ -38,24 +40,8 @@ void connection_set_state(struct connection *connection, enum connection_state s
   stats->states[state]++;
   stats->state_ms[connection->state] += now - connection->state_since;
   stats->state_ends[connection->state]++;
-  uint64_t spent = connection->spent_ms[connection->state] + (now - connection->state_since);
-  connection->spent_ms[connection->state] = spent < UINT32_MAX ? (uint32_t)spent : UINT32_MAX;
-  connection->state = state;
+  connection->state = (uint8_t)state;
   connection->state_since = now;
-  connection->dozes = false;
-}
-
-void connection_unpin_table(struct connection *connection) {
-  table_pin_unref(connection->worker, connection->pin);
-  connection->pin = NULL;
-  connection->table_port = NULL;
-}
-
-void connection_drain(struct connection *connection) {
-  if (connection->drain_until)
-    return;
-  connection->drain_until = loop_now(&connection->worker->loop) + connection->exchange.route->timeouts.shutdown;
-  connection_arm_timer(connection);
 }
 
 void connection_accept(struct worker *worker, const struct table_port *table_port, uint16_t port, int fd,
@@ -78,10 +64,8 @@ void connection_accept(struct worker *worker, const struct table_port *table_por
   connection->number = ++worker->last_id;
   ip_address_from_sockaddr(&connection->client_address, peer);
   connection->port = port;
-  connection->pin = table_pin_ref(worker->pin);
-  connection->table_port = table_port;
-  connection->exchange.port = -1;
-  connection->started = connection->last_active = connection->state_since = loop_now(&worker->loop);
+  connection->started = connection->state_since = loop_now(&worker->loop);
+  exchange_init(&connection->first, connection, &connection->client, worker->pin, table_port);
   connection->timer.on_expired = connection_look;
   list_add_tail(&worker->connections, &connection->node);
   worker->connection_count++;

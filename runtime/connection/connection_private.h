@@ -5,8 +5,11 @@
 
 #include "connection/corridor.h"
 
-/* Begins the corridor. */
+/* Begins the corridor, or goes on. */
 void connection_start(struct connection *connection);
+
+/* What people see. An exchange's is set by exchange_set_state(). */
+void connection_set_state(struct connection *connection, enum connection_state state);
 
 /* Its timer has expired. */
 void connection_look(struct wheel_timer *timer);
@@ -15,7 +18,7 @@ void connection_look(struct wheel_timer *timer);
 uint64_t connection_lifetime(const struct connection *connection);
 
 /* The same of timeouts.idle. */
-uint64_t connection_idle(const struct connection *connection);
+uint64_t exchange_idle(const struct exchange *exchange);
 
 /* The timer has expired while closing. */
 void connection_check_linger(struct connection *connection);
@@ -23,11 +26,30 @@ void connection_check_linger(struct connection *connection);
 /* Ends a connection now, also one that is closing. */
 void connection_end(struct connection *connection);
 
+/* A zeroed record begins: with the client's side `client`, among the routes of `table_port` of the pinned table. */
+void exchange_init(struct exchange *exchange, struct connection *connection, struct stream *client,
+                   struct table_pin *pin, const struct table_port *table_port);
+
+/* Begins the corridor, or goes on. */
+void exchange_start(struct exchange *exchange);
+
+/* What is lost when an exchange is stopped. */
+struct exchange_cut {
+  bool client;       /* bytes for the client were dropped */
+  bool short_of_end; /* it would have gone on: what either side has had so far is not all of it */
+};
+
+/* Lets go of all that is under way: it is OVER, and has its reasons. With `reset_target` its target is still open. */
+struct exchange_cut exchange_stop(struct exchange *exchange, enum pipe_side side, enum close_reason reason);
+
+/* The end of one that is OVER: it is counted and logged, and holds nothing any more. */
+void exchange_finish(struct exchange *exchange);
+
 /* It has just got its route, of a table that may have been replaced meanwhile: then as on_change says. */
-void worker_treat_late(struct worker *worker, struct connection *connection);
+void worker_treat_late(struct exchange *exchange);
 
 /* Its route has changed or gone: it may finish, as when moongate stops. */
-void connection_drain(struct connection *connection);
+void exchange_drain(struct exchange *exchange);
 
 /* A stranger has sent a PROXY header: counts it, and says so. */
 void proxy_header_unwanted(struct connection *connection);

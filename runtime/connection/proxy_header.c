@@ -76,11 +76,8 @@ static enum refusal refusal_of(ssize_t status) {
 static enum step_result take(struct connection *connection, const struct proxy_header *header, size_t size) {
   struct worker *worker = connection->worker;
   struct proxied *proxied = malloc(sizeof *proxied + header->tlvs_size);
-  if (!proxied) {
-    worker->metrics->worker.errors[ERROR_MEMORY]++;
-    connection_close(connection, PIPE_CLIENT, CLOSE_NO_MEMORY);
-    return STEP_REFUSED;
-  }
+  if (!proxied)
+    return exchange_refuse_memory(&connection->first);
   proxied->hop = connection->client_address;
   proxied->destination = header->destination;
   proxied->tlvs_size = header->tlvs_size;
@@ -106,7 +103,7 @@ static enum step_result go_without(struct connection *connection) {
 
 /* `got` bytes are there so far; `over`: no more will come in time. */
 static enum step_result look_at(struct connection *connection, const uint8_t *bytes, size_t got, bool over) {
-  bool must = connection->pin->table->policy->accept == PROXY_ACCEPT_MUST;
+  bool must = connection->first.pin->table->policy->accept == PROXY_ACCEPT_MUST;
   struct proxy_header header;
   ssize_t size = proxy_header_parse(bytes, got, &header);
   if (size > 0)
@@ -146,7 +143,7 @@ static enum step_result read_header(struct connection *connection) {
 }
 
 enum step_result step_proxy_header(struct connection *connection) {
-  const struct policy *policy = connection->pin->table->policy;
+  const struct policy *policy = connection->first.pin->table->policy;
   if (!policy || !policy->trusted || policy->accept == PROXY_ACCEPT_NEVER)
     return STEP_DONE;
   if (!connection->proxy_waits) {

@@ -90,15 +90,16 @@ static void write_agreement(struct proxy_writer *writer, const struct stream *cl
 
 /* Of TLS that passes through us we know the name that the client asked for; which protocol and cipher the two agree on
  * they say under encryption. */
-static size_t write_v2(const struct connection *connection, uint8_t *bytes, size_t room,
+static size_t write_v2(const struct exchange *exchange, uint8_t *bytes, size_t room,
                        const struct ip_address *destination) {
-  const struct route_proxy_send *send_as = &connection->exchange.route->proxy_send;
+  const struct connection *connection = exchange->connection;
+  const struct route_proxy_send *send_as = &exchange->route->proxy_send;
   const struct sniffed *sniffed = connection->sniffed;
   struct proxy_writer writer;
   proxy_v2_begin(&writer, bytes, room, &connection->client_address, destination);
   proxy_v2_put(&writer, send_as->tlvs, send_as->tlvs_size);
-  if (tls_stream_is(&connection->client))
-    write_agreement(&writer, &connection->client, send_as);
+  if (tls_stream_is(exchange->client))
+    write_agreement(&writer, exchange->client, send_as);
   else if (sniffed)
     add_unless_own(&writer, send_as, PROXY_TLV_AUTHORITY, sniffed->text, sniffed->domain_size);
   else if (connection->proxied)
@@ -108,8 +109,8 @@ static size_t write_v2(const struct connection *connection, uint8_t *bytes, size
 
 /* The client's first bytes are there, and are going to be written as soon as the two sides are joined: the header goes
  * with them, in one segment. What TLS holds can't be seen by looking at the socket. */
-static bool has_first_bytes(struct connection *connection) {
-  struct stream *client = &connection->client;
+static bool has_first_bytes(struct exchange *exchange) {
+  struct stream *client = exchange->client;
   uint8_t byte;
   if (tls_stream_is(client))
     return false;
@@ -117,16 +118,17 @@ static bool has_first_bytes(struct connection *connection) {
 }
 
 /* A socket that has just connected takes it whole, or it is broken. */
-int proxy_header_send(struct connection *connection, int fd) {
-  const struct route_proxy_send *send_as = &connection->exchange.route->proxy_send;
+int proxy_header_send(struct exchange *exchange, int fd) {
+  const struct connection *connection = exchange->connection;
+  const struct route_proxy_send *send_as = &exchange->route->proxy_send;
   struct ip_address destination;
   uint8_t bytes[PROXY_MOST];
   find_destination(connection, &destination);
   size_t size = send_as->version == 1 ? proxy_v1_write((char *)bytes, &connection->client_address, &destination)
-                                      : write_v2(connection, bytes, sizeof bytes, &destination);
+                                      : write_v2(exchange, bytes, sizeof bytes, &destination);
   if (size == 0)
     return -EMSGSIZE; /* the schema bounds a route's TLVs, so that it can't be */
-  ssize_t sent = send(fd, bytes, size, MSG_NOSIGNAL | (has_first_bytes(connection) ? MSG_MORE : 0));
+  ssize_t sent = send(fd, bytes, size, MSG_NOSIGNAL | (has_first_bytes(exchange) ? MSG_MORE : 0));
   if (sent > 0)
     connection->worker->metrics->worker.proxy_bytes_out += (size_t)sent;
   return sent == (ssize_t)size ? 0 : sent < 0 ? -errno : -EIO;

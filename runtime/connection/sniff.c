@@ -4,6 +4,8 @@
  * has to wait for the rest there is memory for it, as much as has come. */
 #include "connection/sniff.h"
 
+#include "connection/corridor.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -39,9 +41,7 @@ void sniff_cancel(struct connection *connection) {
 }
 
 static enum step_result refuse_memory(struct connection *connection) {
-  connection->worker->metrics->worker.errors[ERROR_MEMORY]++;
-  connection_close(connection, PIPE_CLIENT, CLOSE_NO_MEMORY);
-  return STEP_REFUSED;
+  return exchange_refuse_memory(&connection->first);
 }
 
 static void log_refusal(struct connection *connection, const char *why) {
@@ -142,7 +142,7 @@ static enum step_result look_at(struct connection *connection, const void *bytes
   else
     client_hello_init(hello);
   enum client_hello_status status = client_hello_feed(hello, bytes, size);
-  if (status != CLIENT_HELLO_COMPLETE && connection->table_port->has_plain && client_hello_is_plain(hello))
+  if (status != CLIENT_HELLO_COMPLETE && connection->first.table_port->has_plain && client_hello_is_plain(hello))
     return pass_on(connection, bytes, size);
   if (status == CLIENT_HELLO_REFUSED)
     return refuse_hello(connection, hello->fault);
@@ -154,7 +154,7 @@ static enum step_result look_at(struct connection *connection, const void *bytes
 
 static enum step_result lose(struct connection *connection, ssize_t got) {
   if (got == 0)
-    connection->ended |= 1 << PIPE_CLIENT;
+    connection->first.ended |= 1 << PIPE_CLIENT;
   connection_close(connection, PIPE_CLIENT, got == 0 ? CLOSE_ENDED : CLOSE_RESET);
   return STEP_REFUSED;
 }
@@ -167,7 +167,7 @@ static void on_client_ready(struct stream *stream, void *context) {
 enum step_result step_sniff(struct connection *connection) {
   struct stream *client = &connection->client;
   struct worker *worker = connection->worker;
-  if (!connection->table_port->has_tls)
+  if (!connection->first.table_port->has_tls)
     return STEP_DONE;
   client->on_ready = on_client_ready;
   client->context = connection;
@@ -177,7 +177,7 @@ enum step_result step_sniff(struct connection *connection) {
       break;
     if (got <= 0)
       return lose(connection, got);
-    connection_touch(connection);
+    exchange_touch(&connection->first);
     enum step_result result = look_at(connection, worker->pipes.bytes, (size_t)got);
     if (result != STEP_WAIT)
       return result;

@@ -127,6 +127,6 @@ void worker_drain(struct worker *worker, uint64_t ms, void (*on_drained)(struct 
   worker->draining = true;
   worker->drain_timer.on_expired = on_drain_over;
   loop_set_timer(&worker->loop, &worker->drain_timer, ms);
-  LIST_FOREACH(node, &worker->connections) { connection_arm_timer(LIST_OWNER(node, struct connection, node)); }
+  LIST_FOREACH(node, &worker->connections) { exchange_arm_timer(&LIST_OWNER(node, struct connection, node)->first); }
   worker_do_piece(&worker->piece);
 }

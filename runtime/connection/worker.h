@@ -20,14 +20,13 @@
 #include <stdbool.h>
 
 struct connection;
+struct exchange;
 struct worker;
 struct port_change;   /* connection/port_change.h */
 struct admission;     /* connection/admission.h */
 struct script_worker; /* script/: the worker's Lua side */
 struct script_version;
 
-/* What the corridor asks of the room above it, for routes with functions. One table, handed in at start. Unless noted,
- * an answer comes through the function named there, perhaps before the call returns. */
 enum { FUNCTION_PLACE_SIZE = 80 };
 
 /* A function of a route that has been asked for a connection and has not answered. */
@@ -38,13 +37,15 @@ struct function_wait {
   char defined[FUNCTION_PLACE_SIZE]; /* "routes/site.lua:12"; "": not known */
 };
 
+/* What the corridor asks of the room above it, for routes with functions. One table, handed in at start. Unless noted,
+ * an answer comes through the function named there, perhaps before the call returns. */
 struct script_hooks {
-  /* Runs the route's handler on the client's stream, which is the handler's until connection_handler_ended() or
-   * connection_forward(). 0, or a negative errno (nothing was started). */
-  int (*handler_start)(struct connection *connection);
-  /* Asks function `slot` of the route's version, with the connection's context. connection_function_answered() brings
+  /* Runs the route's handler on the client's stream, which is the handler's until exchange_handler_ended() or
+   * exchange_forward(). 0, or a negative errno (nothing was started). */
+  int (*handler_start)(struct exchange *exchange);
+  /* Asks function `slot` of the route's version, with the exchange's context. exchange_function_answered() brings
    * what it returned. 0 or a negative errno (nothing was started). */
-  int (*function_call)(struct connection *connection, int slot);
+  int (*function_call)(struct exchange *exchange, int slot);
   /* The worker is going to use this table: what its routes' functions need is made ready. 0 or a negative errno. */
   int (*table_adopted)(struct worker *worker, const struct route_table *table);
   /* Nothing of the worker can ask a function of this table's routes any more. (A handler that runs goes on.) */
@@ -54,11 +55,11 @@ struct script_hooks {
   void (*table_live)(struct worker *worker, const struct route_table *table);
   /* Whether the handler waits for nothing but its client's next bytes, of which none have come: then nothing is lost
    * when moongate stops. */
-  bool (*handler_is_idle)(const struct connection *connection);
-  /* Whether the connection waits for a function's answer, and for which. A handler is none. NULL: it never does. */
-  bool (*function_waits)(const struct connection *connection, struct function_wait *wait);
-  /* Ends the handler or function that runs for this connection; nothing calls back afterwards. */
-  void (*cancel)(struct connection *connection);
+  bool (*handler_is_idle)(const struct exchange *exchange);
+  /* Whether the exchange waits for a function's answer, and for which. A handler is none. NULL: it never does. */
+  bool (*function_waits)(const struct exchange *exchange, struct function_wait *wait);
+  /* Ends the handler or function that runs for this exchange; nothing calls back afterwards. */
+  void (*cancel)(struct exchange *exchange);
 };
 
 /* What of the config concerns workers; immutable. */

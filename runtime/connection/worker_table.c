@@ -80,36 +80,37 @@ void worker_abort_table(struct worker *worker) {
 }
 
 /* Goes on by a record that the current table does not have, or as on_change says. */
-static void ride(struct connection *connection) {
-  struct route *route = connection->exchange.route;
-  connection->rides = true;
-  connection->worker->metrics->worker.riders++;
+static void ride(struct exchange *exchange) {
+  struct route *route = exchange->route;
+  exchange->rides = true;
+  exchange_worker(exchange)->metrics->worker.riders++;
   if (route->on_change == ROUTE_CLOSE)
-    connection_close(connection, PIPE_CLIENT, CLOSE_CHANGED);
+    exchange_close(exchange, PIPE_CLIENT, CLOSE_CHANGED);
   else if (route->on_change == ROUTE_DRAIN)
-    connection_drain(connection);
+    exchange_drain(exchange);
 }
 
-void worker_treat_late(struct worker *worker, struct connection *connection) {
-  if (connection->pin != worker->pin && !route_table_has(worker->pin->table, connection->exchange.route))
-    ride(connection);
+void worker_treat_late(struct exchange *exchange) {
+  const struct worker *worker = exchange_worker(exchange);
+  if (exchange->pin != worker->pin && !route_table_has(worker->pin->table, exchange->route))
+    ride(exchange);
 }
 
-/* Connections of routes that have changed or gone go on with the record that they have, or as on_change says. */
+/* Exchanges of routes that have changed or gone go on with the record that they have, or as on_change says. */
 static void treat_riders(struct worker *worker) {
   const struct route *known = NULL; /* the last that the table has: connections of one route often follow each other */
   worker->metrics->worker.riders = 0;
   LIST_FOREACH(node, &worker->connections) {
-    struct connection *connection = LIST_OWNER(node, struct connection, node);
-    struct route *route = connection->exchange.route;
-    connection->rides = false;
-    if (!route || route == known || connection->state >= CONNECTION_CLOSING)
+    struct exchange *exchange = &LIST_OWNER(node, struct connection, node)->first;
+    struct route *route = exchange->route;
+    exchange->rides = false;
+    if (!route || route == known || exchange->state == EXCHANGE_OVER)
       continue;
     if (route_table_has(worker->pin->table, route)) {
       known = route;
       continue;
     }
-    ride(connection);
+    ride(exchange);
   }
 }
 

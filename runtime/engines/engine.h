@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * What a data plane is to the corridor: a step that takes an admitted connection with its route to a target, and its
+ * What a data plane is to the corridor: a step that takes an admitted exchange with its route to a target, and its
  * bytes from then on. One file an engine. */
 #pragma once
 
@@ -8,15 +8,15 @@
 
 #include <stdbool.h>
 
-struct connection;
+struct exchange;
 
 struct engine_ops {
   const char *name;
   /* A step of the corridor: is resumed until it is DONE, when the bytes move and only events follow. */
-  enum step_result (*run)(struct connection *connection);
-  /* Lets go of what is under way (dial, pipe, target); the connection is closing. `reset`: the target is not to take it
-   * for an end. With connection->reset_target its stream stays open: who closes sees to it. */
-  void (*cancel)(struct connection *connection, bool reset);
+  enum step_result (*run)(struct exchange *exchange);
+  /* Lets go of what is under way (dial, pipe, target); the exchange is closing. `reset`: the target is not to take it
+   * for an end. With exchange->reset_target its stream stays open: who closes sees to it. */
+  void (*cancel)(struct exchange *exchange, bool reset);
 };
 
 extern const struct engine_ops userspace_engine;

@@ -153,7 +153,7 @@ static void check_connect_options(lua_State *L, int index) {
 
 static uint64_t timeout_of(lua_State *L, int index, const struct script_task *task) {
   const struct script_run *run = task->run;
-  const struct route *route = run != NULL ? connection_route(run->connection) : NULL;
+  const struct route *route = run != NULL ? exchange_route(run->exchange) : NULL;
   uint64_t ms = route != NULL && route->timeouts.connect != 0 ? route->timeouts.connect : DEFAULT_TIMEOUT_MS;
   if (lua_isnoneornil(L, index))
     return ms;

@@ -159,7 +159,7 @@ static int socket_getpeername(lua_State *L) {
   struct script_socket *socket = socket_check(L, 1);
   if (socket->stream == NULL || !socket->is_client)
     return push_name(L, peer_of);
-  const struct ip_address *address = &socket->run->connection->client_address;
+  const struct ip_address *address = &socket->run->exchange->connection->client_address;
   char text[ADDRESS_TEXT_SIZE];
   lua_pushstring(L, ip_address_format(address, text));
   lua_pushinteger(L, address->port);

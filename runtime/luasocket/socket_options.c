@@ -147,9 +147,9 @@ int socket_getoption(lua_State *L) {
 int socket_getstats(lua_State *L) {
   const struct script_socket *socket = socket_check(L, 1);
   struct loop *loop = socket->state->place->loop;
-  const struct connection *connection = socket->is_client && socket->run != NULL ? socket->run->connection : NULL;
-  const struct byte_count *count = connection != NULL ? &connection->tally.own : &socket->tally.own;
-  clock_ms since = connection != NULL ? connection->started : socket->opened;
+  const struct exchange *exchange = socket->is_client && socket->run != NULL ? socket->run->exchange : NULL;
+  const struct byte_count *count = exchange != NULL ? &exchange->connection->tally.own : &socket->tally.own;
+  clock_ms since = exchange != NULL ? exchange->began : socket->opened;
   lua_pushnumber(L, (lua_Number)count->in);
   lua_pushnumber(L, (lua_Number)count->out);
   lua_pushnumber(L, (lua_Number)(loop_now(loop) - since) / 1000);

@@ -98,7 +98,7 @@ static void on_socket_pipe_event(void *context) {
   for (int side = 0; side < 2; side++) {
     socket_wake(joined->sockets[side]);
     if (joined->sockets[side]->run != NULL)
-      connection_wake(joined->sockets[side]->run->connection);
+      exchange_wake(joined->sockets[side]->run->exchange);
   }
 }
 
@@ -211,14 +211,14 @@ static void on_socket_pipe_ending(void *context, enum pipe_side side, int status
 static const struct pipe_callbacks callbacks = {on_socket_pipe_event, on_socket_pipe_ending, on_socket_pipe_ended,
                                                 on_socket_pipe_failed};
 
-static void take_times(struct socket_pipe *joined, const struct connection *connection) {
-  const struct route *route = connection != NULL ? connection_route(connection) : NULL;
+static void take_times(struct socket_pipe *joined, const struct exchange *exchange) {
+  const struct route *route = exchange != NULL ? exchange_route(exchange) : NULL;
   joined->linger = SOCKET_LINGER_MS;
   joined->half_dead = HALF_DEAD_MS;
   if (route == NULL)
     return;
   joined->linger = route->timeouts.linger;
-  joined->half_dead = connection_is_tls(connection) ? route->timeouts.half_dead_tls : route->timeouts.half_dead;
+  joined->half_dead = exchange_is_tls(exchange) ? route->timeouts.half_dead_tls : route->timeouts.half_dead;
 }
 
 static void check_free(lua_State *L, const struct script_socket *socket) {
@@ -256,9 +256,9 @@ int socket_pipe(lua_State *L) {
     sockets[side]->piped = &joined->wait;
   }
   const struct script_run *run = task->run;
-  take_times(joined, run != NULL ? run->connection : NULL);
+  take_times(joined, run != NULL ? run->exchange : NULL);
   pipe_start(&joined->pipe, place->pipes, sockets[0]->stream, sockets[1]->stream, &callbacks, joined,
-             run != NULL ? &run->connection->last_active : &joined->last_active);
+             run != NULL ? &run->exchange->last_active : &joined->last_active);
   joined->pipe.tells_events = true;
   on_socket_pipe_event(joined); /* something may have moved already */
   return task_wait(L, &joined->wait, on_socket_pipe_cancel);

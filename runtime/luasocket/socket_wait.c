@@ -75,8 +75,8 @@ void socket_touch(struct script_socket *socket, const struct script_task *task) 
   socket_wake(socket);
   if (run == NULL)
     return;
-  connection_touch(run->connection);
-  connection_wake(run->connection);
+  exchange_touch(run->exchange);
+  exchange_wake(run->exchange);
 }
 
 static void disarm_reader(struct script_socket *socket) { loop_cancel_timer(loop_of(socket), &socket->reader.timer); }
@@ -119,7 +119,7 @@ static void on_stream_ready(struct stream *stream, void *context) {
   struct script_socket *socket = context;
   (void)stream;
   if (is_abandoned(socket))
-    connection_close(socket->run->connection, PIPE_CLIENT, CLOSE_RESET);
+    exchange_close(socket->run->exchange, PIPE_CLIENT, CLOSE_RESET);
   else
     socket_look(socket);
 }

@@ -141,11 +141,11 @@ void connections_filter_note_killed(struct connections_filter *filter, const str
 
 bool connections_filter_pass(const struct connections_filter *filter, const struct connection *connection) {
   const struct native_connections *wanted = &filter->wanted;
-  const struct exchange *exchange = &connection->exchange;
+  const struct exchange *exchange = &connection->first;
   clock_ms now = loop_now(&connection->worker->loop);
   if (connection->state == CONNECTION_CLOSED || (filter->state >= 0 && filter->state != (int)connection->state) ||
       (wanted->port >= 0 && wanted->port != connection->port) ||
-      !is_older(now, connection->started, wanted->older_ms) || !is_older(now, connection->last_active, wanted->idle_ms))
+      !is_older(now, connection->started, wanted->older_ms) || !is_older(now, exchange->last_active, wanted->idle_ms))
     return false;
   if (wanted->route && (!exchange->route || strcmp(wanted->route, exchange->route->name) != 0))
     return false;
@@ -159,7 +159,7 @@ bool connections_filter_pass(const struct connections_filter *filter, const stru
     return false;
   if (!wanted->stuck)
     return true;
-  struct connection_finding finding = connection_examine(connection);
+  struct connection_finding finding = exchange_examine(exchange);
   return connection_is_suspect(&finding, now);
 }
 
@@ -167,7 +167,7 @@ static void fill_deadline(struct connection_entry *entry, const struct connectio
   enum close_reason reason = CLOSE_LINGER;
   enum pipe_side side;
   clock_ms deadline = connection->state == CONNECTION_CLOSING ? connection->linger_until
-                                                              : connection_deadline(connection, &reason, &side);
+                                                              : exchange_deadline(&connection->first, &reason, &side);
   entry->deadline_reason = reason;
   entry->deadline = deadline == CLOCK_NEVER ? UINT64_MAX : deadline > now ? deadline - now : 0;
   entry->overdue = deadline < now ? now - deadline : 0;
@@ -185,7 +185,7 @@ static void fill_local(struct connection_entry *entry, const struct connection *
 static int fill_waits(struct connection_entry *entry, const struct connection *connection, clock_ms now) {
   const struct script_hooks *hooks = connection->worker->hooks;
   struct function_wait wait;
-  if (!hooks->function_waits || !hooks->function_waits(connection, &wait))
+  if (!hooks->function_waits || !hooks->function_waits(&connection->first, &wait))
     return 0;
   struct function_note *note = entry->waits = calloc(1, sizeof *note);
   if (!note || !(note->field = strdup(wait.field)))
@@ -197,7 +197,7 @@ static int fill_waits(struct connection_entry *entry, const struct connection *c
 }
 
 int connection_entry_fill(struct connection_entry *entry, const struct connection *connection) {
-  const struct exchange *exchange = &connection->exchange;
+  const struct exchange *exchange = &connection->first;
   clock_ms now = loop_now(&connection->worker->loop);
   entry->number = connection->number;
   entry->worker = connection->worker->number;
@@ -206,21 +206,21 @@ int connection_entry_fill(struct connection_entry *entry, const struct connectio
   entry->port = connection->port;
   entry->route = exchange->route ? route_ref(exchange->route) : NULL;
   entry->state = connection->state;
-  entry->ended = connection->ended;
-  entry->ending = (uint8_t)connection_ended_sides(connection);
-  entry->treatment = connection->keep_alive.treatment;
+  entry->ended = exchange->ended;
+  entry->ending = (uint8_t)exchange_ended_sides(exchange);
+  entry->treatment = connection->keep_alive;
   entry->tls_version = connection->sniffed ? connection->sniffed->version : 0;
   entry->age = now - connection->started;
-  entry->idle = now > connection->last_active ? now - connection->last_active : 0;
+  entry->idle = now > exchange->last_active ? now - exchange->last_active : 0;
   entry->bytes = connection->tally.own;
-  entry->finding = connection_examine(connection);
+  entry->finding = exchange_examine(exchange);
   entry->suspect = connection_is_suspect(&entry->finding, now);
   entry->finding.since = now > entry->finding.since ? now - entry->finding.since : 0;
   entry->target_port = exchange->port;
   entry->route_host = exchange->host || !exchange->target ? NULL : exchange->target->host;
   fill_deadline(entry, connection, now);
   for (enum pipe_side side = PIPE_CLIENT; side <= PIPE_TARGET; side++)
-    entry->unsent[side] = connection_unsent(connection, side);
+    entry->unsent[side] = exchange_unsent(exchange, side);
   if (exchange->host && !(entry->host = strdup(exchange->host)))
     return -ENOMEM;
   if (domain_of(connection) && !(entry->domain = strdup(domain_of(connection))))

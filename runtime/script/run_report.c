@@ -11,13 +11,11 @@
 
 enum { PLACE_SIZE = LUA_IDSIZE + 16 };
 
-static void count_run_failure(const struct connection *connection) {
-  struct metrics_shard *metrics = connection->worker->metrics;
-  const struct route *route = connection_route(connection);
-  struct route_stats *stats = connection->stats;
+static void count_run_failure(const struct exchange *exchange) {
+  struct metrics_shard *metrics = exchange_worker(exchange)->metrics;
+  const struct route *route = exchange_route(exchange);
+  struct route_stats *stats = route != NULL ? metrics_shard_route(metrics, route->stats) : NULL;
   metrics->worker.errors[ERROR_HANDLER]++;
-  if (stats == NULL && route != NULL) /* a `when`: it is a candidate's error */
-    stats = metrics_shard_route(metrics, route->stats);
   if (stats != NULL)
     stats->handler_errors++;
 }
@@ -39,13 +37,13 @@ bool script_find_definition(const struct script_run *run, const struct route *ro
 }
 
 void script_report_failure(const struct script_run *run, const char *what, lua_State *coroutine) {
-  const struct connection *connection = run->connection;
-  struct worker *worker = connection->worker;
-  const struct route *route = connection_route(connection);
+  const struct exchange *exchange = run->exchange;
+  struct worker *worker = exchange_worker(exchange);
+  const struct route *route = exchange_route(exchange);
   const struct script_function *function = NULL;
   uint64_t suppressed;
   char id[CONNECTION_ID_SIZE], client[ADDRESS_TEXT_SIZE], place[PLACE_SIZE];
-  count_run_failure(connection);
+  count_run_failure(exchange);
   if (!log_enabled(worker->log, LOG_ERROR) ||
       !log_limits_pass(&worker->route_logs[ROUTE_LOG_FUNCTION], route != NULL ? route->stats : METRIC_NO_ROUTE,
                        loop_now(&worker->loop), &suppressed))
@@ -57,8 +55,8 @@ void script_report_failure(const struct script_run *run, const char *what, lua_S
       LOG_STRING("file", route != NULL ? route->file : NULL),
       LOG_STRING("function", function != NULL ? function->field : NULL),
       LOG_STRING("defined", function != NULL && script_find_definition(run, route, place, sizeof place) ? place : NULL),
-      LOG_STRING("connection", connection_id(connection, id)),
-      LOG_STRING("client", ip_address_format(&connection->client_address, client)),
+      LOG_STRING("connection", exchange_id(exchange, id)),
+      LOG_STRING("client", ip_address_format(&exchange->connection->client_address, client)),
       LOG_INTEGER("not_logged_before", suppressed),
       LOG_STRING("error", message != NULL ? message : "not enough memory"));
 }
@@ -110,7 +108,7 @@ static void describe_line(lua_State *L, char text[PLACE_SIZE]) {
 void script_report_unopened(struct script_state *state, const struct script_run *run, lua_State *L, const char *what,
                             bool of_limit) {
   const struct log *log = script_state_log(state);
-  const struct route *route = run != NULL ? connection_route(run->connection) : NULL;
+  const struct route *route = run != NULL ? exchange_route(run->exchange) : NULL;
   char place[PLACE_SIZE], limit[64];
   uint64_t suppressed;
   if (state->place != NULL && state->place->worker != NULL)

@@ -133,9 +133,9 @@ static void on_supersede(struct message *message, void *receiver) {
   struct supersede_order *order = (struct supersede_order *)(void *)message;
   struct worker *worker = receiver;
   LIST_FOREACH(node, &worker->connections) {
-    struct connection *connection = LIST_OWNER(node, struct connection, node);
-    if (!worker->draining && run_is_superseded(order, connection->script))
-      connection_close(connection, PIPE_CLIENT, CLOSE_SUPERSEDED);
+    struct exchange *exchange = &LIST_OWNER(node, struct connection, node)->first;
+    if (!worker->draining && run_is_superseded(order, exchange->script))
+      exchange_close(exchange, PIPE_CLIENT, CLOSE_SUPERSEDED);
   }
   order_free(order);
 }
@@ -157,9 +157,9 @@ void script_worker_free(struct script_worker *script) {
     return;
   struct worker *worker = script->worker;
   LIST_FOREACH(node, &worker->connections) {
-    struct connection *connection = LIST_OWNER(node, struct connection, node);
-    if (connection->script != NULL)
-      worker->hooks->cancel(connection);
+    struct exchange *exchange = &LIST_OWNER(node, struct connection, node)->first;
+    if (exchange->script != NULL)
+      worker->hooks->cancel(exchange);
   }
   while (script->use_count > 0)
     script_use_let_go(script, &script->uses[script->use_count - 1]);
@@ -187,7 +187,7 @@ void script_worker_enter(const struct script_task *task) {
   if (worker == NULL)
     return;
   const struct script_run *run = task->run;
-  const struct route *route = run != NULL ? connection_route(run->connection) : NULL;
+  const struct route *route = run != NULL ? exchange_route(run->exchange) : NULL;
   atomic_store_explicit(&worker->inside.route, route != NULL ? route->stats : METRIC_NO_ROUTE, memory_order_relaxed);
   atomic_store_explicit(&worker->inside.version, state->version != NULL ? state->version : state->retired_from,
                         memory_order_relaxed);

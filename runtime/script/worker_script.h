@@ -10,7 +10,7 @@
 #include "script/scheduler.h"
 #include "script/version.h"
 
-struct connection;
+struct exchange;
 struct script_socket;
 
 struct script_worker {
@@ -27,10 +27,10 @@ struct script_use {
   bool wanted; /* by the table that goes live */
 };
 
-/* What runs for one connection now: its handler, or one function of its route. connection->script. Tasks that it spawns
+/* What runs for one exchange now: its handler, or one function of its route. exchange->script. Tasks that it spawns
  * are of the run as well, and end with it. */
 struct script_run {
-  struct connection *connection;
+  struct exchange *exchange;
   struct script_worker *worker;
   struct script_state *state;           /* not counted: the tasks do */
   const struct script_version *version; /* its own; to tell it by, it may be gone */
@@ -80,8 +80,8 @@ struct reload_news {
  * their callbacks. (bind_reload.c) */
 void script_worker_announce(struct worker *worker, const struct reload_news *news);
 
-/* Pushes a fresh context table for the connection (bind_context.c). Raises without memory. */
-void script_push_context(lua_State *L, const struct connection *connection);
+/* Pushes a fresh context table for the exchange (bind_context.c). Raises without memory. */
+void script_push_context(lua_State *L, const struct exchange *exchange);
 
 /* Writes where the route's function begins, "routes/site.lua:12": what was raised in a tail call has no line of its
  * own. False, and "": it is written in C. (run_report.c) */

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The record of an exchange: its beginning, its states with the time that it has spent in them, and its end. What it
+ * goes through is in exchange_corridor.c, what bounds it in deadline.c. */
+#include "connection/access_log.h"
+#include "connection/admission.h"
+#include "connection/connection_private.h"
+#include "engines/engine.h"
+
+#include <stdlib.h>
+
+void exchange_init(struct exchange *exchange, struct connection *connection, struct stream *client,
+                   struct table_pin *pin, const struct table_port *table_port) {
+  exchange->connection = connection;
+  exchange->client = client;
+  exchange->pin = table_pin_ref(pin);
+  exchange->table_port = table_port;
+  route_choice_begin(&exchange->choice, table_port);
+  exchange->port = -1;
+  exchange->began = exchange->last_active = exchange->state_since = loop_now(&connection->worker->loop);
+}
+
+static void leave_state(struct exchange *exchange, clock_ms now) {
+  uint64_t spent = exchange->spent_ms[exchange->state] + (now - exchange->state_since);
+  exchange->spent_ms[exchange->state] = spent < UINT32_MAX ? (uint32_t)spent : UINT32_MAX;
+  exchange->state_since = now;
+  exchange->dozes = false;
+}
+
+void exchange_set_state(struct exchange *exchange, enum exchange_state state) {
+  leave_state(exchange, exchange_now(exchange));
+  exchange->state = (uint8_t)state;
+  connection_set_state(exchange->connection, (enum connection_state)state);
+}
+
+void exchange_unpin_table(struct exchange *exchange) {
+  table_pin_unref(exchange_worker(exchange), exchange->pin);
+  exchange->pin = NULL;
+  exchange->table_port = NULL;
+}
+
+void exchange_drain(struct exchange *exchange) {
+  if (exchange->drain_until)
+    return;
+  exchange->drain_until = exchange_now(exchange) + exchange->route->timeouts.shutdown;
+  exchange_arm_timer(exchange);
+}
+
+void exchange_close(struct exchange *exchange, enum pipe_side side, enum close_reason reason) {
+  connection_close(exchange->connection, side, reason);
+}
+
+/* Whether we end what would have gone on by itself: bytes that were moving, an answer that was awaited, a handler at
+ * work. What either side has had so far is not all of it then. */
+static bool cuts_short(const struct exchange *exchange, enum close_reason reason) {
+  if (reason != CLOSE_LIFETIME && reason != CLOSE_SHUTDOWN && reason != CLOSE_CHANGED && reason != CLOSE_SUPERSEDED &&
+      reason != CLOSE_KILLED)
+    return false;
+  if (exchange->state == EXCHANGE_HANDLING)
+    return !exchange_worker(exchange)->hooks->handler_is_idle(exchange);
+  return exchange->state == EXCHANGE_FORWARDING &&
+         (exchange->ended || exchange_now(exchange) < exchange->last_active + CONNECTION_MOVING_MS);
+}
+
+struct exchange_cut exchange_stop(struct exchange *exchange, enum pipe_side side, enum close_reason reason) {
+  enum pipe_side other = pipe_other(side);
+  bool target_tried = exchange->attempts > 0;
+  exchange->reasons[side] = (uint8_t)reason;
+  if (other == PIPE_CLIENT || target_tried)
+    exchange->reasons[other] = exchange->ended & (1 << other) ? CLOSE_ENDED : CLOSE_CLOSED;
+  struct exchange_cut cut = {.short_of_end = cuts_short(exchange, reason)};
+  if (exchange->script)
+    exchange_worker(exchange)->hooks->cancel(exchange);
+  bool running = pipe_is_running(&exchange->pipe);
+  cut.client = running && pipe_pending(&exchange->pipe, PIPE_TARGET) > 0;
+  bool cut_target = running && pipe_pending(&exchange->pipe, PIPE_CLIENT) > 0;
+  bool broken = side == PIPE_CLIENT && reason == CLOSE_RESET;
+  exchange->reset_target = running && broken && !cut_target && exchange->route->timeouts.linger > 0 &&
+                           stream_unsent(&exchange->target_stream) > 0;
+  userspace_engine.cancel(exchange, cut_target || broken || cut.short_of_end);
+  if (exchange->answer)
+    free(exchange->answer->string);
+  free(exchange->answer);
+  exchange->answer = NULL;
+  leave_state(exchange, exchange_now(exchange));
+  exchange->state = EXCHANGE_OVER;
+  return cut;
+}
+
+void exchange_finish(struct exchange *exchange) {
+  struct worker *worker = exchange_worker(exchange);
+  stream_close(&exchange->target_stream, true);
+  if (exchange->rides)
+    worker->metrics->worker.riders--;
+  access_log_write(exchange);
+  free(exchange->host);
+  exchange->host = NULL;
+  admission_leave_route(exchange);
+  exchange_unpin_table(exchange);
+  route_unref(exchange->route);
+  exchange->route = NULL;
+  exchange->candidate_asked = NULL;
+}

@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The record of one exchange: what is done for a client with one route and one target, or by one handler. TCP has one a
+ * connection, from accept to close, which has the client's stream to itself. It goes through a corridor of its own,
+ * from the choice of its route on; its deadlines stand on its connection's timer. Of the connection's thread. */
+#pragma once
+
+#include "connection/reason.h"
+#include "connection/step.h"
+#include "core/tally.h"
+#include "net/pipe.h"
+#include "net/stream.h"
+#include "routing/choice.h"
+
+struct connection;
+struct table_pin;
+
+/* In the order in which they come; a handler that forwards goes back to CONNECTING. */
+enum exchange_state {
+  EXCHANGE_ROUTING,    /* until its route is known and has admitted it */
+  EXCHANGE_CONNECTING, /* a target is being chosen, resolved, connected to */
+  EXCHANGE_FORWARDING,
+  EXCHANGE_HANDLING, /* a handler has it */
+  EXCHANGE_OVER,     /* nothing of it is under way any more */
+};
+
+enum { FUNCTION_ANSWER_SHOWN_SIZE = 64 };
+
+/* What a function of the route answered. */
+struct function_answer {
+  enum {
+    ANSWER_NONE,
+    ANSWER_VALUES,
+    ANSWER_ERROR,
+    ANSWER_STOPPED
+  } kind;        /* ERROR: it raised; STOPPED: by the watchdog. Logged already */
+  bool truthy;   /* its first value */
+  char *string;  /* its first value, when a string (malloc'd, the exchange's) */
+  double number; /* its first number */
+  bool has_number;
+  bool odd_second;                        /* its second value is neither a number nor nil */
+  char shown[FUNCTION_ANSWER_SHOWN_SIZE]; /* what it returned, as people write it: `"a name", 80`, `nothing` */
+};
+
+struct exchange {
+  struct connection *connection;
+  struct stream *client; /* its client's side: of TCP the connection's own */
+  struct route *route;   /* one reference; NULL until routed */
+  struct table_pin *pin; /* of its table, until no function of the route can be asked any more; NULL then */
+  const struct table_port *table_port; /* of that: the one that it came in on */
+  const struct route_target
+      *target; /* of the route, the one being tried; NULL when `host` was given by a function or handler */
+  char *host;  /* where to, when a function or a handler said it (malloc'd, to the very end) */
+  union {
+    struct {                         /* until it has its route */
+      struct route_choice choice;    /* among table_port's routes */
+      struct route *candidate_asked; /* whose `when` is being asked; NULL mostly */
+    };
+    struct { /* from then on */
+      clock_ms connect_deadline;
+      struct dial *dial; /* while connecting */
+      int dial_status, dial_fd;
+      clock_ms drain_until; /* its route has changed or gone, and on_change says drain; 0: not */
+    };
+  };
+  int port;          /* where to, like `host`; -1: not said */
+  uint16_t attempts; /* targets tried */
+  uint8_t state;     /* enum exchange_state */
+  uint8_t step;
+  uint8_t admit_phase;         /* of step_admit() */
+  uint8_t ended;               /* bits by enum pipe_side: sides that have ended */
+  uint8_t reasons[PIPE_SIDES]; /* enum close_reason, by enum pipe_side */
+  bool loaded;                 /* counted in target->load */
+  bool host_given;             /* by the target function or the handler: the route's targets are not asked */
+  bool dialling;               /* inside dial_start() */
+  bool dialled;                /* the dial is over: its outcome waits to be taken */
+  bool asking;                 /* inside function_call() */
+  bool turned_down;            /* a `when` has said no */
+  bool route_counted;          /* for security.max_connections */
+  bool rides;                  /* its route has changed or gone: counted in worker_stats.riders */
+  bool dozes;  /* nothing was on its way when it was looked last, nor has moved since: no look for silence is due */
+  bool probed; /* its target sends keep-alive probes */
+  bool warned_idle, warned_lifetime; /* the log has said that it is going to be ended for that, though it is kept */
+  bool reset_target;                 /* the client is gone; the target is reset once what was sent is through */
+  struct stream target_stream;
+  struct pipe pipe;
+  uint64_t in_before, out_before;   /* bytes of the client's wire that were not, and will not be, the target's */
+  void *script;                     /* what script_hooks has running for it */
+  struct function_answer *answer;   /* of the function that was asked last; NULL mostly */
+  uint32_t spent_ms[EXCHANGE_OVER]; /* in each state that it has left */
+  clock_ms began, last_active, state_since;
+  clock_ms looked;                   /* when `unsent` was taken; before last_active: it says nothing */
+  size_t unsent;                     /* what the peers had not taken when it was looked last */
+  clock_ms silent_since[PIPE_SIDES]; /* by enum pipe_side: see net/silence.h; 0: it is not */
+};
+
+/* Goes on with the current step, after a wait. */
+void exchange_resume(struct exchange *exchange);
+
+/* The one way out; idempotent. What is under way is cancelled. `side` is where the cause lies and gets `reason`; the
+ * other side gets what it had, or "closed". With one that has the client's stream to itself the connection ends too:
+ * see connection_close(). */
+void exchange_close(struct exchange *exchange, enum pipe_side side, enum close_reason reason);
+
+/* When it, as it is now, will have been there, or quiet, for too long (CLOCK_NEVER: not at all); `reason` and `side`:
+ * for what, and who is to blame. Not of one that is over. */
+clock_ms exchange_deadline(const struct exchange *exchange, enum close_reason *reason, enum pipe_side *side);
+
+/* Bytes may have moved on one that dozes: looks begin again. */
+void exchange_wake(struct exchange *exchange);
+
+/* The route whose function is to be called, or was: its own once it has one, the candidate's before. */
+static inline const struct route *exchange_route(const struct exchange *exchange) {
+  return exchange->route ? exchange->route : exchange->candidate_asked;
+}
+
+/* From script/: what a function answered. Takes over `answer` (malloc'd). */
+void exchange_function_answered(struct exchange *exchange, struct function_answer *answer);
+
+/* From script/: the handler has returned (CLOSE_CLOSED), raised (CLOSE_HANDLER_ERROR) or was stopped
+ * (CLOSE_SCRIPT_TIME); the client's stream is the exchange's again. */
+void exchange_handler_ended(struct exchange *exchange, enum close_reason reason);
+
+/* From script/: the handler hands the client to native forwarding, as a route's `target` would ("host:port" is split by
+ * the caller; port -1 with a unix path). The client's stream is the exchange's again, what had been read ahead is in
+ * its `unread`. Takes over `host` (malloc'd). */
+void exchange_forward(struct exchange *exchange, char *host, int port);
