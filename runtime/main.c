@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * The program: makes the runtime, has it run the command line, and takes it down again. */
-#include "control/runtime.h"
+#include "control/control.h"
 #include "core/stack.h"
 
 #include <fcntl.h>

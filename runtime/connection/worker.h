@@ -102,7 +102,7 @@ struct worker {
   unsigned count;
   pthread_t thread;
   struct worker_inside inside;
-  bool stuck; /* the control thread's (threads/heartbeat.h): it is not to be waited for */
+  bool stuck; /* the control thread's (instance/heartbeat.h): it is not to be waited for */
   struct loop loop;
   const struct log *log;
   const struct worker_settings *settings;

@@ -3,9 +3,9 @@
  * `moongate check`: loads as `run` would, for whoever asks, in a process that may be ended by what it loads. */
 #include "control/check.h"
 
+#include "control/life.h"
 #include "control/operations.h"
-#include "control/runtime.h"
-#include "control/stages.h"
+#include "instance/runtime.h"
 #include "loading/load.h"
 #include "loading/load_mark.h"
 #include "process/privileges.h"

@@ -4,8 +4,8 @@
  * and who has asked is told how it went. Stopping itself is instance.c's. */
 #include "control/drain.h"
 
-#include "control/runtime.h"
-#include "control/stages.h"
+#include "control/life.h"
+#include "instance/runtime.h"
 
 #include <stdlib.h>
 

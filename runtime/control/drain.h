@@ -3,7 +3,7 @@
  * Ending a moongate without cutting what is in the middle of something. */
 #pragma once
 
-#include "control/instance.h"
+#include "instance/instance.h"
 
 /* See native_ops.drain. */
 void instance_drain_for(struct instance *instance, int64_t ms, struct native_call *call);

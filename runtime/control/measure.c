@@ -4,8 +4,8 @@
  * to the worker that asked. */
 #include "control/measure.h"
 
-#include "control/runtime.h"
-#include "control/stages.h"
+#include "control/life.h"
+#include "instance/runtime.h"
 #include "script/commons.h"
 
 #include <stdlib.h>

@@ -5,38 +5,20 @@
 
 #include "control/check.h"
 #include "control/drain.h"
-#include "control/runtime.h"
-#include "control/stages.h"
+#include "control/life.h"
+#include "instance/runtime.h"
 #include "loading/load.h"
 #include "reload/files.h"
 #include "reload/reload.h"
-#include "reports/addresses.h"
-#include "reports/explain.h"
+#include "reports/connections.h"
+#include "reports/diagnose.h"
+#include "reports/reports.h"
+#include "reports/routes_report.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
-
-void report_fault(struct value *list, const char *file, int line, const char *route, const char *field,
-                  const char *message) {
-  struct value *entry = value_set_table(list, NULL);
-  value_set_string(entry, "file", file && *file ? file : NULL);
-  if (line > 0)
-    value_set_number(entry, "line", line);
-  value_set_string(entry, "route", route && *route ? route : NULL);
-  value_set_string(entry, "field", field && *field ? field : NULL);
-  value_set_string(entry, "message", message);
-}
-
-void report_faults(struct value *list, const struct fault_list *faults, const char *file) {
-  for (size_t i = 0; i < faults->count; i++) {
-    const struct fault *fault = &faults->faults[i];
-    if (file && strcmp(fault->file, file) != 0)
-      continue;
-    report_fault(list, fault->file, fault->line, fault->route, fault->field, fault->message);
-  }
-}
 
 static void operation_run(void *context, const struct native_settings *settings, struct native_call *call) {
   instance_run(context, settings, call);
@@ -130,7 +112,7 @@ static void routes(void *context, const struct native_routes *wanted, struct nat
 static void operation_connections(void *context, const struct native_connections *wanted, struct native_call *call) {
   struct runtime *runtime = context;
   if (runtime->instance)
-    connections_ask(&runtime->instance->connections, wanted, call);
+    connections_ask(runtime->instance->connections, wanted, call);
   else
     operation_refuse(call);
 }

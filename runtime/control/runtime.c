@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * Making the control thread's loop and its Lua, and running the command line on them. */
-#include "control/runtime.h"
+#include "control/control.h"
 
 #include "admin/admin.h"
 #include "control/operations.h"

@@ -2,11 +2,12 @@
  *
  * native.status(): what is running, since when, on which ports, from which files. native.readiness(): the part of it
  * that is asked for again and again. */
-#include "control/instance.h"
 #include "control/operations.h"
-#include "control/runtime.h"
+#include "instance/instance.h"
+#include "instance/runtime.h"
 #include "reload/files.h"
 #include "reload/reload.h"
+#include "reports/routes_report.h"
 
 #include <dirent.h>
 #include <stdio.h>
@@ -87,10 +88,10 @@ static void status_write_ports(struct value *root, const struct instance *instan
 }
 
 static void write_reload(struct value *root, struct instance *instance) {
-  const struct reload *reload = &instance->reload;
+  const struct reload *reload = instance->reload;
   struct value *entry = value_set_table(root, "reload");
   if (reload->instance)
-    reload_forget_finished(&instance->reload);
+    reload_forget_finished(instance->reload);
   value_set_string(entry, "phase", reload_phase_name(reload->phase));
   unsigned worker = reload->phase == RELOAD_SWAPPING ? swap_awaited_worker(&reload->swap) : 0;
   if (worker > 0)
@@ -109,7 +110,7 @@ static void write_reload(struct value *root, struct instance *instance) {
   value_set_number(entry, "faults", (double)instance->loaded.faults.count);
   value_set_number(entry, "last_ms", reload->totals.last_seconds * 1000);
   value_set_number(entry, "total_ms", reload->totals.seconds * 1000);
-  value_set_number(entry, "old_versions", (double)reload->old_count);
+  value_set_number(entry, "old_versions", (double)instance->old.count);
   value_set_number(entry, "old_connections", (double)reload->swap.riders);
 }
 

@@ -4,10 +4,10 @@
 #include "control/testing.h"
 #include "control/testing_private.h"
 
+#include "control/life.h"
 #include "control/measure.h"
 #include "control/operations.h"
-#include "control/runtime.h"
-#include "control/stages.h"
+#include "instance/runtime.h"
 #include "loading/load.h"
 #include "script/commons.h"
 #include "threads/loading_apart.h"
@@ -27,11 +27,11 @@ struct testing {
   bool is_released;
   int arriving; /* connections that are about to begin */
   struct log log;
-  struct instance instance;
+  struct life life;
 };
 
 static struct testing *testing_of(struct instance *instance) {
-  return (struct testing *)(void *)((char *)instance - offsetof(struct testing, instance));
+  return (struct testing *)(void *)((char *)instance - offsetof(struct testing, life.instance));
 }
 
 /* Of the instance nothing is left; what it has logged still may be asked for, once. */
@@ -39,7 +39,7 @@ static void on_released(struct instance *instance) { testing_of(instance)->is_re
 
 static void testing_free(struct testing *testing) {
   list_remove(&testing->node);
-  if (testing->instance.runtime->left_behind) /* a thread that may log when it comes back */
+  if (testing->life.instance.runtime->left_behind) /* a thread that may log when it comes back */
     return;
   if (testing->log_fd >= 0)
     close(testing->log_fd);
@@ -66,9 +66,9 @@ static bool testing_measure(void *context, struct commons_question *question) {
   struct runtime *runtime = context;
   LIST_FOREACH(node, &runtime->tests) {
     struct testing *testing = LIST_OWNER(node, struct testing, node);
-    const struct threads *threads = &testing->instance.threads;
+    const struct threads *threads = &testing->life.instance.threads;
     if (!testing->is_released && threads->count > 0 && &threads->threads[0]->worker == question->worker)
-      return measure_within(&testing->instance, question);
+      return measure_within(&testing->life.instance, question);
   }
   return false;
 }
@@ -77,11 +77,11 @@ static struct testing *testing_new(struct runtime *runtime) {
   struct testing *testing = calloc(1, sizeof *testing);
   if (!testing)
     return NULL;
-  struct instance *instance = &testing->instance;
+  struct instance *instance = &testing->life.instance;
   testing->id = ++runtime->last_test;
   testing->log_fd = memfd_create("moongate-test-log", MFD_CLOEXEC);
   log_init(&testing->log, &runtime->clock, testing->log_fd);
-  instance_init(instance, runtime, &testing->log);
+  instance_init(&testing->life, runtime, &testing->log);
   instance->on_released = on_released;
   list_add_tail(&runtime->tests, &testing->node);
   return testing;
@@ -93,7 +93,7 @@ static void complain(struct value *faults, const char *field, const struct error
 
 /* 0 or -1 with `faults`. */
 static int testing_read_config(struct testing *testing, const struct testing_settings *settings, struct value *faults) {
-  struct instance *instance = &testing->instance;
+  struct instance *instance = &testing->life.instance;
   struct error error;
   struct fault_list found = {.count = 0};
   instance->loader = loader_new(&testing->log, instance->runtime->library, &error);
@@ -131,7 +131,7 @@ static int load_directory(struct instance *instance) {
 }
 
 static int testing_load(struct testing *testing, const struct testing_settings *settings, struct value *faults) {
-  struct instance *instance = &testing->instance;
+  struct instance *instance = &testing->life.instance;
   struct loaded_routes *loaded = &instance->loaded;
   struct error error;
   int status;
@@ -162,7 +162,7 @@ static int testing_load(struct testing *testing, const struct testing_settings *
 }
 
 static int testing_begin(struct testing *testing, const struct testing_settings *settings, struct value *faults) {
-  struct instance *instance = &testing->instance;
+  struct instance *instance = &testing->life.instance;
   struct error error = {.code = 0};
   if (names_init(&instance->names) != 0) {
     error_set(&error, ENOMEM, "no memory to start");
@@ -208,9 +208,9 @@ static struct value *start(void *context, const struct testing_settings *setting
   }
   if (testing_begin(testing, settings, faults) == 0) {
     value_set_number(root, "id", testing->id);
-    list_ports(&testing->instance, value_set_table(root, "ports"));
+    list_ports(&testing->life.instance, value_set_table(root, "ports"));
   } else {
-    instance_release(&testing->instance);
+    instance_release(&testing->life.instance);
     testing_free(testing);
   }
   return root;
@@ -218,11 +218,11 @@ static struct value *start(void *context, const struct testing_settings *setting
 
 static void stop(void *context, unsigned id, uint64_t drain_ms, struct native_call *call) {
   struct testing *testing = testing_find(context, id);
-  if (!testing || testing->instance.call) {
+  if (!testing || testing->life.instance.call) {
     native_call_answer(call, value_number(0));
     return;
   }
-  struct instance *instance = &testing->instance;
+  struct instance *instance = &testing->life.instance;
   instance->call = call;
   if (drain_ms > 0 && instance->phase == INSTANCE_READY)
     instance_drain(instance, drain_ms, "spec");
@@ -233,14 +233,14 @@ static void stop(void *context, unsigned id, uint64_t drain_ms, struct native_ca
 static void snapshot(void *context, unsigned id, struct native_call *call) {
   struct testing *testing = testing_find(context, id);
   if (testing)
-    instance_snapshot(&testing->instance, call);
+    instance_snapshot(&testing->life.instance, call);
   else
     native_call_answer(call, value_table());
 }
 
 static struct value *status(void *context, unsigned id) {
   struct testing *testing = testing_find(context, id);
-  return testing ? status_of(&testing->instance) : value_table();
+  return testing ? status_of(&testing->life.instance) : value_table();
 }
 
 static struct value *testing_read_log(void *context, unsigned id) {
@@ -272,8 +272,8 @@ static void on_arrival(struct deferred *deferred) {
   struct arrival *arrival = (struct arrival *)(void *)deferred;
   const struct sockaddr *peer = (const struct sockaddr *)&arrival->peer.storage;
   struct testing *testing = testing_find(arrival->runtime, arrival->id);
-  if (!testing || testing->instance.phase != INSTANCE_READY ||
-      worker_accept(&testing->instance.threads.threads[0]->worker, arrival->port, arrival->fd, peer) != 0)
+  if (!testing || testing->life.instance.phase != INSTANCE_READY ||
+      worker_accept(&testing->life.instance.threads.threads[0]->worker, arrival->port, arrival->fd, peer) != 0)
     close(arrival->fd);
   if (testing)
     testing->arriving--;
@@ -283,7 +283,7 @@ static void on_arrival(struct deferred *deferred) {
 static int accept_end(void *context, unsigned id, int fd, const char *ip, uint16_t client_port, uint16_t port) {
   struct runtime *runtime = context;
   struct testing *testing = testing_find(runtime, id);
-  if (!testing || testing->instance.phase != INSTANCE_READY)
+  if (!testing || testing->life.instance.phase != INSTANCE_READY)
     return -ESHUTDOWN;
   struct arrival *arrival = calloc(1, sizeof *arrival);
   if (!arrival)
@@ -300,9 +300,9 @@ static int accept_end(void *context, unsigned id, int fd, const char *ip, uint16
 
 static int connections(void *context, unsigned id) {
   struct testing *testing = testing_find(context, id);
-  if (!testing || testing->instance.phase >= INSTANCE_STOPPING)
+  if (!testing || testing->life.instance.phase >= INSTANCE_STOPPING)
     return -1;
-  return testing->arriving + (int)testing->instance.threads.threads[0]->worker.connection_count;
+  return testing->arriving + (int)testing->life.instance.threads.threads[0]->worker.connection_count;
 }
 
 static void testing_advance_clock(void *context, uint64_t ns) {
@@ -337,7 +337,7 @@ void testing_deinit(struct runtime *runtime) {
   LIST_FOREACH(node, &runtime->tests) {
     struct testing *testing = LIST_OWNER(node, struct testing, node);
     if (!testing->is_released)
-      instance_release(&testing->instance);
+      instance_release(&testing->life.instance);
     testing_free(testing);
   }
 }

@@ -3,9 +3,9 @@
  * Routes that a spec only asks about: whether they would load, and which one a connection would take. */
 #include "control/testing_private.h"
 
+#include "control/life.h"
 #include "control/operations.h"
-#include "control/runtime.h"
-#include "control/stages.h"
+#include "instance/runtime.h"
 #include "loading/load.h"
 #include "routing/choice.h"
 

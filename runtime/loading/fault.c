@@ -2,6 +2,7 @@
  *
  * Lists of faults, and how one reads. */
 #include "loading/load_private.h"
+#include "script/value.h"
 
 #include <errno.h>
 #include <lauxlib.h>
@@ -104,4 +105,24 @@ void fault_format(const struct fault *fault, char *text, size_t size) {
   if (fault->field[0])
     append(text, size, &length, "%s: ", fault->field);
   append(text, size, &length, "%s", fault->message);
+}
+
+void report_fault(struct value *list, const char *file, int line, const char *route, const char *field,
+                  const char *message) {
+  struct value *entry = value_set_table(list, NULL);
+  value_set_string(entry, "file", file && *file ? file : NULL);
+  if (line > 0)
+    value_set_number(entry, "line", line);
+  value_set_string(entry, "route", route && *route ? route : NULL);
+  value_set_string(entry, "field", field && *field ? field : NULL);
+  value_set_string(entry, "message", message);
+}
+
+void report_faults(struct value *list, const struct fault_list *faults, const char *file) {
+  for (size_t i = 0; i < faults->count; i++) {
+    const struct fault *fault = &faults->faults[i];
+    if (file && strcmp(fault->file, file) != 0)
+      continue;
+    report_fault(list, fault->file, fault->line, fault->route, fault->field, fault->message);
+  }
 }

@@ -43,6 +43,7 @@ int fault_list_add(struct fault_list *list, const char *file, int line, const ch
 int fault_list_append(struct fault_list *list, const struct fault_list *more);
 
 /* A list in an order in which its faults are found, as long as it stays as it is. NULL without memory. */
+struct value; /* script/value.h */
 struct fault_index;
 struct fault_index *fault_index_by_file(const struct fault_list *list);
 struct fault_index *fault_index_by_content(const struct fault_list *list);
@@ -281,3 +282,11 @@ int loader_find_candidate_line(struct loader *loader, const char *name, const ch
  * finds the same bytes in that file. */
 int loader_check_candidate(struct loader *loader, const struct config *config, const char *name, const char *text,
                            size_t size, struct fault_list *faults, struct route_table **table);
+
+/* Appends { file =, line =, route =, field =, message = } to `list` for each fault: those of one file (NULL: of all).
+ */
+void report_faults(struct value *list, const struct fault_list *faults, const char *file);
+
+/* The same, for one that stands nowhere else. */
+void report_fault(struct value *list, const char *file, int line, const char *route, const char *field,
+                  const char *message);

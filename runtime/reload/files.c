@@ -4,10 +4,10 @@
  * the other. */
 #include "reload/files.h"
 
-#include "control/operations.h"
-#include "control/runtime.h"
-#include "control/stages.h"
+#include "instance/instance.h"
+#include "instance/runtime.h"
 #include "reload/files_private.h"
+#include "reload/reload.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -113,7 +113,7 @@ static void run_probe(struct loading_job *job) {
 
 /* One that a reload has taken meanwhile is ours, and what comes of it is the next reload's to say. */
 static bool file_is_refused(const struct file_put *put, const struct port_failure *failure) {
-  const struct reload *reload = &put->instance->reload;
+  const struct reload *reload = put->instance->reload;
   const struct route_table *coming = reload->phase == RELOAD_SWAPPING ? reload->table : NULL;
   uint16_t port = put->check->table->ports[failure->place].port;
   bool is_new = !route_table_uses_port(put->check->live, port) && failure->error.code == EADDRINUSE &&

@@ -4,8 +4,9 @@
  * thread is left behind like one that is lost in a file, and the directory is left alone until it has come back. */
 #include "reload/files_private.h"
 
-#include "control/stages.h"
 #include "core/text_file.h"
+#include "instance/instance.h"
+#include "reload/reload.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -3,10 +3,11 @@
  * The rounds of reloading, one after the other: load, swap, store. What they say to people is in reload_report.c. */
 #include "reload/reload.h"
 
-#include "control/runtime.h"
-#include "control/stages.h"
+#include "instance/instance.h"
+#include "instance/runtime.h"
 #include "reload/files.h"
 #include "reload/reload_private.h"
+#include "reports/diagnose.h"
 #include "script/version.h"
 #include "script/worker_script.h"
 
@@ -71,8 +72,10 @@ static void commit(struct reload *reload) {
 /* The old state of files goes. */
 static void take_loaded(struct reload *reload) {
   struct instance *instance = reload->instance;
-  if (reload->has_config)
+  if (reload->has_config) {
     reconfigure(instance, &reload->config);
+    diagnose_reconfigure(instance->diagnose);
+  }
   struct loaded_routes before = instance->loaded;
   instance->loaded = reload->loaded;
   reload->loaded = before;
@@ -81,46 +84,49 @@ static void take_loaded(struct reload *reload) {
 
 /* The oldest go when there are too many: their connections are closed. */
 static void supersede(struct reload *reload, size_t count) {
+  struct old_versions *old = &reload->instance->old;
   struct threads *threads = &reload->instance->threads;
   LOG(&reload->instance->runtime->log, LOG_WARN,
       "too many old versions of files live: closing the connections of the oldest",
-      LOG_STRING("file", reload->old[0]->file), LOG_INTEGER("versions", count),
+      LOG_STRING("file", old->versions[0]->file), LOG_INTEGER("versions", count),
       LOG_INTEGER("limits.old_versions", reload->instance->config.old_versions));
   for (size_t i = 0; i < threads->count; i++)
-    script_worker_supersede_soon(&threads->threads[i]->worker, reload->old, count);
+    script_worker_supersede_soon(&threads->threads[i]->worker, old->versions, count);
   for (size_t i = 0; i < count; i++)
-    script_version_unref(reload->old[i]);
-  reload->old_count -= count;
-  memmove(reload->old, reload->old + count, reload->old_count * sizeof(struct script_version *));
+    script_version_unref(old->versions[i]);
+  old->count -= count;
+  memmove(old->versions, old->versions + count, old->count * sizeof(struct script_version *));
 }
 
 void reload_forget_finished(struct reload *reload) {
+  struct old_versions *old = &reload->instance->old;
   size_t kept = 0;
-  for (size_t i = 0; i < reload->old_count; i++) {
-    if (atomic_load_explicit(&reload->old[i]->living, memory_order_acquire) > 0)
-      reload->old[kept++] = reload->old[i];
+  for (size_t i = 0; i < old->count; i++) {
+    if (atomic_load_explicit(&old->versions[i]->living, memory_order_acquire) > 0)
+      old->versions[kept++] = old->versions[i];
     else
-      script_version_unref(reload->old[i]);
+      script_version_unref(old->versions[i]);
   }
-  reload->old_count = kept;
+  old->count = kept;
 }
 
-static void remember_old(struct reload *reload, const struct route_table *old) {
+static void remember_old(struct reload *reload, const struct route_table *before) {
+  struct old_versions *old = &reload->instance->old;
   reload_forget_finished(reload);
   struct script_version **grown =
-      realloc(reload->old, (reload->old_count + old->script_count + 1) * sizeof(struct script_version *));
+      realloc(old->versions, (old->count + before->script_count + 1) * sizeof(struct script_version *));
   if (!grown)
     return; /* they live on, uncounted */
-  reload->old = grown;
+  old->versions = grown;
   const struct route_table *table = reload->instance->table;
   for (size_t i = 0; i < table->script_count; i++)
     table->scripts[i]->generation = table->generation;
-  for (size_t i = 0; i < old->script_count; i++)
-    if (old->scripts[i]->generation != table->generation)
-      reload->old[reload->old_count++] = script_version_ref(old->scripts[i]);
+  for (size_t i = 0; i < before->script_count; i++)
+    if (before->scripts[i]->generation != table->generation)
+      old->versions[old->count++] = script_version_ref(before->scripts[i]);
   reload_forget_finished(reload);
-  if (reload->old_count > reload->instance->config.old_versions)
-    supersede(reload, reload->old_count - reload->instance->config.old_versions);
+  if (old->count > reload->instance->config.old_versions)
+    supersede(reload, old->count - reload->instance->config.old_versions);
 }
 
 static void reload_announce_all(struct reload *reload) {
@@ -236,7 +242,7 @@ static void reload_begin_round(struct reload *reload) {
 }
 
 static void request(struct instance *instance, bool with_config, const struct reload_waiter *waiter) {
-  struct reload *reload = &instance->reload;
+  struct reload *reload = instance->reload;
   if (instance->phase != INSTANCE_READY || reload->next_count == RELOAD_WAITING_MAX) {
     bool is_ready = instance->phase == INSTANCE_READY, is_starting = instance->phase == INSTANCE_STARTING;
     reload->again_with_config |= with_config && is_ready; /* SIGHUP; a round follows already */
@@ -272,7 +278,7 @@ void instance_reload_file(struct instance *instance, const char *file, int statu
 static void on_directory_changed(void *context) { instance_reload(context, false, NULL); }
 
 int reload_start(struct instance *instance, struct error *error) {
-  struct reload *reload = &instance->reload;
+  struct reload *reload = instance->reload;
   const struct log *log = &instance->runtime->log;
   reload->instance = instance;
   int status = swap_init(&reload->swap, &instance->threads);
@@ -313,8 +319,10 @@ void reload_deinit(struct reload *reload) {
     return;
   swap_deinit(&reload->swap);
   clear_round(reload);
-  for (size_t i = 0; i < reload->old_count; i++)
-    script_version_unref(reload->old[i]);
-  free(reload->old);
+  struct old_versions *old = &reload->instance->old;
+  for (size_t i = 0; i < old->count; i++)
+    script_version_unref(old->versions[i]);
+  free(old->versions);
+  *old = (struct old_versions){.count = 0};
   *reload = (struct reload){.instance = NULL};
 }

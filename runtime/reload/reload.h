@@ -62,8 +62,6 @@ struct reload {
   struct route_table *replaced; /* the table before, for the loader thread to let go of */
   size_t refusals;              /* of files, because a port of theirs can't be opened */
   struct value *notes;          /* strings: settings that need a restart */
-  struct script_version **old;  /* replaced versions, oldest first, that still run something; one reference each */
-  size_t old_count;
   struct reload_totals totals;
 };
 
@@ -95,7 +93,3 @@ void reload_forget_finished(struct reload *reload);
 
 /* What a caller is told that no round is made for. */
 struct value *reload_refusal(const struct reload_waiter *waiter, const char *why);
-
-/* What stands in `next` and can't change without a restart, as a list of strings; of that, `next` gets from `current`
- * what a load goes by: the directories. NULL without memory. */
-struct value *reconfigure_prepare(const struct config *current, struct config *next);

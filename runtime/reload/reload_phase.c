@@ -2,8 +2,8 @@
  *
  * Which phase a reload is in, and who is told when one lasts: each waits for another thread, which may hang in a call
  * that nothing can stop. The reload goes on when that thread does; until then somebody has to know. */
-#include "control/instance.h"
-#include "control/runtime.h"
+#include "instance/instance.h"
+#include "instance/runtime.h"
 #include "reload/reload_private.h"
 
 #include <stddef.h>

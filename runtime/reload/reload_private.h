@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * What the files of a reload share: reload.c has the rounds, reload_steps.c what the loader thread does for them,
- * reload_report.c what they say, reconfigure.c the config.
- */
+ * reload_report.c what they say. */
 #pragma once
 
 #include "reload/reload.h"
@@ -42,6 +41,3 @@ void reload_log_swap(const struct reload *reload);
 
 /* moongate.on_reload. */
 void reload_announce(const struct reload *reload, struct worker *worker);
-
-/* Makes `next` the instance's config, and leaves it the old one. */
-void reconfigure(struct instance *instance, struct config *next);

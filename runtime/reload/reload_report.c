@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * What a round of reloading says: to who asked, to the log, to the scripts. */
-#include "control/operations.h"
-#include "control/runtime.h"
-#include "control/stages.h"
+#include "instance/instance.h"
+#include "instance/runtime.h"
 #include "reload/reload_private.h"
 #include "script/worker_script.h"
 
@@ -173,7 +172,8 @@ void reload_log_swap(const struct reload *reload) {
       LOG_STRING("changed", changed[0] ? changed : NULL), LOG_STRING("removed", removed[0] ? removed : NULL),
       LOG_STRING("config", reload->config_changed ? "changed" : NULL),
       LOG_INTEGER("routes", instance->table->route_count), LOG_NUMBER("seconds", reload->totals.last_seconds),
-      LOG_INTEGER("connections_on_old_versions", reload->swap.riders), LOG_INTEGER("old_versions", reload->old_count));
+      LOG_INTEGER("connections_on_old_versions", reload->swap.riders),
+      LOG_INTEGER("old_versions", reload->instance->old.count));
 }
 
 /* News on their way to a worker. */

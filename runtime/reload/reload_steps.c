@@ -4,8 +4,8 @@
  * own, which is left to the thread if it does not come back. */
 #include "reload/reload_private.h"
 
-#include "control/runtime.h"
-#include "control/stages.h"
+#include "instance/instance.h"
+#include "instance/runtime.h"
 
 #include <assert.h>
 #include <errno.h>

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
  * The answer is made in two steps: what is asked for is copied under the locks of the table, then sorted and told. */
-#include "reports/addresses.h"
+#include "reports/reports.h"
 
 #include "connection/limits.h"
-#include "control/instance.h"
-#include "control/runtime.h"
+#include "instance/instance.h"
+#include "instance/runtime.h"
 #include "net/ip_set.h"
 #include "threads/names.h"
 

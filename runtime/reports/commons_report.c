@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
  * What scripts have made, in the shape of native.metrics(): their metrics with their series, and their dictionaries. */
-#include "control/operations.h"
 
-#include "control/runtime.h"
-#include "control/stages.h"
+#include "instance/instance.h"
+#include "instance/runtime.h"
+#include "reports/reports.h"
 #include "script/commons.h"
 
 struct report {

@@ -4,8 +4,8 @@
  * the control thread. */
 #include "reports/connections_private.h"
 
-#include "control/instance.h"
-#include "control/runtime.h"
+#include "instance/instance.h"
+#include "instance/runtime.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * The answer about connections: what the workers sent, in the order that was asked for, a page of it. */
-#include "control/instance.h"
+#include "instance/instance.h"
 #include "reports/connections_private.h"
 #include "reports/routes_report.h"
 

@@ -4,8 +4,8 @@
  * is due), the thresholds; and the task that makes a snapshot. */
 #include "reports/diagnose.h"
 
-#include "control/instance.h"
-#include "control/runtime.h"
+#include "instance/instance.h"
+#include "instance/runtime.h"
 #include "reports/connections_private.h"
 
 #include <errno.h>
@@ -178,7 +178,7 @@ static void on_due(struct wheel_timer *timer) {
 }
 
 int diagnose_start(struct instance *instance) {
-  struct diagnose *diagnose = &instance->diagnose;
+  struct diagnose *diagnose = instance->diagnose;
   size_t count = instance->threads.count;
   diagnose->watches = calloc(count, sizeof *diagnose->watches);
   if (!diagnose->watches)
@@ -220,5 +220,5 @@ void diagnose_reconfigure(struct diagnose *diagnose) {
 
 void diagnose_ask(struct instance *instance, struct native_call *call) {
   struct native_connections all = {.port = -1};
-  connections_ask_for(&instance->connections, &all, call, diagnose_report);
+  connections_ask_for(instance->connections, &all, call, diagnose_report);
 }

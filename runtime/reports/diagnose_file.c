@@ -2,10 +2,10 @@
  *
  * The snapshots under `state`/diagnose: named by the time and by why they were made, so that their names sort as they
  * came; the oldest go when there are more than diagnose.keep. */
-#include "control/instance.h"
-#include "control/runtime.h"
 #include "core/own_file.h"
 #include "core/text_file.h"
+#include "instance/instance.h"
+#include "instance/runtime.h"
 #include "reports/diagnose.h"
 
 #include <ctype.h>

@@ -2,8 +2,8 @@
  *
  * The snapshot as plain data: the connections, counted in the ways that show what they have in common, the workers, the
  * history. */
-#include "control/instance.h"
-#include "control/runtime.h"
+#include "instance/instance.h"
+#include "instance/runtime.h"
 #include "reports/diagnose.h"
 #include "reports/diagnose_group.h"
 #include "reports/diagnose_pattern.h"
@@ -241,8 +241,8 @@ struct value *diagnose_report(const struct connections_round *round) {
   }
   value_set_number(root, "time", clock_wall(&instance->runtime->clock));
   write_config(root, instance);
-  diagnose_write_workers(root, round, &instance->diagnose);
-  write_since(root, round, &instance->diagnose);
-  write_trend(root, &instance->diagnose, clock_now(&instance->runtime->clock));
+  diagnose_write_workers(root, round, instance->diagnose);
+  write_since(root, round, instance->diagnose);
+  write_trend(root, instance->diagnose, clock_now(&instance->runtime->clock));
   return root;
 }

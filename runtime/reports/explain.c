@@ -4,9 +4,8 @@
  * that is loaded for it as `moongate check` does. */
 #include "reports/explain_private.h"
 
-#include "control/operations.h"
-#include "control/runtime.h"
-#include "control/stages.h"
+#include "instance/instance.h"
+#include "instance/runtime.h"
 #include "threads/loading_apart.h"
 
 #include <arpa/inet.h>

@@ -3,8 +3,8 @@
  * What keeps a client out, whatever route it would get: the lists of the config and of the chosen route, and a block of
  * its address. How full the limits are, and what `authorize` would say, is not asked. */
 #include "connection/admission.h"
-#include "control/instance.h"
-#include "control/runtime.h"
+#include "instance/instance.h"
+#include "instance/runtime.h"
 #include "reports/explain_private.h"
 
 static void write_kept_out(struct value *root, enum close_reason reason, const char *option, const struct route *route,

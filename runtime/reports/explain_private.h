@@ -5,7 +5,7 @@
  * same. */
 #pragma once
 
-#include "reports/explain.h"
+#include "reports/reports.h"
 #include "routing/cases.h"
 #include "routing/domain.h"
 

@@ -3,7 +3,7 @@
  * The order of the live routes, and which of them a question means. How one is told is in routes_report_write.c. */
 #include "reports/routes_report.h"
 
-#include "control/instance.h"
+#include "instance/instance.h"
 #include "routing/domain.h"
 #include "routing/table.h"
 

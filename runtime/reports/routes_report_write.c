@@ -3,7 +3,7 @@
  * How a route is told: what its table in the file says, as it was compiled, and where it is live. */
 #include "reports/routes_report.h"
 
-#include "control/instance.h"
+#include "instance/instance.h"
 
 #include <stdio.h>
 #include <stdlib.h>

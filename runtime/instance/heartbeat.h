@@ -9,7 +9,7 @@
 #include "core/clock.h"
 #include "core/loop.h"
 #include "core/mailbox.h"
-#include "threads/takeover.h"
+#include "instance/takeover.h"
 
 #include <stdbool.h>
 #include <stddef.h>

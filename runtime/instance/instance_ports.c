@@ -2,8 +2,8 @@
  *
  * What an instance opens, and what it says about that: first of all it makes sure that nobody else has its ports,
  * because sharing them (SO_REUSEPORT) would go unnoticed. */
-#include "control/runtime.h"
-#include "control/stages.h"
+#include "instance/instance.h"
+#include "instance/runtime.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -2,10 +2,10 @@
  *
  * Sending the beats, judging those that do not come back, and finding out where such a worker is: the script room says
  * in which function of which route and file (worker->inside), the kernel in which of its own functions. */
-#include "threads/heartbeat.h"
+#include "instance/heartbeat.h"
 
-#include "control/instance.h"
-#include "control/runtime.h"
+#include "instance/instance.h"
+#include "instance/runtime.h"
 #include "script/version.h"
 
 #include <errno.h>
@@ -18,8 +18,8 @@ static const char *find_stuck_file(const struct instance *instance, const struct
   for (size_t i = 0; i < loaded->file_count; i++)
     if (loaded->files[i].version == version)
       return loaded->files[i].file;
-  for (size_t i = 0; i < instance->reload.old_count; i++)
-    if (instance->reload.old[i] == version)
+  for (size_t i = 0; i < instance->old.count; i++)
+    if (instance->old.versions[i] == version)
       return version->file;
   return NULL;
 }

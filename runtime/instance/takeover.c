@@ -2,10 +2,10 @@
  *
  * One record for each stuck worker and the one that accepts for it. It is that worker's while it carries an order out;
  * what the control thread wants meanwhile is told by `over`. */
-#include "threads/takeover.h"
+#include "instance/takeover.h"
 
-#include "control/instance.h"
-#include "control/runtime.h"
+#include "instance/instance.h"
+#include "instance/runtime.h"
 
 #include <stdatomic.h>
 #include <stdlib.h>

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT
  *
  * The life of an instance: the order in which its parts come up, and the reverse, on signals. */
-#include "control/instance.h"
+#include "instance/instance.h"
 
 #include "control/drain.h"
+#include "control/life.h"
 #include "control/measure.h"
-#include "control/runtime.h"
-#include "control/stages.h"
 #include "core/descriptors.h"
+#include "instance/runtime.h"
+#include "reports/routes_report.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -16,25 +17,19 @@
 #include <string.h>
 #include <unistd.h>
 
-int instance_complain(const char *subject, const struct error *error) {
-  error_complain("%s%s%s%s%s", subject ? subject : "", subject ? ": " : "", error->place, error->place[0] ? ": " : "",
-                 error->message);
-  return -1;
-}
-
 /* All threads that ran have ended. */
 void instance_release(struct instance *instance) {
   struct runtime *runtime = instance->runtime;
-  reload_stop(&instance->reload);
+  reload_stop(instance->reload);
   signals_leave(instance->signals);
   loop_cancel_timer(&runtime->loop, &instance->patience);
   loop_undefer(&runtime->loop, &instance->finish);
   measure_stop(runtime);
   threads_deinit(&instance->threads);
-  reload_deinit(&instance->reload);
+  reload_deinit(instance->reload);
   snapshots_deinit(&instance->snapshots); /* answers, and who is answered may ask for the status */
-  connections_deinit(&instance->connections);
-  diagnose_deinit(&instance->diagnose);
+  connections_deinit(instance->connections);
+  diagnose_deinit(instance->diagnose);
   heartbeats_deinit(&instance->heartbeats);
   admin_close(instance->control);
   admin_close(instance->admin);
@@ -60,7 +55,7 @@ void instance_release(struct instance *instance) {
   if (instance->on_released)
     instance->on_released(instance);
   else
-    free(instance);
+    free((struct life *)(void *)((char *)instance - offsetof(struct life, instance)));
 }
 
 static void on_finish(struct deferred *deferred) {
@@ -111,8 +106,8 @@ static void on_stop_patience_over(struct wheel_timer *timer) {
 void instance_stop(struct instance *instance) {
   if (instance->phase == INSTANCE_STOPPING)
     return;
-  reload_stop(&instance->reload);
-  diagnose_stop(&instance->diagnose);
+  reload_stop(instance->reload);
+  diagnose_stop(instance->diagnose);
   heartbeats_stop(&instance->heartbeats);
   instance->phase = INSTANCE_STOPPING;
   loop_cancel_timer(&instance->runtime->loop, &instance->patience);
@@ -150,7 +145,7 @@ static void on_other_signal(void *context, int signal) {
   if (signal == SIGHUP)
     instance_reload(instance, true, NULL);
   else if (signal == SIGUSR1)
-    diagnose_begin(&instance->diagnose, DIAGNOSE_SIGNAL);
+    diagnose_begin(instance->diagnose, DIAGNOSE_SIGNAL);
   else
     LOG(instance->log, LOG_INFO, "SIGUSR2 is kept for the upgrade of the binary: nothing is done");
 }
@@ -212,31 +207,36 @@ static int instance_begin(struct instance *instance, const struct native_setting
   return 0;
 }
 
-void instance_init(struct instance *instance, struct runtime *runtime, const struct log *log) {
+void instance_init(struct life *life, struct runtime *runtime, const struct log *log) {
+  struct instance *instance = &life->instance;
+  instance->connections = &life->connections;
+  instance->diagnose = &life->diagnose;
+  instance->reload = &life->reload;
   instance->runtime = runtime;
   instance->log = log;
   instance->lock.fd = -1;
   list_init(&instance->puts);
   list_init(&instance->changes);
   list_init(&instance->drain_waiters);
-  connections_init(&instance->connections, instance);
+  connections_init(instance->connections, instance);
   instance->started = clock_wall(&runtime->clock);
   instance->started_ms = clock_now(&runtime->clock);
   instance->finish.run = on_finish;
 }
 
 void instance_run(struct runtime *runtime, const struct native_settings *settings, struct native_call *call) {
-  struct instance *instance = NULL;
+  struct life *life = NULL;
   if (!runtime->has_run)
-    instance = calloc(1, sizeof *instance);
-  if (!instance) {
+    life = calloc(1, sizeof *life);
+  if (!life) {
     error_complain("%s", runtime->has_run ? "one process runs one moongate" : "no memory to start");
     native_call_answer(call, value_number(1));
     return;
   }
+  struct instance *instance = &life->instance;
   runtime->has_run = true;
   runtime->instance = instance;
-  instance_init(instance, runtime, &runtime->log);
+  instance_init(life, runtime, &runtime->log);
   instance->call = call;
   if (instance_begin(instance, settings) != 0) {
     instance->status = 1;

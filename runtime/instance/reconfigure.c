@@ -2,9 +2,8 @@
  *
  * The config at a reload: what can change without a restart does, and what can't is said. Timeouts and the limits of
  * scripts reach the routes because the loader compiles them in. */
-#include "control/runtime.h"
-#include "control/stages.h"
-#include "reload/reload_private.h"
+#include "instance/instance.h"
+#include "instance/runtime.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -126,7 +125,6 @@ void reconfigure(struct instance *instance, struct config *next) {
   current->old_versions = next->old_versions;
   current->load_time_ms = instance->loading.bound_ms = next->load_time_ms;
   current->diagnose = next->diagnose;
-  diagnose_reconfigure(&instance->diagnose);
   current->settings.script_time_ms = next->settings.script_time_ms;
   current->settings.script_memory = next->settings.script_memory;
   current->commons = next->commons;

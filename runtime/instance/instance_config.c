@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * What an instance reads before it touches the network: the config, its lock, the route files. */
-#include "control/runtime.h"
-#include "control/stages.h"
+#include "instance/instance.h"
+#include "instance/runtime.h"
 #include "script/version.h"
 #include "threads/loading_apart.h"
 
@@ -12,6 +12,12 @@
 #include <string.h>
 
 enum { FAULT_TEXT_SIZE = 2048 };
+
+int instance_complain(const char *subject, const struct error *error) {
+  error_complain("%s%s%s%s%s", subject ? subject : "", subject ? ": " : "", error->place, error->place[0] ? ": " : "",
+                 error->message);
+  return -1;
+}
 
 static void print_faults(const struct fault_list *faults) {
   char text[FAULT_TEXT_SIZE];

@@ -40,14 +40,6 @@ struct runtime {
   struct native_task diagnosing; /* reports/diagnose.c; here because it may outlast the instance */
   bool is_diagnosing;
   uint8_t to_diagnose;    /* bits by enum diagnose_cause: snapshots that come after the one that is being made */
-  struct list_node tests; /* control/testing.c: the moongates of specs */
+  struct list_node tests; /* testing.c: the moongates of specs */
   unsigned last_test;
 };
-
-/* `library` (NULL mostly) outlives the runtime. 0, or a negative errno and `error`. On the thread that becomes the
- * control thread; it ignores SIGPIPE from then on. */
-int runtime_init(struct runtime *runtime, const char *library, struct error *error);
-void runtime_deinit(struct runtime *runtime);
-
-/* Runs require("moongate.cli").main(words…) to its end; returns the exit status. */
-int runtime_main(struct runtime *runtime, size_t count, char *const *words);

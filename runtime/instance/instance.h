@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What `moongate run` runs, as a record: config, routes, threads, signals, admin listeners; and reading the config,
+ * making the table and opening the ports of one. Its parts of higher rooms are pointers here; control/life.h has all in
+ * one, and begins and ends it. */
+#pragma once
+
+#include "admin/admin.h"
+#include "connection/port_change.h"
+#include "instance/heartbeat.h"
+#include "loading/load.h"
+#include "native/native.h"
+#include "process/instance_lock.h"
+#include "process/signals.h"
+#include "routing/table.h"
+#include "threads/folding.h"
+#include "threads/loading.h"
+#include "threads/names.h"
+#include "threads/snapshot.h"
+#include "threads/threads.h"
+
+#include <stdbool.h>
+
+struct connections;
+struct diagnose;
+struct reload;
+struct route_order;
+struct runtime;
+
+/* The last steps of an end, together well within SIGNALS_END_MS. */
+enum {
+  INSTANCE_DRAIN_GRACE_MS = 700, /* after timeouts.shutdown workers have so long to say that they are drained … */
+  INSTANCE_STOP_MS = 900,        /* … and all threads, when told to, to say that they have ended */
+};
+
+enum instance_phase {
+  INSTANCE_STARTING,
+  INSTANCE_READY,
+  INSTANCE_DRAINING, /* told to stop: connections may finish */
+  INSTANCE_STOPPING, /* the threads have been told to end */
+};
+
+/* Replaced versions of files that still run something, the oldest first; one reference each. Kept by reload/. */
+struct old_versions {
+  struct script_version **versions;
+  size_t count;
+};
+
+struct instance {
+  struct runtime *runtime;
+  const struct log *log;    /* of the workers and the loader */
+  struct native_call *call; /* who waits for the end; NULL: nobody yet */
+  enum instance_phase phase;
+  int status; /* the exit status */
+  bool strict;
+  double started; /* seconds since the epoch */
+  clock_ms started_ms;
+  struct config config;
+  char *config_path, *routes_path; /* as the command line said; NULL: it did not */
+  unsigned workers_wanted;         /* likewise; 0 */
+  char *control_path;              /* NULL: none */
+  struct loader *loader;
+  struct loading loading; /* the thread that uses it */
+  struct instance_lock lock;
+  struct account account; /* whom we became */
+  struct names names;
+  struct loaded_routes loaded;
+  struct route_table *table;
+  uint16_t *resolved;            /* the real port of each of table->ports */
+  struct admin *control, *admin; /* NULL: none. Given to the runtime at the end, because their tasks outlast us */
+  struct threads threads;
+  struct snapshots snapshots;
+  struct folding folding;
+  struct connections *connections;
+  struct diagnose *diagnose;
+  struct heartbeats heartbeats;
+  struct route_order *order; /* NULL: not asked for yet, or of an earlier table */
+  struct signals *signals;
+  struct reload *reload;
+  struct old_versions old;
+  struct list_node puts;             /* reload/files.c: files that are being checked */
+  struct list_node changes;          /* reload/files_change.c: files that are being written or removed */
+  struct blocking *change_lost;      /* … the thread that was lost in that last; NULL: none */
+  struct list_node drain_waiters;    /* control/drain.c: who has asked for the end */
+  clock_ms drain_began, drain_until; /* while draining */
+  bool drain_told;                   /* they have been answered */
+  struct wheel_timer patience;       /* for the workers, once they have been told to stop */
+  bool threads_ended, loading_ended; /* once they have been told to */
+  struct deferred finish;
+  void (*on_released)(struct instance *instance); /* in a spec: all is given back, and the record is its owner's */
+};
+
+/* Says on standard error what is wrong; `subject` (NULL: nobody) is what it is about: `admin.listen`, `route "page"`.
+ * Returns -1. */
+int instance_complain(const char *subject, const struct error *error);
+
+/* instance_config.c: all routes of the files that are served, and a reference on each version for the table, made as
+ * after `before` (route_table_renew()). NULL: see `error`. */
+struct route_table *instance_make_table(const struct route_table *before, const struct loaded_routes *loaded,
+                                        struct policy *policy, struct error *error);
+
+/* instance_config.c: names_number() as the loader calls it. */
+void instance_number_of(void *context, const char *name, unsigned *number, struct route_shared **shared);
+
+/* instance_config.c: a line for each. */
+void instance_log_faults(const struct log *log, enum log_level level, const char *message,
+                         const struct fault_list *faults);
+
+/* instance_config.c: a fault of a route file, and what becomes of the file. */
+void instance_log_route_fault(const struct log *log, const struct loaded_routes *loaded, const struct fault *fault);
+
+/* instance_config.c: the config, the log's settings, the lock, the control socket; from then on we are the user that
+ * the config names. 0 or -1, having said why. */
+int instance_load_config(struct instance *instance, const struct native_settings *settings);
+
+/* instance_config.c: the routes, and the table of them. 0 or -1, having said why. */
+int instance_load_routes(struct instance *instance, bool strict);
+
+/* instance_ports.c: the port of the table that would be in the way of `admin_listen`, or NULL. */
+const struct table_port *instance_find_admin_clash(const struct route_table *table, const char *admin_listen);
+
+/* instance_ports.c: what to say of it. */
+void instance_explain_admin_clash(const struct table_port *clash, struct error *error);
+
+/* instance_ports.c: notes the new port that would be in the way of our own admin interface. 0 or -ENOMEM. */
+int instance_note_admin_clash(const struct instance *instance, struct port_change *ports);
+
+/* instance_ports.c: the control socket, and whom it belongs to. 0 or -1, having said why. */
+int instance_open_control(struct instance *instance);
+
+/* instance_ports.c: probes the table's ports, opens the admin listener. 0 or -1, having said why. */
+int instance_open(struct instance *instance);
+
+/* instance_ports.c: a log line for each route, and the one that says that all is ready. */
+void instance_announce(const struct instance *instance);
+
+/* What stands in `next` and can't change without a restart, as a list of strings; of that, `next` gets from `current`
+ * what a load goes by: the directories. NULL without memory. */
+struct value *reconfigure_prepare(const struct config *current, struct config *next);
+
+/* Makes `next` the instance's config, and leaves it the old one. */
+void reconfigure(struct instance *instance, struct config *next);
