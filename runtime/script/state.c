@@ -62,7 +62,7 @@ static void *state_allocate(void *context, void *block, size_t old_size, size_t 
 struct script_state *script_state_of(lua_State *L) {
   void *state = NULL;
   lua_Alloc used = lua_getallocf(L, &state);
-  assert(used == allocate);
+  assert(used == state_allocate);
   (void)used;
   return state;
 }
