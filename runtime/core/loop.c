@@ -7,7 +7,9 @@
 #include <assert.h>
 #include <errno.h>
 #include <event2/event.h>
+#include <stddef.h>
 #include <stdint.h>
+#include <sys/epoll.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
 
@@ -16,13 +18,13 @@ enum {
   LAST_DEFERRED_ROUNDS = 64 /* of loop_deinit(), for work that keeps putting itself off */
 };
 
-static void on_wheel_due(evutil_socket_t fd, short what, void *argument) {
-  struct loop *loop = argument;
-  (void)what;
+static void on_wheel_due(struct poll_source *source, uint32_t events) {
+  struct loop *loop = (struct loop *)((char *)source - offsetof(struct loop, wheel_source));
+  (void)events;
   uint64_t count;
   ssize_t got;
   do
-    got = read(fd, &count, sizeof count);
+    got = read(loop->timerfd, &count, sizeof count);
   while (got < 0 && errno == EINTR);
   loop->wheel_armed = CLOCK_NEVER;
   loop->wheel_fired = true;
@@ -74,16 +76,13 @@ static int init(struct loop *loop, struct clock *clock, struct loop *outer, void
     error = -errno;
     goto fail;
   }
-  errno = 0;
-  loop->wheel_event = event_new(loop->base, loop->timerfd, EV_READ | EV_PERSIST, on_wheel_due, loop);
-  if (!loop->wheel_event || event_add(loop->wheel_event, NULL) != 0) {
-    error = -errno_or(ENOMEM);
-    goto fail;
-  }
-  error = poller_init(&loop->poller, loop->base);
+  error = poller_init(&loop->poller, loop->base, outer != NULL);
   if (error)
     goto fail;
-  error = mailbox_init(&loop->mailbox, loop->base, receiver);
+  loop->wheel_source.on_event = on_wheel_due;
+  error = poller_watch(&loop->poller, loop->timerfd, EPOLLIN, &loop->wheel_source);
+  if (!error)
+    error = mailbox_init(&loop->mailbox, loop->base, receiver);
   if (error)
     goto fail_poller;
   return 0;
@@ -91,8 +90,6 @@ static int init(struct loop *loop, struct clock *clock, struct loop *outer, void
 fail_poller:
   poller_deinit(&loop->poller);
 fail:
-  if (loop->wheel_event)
-    event_free(loop->wheel_event);
   if (loop->timerfd >= 0)
     close(loop->timerfd);
   base_free(loop);
@@ -125,12 +122,10 @@ void loop_deinit(struct loop *loop) {
   for (int i = 0; loop->deferred_first && i < LAST_DEFERRED_ROUNDS; i++)
     run_deferred(loop);
   poller_deinit(&loop->poller);
-  event_free(loop->wheel_event);
   close(loop->timerfd);
   if (loop->spare_fd >= 0)
     close(loop->spare_fd);
   base_free(loop);
-  loop->wheel_event = NULL;
   loop->timerfd = -1;
 }
 
@@ -177,12 +172,10 @@ static bool may_wait(struct loop *loop) {
 }
 
 void loop_round(struct loop *loop, bool wait) {
-  int flags = EVLOOP_ONCE | EVLOOP_NO_EXIT_ON_EMPTY;
-  if (!wait || !may_wait(loop))
-    flags |= EVLOOP_NONBLOCK;
+  bool waits = wait && may_wait(loop);
   loop->cached_now = 0;
   LIST_FOREACH(place, &loop->inner) { loop_at(place)->cached_now = 0; }
-  event_base_loop(loop->base, flags);
+  poller_serve(&loop->poller, waits);
   LIST_FOREACH(place, &loop->inner) { expire_timers(loop_at(place)); }
   expire_timers(loop);
   LIST_FOREACH(place, &loop->inner) { run_deferred(loop_at(place)); }

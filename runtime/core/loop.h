@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * A thread's event loop: libevent's events, a wheel of timers, messages from other threads, and work put off
- * until the current round of events is over (nothing is freed inside its own callback). */
+ * A thread's event loop: events of sockets and of libevent, a wheel of timers, messages from other threads, and work
+ * put off until the current round of events is over (nothing is freed inside its own callback). */
 #pragma once
 
 #include "core/clock.h"
@@ -12,7 +12,6 @@
 
 #include <stdbool.h>
 
-struct event;
 struct event_base;
 
 /* Embedded in what has something to do after this round. Zeroed means: not queued. */
@@ -28,10 +27,10 @@ struct loop {
   struct clock *clock;
   struct wheel wheel;
   struct mailbox mailbox;
-  struct poller poller; /* the sockets that move bytes */
+  struct poller poller; /* what the loop waits in: sockets, the timerfd, libevent's set */
   int timerfd;          /* wakes the loop for the wheel */
   int spare_fd; /* what listeners give up to refuse one connection when none are left (net/listener.c); -1: none */
-  struct event *wheel_event;
+  struct poll_source wheel_source; /* of the timerfd */
   clock_ms wheel_armed;    /* the time that the timerfd is set to, or earlier than needed; CLOCK_NEVER: not set */
   uint64_t armed_advanced; /* how far the clock was advanced then */
   bool wheel_fired;        /* in this round */

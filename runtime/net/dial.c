@@ -7,13 +7,13 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <event2/event.h>
-#include <event2/event_struct.h>
 #include <inttypes.h>
 #include <netinet/in.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -42,7 +42,7 @@ struct dial {
   clock_ms attempt_deadline; /* of the present address; likewise */
   struct wheel_timer timer;
   struct deferred freeing;
-  struct event event;
+  struct poll_source source;
   struct endpoint single;
 };
 
@@ -162,13 +162,16 @@ static void connected(struct dial *dial) {
     dial_finish(dial, 0);
 }
 
-static void on_writable(evutil_socket_t fd, short what, void *argument) {
-  struct dial *dial = argument;
-  (void)what;
-  assert(dial->phase == DIAL_CONNECTING && dial->fd == fd);
+static void unwatch_dial(struct dial *dial) { poller_unwatch(&dial->dialer->loop->poller, dial->fd, &dial->source); }
+
+static void on_connect_over(struct poll_source *source, uint32_t events) {
+  struct dial *dial = (struct dial *)(void *)((char *)source - offsetof(struct dial, source));
+  (void)events;
+  assert(dial->phase == DIAL_CONNECTING);
+  unwatch_dial(dial);
   int error = 0;
   socklen_t size = sizeof error;
-  if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0)
+  if (getsockopt(dial->fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0)
     error = errno;
   if (error != 0)
     fail_attempt(dial, -error);
@@ -218,10 +221,8 @@ static void try_addresses(struct dial *dial) {
   if (status == 0) {
     connected(dial);
   } else if (status == -EINPROGRESS) {
-    struct event_base *base = dial->dialer->loop->base;
     dial->phase = DIAL_CONNECTING;
-    if (event_assign(&dial->event, base, dial->fd, EV_WRITE, on_writable, dial) != 0 ||
-        event_add(&dial->event, NULL) != 0)
+    if (poller_watch(&dial->dialer->loop->poller, dial->fd, EPOLLOUT, &dial->source) != 0)
       fail_attempt(dial, -ENOMEM);
     else
       wait_until_attempt_deadline(dial, LONGEST_MS);
@@ -246,7 +247,7 @@ static void on_dial_expired(struct wheel_timer *timer) {
     dial_finish(dial, -ETIMEDOUT);
     break;
   case DIAL_CONNECTING:
-    event_del(&dial->event);
+    unwatch_dial(dial);
     fail_attempt(dial, -ETIMEDOUT);
     break;
   case DIAL_PAUSING:
@@ -313,6 +314,7 @@ static struct dial *dial_new(struct dialer *dialer, uint16_t port, uint64_t ms, 
   dial->inside_start = true;
   dial->ms = ms < LONGEST_MS ? ms : LONGEST_MS;
   dial->timer.on_expired = on_dial_expired;
+  dial->source.on_event = on_connect_over;
   return dial;
 }
 
@@ -369,7 +371,7 @@ void dial_cancel(struct dial *dial) {
   if (dial->phase == DIAL_RESOLVING)
     resolve_cancel(dial->request);
   if (dial->phase == DIAL_CONNECTING)
-    event_del(&dial->event);
+    unwatch_dial(dial);
   loop_cancel_timer(dial->dialer->loop, &dial->timer);
   close_socket(dial);
   dial_free(dial);

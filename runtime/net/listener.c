@@ -8,11 +8,11 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <event2/event.h>
-#include <event2/event_struct.h>
 #include <fcntl.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <unistd.h>
 
 enum {
@@ -32,7 +32,7 @@ struct listener {
   bool is_paused;   /* by listener_pause() */
   unsigned emptied; /* by listener_empty() */
   struct wheel_timer pause;
-  struct event event;
+  struct poll_source source;
 };
 
 enum accepted { ACCEPTED, ACCEPTED_NONE, ACCEPT_FAILED };
@@ -45,12 +45,12 @@ static int have_spare(struct loop *loop) {
 }
 
 static void pause_accepting(struct listener *listener) {
-  event_del(&listener->event);
+  poller_unwatch(&listener->loop->poller, listener->socket.fd, &listener->source);
   loop_set_timer(listener->loop, &listener->pause, LISTENER_PAUSE_MS);
 }
 
 void listener_pause(struct listener *listener) {
-  event_del(&listener->event);
+  poller_unwatch(&listener->loop->poller, listener->socket.fd, &listener->source);
   loop_cancel_timer(listener->loop, &listener->pause);
   listener->is_paused = true;
 }
@@ -58,7 +58,8 @@ void listener_pause(struct listener *listener) {
 void listener_start(struct listener *listener) {
   listener->is_paused = false;
   have_spare(listener->loop);
-  if (event_add(&listener->event, NULL) != 0)
+  int status = poller_watch(&listener->loop->poller, listener->socket.fd, EPOLLIN, &listener->source);
+  if (status != 0 && status != -EEXIST)
     loop_set_timer(listener->loop, &listener->pause, LISTENER_PAUSE_MS);
 }
 
@@ -149,10 +150,9 @@ static void adapt_batch(struct listener *listener, bool used_up) {
     listener->batch *= 2;
 }
 
-static void on_listener_readable(evutil_socket_t fd, short what, void *argument) {
-  struct listener *listener = argument;
-  (void)fd;
-  (void)what;
+static void on_clients_wait(struct poll_source *source, uint32_t events) {
+  struct listener *listener = (struct listener *)(void *)((char *)source - offsetof(struct listener, source));
+  (void)events;
   for (unsigned i = 0; i < listener->batch && !listener->is_paused; i++) {
     switch (accept_one(listener)) {
     case ACCEPTED:
@@ -182,19 +182,9 @@ static struct listener *listener_new(struct loop *loop, const struct listener_ca
                                 .socket.fd = -1,
                                 .batch = 1,
                                 .patience = 1,
-                                .pause.on_expired = on_pause_over};
+                                .pause.on_expired = on_pause_over,
+                                .source.on_event = on_clients_wait};
   return listener;
-}
-
-/* NULL, and the listener is gone, when it can't be waited on its socket. */
-static struct listener *listener_ready(struct listener *listener, struct error *error) {
-  if (event_assign(&listener->event, listener->loop->base, listener->socket.fd, EV_READ | EV_PERSIST,
-                   on_listener_readable, listener) == 0)
-    return listener;
-  error_set(error, ENOMEM, "cannot wait for connections: the event loop refuses the socket");
-  listening_socket_close(&listener->socket);
-  free(listener);
-  return NULL;
 }
 
 struct listener *listener_prepare(struct loop *loop, const struct endpoint *endpoint, const struct tcp_options *tcp,
@@ -203,7 +193,7 @@ struct listener *listener_prepare(struct loop *loop, const struct endpoint *endp
   if (!listener)
     return NULL;
   if (listening_socket_open(&listener->socket, endpoint, tcp, error) == 0)
-    return listener_ready(listener, error);
+    return listener;
   free(listener);
   return NULL;
 }
@@ -217,7 +207,7 @@ struct listener *listener_share(struct loop *loop, const struct listener *other,
   int fd = fcntl(other->socket.fd, F_DUPFD_CLOEXEC, 0);
   if (fd >= 0 && (descriptors == 0 || fd < descriptors)) {
     listener->socket.fd = fd;
-    return listener_ready(listener, error);
+    return listener;
   }
   error_set(error, fd < 0 ? errno : EMFILE, "no file descriptor is left; raise the limit (ulimit -n)");
   if (fd >= 0)
@@ -252,7 +242,7 @@ bool listener_empty(struct listener *listener, unsigned most) {
 void listener_close(struct listener *listener) {
   if (!listener)
     return;
-  event_del(&listener->event);
+  poller_unwatch(&listener->loop->poller, listener->socket.fd, &listener->source);
   loop_cancel_timer(listener->loop, &listener->pause);
   listener_empty(listener, LAST_ACCEPTS);
   listener_discard(listener);
