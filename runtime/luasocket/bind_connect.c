@@ -138,26 +138,15 @@ static void on_connect_cancel(struct script_wait *wait) {
   connecting_free(connecting);
 }
 
-static void check_connect_options(lua_State *L, int index) {
-  argument_check(L, lua_istable(L, index), index, "a table of options");
-  lua_pushnil(L);
-  while (lua_next(L, index)) {
-    lua_pop(L, 1);
-    if (lua_type(L, -1) == LUA_TSTRING &&
-        (strcmp(lua_tostring(L, -1), "timeout") == 0 || strcmp(lua_tostring(L, -1), "tls") == 0))
-      continue;
-    const char *key = lua_isstring(L, -1) ? lua_tostring(L, -1) : luaL_typename(L, -1);
-    argument_error(L, index, lua_pushfstring(L, "there is no option '%s'; there are: timeout, tls", key));
-  }
-}
-
 static uint64_t timeout_of(lua_State *L, int index, const struct script_task *task) {
+  static const char *const known[] = {"timeout", "tls", NULL};
   const struct script_run *run = task->run;
   const struct route *route = run != NULL ? exchange_route(run->exchange) : NULL;
   uint64_t ms = route != NULL && route->timeouts.connect != 0 ? route->timeouts.connect : DEFAULT_TIMEOUT_MS;
   if (lua_isnoneornil(L, index))
     return ms;
-  check_connect_options(L, index);
+  argument_check(L, lua_istable(L, index), index, "a table of options");
+  argument_check_options(L, index, known);
   lua_getfield(L, index, "timeout");
   if (!lua_isnil(L, -1)) {
     double seconds;

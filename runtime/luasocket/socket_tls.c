@@ -20,23 +20,6 @@ enum { MOST_PROTOCOLS = 255, SUBJECT_SIZE = 512, MOST_PEM = 1024 * 1024 };
 static const char *const server_keys[] = {"certificate", "client_ca", "min_version", "alpn", NULL};
 static const char *const client_keys[] = {"certificate", "verify", "ca", "server_name", "min_version", "alpn", NULL};
 
-static void check_keys(lua_State *L, int index, bool is_server) {
-  const char *const *known = is_server ? server_keys : client_keys;
-  lua_pushnil(L);
-  while (lua_next(L, index)) {
-    lua_pop(L, 1);
-    const char *key = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : luaL_typename(L, -1);
-    size_t i = 0;
-    while (known[i] != NULL && strcmp(known[i], key) != 0)
-      i++;
-    if (known[i] == NULL)
-      argument_error(L, index,
-                     lua_pushfstring(L, "there is no option '%s'; there are: %s", key,
-                                     is_server ? "certificate, client_ca, min_version, alpn"
-                                               : "certificate, verify, ca, server_name, min_version, alpn"));
-  }
-}
-
 /* Pushes the option; nil where there are none. */
 static void push_option(lua_State *L, int index, const char *name) {
   if (lua_istable(L, index))
@@ -196,7 +179,7 @@ struct tls_context *socket_check_tls(lua_State *L, int index, bool is_server, co
   struct error error = {0};
   luaL_checkstack(L, 24, "too many arguments");
   if (lua_istable(L, index))
-    check_keys(L, index, is_server);
+    argument_check_options(L, index, is_server ? server_keys : client_keys);
   else if (!lua_isnoneornil(L, index) && !(lua_isboolean(L, index) && lua_toboolean(L, index)))
     argument_check(L, false, index, "a table of options");
   if (!is_server)

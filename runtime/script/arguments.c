@@ -55,6 +55,36 @@ lua_Number argument_opt_number(lua_State *L, int index, lua_Number otherwise) {
   return lua_tonumber(L, index);
 }
 
+/* The key is on top. */
+static void unknown_option(lua_State *L, int index, const char *const *known) {
+  luaL_Buffer list;
+  if (lua_type(L, -1) == LUA_TNUMBER)
+    lua_pushfstring(L, "[%s]", lua_tostring(L, -1));
+  else
+    lua_pushstring(L, lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : luaL_typename(L, -1));
+  luaL_buffinit(L, &list);
+  for (size_t i = 0; known[i] != NULL; i++) {
+    luaL_addstring(&list, i > 0 ? ", " : "");
+    luaL_addstring(&list, known[i]);
+  }
+  luaL_pushresult(&list); /* what it is called, list */
+  argument_error(
+      L, index, lua_pushfstring(L, "there is no option '%s'; there are: %s", lua_tostring(L, -2), lua_tostring(L, -1)));
+}
+
+void argument_check_options(lua_State *L, int index, const char *const *known) {
+  lua_pushnil(L);
+  while (lua_next(L, index)) {
+    lua_pop(L, 1);
+    const char *key = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : "";
+    size_t i = 0;
+    while (known[i] != NULL && strcmp(known[i], key) != 0)
+      i++;
+    if (known[i] == NULL)
+      unknown_option(L, index, known);
+  }
+}
+
 static bool unit_seconds(const char *unit, double *seconds) {
   static const struct {
     const char *name;

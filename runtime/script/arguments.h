@@ -31,6 +31,9 @@ const char *argument_check_string(lua_State *L, int index, size_t *size);
 /* A number, or `otherwise` where there is none or nil. Raises. */
 lua_Number argument_opt_number(lua_State *L, int index, lua_Number otherwise);
 
+/* Raises where the table of options at `index` has a key that is not among the `known` ones (NULL behind the last). */
+void argument_check_options(lua_State *L, int index, const char *const *known);
+
 /* A duration in milliseconds, rounded up; raises for argument `index`. */
 uint64_t argument_check_ms(lua_State *L, int index);
 
