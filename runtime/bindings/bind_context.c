@@ -39,7 +39,8 @@ static int context_forward(lua_State *L) {
     return luaL_error(L,
                       "forward is for the handler itself: call it there, not in a function that the handler spawned");
   if (run->socket == NULL || !script_run_has_client(run))
-    return luaL_error(L, "can't forward: the handler has closed the client, or ended its sending side");
+    return luaL_error(
+        L, "can't forward: the handler has closed the client, ended its sending side, or has it in a pipe()");
   free(run->forward_host); /* of a call that could not end the handler where it stood */
   run->forward_host = strdup(target.host);
   if (run->forward_host == NULL)

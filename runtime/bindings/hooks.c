@@ -174,7 +174,8 @@ static void on_function_ended(void *context, enum task_end end, lua_State *corou
 }
 
 bool script_run_has_client(const struct script_run *run) {
-  return run->socket != NULL && run->socket->stream != NULL && !run->socket->shut_send && !run->socket->piped;
+  return run->socket != NULL && run->socket->stream != NULL && !run->socket->shut_send &&
+         !socket_is_joined(run->socket);
 }
 
 /* For action.balance: { host =, port =, weight =, active = }, as the route has them. */
@@ -263,19 +264,25 @@ static int handler_start(struct exchange *exchange) {
 
 static int function_call(struct exchange *exchange, int slot) { return start_run(exchange, slot, false); }
 
-/* Of its tasks every one that waits, waits to read from the client, which has sent nothing that is not read. A pipe has
- * moved what there was when it is quiet, which takes a moment to be seen. */
+/* What is read from a client that says nothing, or goes to one that is told nothing. */
+static bool task_is_idle(const struct script_task *task, const struct script_socket *socket, clock_ms now) {
+  return task->wait == &socket->reader.wait || (task->wait != NULL && socket_flow_is_quiet(task->wait, now));
+}
+
+/* Of its tasks every one that waits, waits to read from the client, which has sent nothing that is not read, or for a
+ * pipe, which has moved what there was when it is quiet; that takes a moment to be seen. */
 static bool handler_is_idle(const struct exchange *exchange) {
   const struct script_run *run = exchange->script;
   const struct script_socket *socket = run != NULL ? run->socket : NULL;
   if (socket == NULL || run->task == NULL || run->task->wait == NULL)
     return false;
+  clock_ms now = exchange_now(exchange);
   for (const struct list_node *node = run->tasks.next; node != &run->tasks; node = node->next)
-    if (LIST_OWNER(node, struct script_task, family)->wait != &socket->reader.wait)
+    if (!task_is_idle(LIST_OWNER(node, struct script_task, family), socket, now))
       return false;
   if (socket->piped)
-    return exchange_now(exchange) >= exchange->last_active + CONNECTION_MOVING_MS;
-  return run->task->wait == &socket->reader.wait && !socket_is_shaking(socket) && buffer_size(socket->ahead) == 0;
+    return now >= exchange->last_active + CONNECTION_MOVING_MS;
+  return task_is_idle(run->task, socket, now) && !socket_is_shaking(socket) && buffer_size(socket->ahead) == 0;
 }
 
 static bool function_waits(const struct exchange *exchange, struct function_wait *wait) {

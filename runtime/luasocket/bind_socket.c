@@ -50,6 +50,7 @@ static void socket_let_go(struct script_socket *socket) {
   list_remove(&socket->held);
   if (socket->piped)
     task_disarm(socket->piped);
+  socket_flows_let_go(socket);
   task_disarm(&socket->reader.wait);
   task_disarm(&socket->writer.wait);
   if (socket->stream != NULL)
@@ -82,6 +83,8 @@ static int socket_method_close(lua_State *L) {
     return socket_nil_closed(L);
   if (socket->piped)
     return luaL_error(L, "the socket is busy: it is joined to another by pipe()");
+  socket_flows_end(socket);
+  socket->cut_short = false; /* by the script's own will */
   socket_close(socket);
   lua_pushinteger(L, 1);
   return 1;
@@ -105,9 +108,12 @@ static int socket_method_shutdown(lua_State *L) {
   enum side side = check_side(L, 2);
   if (socket->stream == NULL)
     return socket_nil_closed(L);
-  if (socket->piped || (side != SIDE_RECEIVE && socket->writer.wait.task != NULL))
+  if (side != SIDE_RECEIVE && socket_has_writer(socket))
     return luaL_error(L, "the socket is busy: another task is sending on it");
+  if (side != SIDE_SEND && socket->piped)
+    return luaL_error(L, "the socket is busy: it is joined to another by pipe()");
   if (side != SIDE_RECEIVE && !socket->shut_send) {
+    socket->cut_short = false;
     socket->shut_send = true;
     int status = stream_shutdown(socket->stream);
     if (status < 0) {

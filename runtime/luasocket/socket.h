@@ -17,6 +17,7 @@
 #include <sys/uio.h>
 
 struct script_run;
+struct socket_flow; /* socket_flow.c */
 
 enum {
   SOCKET_NO_TIMEOUT = -1,
@@ -96,11 +97,13 @@ struct script_socket {
   clock_ms opened;
   char *host; /* of its own: where moongate.connect was told to connect; NULL */
   bool is_client, ended, shut_send, shut_receive;
-  struct script_wait *piped; /* joined to another one by pipe(): the wait for its end; NULL */
-  bool handshake_failed;     /* `failure` is not the connection's: the peer is still to be told why */
-  bool broken_by_us;         /* … nor is it the peer's */
-  bool lingering, collected; /* of its own; the later of the two ends frees it */
-  const char *failure;       /* what a broken stream answers; NULL mostly */
+  struct script_wait *piped;               /* joined to another one by pipe(): the wait for its end; NULL */
+  struct socket_flow *flow_from, *flow_to; /* a pipe() of one way takes its bytes, or brings it some; NULL */
+  bool cut_short;                          /* such a one was cancelled in the middle: its end must not look like one */
+  bool handshake_failed;                   /* `failure` is not the connection's: the peer is still to be told why */
+  bool broken_by_us;                       /* … nor is it the peer's */
+  bool lingering, collected;               /* of its own; the later of the two ends frees it */
+  const char *failure;                     /* what a broken stream answers; NULL mostly */
   struct socket_reader reader;
   struct socket_writer writer;
   struct deferred wake; /* looks at both again, outside of Lua */
@@ -245,6 +248,41 @@ int socket_setoption(lua_State *L);
 int socket_getoption(lua_State *L);
 int socket_getstats(lua_State *L);
 int socket_nil_closed(lua_State *L);
+
+/* Whether another task, or a pipe, has a direction of it. */
+static inline bool socket_has_reader(const struct script_socket *socket) {
+  return socket->reader.wait.task != NULL || socket->piped != NULL || socket->flow_from != NULL;
+}
+static inline bool socket_has_writer(const struct script_socket *socket) {
+  return socket->writer.wait.task != NULL || socket->piped != NULL || socket->flow_to != NULL;
+}
+static inline bool socket_is_joined(const struct script_socket *socket) {
+  return socket->piped != NULL || socket->flow_from != NULL || socket->flow_to != NULL;
+}
+
+/* How long one has, without progress, to take what stands in front of the other's end, or of its failure, in ms: 0 is
+ * without a bound, and at once. The route's, or where there is none, our own (socket_pipe.c). */
+struct socket_ends {
+  uint64_t half_dead, linger;
+};
+struct exchange;
+void socket_take_ends(struct socket_ends *ends, const struct exchange *exchange);
+
+/* pipe() with one_way or bytes (`count`, or FLOW_TO_THE_END), all arguments checked; `task` may wait (socket_flow.c).
+ */
+int socket_pipe_one_way(lua_State *L, struct script_task *task, struct script_socket *from, struct script_socket *to,
+                        uint64_t count);
+
+/* Goes on with one after an event of either socket. */
+void socket_flow_on(struct socket_flow *moving);
+
+/* The socket is gone: those that it is part of end, as if their tasks went. Or the script closes it: their tasks are
+ * told in this round. */
+void socket_flows_let_go(struct script_socket *socket);
+void socket_flows_end(struct script_socket *socket);
+
+/* Whether what a task waits for is one to the end of its source, which has brought nothing for a while. */
+bool socket_flow_is_quiet(const struct script_wait *wait, clock_ms now);
 
 static inline bool socket_is_shaking(const struct script_socket *socket) {
   return socket->reader.wait.task != NULL && socket->reader.wanted == WANTED_TLS;

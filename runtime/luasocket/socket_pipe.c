@@ -15,6 +15,7 @@
 
 /* Where no route says it; and how often it is looked within such a time. */
 enum { HALF_DEAD_MS = 30 * 1000, LOOKS = 8, FIRST_LOOK_MS = 10, LATE_MOST_MS = 500 };
+static const lua_Number MOST_COUNTED = 9007199254740992.0; /* 2^53: Lua's numbers count no further */
 
 /* The userdata's own, because it ends with the wait; its memory waits for the end of the round. */
 struct socket_pipe {
@@ -27,13 +28,13 @@ struct socket_pipe {
   bool is_cut;            /* ended by us: why the call ends is not what the sockets answer then */
   bool delivers;          /* one has failed, and the other is to take what was sent before it is reset */
   const char *error;
-  clock_ms last_active;       /* where no connection keeps it */
-  struct wheel_timer timer;   /* a side has ended or broken behind bytes that the other does not take */
-  uint64_t linger, half_dead; /* ms; 0: at once, and without a bound */
-  uint64_t limit;             /* … for how long that may be so without progress */
-  clock_ms since;             /* the last progress, or when it began */
-  clock_ms looked;            /* when `unsent` was taken */
-  size_t unsent;              /* what the peers had not taken when it was looked last */
+  clock_ms last_active;     /* where no connection keeps it */
+  struct wheel_timer timer; /* a side has ended or broken behind bytes that the other does not take */
+  struct socket_ends ends;
+  uint64_t limit;  /* … for how long that may be so without progress */
+  clock_ms since;  /* the last progress, or when it began */
+  clock_ms looked; /* when `unsent` was taken */
+  size_t unsent;   /* what the peers had not taken when it was looked last */
   struct deferred later, freeing;
 };
 
@@ -149,12 +150,12 @@ static void socket_pipe_deliver(struct socket_pipe *joined) {
   size_t unsent = stream_is_broken(last) ? 0 : stream_unsent(last);
   if (unsent < joined->unsent)
     joined->since = now;
-  if (unsent == 0 || now >= joined->since + joined->linger) {
+  if (unsent == 0 || now >= joined->since + joined->ends.linger) {
     break_side(joined, side);
     loop_defer(loop, &joined->later);
     return;
   }
-  uint64_t look = 2 * (now - joined->looked), most = joined->linger / LOOKS + 1;
+  uint64_t look = 2 * (now - joined->looked), most = joined->ends.linger / LOOKS + 1;
   most = most < LATE_MOST_MS ? most : LATE_MOST_MS;
   joined->unsent = unsent;
   joined->looked = now;
@@ -199,7 +200,7 @@ static void on_socket_pipe_ending(void *context, enum pipe_side side, int status
   struct socket_pipe *joined = context;
   struct loop *loop = joined->pipe.shared->loop;
   (void)side;
-  joined->limit = status < 0 ? joined->linger : joined->half_dead;
+  joined->limit = status < 0 ? joined->ends.linger : joined->ends.half_dead;
   joined->since = loop_now(loop);
   joined->unsent = unsent_of(joined);
   if (joined->limit > 0)
@@ -211,26 +212,68 @@ static void on_socket_pipe_ending(void *context, enum pipe_side side, int status
 static const struct pipe_callbacks callbacks = {on_socket_pipe_event, on_socket_pipe_ending, on_socket_pipe_ended,
                                                 on_socket_pipe_failed};
 
-static void take_times(struct socket_pipe *joined, const struct exchange *exchange) {
+void socket_take_ends(struct socket_ends *ends, const struct exchange *exchange) {
   const struct route *route = exchange != NULL ? exchange_route(exchange) : NULL;
-  joined->linger = SOCKET_LINGER_MS;
-  joined->half_dead = HALF_DEAD_MS;
+  *ends = (struct socket_ends){.half_dead = HALF_DEAD_MS, .linger = SOCKET_LINGER_MS};
   if (route == NULL)
     return;
-  joined->linger = route->timeouts.linger;
-  joined->half_dead = exchange_is_tls(exchange) ? route->timeouts.half_dead_tls : route->timeouts.half_dead;
+  ends->linger = route->timeouts.linger;
+  ends->half_dead = exchange_is_tls(exchange) ? route->timeouts.half_dead_tls : route->timeouts.half_dead;
 }
 
 static void check_free(lua_State *L, const struct script_socket *socket) {
-  if (socket->piped || socket->reader.wait.task != NULL || socket->writer.wait.task != NULL)
+  if (socket_has_reader(socket) || socket_has_writer(socket))
     luaL_error(L, "the socket is busy: another task is using it");
+}
+
+/* "bytes" of the options: a whole number. */
+static uint64_t check_bytes(lua_State *L, int index) {
+  lua_getfield(L, index, "bytes");
+  if (lua_isnil(L, -1)) {
+    lua_pop(L, 1);
+    return FLOW_TO_THE_END;
+  }
+  lua_Number count = lua_tonumber(L, -1);
+  bool is_number = lua_type(L, -1) == LUA_TNUMBER;
+  if (!is_number || !(count >= 0 && count <= MOST_COUNTED) || count != (lua_Number)(uint64_t)count)
+    argument_error(L, index,
+                   lua_pushfstring(L, "bytes = a whole number from 0 on expected, got %s",
+                                   is_number ? lua_tostring(L, -1) : luaL_typename(L, -1)));
+  lua_pop(L, 1);
+  return (uint64_t)count;
+}
+
+/* Whether the options ask for one way, and for how many bytes: a count is always of one. */
+static bool check_one_way(lua_State *L, int index, uint64_t *count) {
+  static const char *const known[] = {"one_way", "bytes", NULL};
+  *count = FLOW_TO_THE_END;
+  if (lua_isnoneornil(L, index))
+    return false;
+  argument_check(L, lua_istable(L, index), index, "a table of options");
+  argument_check_options(L, index, known);
+  *count = check_bytes(L, index);
+  lua_getfield(L, index, "one_way");
+  if (!lua_isnil(L, -1) && !lua_isboolean(L, -1))
+    argument_error(L, index, lua_pushfstring(L, "one_way = true or false expected, got %s", luaL_typename(L, -1)));
+  bool is_false = lua_isboolean(L, -1) && !lua_toboolean(L, -1);
+  if (is_false && *count != FLOW_TO_THE_END)
+    argument_error(L, index, "bytes are counted one way: one_way = false contradicts them");
+  bool one_way = lua_toboolean(L, -1) || *count != FLOW_TO_THE_END;
+  lua_pop(L, 1);
+  return one_way;
 }
 
 int socket_pipe(lua_State *L) {
   struct script_task *task = task_check(L);
   struct script_socket *sockets[2] = {socket_check(L, 1), socket_check(L, 2)};
+  uint64_t count;
   if (sockets[0] == sockets[1])
     argument_error(L, 2, "another socket than this one");
+  bool one_way = check_one_way(L, 3, &count);
+  if (task->state->place->pipes == NULL)
+    return luaL_error(L, "pipe is there on workers only");
+  if (one_way)
+    return socket_pipe_one_way(L, task, sockets[0], sockets[1], count);
   for (int side = 0; side < 2; side++) {
     check_free(L, sockets[side]);
     if (sockets[side]->stream == NULL || sockets[side]->failure != NULL) {
@@ -240,13 +283,12 @@ int socket_pipe(lua_State *L) {
     }
   }
   struct script_place *place = task->state->place;
-  if (place->pipes == NULL)
-    return luaL_error(L, "pipe is there on workers only");
   struct socket_pipe *joined = calloc(1, sizeof *joined);
   if (joined == NULL || socket_give_back(sockets[0]) != 0 || socket_give_back(sockets[1]) != 0) {
     free(joined);
     return luaL_error(L, "out of memory");
   }
+  sockets[0]->cut_short = sockets[1]->cut_short = false;
   joined->later.run = on_later;
   joined->freeing.run = on_socket_pipe_freeing;
   joined->timer.on_expired = on_socket_pipe_look;
@@ -256,7 +298,7 @@ int socket_pipe(lua_State *L) {
     sockets[side]->piped = &joined->wait;
   }
   const struct script_run *run = task->run;
-  take_times(joined, run != NULL ? run->exchange : NULL);
+  socket_take_ends(&joined->ends, run != NULL ? run->exchange : NULL);
   pipe_start(&joined->pipe, place->pipes, sockets[0]->stream, sockets[1]->stream, &callbacks, joined,
              run != NULL ? &run->exchange->last_active : &joined->last_active);
   joined->pipe.tells_events = true;

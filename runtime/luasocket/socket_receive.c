@@ -235,7 +235,7 @@ int socket_push_received(lua_State *L, void *context) {
 }
 
 static void begin_reading(lua_State *L, struct script_socket *socket) {
-  if (socket->reader.wait.task != NULL || socket->piped)
+  if (socket_has_reader(socket))
     luaL_error(L, "the socket is busy: another task is reading from it");
   buffer_free(socket->reader.prefix); /* of a call that raised */
   socket->reader.prefix = NULL;

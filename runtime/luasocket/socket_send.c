@@ -90,9 +90,10 @@ static size_t position(lua_Number index, size_t length) {
   return index < 0 ? 0 : index > (lua_Number)length ? length : (size_t)index;
 }
 
-static void check_idle(lua_State *L, const struct script_socket *socket) {
-  if (socket->writer.wait.task != NULL || socket->piped || socket_is_shaking(socket))
+static void check_idle(lua_State *L, struct script_socket *socket) {
+  if (socket_has_writer(socket) || socket_is_shaking(socket))
     luaL_error(L, "the socket is busy: another task is sending on it");
+  socket->cut_short = false;
 }
 
 /* The writer is set up: sends as much as goes now, and waits for the rest. */

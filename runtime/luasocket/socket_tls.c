@@ -258,7 +258,7 @@ static int tls_fail(lua_State *L, const char *error, const char *detail) {
 }
 
 static void check_can_start(lua_State *L, const struct script_socket *socket) {
-  if (socket->piped || socket->reader.wait.task != NULL || socket->writer.wait.task != NULL)
+  if (socket_has_reader(socket) || socket_has_writer(socket))
     luaL_error(L, "the socket is busy: another task is using it");
   if (socket->stream != NULL && tls_stream_is(socket->stream))
     luaL_error(L, "this socket has TLS already");

@@ -99,20 +99,24 @@ static void resume_writer(struct script_socket *socket) {
   task_resume_with(&socket->writer.wait, socket_push_sent, socket);
 }
 
-/* Neither callee frees the socket before deferred work, whatever the tasks do with it. */
+/* No callee frees the socket before deferred work, whatever the tasks do with it. */
 static void socket_look(struct script_socket *socket) {
   if (socket->reader.wait.task != NULL && socket_read_on(socket))
     resume_reader(socket);
   if (socket->writer.wait.task != NULL && socket_write_on(socket))
     resume_writer(socket);
+  if (socket->flow_from != NULL)
+    socket_flow_on(socket->flow_from);
+  if (socket->flow_to != NULL)
+    socket_flow_on(socket->flow_to);
 }
 
 /* A handler's client is gone for good, and nobody waits on the socket to be told so: what the handler waits for
  * elsewhere is of use to nobody. */
 static bool is_abandoned(const struct script_socket *socket) {
   const struct stream *stream = socket->stream;
-  return socket->is_client && socket->run != NULL && socket->reader.wait.task == NULL &&
-         socket->writer.wait.task == NULL && (stream->readiness & STREAM_FAILED) && stream_is_broken(stream);
+  return socket->is_client && socket->run != NULL && !socket_has_reader(socket) && !socket_has_writer(socket) &&
+         (stream->readiness & STREAM_FAILED) && stream_is_broken(stream);
 }
 
 static void on_stream_ready(struct stream *stream, void *context) {
@@ -262,11 +266,20 @@ void socket_collected(struct script_socket *socket) {
   loop_defer(loop, &socket->freeing);
 }
 
+static void break_cut_short(struct script_socket *socket) {
+  if (!socket->cut_short)
+    return;
+  socket->failure = "closed";
+  socket->broken_by_us = true;
+  stream_break(socket->stream);
+}
+
 void socket_close(struct script_socket *socket) {
   struct stream *stream = socket->stream;
   if (stream == NULL)
     return;
   stream->on_ready = NULL;
+  break_cut_short(socket);
   socket->stream = NULL;
   if (!socket->shut_send)
     stream_shutdown(stream);
@@ -296,6 +309,7 @@ int socket_detach(struct script_socket *socket, bool give_back) {
   loop_cancel_timer(loop_of(socket), &socket->look);
   if (stream != NULL) {
     stream->on_ready = NULL;
+    break_cut_short(socket);
     socket->stream = NULL;
     if (give_back && buffer_size(socket->ahead) > 0)
       status = stream_unread(stream, buffer_bytes(socket->ahead), buffer_size(socket->ahead));

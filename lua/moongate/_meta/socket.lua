@@ -148,13 +148,22 @@ function Socket:getpeername() end
 ---@return "inet"|"inet6"|nil family
 function Socket:getsockname() end
 
+---@class moongate.PipeOptions
+---@field one_way? boolean only from this socket to the other, to the end of this one (false)
+---@field bytes? integer so many bytes, one way, and not one more is read
+
 --- Joins two sockets natively until both have ended, without Lua in between; what had been read ahead goes first.
 --- Both are ended then. When one breaks: nil, err, and the two counts.
+---
+--- With one_way or bytes only from this one to the other, while the other direction stays the script's; how many bytes
+--- the other has taken, or nil, err and that ("closed" when this one ends before all `bytes`). Neither is ended by it,
+--- and this one's end is not passed on. What was read and could not be passed on is received next.
 ---@param other moongate.Socket
+---@param options? moongate.PipeOptions
 ---@return integer? there bytes from this socket to the other
----@return integer|string back bytes from the other to this one
+---@return integer|string? back bytes from the other to this one; one way: why it failed
 ---@return integer? there_at_failure
 ---@return integer? back_at_failure
-function Socket:pipe(other) end
+function Socket:pipe(other, options) end
 
 return Socket

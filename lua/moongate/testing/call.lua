@@ -65,9 +65,9 @@ for _, name in ipairs({
 end
 
 ---The other may be a call's end as well.
-function Call:pipe(other)
+function Call:pipe(other, options)
   local state, its = states[self], states[other]
-  return checked(state, state.socket:pipe(its and its.socket or other))
+  return checked(state, state.socket:pipe(its and its.socket or other, options))
 end
 
 function Call:lines(...)
