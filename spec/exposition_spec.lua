@@ -8,6 +8,9 @@ local function source()
     snapshot = {
       connections = 12,
       active = 3,
+      bytes_in = 112,
+      bytes_out = 2 ^ 53 + 2,
+      removed = { bytes_in = 5, bytes_out = 2, connections = 3, active = 1 },
       routes = {
         { name = "(none)", bytes_in = 7, bytes_out = 0, connections = 1, active = 1, handler_errors = 0 },
         { name = 'a "b"\\c\nd', bytes_in = 100, bytes_out = 2 ^ 53, connections = 9, active = 2, handler_errors = 4 },
@@ -26,10 +29,24 @@ local function source()
       version = "1.2.3",
       generation = 4,
       started = 1700000000.25,
+      cpu_seconds = 1.25,
+      rss = 4096,
+      virtual = 8192,
+      descriptors = { used = 9, limit = 1024 },
       files = { { file = "a.lua", ok = true }, { file = "b.lua", ok = false } },
       reload = { swaps = 3, faults = 2, last_ms = 12, total_ms = 1500, old_versions = 1, lost_loaders = 2 },
     },
   }
+end
+
+-- A counter that no number holds, as native has it.
+local function beyond(digits)
+  return setmetatable({ digits = digits }, {
+    is_counter = true,
+    __tostring = function(counter)
+      return counter.digits
+    end,
+  })
 end
 
 -- The value of each sample, by its name with labels; and the lines.
@@ -52,8 +69,12 @@ describe("exposition", function()
     local expected = {
       ["moongate_active_connections"] = "3",
       ["moongate_connections_total"] = "12",
-      ['moongate_bytes_total{direction="in"}'] = "107",
-      ['moongate_bytes_total{direction="out"}'] = "9007199254740992",
+      ['moongate_bytes_total{direction="in"}'] = "112",
+      ['moongate_bytes_total{direction="out"}'] = "9007199254740994",
+      ['moongate_removed_bytes_total{direction="in"}'] = "5",
+      ['moongate_removed_bytes_total{direction="out"}'] = "2",
+      ["moongate_removed_active_connections"] = "1",
+      ["moongate_removed_connections_total"] = "3",
       ['moongate_route_bytes_total{route="(none)",direction="in"}'] = "7",
       ['moongate_route_bytes_total{route="(none)",direction="out"}'] = "0",
       ['moongate_route_bytes_total{route="a \\"b\\"\\\\c\\nd",direction="in"}'] = "100",
@@ -65,8 +86,8 @@ describe("exposition", function()
       ['moongate_connection_terminations_total{side="client",reason="ended"}'] = "5",
       ['moongate_connection_terminations_total{side="client",reason="reset"}'] = "2",
       ['moongate_connection_terminations_total{side="target",reason="closed"}'] = "7",
-      ['moongate_connections{state="forwarding"}'] = "2",
-      ['moongate_connections{state="routing"}'] = "1",
+      ['moongate_connections_by_state{state="forwarding"}'] = "2",
+      ['moongate_connections_by_state{state="routing"}'] = "1",
       ['moongate_errors_total{type="no_route"}'] = "1",
       ['moongate_handler_errors_total{route="(none)"}'] = "0",
       ['moongate_handler_errors_total{route="a \\"b\\"\\\\c\\nd"}'] = "4",
@@ -85,7 +106,12 @@ describe("exposition", function()
       ["moongate_script_series_dropped_total"] = "6",
       ["moongate_lost_loaders"] = "2",
       ["moongate_stuck_workers"] = "0",
-      ["moongate_start_time_seconds"] = "1700000000.25",
+      ["process_cpu_seconds_total"] = "1.25",
+      ["process_open_fds"] = "9",
+      ["process_max_fds"] = "1024",
+      ["process_virtual_memory_bytes"] = "8192",
+      ["process_resident_memory_bytes"] = "4096",
+      ["process_start_time_seconds"] = "1700000000.25",
       ['moongate_build_info{version="1.2.3"}'] = "1",
     }
     assert.same(expected, samples)
@@ -116,7 +142,8 @@ describe("exposition", function()
   end)
 
   it("stands without routes, reasons or states", function()
-    local bare = { snapshot = { connections = 0, active = 0, routes = {} }, status = source().status }
+    local snapshot = { connections = 0, active = 0, bytes_in = 0, bytes_out = 0, routes = {} }
+    local bare = { snapshot = snapshot, status = source().status }
     bare.status.reload, bare.status.files = nil, nil
     local samples = parse(exposition.render(bare))
     assert.is_nil(samples.moongate_swaps_total)
@@ -138,6 +165,33 @@ describe("exposition", function()
     assert.equal("-Inf", exposition.format_value(-math.huge))
     assert.equal("0.1", exposition.format_value(0.1))
     assert.equal("123456789012345", exposition.format_value(123456789012345))
+    assert.equal("18446744073709551615", exposition.format_value(beyond "18446744073709551615"))
+  end)
+
+  it("is OpenMetrics for who asks for that: families without _total, and an end", function()
+    local scripted = source()
+    scripted.scripts.metrics = {
+      { name = "jobs", type = "gauge", help = "x", labels = {}, series = { { values = {}, number = 1 } } },
+      { name = "jobs_total", type = "counter", help = 'a "b"', labels = {}, series = { { values = {}, number = 1 } } },
+      { name = "odd", type = "counter", help = "x", labels = {}, series = { { values = {}, number = 1 } } },
+      { name = "wait", type = "histogram", help = "x", labels = {}, buckets = { 0.5, 1, 10 },
+        series = { { values = {}, number = 3, count = 4, counts = { 1, 2, 0 } } } },
+    }
+    local page = exposition.render(scripted, nil, nil, true)
+    assert.equal("\n# EOF\n", page:sub(-7))
+    for _, line in ipairs {
+      "# TYPE moongate_connections counter\nmoongate_connections_total 12\n",
+      "# TYPE moongate_connections_by_state gauge\n", "# TYPE jobs gauge\njobs 1\n",
+      '# HELP jobs_total a \\"b\\"\n# TYPE jobs_total unknown\njobs_total 1\n', "# TYPE odd unknown\nodd 1\n",
+      'wait_bucket{le="0.5"} 1\nwait_bucket{le="1.0"} 3\nwait_bucket{le="10.0"} 3\n',
+    } do
+      assert.matches(line, page, 1, true)
+    end
+    local families = {}
+    for name in page:gmatch "# TYPE (%S+)" do
+      assert.is_nil(families[name], name)
+      families[name] = true
+    end
   end)
 
   it("says which metric lacks a value or a label", function()

@@ -2,7 +2,19 @@
 
 local json = require "moongate.json"
 
+-- A counter that no number holds, as native has it.
+local beyond = setmetatable({ digits = "18446744073709551615" }, {
+  is_counter = true,
+  __tostring = function(counter)
+    return counter.digits
+  end,
+})
+
 describe("json", function()
+  it("writes counters to the last digit, those too that no number holds", function()
+    assert.are.equal('{"a":18446744073709551615,"b":[9007199254740992]}', json.encode { a = beyond, b = { 2 ^ 53 } })
+  end)
+
   it("writes numbers to their last digit", function()
     assert.equal("9007199254740992", json.encode(2 ^ 53))
     assert.equal("1125899906842625", json.encode(2 ^ 50 + 1))

@@ -57,7 +57,16 @@ static struct value *tell_admission(void *context) {
   return table;
 }
 
-static const struct native_ops whole = {.reload = on_reload,
+static struct value *count(void *context) {
+  (void)context;
+  struct value *table = value_table();
+  value_set_counter(table, "few", UINT64_C(1) << 53);
+  value_set_counter(table, "many", UINT64_MAX);
+  return table;
+}
+
+static const struct native_ops whole = {.metrics = count,
+                                        .reload = on_reload,
                                         .put_file = on_put_file,
                                         .delete_file = on_delete_file,
                                         .files = list_files,
@@ -136,6 +145,19 @@ static void an_answer_may_come_at_once(void **state) {
   end(test);
 }
 
+static void a_counter_comes_to_its_last_digit_and_reckons_as_a_number(void **state) {
+  (void)state;
+  struct test *test = begin(&whole);
+  fixture_expect(&test->fixture,
+                 "local json, found = require 'moongate.json', require('moongate.native').metrics()\n"
+                 "assert(found.few == 2 ^ 53)\n"
+                 "assert(found.many + 1 == 2 ^ 64 and 2 * found.many / 2 == 2 ^ 64 and found.many - 0 == 2 ^ 64)\n"
+                 "return tostring(found.many) .. json.encode(found) ..\n"
+                 "  require('moongate.metrics.exposition').format_value(found.many)",
+                 "18446744073709551615{\"few\":9007199254740992,\"many\":18446744073709551615}18446744073709551615");
+  end(test);
+}
+
 static void what_is_no_route_file_never_gets_down(void **state) {
   (void)state;
   struct test *test = begin(&whole);
@@ -172,6 +194,7 @@ int main(void) {
       cmocka_unit_test(what_nobody_offers_raises),
       cmocka_unit_test(any_bytes_can_be_put_and_the_answer_may_come_later),
       cmocka_unit_test(an_answer_may_come_at_once),
+      cmocka_unit_test(a_counter_comes_to_its_last_digit_and_reckons_as_a_number),
       cmocka_unit_test(what_is_no_route_file_never_gets_down),
       cmocka_unit_test(an_answer_for_a_task_that_has_gone_is_dropped),
   };

@@ -59,12 +59,13 @@ local function pause()
   require("moongate").sleep(0)
 end
 
-local function metrics()
+local function metrics(request)
+  local open = (request.headers.accept or ""):lower():find("application/openmetrics-text", 1, true) ~= nil
   local source = { snapshot = native.snapshot(), status = native.status(), scripts = native.metrics() }
   return {
     status = 200,
-    body = exposition.render(source, pause),
-    headers = { ["Content-Type"] = exposition.content_type },
+    body = exposition.render(source, pause, nil, open),
+    headers = { ["Content-Type"] = open and exposition.open_content_type or exposition.content_type, Vary = "Accept" },
   }
 end
 

@@ -70,6 +70,8 @@ function encode(value, depth)
     return tostring(value)
   elseif kind == "nil" then
     return "null"
+  elseif kind == "table" and (getmetatable(value) or LIST).is_counter then
+    return tostring(value) -- beyond what a number holds: native says its digits
   elseif kind ~= "table" then
     error("json: there is no JSON for a " .. kind, 0)
   elseif depth > DEEPEST then

@@ -19,16 +19,6 @@ local function snapshot_total(field)
   end
 end
 
-local function bytes_total(field)
-  return function()
-    local sum = 0
-    for _, route in ipairs(measure().routes) do
-      sum = sum + route[field]
-    end
-    return sum
-  end
-end
-
 local function later(name)
   return function()
     error(("moongate.metrics.%s: not in this version"):format(name), 2)
@@ -61,8 +51,8 @@ metrics.connections = {
 }
 
 metrics.totals = {
-  bytes_in = bytes_total("bytes_in"),
-  bytes_out = bytes_total("bytes_out"),
+  bytes_in = snapshot_total("bytes_in"),
+  bytes_out = snapshot_total("bytes_out"),
   connections = snapshot_total("connections"),
 }
 

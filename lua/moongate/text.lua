@@ -166,6 +166,16 @@ function text.stuck_worker(worker)
     worker.number, text.format_duration(math.floor(worker.seconds)), place and " in " .. place or "")
 end
 
+---A value as people read it: whole numbers to their last digit, which tostring() rounds to fourteen.
+---@param value any
+---@return string
+function text.plain(value)
+  if type(value) == "number" and value % 1 == 0 and math.abs(value) < 2 ^ 63 then
+    return ("%.0f"):format(value)
+  end
+  return tostring(value)
+end
+
 ---A word as it may stand in a line of the shell.
 ---@param word string
 ---@return string

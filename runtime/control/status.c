@@ -15,18 +15,27 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
-/* Resident memory in bytes; 0 when not known. */
-static double resident_memory(void) {
-  unsigned long total = 0, resident = 0;
+/* Memory in bytes; 0 when not known. */
+static void read_memory(double *virtual, double *resident) {
+  unsigned long pages = 0, resident_pages = 0;
   FILE *file = fopen("/proc/self/statm", "re");
-  if (!file)
+  if (file && fscanf(file, "%lu %lu", &pages, &resident_pages) != 2)
+    pages = resident_pages = 0;
+  if (file)
+    fclose(file);
+  *virtual = (double)pages * (double)sysconf(_SC_PAGESIZE);
+  *resident = (double)resident_pages * (double)sysconf(_SC_PAGESIZE);
+}
+
+/* Of all threads, user and system; those that have ended too. */
+static double cpu_seconds(void) {
+  struct timespec time;
+  if (clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time) != 0)
     return 0;
-  if (fscanf(file, "%lu %lu", &total, &resident) != 2)
-    resident = 0;
-  fclose(file);
-  return (double)resident * (double)sysconf(_SC_PAGESIZE);
+  return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
 }
 
 /* Newer kernels tell it as the size of the directory; with a hundred thousand of them, going through it takes long. */
@@ -49,7 +58,11 @@ static void write_process(struct value *root) {
   getrlimit(RLIMIT_NOFILE, &limit);
   value_set_string(root, "version", MOONGATE_VERSION);
   value_set_number(root, "pid", getpid());
-  value_set_number(root, "rss", resident_memory());
+  double virtual, resident;
+  read_memory(&virtual, &resident);
+  value_set_number(root, "rss", resident);
+  value_set_number(root, "virtual", virtual);
+  value_set_number(root, "cpu_seconds", cpu_seconds());
   struct value *descriptors = value_set_table(root, "descriptors");
   value_set_number(descriptors, "used", open_descriptors());
   value_set_number(descriptors, "limit", (double)limit.rlim_cur);

@@ -30,7 +30,7 @@ static int push_answer(lua_State *L, void *context) {
   const struct value *value = context;
   if (!value_is_whole(value))
     return luaL_error(L, "not enough memory for the answer");
-  value_push(L, value);
+  value_push_exactly(L, value);
   return 1;
 }
 

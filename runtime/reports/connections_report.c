@@ -117,8 +117,8 @@ void connection_entry_write(struct value *list, const struct connection_entry *e
   value_set_string(row, "target", connection_entry_target(entry, text, sizeof text));
   write_seconds(row, "age", entry->age);
   write_seconds(row, "idle", entry->idle);
-  value_set_number(row, "bytes_in", (double)entry->bytes.in);
-  value_set_number(row, "bytes_out", (double)entry->bytes.out);
+  value_set_counter(row, "bytes_in", entry->bytes.in);
+  value_set_counter(row, "bytes_out", entry->bytes.out);
   write_unsent(row, entry);
   value_set_string(row, "ended", ends[entry->ending & 3]);
   write_class(row, entry);

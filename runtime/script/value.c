@@ -1,12 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * The tree of plain data: making, writing, freeing, and how it becomes Lua's. */
+ * The tree of plain data: making, writing, freeing. How it becomes Lua's is value_push.c's. */
 #include "script/value.h"
 
-#include "script/value_push.h"
-
 #include <assert.h>
-#include <lauxlib.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -71,6 +68,14 @@ void value_set_number(struct value *table, const char *key, double number) {
     child->number = number;
 }
 
+void value_set_counter(struct value *table, const char *key, uint64_t counter) {
+  struct value *child = value_append(table, VALUE_COUNTER, key, NULL);
+  if (!child)
+    return;
+  child->counter = counter;
+  child->number = (double)counter;
+}
+
 void value_set_boolean(struct value *table, const char *key, bool boolean) {
   struct value *child = value_append(table, VALUE_BOOLEAN, key, NULL);
   if (child)
@@ -91,30 +96,4 @@ const struct value *value_get(const struct value *table, const char *key) {
     if (child->key && strcmp(child->key, key) == 0)
       return child;
   return NULL;
-}
-
-void value_push(lua_State *L, const struct value *value) {
-  luaL_checkstack(L, 4, "the answer is nested too deeply");
-  switch (value->kind) {
-  case VALUE_BOOLEAN:
-    lua_pushboolean(L, value->boolean);
-    return;
-  case VALUE_NUMBER:
-    lua_pushnumber(L, value->number);
-    return;
-  case VALUE_STRING:
-    lua_pushstring(L, value->string);
-    return;
-  case VALUE_TABLE:
-    break;
-  }
-  int index = 0;
-  lua_newtable(L);
-  for (const struct value *child = value->first; child; child = child->next) {
-    value_push(L, child);
-    if (child->key)
-      lua_setfield(L, -2, child->key);
-    else
-      lua_rawseti(L, -2, ++index);
-  }
 }

@@ -7,14 +7,16 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
-enum value_kind { VALUE_BOOLEAN, VALUE_NUMBER, VALUE_STRING, VALUE_TABLE };
+enum value_kind { VALUE_BOOLEAN, VALUE_NUMBER, VALUE_COUNTER, VALUE_STRING, VALUE_TABLE };
 
 struct value {
   const char *key; /* NULL: the next place of its table's list */
   enum value_kind kind;
   bool boolean;
   double number;
+  uint64_t counter; /* to its last digit; `number` has it as near as it can */
   const char *string;
   struct value *first, **last; /* of a table: what is in it, in the order of writing */
   struct value *next;          /* in its table */
@@ -33,6 +35,7 @@ bool value_is_whole(const struct value *root); /* false for NULL */
 /* These write into a table, which owns what it gets; into NULL nothing is written. `key` NULL: the next place of the
  * list. Keys and strings are copied; a NULL string is left out. */
 void value_set_number(struct value *table, const char *key, double number);
+void value_set_counter(struct value *table, const char *key, uint64_t counter);
 void value_set_boolean(struct value *table, const char *key, bool boolean);
 void value_set_string(struct value *table, const char *key, const char *string);
 

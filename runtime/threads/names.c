@@ -187,7 +187,7 @@ static void remove_name(struct names *names, struct name *name) {
     link = &(*link)->next;
   *link = name->next;
   names->named--;
-  name->removed = names->has_removed = true;
+  name->removed = true;
   list_remove(&name->node);
   list_add_tail(&names->removed, &name->node);
   names->removed_count++;

@@ -30,7 +30,6 @@ struct names {
   size_t removed_count;
   const struct route_table *retained; /* that of the last names_retain(), for comparing only */
   unsigned round;                     /* counts those calls */
-  bool has_removed;                   /* ever */
   uint32_t last_scope;
 };
 

@@ -39,7 +39,7 @@ static void snapshot_write_workers(struct value *root, const struct snapshots *s
     const struct snapshot_part *part = &snapshots->parts[i];
     struct value *worker = value_set_table(workers, NULL);
     value_set_number(worker, "number", (double)(i + 1));
-    value_set_number(worker, "connections", (double)part->last.worker.connections);
+    value_set_counter(worker, "connections", part->last.worker.connections);
     value_set_number(worker, "active", (double)part->last.worker.active);
     value_set_boolean(worker, "complete", part->complete);
   }
@@ -54,15 +54,18 @@ static int compare_named(const void *left, const void *right) {
   return strcmp(((const struct named *)left)->name, ((const struct named *)right)->name);
 }
 
+static void write_route_stats(struct value *route, const struct route_stats *stats) {
+  value_set_counter(route, "bytes_in", stats->bytes.in);
+  value_set_counter(route, "bytes_out", stats->bytes.out);
+  value_set_counter(route, "connections", stats->connections);
+  value_set_number(route, "active", (double)stats->active);
+  value_set_counter(route, "handler_errors", stats->handler_errors);
+}
+
 static void snapshot_write_route(struct value *list, const struct named *named) {
-  const struct route_stats *stats = named->stats;
   struct value *route = value_set_table(list, NULL);
   value_set_string(route, "name", named->name);
-  value_set_number(route, "bytes_in", (double)stats->bytes.in);
-  value_set_number(route, "bytes_out", (double)stats->bytes.out);
-  value_set_number(route, "connections", (double)stats->connections);
-  value_set_number(route, "active", (double)stats->active);
-  value_set_number(route, "handler_errors", (double)stats->handler_errors);
+  write_route_stats(route, named->stats);
 }
 
 /* What is listed, while it is gathered. */
@@ -77,18 +80,14 @@ static void list_route(void *context, unsigned number, const char *text) {
   listing->named[listing->count++] = (struct named){text, &listing->routes[number]};
 }
 
-/* By name; what was counted for names that are gone stands together, so that the sum over the routes stays the total.
- */
-static void snapshot_write_routes(struct value *root, const struct names *names, const struct route_stats *routes,
-                                  const struct route_stats *removed) {
+/* By name. */
+static void snapshot_write_routes(struct value *root, const struct names *names, const struct route_stats *routes) {
   struct listing listing = {.routes = routes, .named = calloc(names->named + 1, sizeof *listing.named)};
   if (!listing.named) {
     root->failed = true;
     return;
   }
   names_each(names, list_route, &listing);
-  if (names->has_removed)
-    listing.named[listing.count++] = (struct named){"(removed)", removed};
   qsort(listing.named, listing.count, sizeof *listing.named, compare_named);
   struct value *list = value_set_table(root, "routes");
   for (size_t i = 0; i < listing.count; i++)
@@ -103,7 +102,7 @@ static void snapshot_write_states(struct value *root, const struct worker_stats 
     value_set_number(states, label, (double)sum->states[state]);
     struct value *time = value_set_table(times, label);
     value_set_number(time, "seconds", (double)sum->state_ms[state] / 1000);
-    value_set_number(time, "count", (double)sum->state_ends[state]);
+    value_set_counter(time, "count", sum->state_ends[state]);
   }
 }
 
@@ -112,15 +111,15 @@ static void write_counts(struct value *root, const struct worker_stats *sum) {
   for (size_t side = 0; side < METRIC_SIDES; side++) {
     struct value *reasons = value_set_table(terminations, pipe_side_label((enum pipe_side)side));
     for (unsigned reason = CLOSE_NONE + 1; reason < CLOSE_REASON_COUNT; reason++)
-      value_set_number(reasons, close_reason_label((enum close_reason)reason), (double)sum->terminations[side][reason]);
+      value_set_counter(reasons, close_reason_label((enum close_reason)reason), sum->terminations[side][reason]);
   }
   snapshot_write_states(root, sum);
   struct value *errors = value_set_table(root, "errors");
   for (unsigned error = 0; error < METRIC_ERROR_COUNT; error++)
-    value_set_number(errors, metric_error_label((enum metric_error)error), (double)sum->errors[error]);
+    value_set_counter(errors, metric_error_label((enum metric_error)error), sum->errors[error]);
   struct value *proxy = value_set_table(value_set_table(root, "overhead"), "proxy_header");
-  value_set_number(proxy, "in", (double)sum->proxy_bytes_in);
-  value_set_number(proxy, "out", (double)sum->proxy_bytes_out);
+  value_set_counter(proxy, "in", sum->proxy_bytes_in);
+  value_set_counter(proxy, "out", sum->proxy_bytes_out);
 }
 
 struct route_stats snapshots_sum_route(const struct snapshots *snapshots, unsigned number) {
@@ -160,14 +159,15 @@ static struct value *sum_of(const struct snapshots *snapshots, bool with_routes)
     add_copy(&snapshots->parts[i].last, snapshots->names, routes, &removed, &total);
   }
   value_set_boolean(root, "complete", snapshots_are_complete(snapshots));
-  value_set_number(root, "connections", (double)sum.connections);
+  value_set_counter(root, "connections", sum.connections);
   value_set_number(root, "active", (double)sum.active);
   value_set_number(root, "old_connections", (double)sum.riders);
-  value_set_number(root, "bytes_in", (double)total.bytes.in);
-  value_set_number(root, "bytes_out", (double)total.bytes.out);
+  value_set_counter(root, "bytes_in", total.bytes.in);
+  value_set_counter(root, "bytes_out", total.bytes.out);
   snapshot_write_workers(root, snapshots);
   if (with_routes)
-    snapshot_write_routes(root, snapshots->names, routes, &removed);
+    snapshot_write_routes(root, snapshots->names, routes);
+  write_route_stats(value_set_table(root, "removed"), &removed);
   write_counts(root, &sum);
   free(routes);
   return root;

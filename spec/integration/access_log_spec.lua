@@ -146,7 +146,7 @@ describe("the access log", function()
     local hole = net.blackhole()
     local m = moongate.start { config = "log = { access = true }", routes = moongate.front(hole) }
     local client = net.connect(m:port "front")
-    m:await_metric('connections{state="connecting"}', 1)
+    m:await_metric('connections_by_state{state="connecting"}', 1)
     client:reset()
     local line = await_lines(m, 1)[1]
     assert.are.same({ "127.0.0.1:" .. hole, "1" }, { line.target, line.attempts })

@@ -23,7 +23,7 @@ describe("a client that is cut short with bytes unsent", function()
     end
     m:await_metric('bytes_total{direction="out"}', size * count)
     m:write("routes.lua", text(2))
-    m:await_metric('connections{state="closing"}', count)
+    m:await_metric('connections_by_state{state="closing"}', count)
     return m, clients
   end
 
@@ -51,7 +51,7 @@ describe("a client that is cut short with bytes unsent", function()
     local cpu, since = m.process:cpu(), process.now()
     process.nap(3)
     local spent = (m.process:cpu() - cpu) / (process.now() - since) / #clients
-    assert.are.equal(300, m:metric 'connections{state="closing"}')
+    assert.are.equal(300, m:metric 'connections_by_state{state="closing"}')
     assert.is_true(spent < 0.00002, ("%.1f µs a second each"):format(spent * 1e6))
   end)
 

@@ -86,7 +86,7 @@ describe("bytes that nobody takes", function()
         all[i] = connect()
       end
       jam(all, sender)
-      assert.are.equal(MANY, m:metric 'connections{state="forwarding"}')
+      assert.are.equal(MANY, m:metric 'connections_by_state{state="forwarding"}')
       for _, pair in ipairs(all) do
         pair[sender]:reset()
       end

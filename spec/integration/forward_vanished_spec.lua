@@ -127,7 +127,7 @@ describe("a peer that vanishes", function()
       end
       fill(pair[other])
       process.nap(5)
-      assert.are.equal(1, m:metric 'connections{state="forwarding"}')
+      assert.are.equal(1, m:metric 'connections_by_state{state="forwarding"}')
       pair[other]:shutdown()
       assert.are.equal("end", select(2, pair[side]:receive_all(30)))
     end)

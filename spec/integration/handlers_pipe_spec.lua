@@ -109,7 +109,7 @@ describe("a handler's pipe", function()
         quiet = (ok or count > 0) and 0 or quiet + 1
         process.nap(0.02)
       until quiet == 10
-      m:await_metric('connections{state="handling"}', 0)
+      m:await_metric('connections_by_state{state="handling"}', 0)
       assert.are.equal("reset", select(2, pair[receiver]:receive_all()))
       m:await_idle(20)
     end)

@@ -73,7 +73,7 @@ describe("after thousands of connections", function()
     end
     assert.are.equal(0, m:metric "active_connections")
     for name, value in pairs(m:metrics()) do
-      if name:find "^moongate_route_active_connections" or name:find "^moongate_connections{state=" then
+      if name:find "^moongate_route_active_connections" or name:find "^moongate_connections_by_state{state=" then
         assert.are.equal(0, value, name)
       end
     end

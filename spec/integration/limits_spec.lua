@@ -79,9 +79,9 @@ describe("limits", function()
       clients.connect(m, CLIENT)
     end
     clients.await_refusals(m, "limit_ip", 3)
-    m:await_metric('connections{state="routing"}', 5)
+    m:await_metric('connections_by_state{state="routing"}', 5)
     clients.connect(m, OTHER)
-    m:await_metric('connections{state="routing"}', 6)
+    m:await_metric('connections_by_state{state="routing"}', 6)
   end)
 
   it("let in exactly as many in a window as connection_rate says, of 50 that race", function()
@@ -306,7 +306,7 @@ describe("near limits.connections", function()
     for _ = 1, 10 do
       assert(m.open())
     end
-    m:await_metric('connections{state="forwarding"}', 10)
+    m:await_metric('connections_by_state{state="forwarding"}', 10)
     assert.is_falsy(m.open()) -- none is idle yet
     m:advance(11)
     assert.are.equal(0, clients.refusals(m, "near_cap")) -- nobody comes: nobody is closed
@@ -323,7 +323,7 @@ describe("near limits.connections", function()
     for _ = 1, 10 do
       assert(m.open())
     end
-    m:await_metric('connections{state="forwarding"}', 10)
+    m:await_metric('connections_by_state{state="forwarding"}', 10)
     for _ = 1, 5 do
       m:advance(11)
       assert.is_falsy(m.open())
@@ -339,7 +339,7 @@ describe("near limits.connections", function()
     for _ = 1, 10 do
       assert(m.open())
     end
-    m:await_metric('connections{state="forwarding"}', 10)
+    m:await_metric('connections_by_state{state="forwarding"}', 10)
     for _ = 1, 5 do
       m:advance(11)
       local client, failed = net.connect(m:port "front")

@@ -58,7 +58,7 @@ describe("in a chain of two", function()
         return m:fds() <= before[name][1]
       end, 30, ("%s to have %d descriptors again, kernel pipes included"):format(name, before[name][1]))
       for sample, value in pairs(m:metrics()) do
-        if sample:find "^moongate_route_active_connections" or sample:find "^moongate_connections{state=" then
+        if sample:find "^moongate_route_active_connections" or sample:find "^moongate_connections_by_state{state=" then
           assert.are.equal(0, value, name .. " " .. sample)
         end
       end
@@ -137,8 +137,8 @@ describe("in a chain of two", function()
         opened[i] = assert(net.connect(port))
         opened[i]:send "x"
       end
-      outer:await_metric('connections{state="forwarding"}', count, 60)
-      inner:await_metric('connections{state="forwarding"}', count, 60)
+      outer:await_metric('connections_by_state{state="forwarding"}', count, 60)
+      inner:await_metric('connections_by_state{state="forwarding"}', count, 60)
       for i, client in ipairs(opened) do
         if i % 2 == 0 then
           client:reset()

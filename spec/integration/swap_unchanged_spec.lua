@@ -207,7 +207,7 @@ describe("a save", function()
     }
     local late, kept = assert(swapping.connect "a"), assert(swapping.connect "b")
     kept:send "x"
-    m:await_metric('connections{state="routing"}', 2)
+    m:await_metric('connections_by_state{state="routing"}', 2)
     m:write("a.lua", waiting("a", two))
     m:write("c.lua", counting("c", "v2"))
     swapping.await("c", "v2")

@@ -29,7 +29,7 @@ describe("a client that takes its last bytes slowly", function()
     }
     client = net.connect(m:port "front", { receive_buffer = 16384 })
     await("closing", function()
-      return m:metrics()['moongate_connections{state="closing"}'] == 1
+      return m:metrics()['moongate_connections_by_state{state="closing"}'] == 1
     end)
   end
 

@@ -73,7 +73,7 @@ describe("a connection that gets nowhere", function()
 
   local function await_state(state)
     await(state, function()
-      return metric('connections{state="%s"}', state) == 1
+      return metric('connections_by_state{state="%s"}', state) == 1
     end)
   end
 

@@ -87,7 +87,7 @@ local function overview(body)
   local lines = {}
   local function add(label, value)
     if value ~= nil then
-      lines[#lines + 1] = { label, tostring(value) }
+      lines[#lines + 1] = { label, value }
     end
   end
   add("version", body.version)

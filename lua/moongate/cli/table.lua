@@ -38,7 +38,7 @@ local function measure(columns, rows)
     cells[r] = {}
     for i, column in ipairs(columns) do
       local value = column.value(row)
-      local cell = unicode.printable(value == nil and "-" or tostring(value))
+      local cell = unicode.printable(value == nil and "-" or text.plain(value))
       cells[r][i] = cell
       widths[i] = math.max(widths[i], unicode.width(cell))
     end
@@ -111,7 +111,7 @@ function tables.labelled(pairs_, width)
   for _, pair in ipairs(pairs_) do
     if pair[2] ~= nil then
       local label = pair[1] .. (" "):rep(most - unicode.width(pair[1])) .. "  "
-      lines[#lines + 1] = tables.paragraph(tostring(pair[2]), label, (" "):rep(most + 2), width)
+      lines[#lines + 1] = tables.paragraph(text.plain(pair[2]), label, (" "):rep(most + 2), width)
     end
   end
   return table.concat(lines)

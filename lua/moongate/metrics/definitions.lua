@@ -11,6 +11,13 @@ local function each_route(field)
   end
 end
 
+-- What was counted for names that are gone.
+local function of_removed(field)
+  return function(source, add)
+    add((source.snapshot.removed or {})[field] or 0)
+  end
+end
+
 -- As the label's value says: "in" is from the client.
 local DIRECTIONS = { { "in", "bytes_in" }, { "out", "bytes_out" } }
 
@@ -35,6 +42,22 @@ local function each_key(values, add, ...)
     labels[#labels + 1] = key
     add(values[key], unpack(labels))
   end
+end
+
+-- As all client libraries of Prometheus name them. `read(status)`: nil: not known.
+local function of_process(name, kind, help, read)
+  return {
+    name = "process_" .. name,
+    type = kind,
+    help = help,
+    labels = {},
+    collect = function(source, add)
+      local value = read(source.status)
+      if value then
+        add(value)
+      end
+    end,
+  }
 end
 
 -- Of the dictionaries of moongate.shared.
@@ -70,15 +93,12 @@ return {
   {
     name = "moongate_bytes_total",
     type = "counter",
-    help = "Bytes on the client's wire: in is from the client, out is to the client. The sum over all routes.",
+    help = "Bytes on the client's wire: in is from the client, out is to the client. The sum over all routes, and "
+      .. "of what was removed.",
     labels = { "direction" },
     collect = function(source, add)
       for _, direction in ipairs(DIRECTIONS) do
-        local sum = 0
-        for _, route in ipairs(source.snapshot.routes) do
-          sum = sum + route[direction[2]]
-        end
-        add(sum, direction[1])
+        add(source.snapshot[direction[2]], direction[1])
       end
     end,
   },
@@ -92,6 +112,17 @@ return {
         for _, direction in ipairs(DIRECTIONS) do
           add(route[direction[2]], route.name, direction[1])
         end
+      end
+    end,
+  },
+  {
+    name = "moongate_removed_bytes_total",
+    type = "counter",
+    help = "Bytes on the client's wire of routes whose names have gone.",
+    labels = { "direction" },
+    collect = function(source, add)
+      for _, direction in ipairs(DIRECTIONS) do
+        add((source.snapshot.removed or {})[direction[2]] or 0, direction[1])
       end
     end,
   },
@@ -110,6 +141,20 @@ return {
     collect = each_route "connections",
   },
   {
+    name = "moongate_removed_active_connections",
+    type = "gauge",
+    help = "Connections of routes whose names have gone that are open now.",
+    labels = {},
+    collect = of_removed "active",
+  },
+  {
+    name = "moongate_removed_connections_total",
+    type = "counter",
+    help = "Connections ever routed to routes whose names have gone.",
+    labels = {},
+    collect = of_removed "connections",
+  },
+  {
     name = "moongate_connection_terminations_total",
     type = "counter",
     help = "Ended connections, by side (client or target) and by the reason why that side ended.",
@@ -121,7 +166,7 @@ return {
     end,
   },
   {
-    name = "moongate_connections",
+    name = "moongate_connections_by_state",
     type = "gauge",
     help = "Open connections by the state that they are in.",
     labels = { "state" },
@@ -294,15 +339,25 @@ return {
       add(#(source.status.stuck or {}))
     end,
   },
-  {
-    name = "moongate_start_time_seconds",
-    type = "gauge",
-    help = "When this process started, in seconds since the epoch.",
-    labels = {},
-    collect = function(source, add)
-      add(source.status.started)
-    end,
-  },
+  of_process("cpu_seconds_total", "counter", "CPU seconds that the process has used, of user and system.",
+    function(status)
+      return status.cpu_seconds
+    end),
+  of_process("open_fds", "gauge", "Descriptors that are open.", function(status)
+    return (status.descriptors or {}).used
+  end),
+  of_process("max_fds", "gauge", "Descriptors that may be open.", function(status)
+    return (status.descriptors or {}).limit
+  end),
+  of_process("virtual_memory_bytes", "gauge", "Size of the virtual memory, in bytes.", function(status)
+    return status.virtual
+  end),
+  of_process("resident_memory_bytes", "gauge", "Size of the resident memory, in bytes.", function(status)
+    return status.rss
+  end),
+  of_process("start_time_seconds", "gauge", "When the process started, in seconds since the epoch.", function(status)
+    return status.started
+  end),
   {
     name = "moongate_build_info",
     type = "gauge",

@@ -1,12 +1,15 @@
 -- SPDX-License-Identifier: MIT
 --
--- The text format of Prometheus, version 0.0.4: names, HELP and TYPE, labels in their declared order, escaping. What
--- there is to expose belongs to moongate.metrics.definitions.
+-- The text format of Prometheus, version 0.0.4, and OpenMetrics 1.0 for who asks for it: names, HELP and TYPE, labels
+-- in their declared order, escaping. What there is to expose belongs to moongate.metrics.definitions.
 
 local definitions = require "moongate.metrics.definitions"
 local unicode = require "moongate.unicode"
 
-local exposition = { content_type = "text/plain; version=0.0.4; charset=utf-8" }
+local exposition = {
+  content_type = "text/plain; version=0.0.4; charset=utf-8",
+  open_content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8",
+}
 
 local ESCAPES = { ["\\"] = "\\\\", ['"'] = '\\"', ["\n"] = "\\n" }
 
@@ -15,14 +18,16 @@ function exposition.escape_label(value)
   return (unicode.clean(tostring(value)):gsub('[\\"\n]', ESCAPES))
 end
 
---- The text of HELP: double quotes stand as they are.
-function exposition.escape_help(text)
-  return (unicode.clean(text):gsub("[\\\n]", ESCAPES))
+--- The text of HELP: double quotes stand as they are, but in OpenMetrics (`open`).
+function exposition.escape_help(text, open)
+  return (unicode.clean(text):gsub(open and '[\\\n"]' or "[\\\n]", ESCAPES))
 end
 
---- A counter to its last digit, as long as a double holds it.
+--- A counter to its last digit.
 function exposition.format_value(value)
-  if value ~= value then
+  if type(value) == "table" then
+    return tostring(value) -- beyond what a number holds: native says its digits
+  elseif value ~= value then
     return "NaN"
   elseif value == math.huge or value == -math.huge then
     return value > 0 and "+Inf" or "-Inf"
@@ -83,6 +88,22 @@ local function page_new(pause)
   return page
 end
 
+-- What a metric is announced as. OpenMetrics calls a counter's family without the _total that its sample has; where
+-- another family has that name, and where a counter's name does not end so, it is of no known type there.
+local function announce(page, metric, open, taken)
+  local family, kind = metric.name, metric.type
+  if open and kind == "counter" then
+    local stem = family:match "^(.+)_total$"
+    if stem and not taken[stem] then
+      family = stem
+    else
+      kind = "unknown"
+    end
+  end
+  page.add(("# HELP %s %s"):format(family, exposition.escape_help(metric.help, open)))
+  page.add(("# TYPE %s %s"):format(family, kind))
+end
+
 -- Adds the lines of a definition's samples. A summary's has a sum and a count.
 local function adder(definition, page)
   if definition.type == "summary" then
@@ -109,11 +130,17 @@ local function script_sample(page, name, labels, values, number, more, more_valu
   page.add(name .. text .. " " .. exposition.format_value(number))
 end
 
-local function histogram(page, metric, series)
+-- OpenMetrics writes the bounds of buckets as floats.
+local function bound_text(bound, open)
+  local text = exposition.format_value(bound)
+  return open and not text:find "[.einN]" and text .. ".0" or text
+end
+
+local function histogram(page, metric, series, open)
   local sum = 0
   for index, bound in ipairs(metric.buckets) do
     sum = sum + series.counts[index]
-    local le = exposition.format_value(bound)
+    local le = bound_text(bound, open)
     script_sample(page, metric.name .. "_bucket", metric.labels, series.values, sum, "le", le)
   end
   script_sample(page, metric.name .. "_bucket", metric.labels, series.values, series.count, "le", "+Inf")
@@ -122,13 +149,12 @@ local function histogram(page, metric, series)
 end
 
 -- What scripts have made themselves (moongate.metrics).
-local function script_metrics(page, metrics)
+local function script_metrics(page, metrics, open, taken)
   for _, metric in ipairs(metrics) do
-    page.add(("# HELP %s %s"):format(metric.name, exposition.escape_help(metric.help)))
-    page.add(("# TYPE %s %s"):format(metric.name, metric.type))
+    announce(page, metric, open, taken)
     for _, series in ipairs(metric.series) do
       if metric.type == "histogram" then
-        histogram(page, metric, series)
+        histogram(page, metric, series, open)
       else
         script_sample(page, metric.name, metric.labels, series.values, series.number)
       end
@@ -138,15 +164,23 @@ end
 
 --- The page for `source`, { snapshot =, status =, scripts = } of moongate.native; `scripts` is what native.metrics()
 --- says. `pause`: called again and again while a long page is made, to let others have their turn. `metrics`: other
---- definitions, for specs.
-function exposition.render(source, pause, metrics)
-  local page = page_new(pause)
+--- definitions, for specs. `open`: in OpenMetrics.
+function exposition.render(source, pause, metrics, open)
+  local page, taken = page_new(pause), {}
+  local scripts = not metrics and source.scripts and source.scripts.metrics or {}
+  for _, list in ipairs { metrics or definitions, scripts } do
+    for _, metric in ipairs(list) do
+      taken[metric.name] = true
+    end
+  end
   for _, definition in ipairs(metrics or definitions) do
-    page.add(("# HELP %s %s"):format(definition.name, exposition.escape_help(definition.help)))
-    page.add(("# TYPE %s %s"):format(definition.name, definition.type))
+    announce(page, definition, open, taken)
     definition.collect(source, adder(definition, page))
   end
-  script_metrics(page, not metrics and source.scripts and source.scripts.metrics or {})
+  script_metrics(page, scripts, open, taken)
+  if open then
+    page.add "# EOF"
+  end
   return page.text()
 end
 
