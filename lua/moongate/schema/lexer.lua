@@ -15,6 +15,20 @@
 local Lexer = {}
 Lexer.__index = Lexer
 
+local byte, char, find, sub = string.byte, string.char, string.find, string.sub
+
+local NEWLINE, SPACE, DASH, DOT, BRACKET = byte("\n -.[", 1, 5)
+local BLANK = {} -- those of %s
+local STARTS = {} -- what begins with a byte: "name", "digit" or "quote"
+for code = 0, 255 do
+  local character = char(code)
+  BLANK[code] = character:find("^%s") and true
+  STARTS[code] = character:find("^[%a_\128-\255]") and "name"
+    or character:find("^%d") and "digit"
+    or character:find("^[\"']") and "quote"
+    or nil
+end
+
 local ESCAPES = { a = "\a", b = "\b", f = "\f", n = "\n", r = "\r", t = "\t", v = "\v" }
 
 ---@param source string
@@ -52,18 +66,28 @@ local function long_bracket(source, position)
   return (text:gsub("^\n", "")), (last or #source) + 1
 end
 
+-- To what is neither blank nor comment: its first byte, or nil at the end. Most blanks are one, or the end of a line
+-- and the indent behind it.
 local function skip_blanks(self)
-  local source = self.source
+  local source, position = self.source, self.position
   while true do
-    local _, last = source:find("^%s+", self.position)
-    if last then
-      go_to(self, last + 1)
+    local first = byte(source, position)
+    if first == SPACE then
+      position = position + 1
+    elseif first == NEWLINE then
+      self.line = self.line + 1
+      position = find(source, "[^ ]", position + 1) or #source + 1
+    elseif first == DASH and byte(source, position + 1) == DASH then
+      self.position = position
+      local _, behind = long_bracket(source, position + 2)
+      go_to(self, behind or find(source, "\n", position, true) or #source + 1)
+      position = self.position
+    elseif first and BLANK[first] then
+      position = position + 1
+    else
+      self.position = position
+      return first
     end
-    if source:sub(self.position, self.position + 1) ~= "--" then
-      return
-    end
-    local _, behind = long_bracket(source, self.position + 2)
-    go_to(self, behind or source:find("\n", self.position, true) or #source + 1)
   end
 end
 
@@ -71,11 +95,11 @@ end
 local function escape(source, position)
   local digits = source:match("^%d%d?%d?", position)
   if digits then
-    return string.char(tonumber(digits) % 256), position + #digits
+    return char(tonumber(digits) % 256), position + #digits
   end
   local hex = source:match("^x(%x%x)", position)
   if hex then
-    return string.char(tonumber(hex, 16)), position + 3
+    return char(tonumber(hex, 16)), position + 3
   end
   local point = source:match("^u(%b{})", position)
   if point then
@@ -90,8 +114,12 @@ end
 
 -- A string in quotes that begins at `position`: what it stands for, and the position behind it.
 local function quoted(source, position)
-  local quote = source:sub(position, position)
+  local quote = sub(source, position, position)
   local stop = quote == '"' and '["\\\n]' or "['\\\n]"
+  local ending = find(source, stop, position + 1)
+  if ending and sub(source, ending, ending) == quote then -- most are plain
+    return sub(source, position + 1, ending - 1), ending + 1
+  end
   local parts, start = {}, position + 1
   while true do
     local at = source:find(stop, start)
@@ -115,38 +143,61 @@ local function number_end(source, position)
   return last
 end
 
-local function token(self, kind, value, behind)
-  local line = self.line
-  go_to(self, behind)
-  return { kind = kind, value = value, line = line }
+local OPERATORS = { "^%.%.%.", "^[=~<>]=", "^%.%.", "^::" }
+
+-- Of which more than one byte may be an operator.
+local LONG = { ["."] = true, ["="] = true, ["~"] = true, ["<"] = true, [">"] = true, [":"] = true }
+
+local function operator(source, position, first)
+  local single = char(first)
+  for i = 1, LONG[single] and #OPERATORS or 0 do
+    local long = source:match(OPERATORS[i], position)
+    if long then
+      return long
+    end
+  end
+  return single
 end
 
+-- The token that begins with the byte `first`: its kind and value, and the position behind it.
+local function read(source, position, first)
+  local starts = STARTS[first]
+  if starts == "name" then
+    local _, last, name = find(source, "^([%w_\128-\255]*)", position)
+    return "name", name, last + 1
+  elseif starts == "quote" then
+    return "string", quoted(source, position)
+  elseif starts == "digit" or (first == DOT and find(source, "^%d", position + 1)) then
+    local last = number_end(source, position)
+    return "number", tonumber(sub(source, position, last)), last + 1
+  elseif first == BRACKET then
+    local text, behind = long_bracket(source, position)
+    if text then
+      return "string", text, behind
+    end
+  end
+  local value = operator(source, position, first)
+  return "operator", value, position + #value
+end
+
+---@param token moongate.Token? that is filled anew, since thousands of them are read; nil: a new one
 ---@return moongate.Token the next one; for ever the end, once it is reached
-function Lexer:next()
-  skip_blanks(self)
-  local source, position = self.source, self.position
-  if position > #source then
-    return { kind = "end", line = self.line }
+function Lexer:next(token)
+  token = token or {}
+  local first = skip_blanks(self)
+  token.line = self.line
+  if not first then
+    token.kind, token.value = "end", nil
+    return token
   end
-  local _, last = source:find("^[%a_\128-\255][%w_\128-\255]*", position)
-  if last then
-    return token(self, "name", source:sub(position, last), last + 1)
-  elseif source:find("^%.?%d", position) then
-    last = number_end(source, position)
-    return token(self, "number", tonumber(source:sub(position, last)), last + 1)
-  elseif source:find("^[\"']", position) then
-    return token(self, "string", quoted(source, position))
+  local kind, value, behind = read(self.source, self.position, first)
+  token.kind, token.value = kind, value
+  if kind == "string" then
+    go_to(self, behind)
+  else
+    self.position = behind
   end
-  local text, behind = long_bracket(source, position)
-  if text then
-    return token(self, "string", text, behind)
-  end
-  local operator = source:match("^%.%.%.", position)
-    or source:match("^[=~<>]=", position)
-    or source:match("^%.%.", position)
-    or source:match("^::", position)
-    or source:sub(position, position)
-  return token(self, "operator", operator, position + #operator)
+  return token
 end
 
 return Lexer

@@ -29,15 +29,14 @@ local function is(token, value)
   return token.value == value and (token.kind == "operator" or token.kind == "name")
 end
 
--- Makes what came next the present token.
+-- Makes what came next the present token. There are two of them, filled in turns: what is needed of one has to be kept.
 local function advance(self)
-  local before = self.token
-  self.token = self.ahead
-  self.ahead = self.lexer:next()
-  local token = self.token
+  local before, token = self.token, self.ahead
   if token.kind == "name" and not (before and (is(before, ".") or is(before, ":"))) then
     self.seen[token.value] = (self.seen[token.value] or 0) + 1
   end
+  self.token = token
+  self.ahead = self.lexer:next(before)
 end
 
 local function ends_item(token)
@@ -71,26 +70,26 @@ end
 local constructor
 
 local function item_value(self)
-  local token = self.token
+  local token, line, name = self.token, self.token.line, self.token.value
   if is(token, "{") then
     local node = constructor(self)
     if ends_item(self.token) then
       return node
     end
-  elseif token.kind == "name" and not NO_LOCALS[token.value] and ends_item(self.ahead) then
-    self.used[token.value] = (self.used[token.value] or 0) + 1
+  elseif token.kind == "name" and not NO_LOCALS[name] and ends_item(self.ahead) then
+    self.used[name] = (self.used[name] or 0) + 1
     advance(self)
-    return { line = token.line, name = token.value }
+    return { line = line, name = name }
   end
   skip_expression(self)
-  return { line = token.line }
+  return { line = line }
 end
 
 -- The key in brackets, from behind the opening one to behind the "="; nil when it is not literal.
 local function bracket_key(self)
-  local token, literal = self.token, false
+  local token, literal = self.token, nil
   if (token.kind == "string" or token.kind == "number") and is(self.ahead, "]") then
-    literal = true
+    literal = token.value
     advance(self)
   else
     local depth = 0
@@ -105,7 +104,7 @@ local function bracket_key(self)
   end
   advance(self)
   advance(self)
-  return literal and token.value or nil
+  return literal
 end
 
 -- A table, from its "{" to behind its "}".
@@ -145,17 +144,17 @@ end
 
 local function read_local(self)
   advance(self)
-  local name = self.token
-  if name.kind ~= "name" or not is(self.ahead, "=") then
+  local name = self.token.value
+  if self.token.kind ~= "name" or not is(self.ahead, "=") then
     return
   end
   advance(self)
   advance(self)
-  local known = self.locals[name.value]
+  local known = self.locals[name]
   if is(self.token, "{") then
     local node = constructor(self)
     local fine = not known and (ends_expression(self.token) or is(self.token, "("))
-    self.locals[name.value] = { value = fine and node or nil }
+    self.locals[name] = { value = fine and node or nil }
   end
 end
 
