@@ -51,7 +51,7 @@ static void a_range_is_an_endpoint_for_each_port(void **state) {
 
 static struct route_table *renew_table(const struct route_table *before, struct route **routes, size_t count) {
   struct error error = {0};
-  struct route_table *table = route_table_renew(before, routes, count, NULL, 0, NULL, &error);
+  struct route_table *table = route_table_renew(before, NULL, routes, count, NULL, 0, NULL, &error);
   assert_non_null(table);
   return table;
 }

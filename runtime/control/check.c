@@ -40,7 +40,7 @@ static void report_admin_clash(struct value *found, struct loader *loader, const
 static void check_table(struct value *found, struct loader *loader, const struct loaded_routes *loaded,
                         const struct config *config) {
   struct error error;
-  struct route_table *table = instance_make_table(NULL, loaded, NULL, &error);
+  struct route_table *table = instance_make_table(NULL, NULL, loaded, NULL, &error);
   if (!table) {
     report_fault(found, "", 0, "", "", error.message);
     return;

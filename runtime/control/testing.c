@@ -150,7 +150,7 @@ static int testing_load(struct testing *testing, const struct testing_settings *
   report_faults(faults, &loaded->faults, NULL);
   if (status != 0)
     return -1;
-  instance->table = instance_make_table(NULL, loaded, instance->config.policy, &error);
+  instance->table = instance_make_table(NULL, NULL, loaded, instance->config.policy, &error);
   if (instance->table) {
     instance->table->generation = 1;
     instance->resolved = calloc(instance->table->port_count + 1, sizeof *instance->resolved);

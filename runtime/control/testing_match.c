@@ -105,7 +105,7 @@ struct value *testing_match(void *context, const struct testing_settings *settin
   struct error error;
   struct value *root = value_table(), *faults = value_set_table(root, "faults");
   if (match_load(&asked, context, settings, faults) && read_question(asked_question, &question, faults) == 0) {
-    struct route_table *table = instance_make_table(NULL, &asked.loaded, NULL, &error);
+    struct route_table *table = instance_make_table(NULL, NULL, &asked.loaded, NULL, &error);
     if (table)
       match_explain(table, asked_question->port, &question, root);
     else

@@ -95,9 +95,9 @@ struct instance {
 int instance_complain(const char *subject, const struct error *error);
 
 /* instance_config.c: all routes of the files that are served, and a reference on each version for the table, made as
- * after `before` (route_table_renew()). NULL: see `error`. */
-struct route_table *instance_make_table(const struct route_table *before, const struct loaded_routes *loaded,
-                                        struct policy *policy, struct error *error);
+ * route_table_renew() says. NULL: see `error`. */
+struct route_table *instance_make_table(const struct route_table *before, struct pace *pace,
+                                        const struct loaded_routes *loaded, struct policy *policy, struct error *error);
 
 /* instance_config.c: names_number() as the loader calls it. */
 void instance_number_of(void *context, const char *name, unsigned *number, struct route_shared **shared);

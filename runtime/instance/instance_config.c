@@ -128,8 +128,9 @@ void instance_number_of(void *context, const char *name, unsigned *number, struc
   *number = names_number(context, name, shared);
 }
 
-struct route_table *instance_make_table(const struct route_table *before, const struct loaded_routes *loaded,
-                                        struct policy *policy, struct error *error) {
+struct route_table *instance_make_table(const struct route_table *before, struct pace *pace,
+                                        const struct loaded_routes *loaded, struct policy *policy,
+                                        struct error *error) {
   size_t route_count = 0, script_count = 0;
   for (size_t i = 0; i < loaded->file_count; i++)
     route_count += loaded->files[i].route_count;
@@ -148,7 +149,7 @@ struct route_table *instance_make_table(const struct route_table *before, const 
     if (file->version)
       scripts[script_count++] = script_version_ref(file->version);
   }
-  table = route_table_renew(before, routes, route_count, scripts, script_count, script_version_unref, error);
+  table = route_table_renew(before, pace, routes, route_count, scripts, script_count, script_version_unref, error);
   if (table)
     table->policy = policy_ref(policy);
   for (size_t i = 0; !table && i < script_count; i++)
@@ -192,7 +193,7 @@ int instance_load_routes(struct instance *instance, bool strict) {
   instance_log_faults(log, LOG_WARN, "the routes: take note", &instance->loaded.warnings);
   if (judge_faults(instance, status, strict) != 0)
     return -1;
-  instance->table = instance_make_table(NULL, &instance->loaded, instance->config.policy, &error);
+  instance->table = instance_make_table(NULL, NULL, &instance->loaded, instance->config.policy, &error);
   if (!instance->table)
     return instance_complain(NULL, &error);
   if (instance->table->route_count == 0)

@@ -195,7 +195,7 @@ static void run_make(struct loading_job *base) {
   struct reload_job *job = job_of(base);
   const struct reload *reload = job->reload;
   const struct instance *instance = reload->instance;
-  job->table = instance_make_table(instance->table, &reload->loaded,
+  job->table = instance_make_table(instance->table, loader_pace(instance->loader), &reload->loaded,
                                    reload->has_config ? reload->config.policy : instance->config.policy, &job->error);
   job->is_same = job->table && is_same_table(job->table, instance->table);
   if (!job->table || job->is_same)

@@ -227,7 +227,7 @@ static struct value *explain_files(struct runtime *runtime, const struct native_
     loading.bound_ms = config.load_time_ms;
     loading_load_routes(&loading, &config, 1, NULL, NULL, &loaded);
     report_faults(found, &loaded.faults, NULL);
-    struct route_table *table = instance_make_table(NULL, &loaded, config.policy, &error);
+    struct route_table *table = instance_make_table(NULL, NULL, &loaded, config.policy, &error);
     if (table)
       explain_table(root, question, table, NULL, &explained);
     else

@@ -14,7 +14,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PORT_SHIFT = 48, ADDRESS_SHIFT = 32, PRIORITY_SHIFT = 32, TIER_SHIFT = 31, MAX_ADDRESSES = 65536 };
+enum {
+  PORT_SHIFT = 48,
+  ADDRESS_SHIFT = 32,
+  PRIORITY_SHIFT = 32,
+  TIER_SHIFT = 31,
+  MAX_ADDRESSES = 65536,
+  BREATHE_ROUTES = 512
+};
 
 /* The routes at an endpoint, as numbers: priority (0 the highest) << 32, not bound to this very address << 31, route.
  */
@@ -33,6 +40,7 @@ struct seat {
 
 struct build {
   struct route_table *table;
+  struct pace *pace;
   struct endpoint *addresses; /* each once */
   size_t address_count;
   struct seat *seats; /* by route */
@@ -133,6 +141,8 @@ static int note_seats(struct build *build, struct runs *runs) {
   if (!build->seats)
     return -ENOMEM;
   for (size_t i = 0; i < table->route_count; i++) {
+    if (i % BREATHE_ROUTES == 0)
+      pace_breathe(build->pace);
     const struct route *route = table->routes[i];
     bool has_address = route->address.length > 0;
     bool goes_on = runs->count > 0 && compare_endpoints(runs->runs[runs->count - 1].address, &route->address) == 0;
@@ -205,6 +215,8 @@ static int collect_places(struct build *build) {
     return -ENOMEM;
   uint64_t *next = build->places;
   for (size_t i = 0; i < table->route_count; i++) {
+    if (i % BREATHE_ROUTES == 0)
+      pace_breathe(build->pace);
     const struct seat *seat = &build->seats[i];
     for (size_t p = 0; p < seat->port_count; p++)
       for (uint64_t port = seat->ports[p].from; port <= seat->ports[p].to; port++)
@@ -380,6 +392,7 @@ static int build_port(struct build *build, const uint64_t *own, const uint64_t *
                       const uint64_t *group_end) {
   struct table_port *port = &build->table->ports[build->table->port_count];
   uint16_t address = (uint16_t)(*own >> ADDRESS_SHIFT);
+  pace_breathe(build->pace);
   *port = (struct table_port){.endpoint = build->addresses[address], .port = (uint16_t)(*own >> PORT_SHIFT)};
   build->sequence.count = 0;
   for (const uint64_t *place = own; place < own_end; place++)
@@ -458,8 +471,8 @@ static void build_deinit(struct build *build) {
   free(build->places);
 }
 
-int places_build(struct route_table *table, const struct route_table *before) {
-  struct build build = {.table = table};
+int places_build(struct route_table *table, const struct route_table *before, struct pace *pace) {
+  struct build build = {.table = table, .pace = pace};
   int status = number_addresses(&build);
   if (status == 0)
     status = collect_places(&build);

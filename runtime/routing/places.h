@@ -7,7 +7,7 @@
 
 /* Fills the table's ports and lists from its routes. Lists of `before` (NULL: none) that are the same are taken from
  * there. 0, -ENOMEM or -E2BIG. */
-int places_build(struct route_table *table, const struct route_table *before);
+int places_build(struct route_table *table, const struct route_table *before, struct pace *pace);
 
 void route_list_unref(struct route_list *list);
 

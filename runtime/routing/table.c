@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { BREATHE_ROUTES = 512 };
+
 static int compare_addresses(const void *left, const void *right) {
   const struct route *a = *(struct route *const *)left, *b = *(struct route *const *)right;
   return a < b ? -1 : a > b;
@@ -29,29 +31,33 @@ static bool sort_by_address(struct route **routes, size_t count) {
   return true;
 }
 
-static bool copy_routes(struct route_table *table, struct route *const *routes, size_t count, size_t script_count) {
+static bool copy_routes(struct route_table *table, struct route *const *routes, size_t count, size_t script_count,
+                        struct pace *pace) {
   table->routes = calloc(count + 1, sizeof(struct route *));
   table->by_address = calloc(count + 1, sizeof(struct route *));
   table->scripts = calloc(script_count + 1, sizeof(struct script_version *));
   if (!table->routes || !table->by_address || !table->scripts)
     return false;
-  for (; table->route_count < count; table->route_count++)
+  for (; table->route_count < count; table->route_count++) {
+    if (table->route_count % BREATHE_ROUTES == 0)
+      pace_breathe(pace);
     table->routes[table->route_count] = route_ref(routes[table->route_count]);
+  }
   memcpy(table->by_address, table->routes, count * sizeof(struct route *));
   return sort_by_address(table->by_address, count);
 }
 
-struct route_table *route_table_renew(const struct route_table *before, struct route *const *routes, size_t count,
-                                      struct script_version *const *scripts, size_t script_count,
+struct route_table *route_table_renew(const struct route_table *before, struct pace *pace, struct route *const *routes,
+                                      size_t count, struct script_version *const *scripts, size_t script_count,
                                       void (*script_unref)(struct script_version *), struct error *error) {
   struct route_table *table = calloc(1, sizeof *table);
   int status = -ENOMEM;
   if (!table)
     goto fail;
   atomic_init(&table->references, 1);
-  if (!copy_routes(table, routes, count, script_count))
+  if (!copy_routes(table, routes, count, script_count, pace))
     goto fail;
-  status = places_build(table, before);
+  status = places_build(table, before, pace);
   if (status < 0)
     goto fail;
   for (; table->script_count < script_count; table->script_count++)
@@ -73,7 +79,7 @@ fail:
 struct route_table *route_table_new(struct route *const *routes, size_t count, struct script_version *const *scripts,
                                     size_t script_count, void (*script_unref)(struct script_version *),
                                     struct error *error) {
-  return route_table_renew(NULL, routes, count, scripts, script_count, script_unref, error);
+  return route_table_renew(NULL, NULL, routes, count, scripts, script_count, script_unref, error);
 }
 
 struct route_table *route_table_ref(struct route_table *table) {

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "core/error.h"
+#include "core/pace.h"
 #include "net/address.h"
 #include "routing/policy.h"
 
@@ -70,9 +71,10 @@ struct route_table *route_table_new(struct route *const *routes, size_t count, s
                                     size_t script_count, void (*script_unref)(struct script_version *),
                                     struct error *error);
 
-/* The same after `before` (NULL: none): what would be made again for endpoints whose routes are the same is shared. */
-struct route_table *route_table_renew(const struct route_table *before, struct route *const *routes, size_t count,
-                                      struct script_version *const *scripts, size_t script_count,
+/* The same after `before` (NULL: none): what would be made again for endpoints whose routes are the same is shared. In
+ * stretches by `pace` (may be NULL). */
+struct route_table *route_table_renew(const struct route_table *before, struct pace *pace, struct route *const *routes,
+                                      size_t count, struct script_version *const *scripts, size_t script_count,
                                       void (*script_unref)(struct script_version *), struct error *error);
 struct route_table *route_table_ref(struct route_table *table);
 void route_table_unref(struct route_table *table);

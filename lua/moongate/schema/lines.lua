@@ -22,6 +22,7 @@ local OPENS = { ["function"] = true, ["do"] = true, ["if"] = true, ["repeat"] = 
 local CLOSES = { ["end"] = true, ["until"] = true }
 local BRACKETS = { ["("] = 1, ["["] = 1, ["{"] = 1, [")"] = -1, ["]"] = -1, ["}"] = -1 }
 local ITEM_ENDS = { [","] = true, [";"] = true, ["}"] = true }
+local BREATHE_TOKENS = 256
 local NO_LOCALS = { ["nil"] = true, ["true"] = true, ["false"] = true }
 local GOES_ON = { ["and"] = true, ["or"] = true }
 
@@ -37,6 +38,10 @@ local function advance(self)
   end
   self.token = token
   self.ahead = self.lexer:next(before)
+  self.read = self.read + 1
+  if self.breathe and self.read % BREATHE_TOKENS == 0 then
+    self.breathe()
+  end
 end
 
 local function ends_item(token)
@@ -194,13 +199,15 @@ local function read_chunk(self)
 end
 
 ---@param source string
+---@param breathe fun()|nil called often: the thread gives way to others
 ---@return moongate.Lines
-function Lines.new(source)
-  local self = setmetatable({ returns = {}, locals = {}, seen = {}, used = {}, lexer = Lexer.new(source) }, Lines)
+function Lines.new(source, breathe)
+  local self = setmetatable({ returns = {}, locals = {}, seen = {}, used = {}, read = 0 }, Lines)
+  self.lexer, self.breathe = Lexer.new(source), breathe
   self.ahead = self.lexer:next()
   advance(self)
   read_chunk(self)
-  self.lexer, self.token, self.ahead = nil, nil, nil
+  self.lexer, self.token, self.ahead, self.breathe = nil, nil, nil, nil
   return self
 end
 

@@ -8,13 +8,15 @@ local Lines = require("moongate.schema.lines")
 ---@field path string as people name it
 ---@field source string|nil
 ---@field lines moongate.Lines|nil
+---@field breathe fun()|nil
 local Place = {}
 Place.__index = Place
 
 ---@param path string
 ---@param source string|nil the file's text; nil: lines are not known
-function Place.new(path, source)
-  return setmetatable({ path = path, source = source }, Place)
+---@param breathe fun()|nil called often while the text is read: the thread gives way to others
+function Place.new(path, source, breathe)
+  return setmetatable({ path = path, source = source, breathe = breathe }, Place)
 end
 
 ---@param field (string|number)[] from what the file returned
@@ -23,7 +25,7 @@ function Place:line(field)
   if not self.source then
     return 0
   end
-  self.lines = self.lines or Lines.new(self.source)
+  self.lines = self.lines or Lines.new(self.source, self.breathe)
   return self.lines:find(field)
 end
 

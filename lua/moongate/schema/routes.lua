@@ -319,7 +319,7 @@ function routes.check(value, options)
     check = check,
     descriptor = descriptor,
     base = base,
-    place = Place.new(options.path, options.source),
+    place = Place.new(options.path, options.source, options.breathe),
     index = options.names,
     names = {},
     list = {},
