@@ -112,9 +112,9 @@ static void loss_is_to_be_told_once_in_a_while(void **state) {
   (void)state;
   struct printer printer;
   printer_init(&printer, STDERR_FILENO, 0);
-  assert_true(printer_is_to_be_told(&printer, 60000));
-  assert_false(printer_is_to_be_told(&printer, 60000));
-  assert_true(printer_is_to_be_told(&printer, 0));
+  assert_true(printer_report_is_due(&printer, 60000));
+  assert_false(printer_report_is_due(&printer, 60000));
+  assert_true(printer_report_is_due(&printer, 0));
   printer_deinit(&printer, STDERR_FILENO);
 }
 

@@ -46,7 +46,7 @@ static void files_that_have_not_changed_are_not_read_again(void **state) {
   assert_in_range(load_counting(fixture), 0, LARGE);
   assert_true(file_of(fixture, "a.lua")->same);
 
-  loader_look_anew(fixture->loader);
+  loader_read_anew(fixture->loader);
   assert_in_range(load_counting(fixture), 2 * LARGE, UINT32_MAX);
   write_large(fixture, "part.lua", LARGE, "return 2");
   assert_in_range(load_counting(fixture), 2 * LARGE, UINT32_MAX);

@@ -85,7 +85,7 @@ static void a_broken_file_keeps_what_is_live_and_the_others_go_on(void **state) 
     const struct loaded_file *file = file_of(fixture, "a.lua");
     assert_false(file->ok);
     assert_true(file->same);
-    assert_false(file->fault_known);
+    assert_false(file->fault_is_old);
     assert_int_equal(file->stands_in, FILE_LIVE);
     assert_ptr_equal(route_of(fixture, "a.lua", "a"), live);
     assert_true(fixture->loaded.faults.count > 0);
@@ -119,14 +119,14 @@ static void what_failed_is_not_run_again_until_something_changes(void **state) {
            fixture->scratch.directory);
   write_file(fixture, "routes/a.lua", text);
   assert_int_equal(load_and_commit(fixture), -EINVAL);
-  assert_false(file_of(fixture, "a.lua")->fault_known);
+  assert_false(file_of(fixture, "a.lua")->fault_is_old);
   for (int i = 0; i < 3; i++) {
     assert_int_equal(load_and_commit(fixture), -EINVAL);
     assert_contains(only_fault(&fixture->loaded.faults)->message, "no");
-    assert_true(file_of(fixture, "a.lua")->fault_known);
+    assert_true(file_of(fixture, "a.lua")->fault_is_old);
   }
   assert_int_equal(count_lines(fixture, "ran"), 1);
-  loader_look_anew(fixture->loader);
+  loader_read_anew(fixture->loader);
   assert_int_equal(load_and_commit(fixture), -EINVAL);
   assert_int_equal(count_lines(fixture, "ran"), 2);
 }

@@ -13,8 +13,8 @@
 enum { LOOK_EACH = 16 * 1024 }; /* elements moved */
 
 /* core.look(): as the hook between two instructions, for after something long. */
-int core_look(lua_State *L) {
-  script_watch_look(L);
+int core_check_watch(lua_State *L) {
+  script_watch_check(L);
   return 0;
 }
 

@@ -209,10 +209,10 @@ static int feed_parser(lua_State *L, struct http_parser *parser) {
   size_t size, at = 0, consumed;
   const char *bytes = luaL_checklstring(L, 2, &size);
   http_parser_forget(parser);
-  if (parser->told_complete) {
+  if (parser->complete_is_reported) {
     push_no_fields(L);
     lua_setfenv(L, 1);
-    parser->told_complete = false;
+    parser->complete_is_reported = false;
   }
   for (;;) {
     enum http_event event = http_request_feed(request, bytes + at, size - at, &consumed);
@@ -231,7 +231,7 @@ static int feed_parser(lua_State *L, struct http_parser *parser) {
       break;
     case HTTP_EVENT_COMPLETE:
       set_body(L, parser);
-      parser->told_complete = true;
+      parser->complete_is_reported = true;
       return push_event(L, at, "complete");
     case HTTP_EVENT_ERROR:
       return push_parse_error(L, at, request->status, request->reason);

@@ -17,7 +17,7 @@ struct http_parser {
   struct buffer *body;
   struct script_state *state; /* that the body counts for; NULL: not on a socket */
   size_t counted;             /* of it */
-  bool told_complete;
+  bool complete_is_reported;
   struct script_state *feeder; /* whose script feeds it; NULL: an exchange, whose socket's bytes are counted as such */
   size_t fed;                  /* what it holds of what it was fed, in feeder->memory_used */
   /* What follows is for exchanges. */

@@ -4,8 +4,8 @@
  * waits meanwhile. */
 #include "bindings/bind_moongate.h"
 #include "connection/connection.h"
-#include "script/commons.h"
 #include "script/scheduler.h"
+#include "script/shared.h"
 #include "script/value_push.h"
 #include "script/worker_script.h"
 
@@ -14,7 +14,7 @@
 #include <stdlib.h>
 
 struct measuring {
-  struct commons_question question;
+  struct shared_question question;
   struct script_wait wait;
   bool cancelled;
 };
@@ -42,16 +42,16 @@ static void on_measure_cancel(struct script_wait *wait) {
   measuring->cancelled = true;
 }
 
-static void measure_drop(struct commons_question *question) {
+static void measure_drop(struct shared_question *question) {
   free((char *)question - offsetof(struct measuring, question));
 }
 
 /* core.measure(): the table of native.snapshot(). */
 int core_measure(lua_State *L) {
   struct script_task *task = task_check(L);
-  struct script_commons *commons = script_state_commons(task->state);
+  struct script_shared *shared = script_state_shared(task->state);
   struct measuring *measuring = calloc(1, sizeof *measuring);
-  if (commons == NULL || measuring == NULL) {
+  if (shared == NULL || measuring == NULL) {
     free(measuring);
     return luaL_error(L, "not enough memory");
   }
@@ -60,7 +60,7 @@ int core_measure(lua_State *L) {
   const struct script_run *run = task->run;
   measuring->question.worker = run != NULL ? exchange_worker(run->exchange) : task->state->place->worker;
   measuring->question.asker = &task->state->place->loop->mailbox;
-  if (!commons_ask(commons, &measuring->question)) {
+  if (!script_shared_ask(shared, &measuring->question)) {
     free(measuring);
     return task_raise(L, "nothing is measured here: this is no running moongate");
   }

@@ -4,8 +4,8 @@
  * bind_measure.c tells. */
 #include "bindings/bind_moongate.h"
 #include "script/arguments.h"
-#include "script/commons.h"
 #include "script/scheduler.h"
+#include "script/shared.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -210,14 +210,14 @@ static int define(lua_State *L, enum registry_kind kind, const luaL_Reg *methods
   check_labels(L, &definition, labels);
   if (kind == REGISTRY_HISTOGRAM)
     check_buckets(L, &definition, buckets);
-  struct script_commons *commons = script_state_commons(script_state_of(L));
+  struct script_shared *shared = script_state_shared(script_state_of(L));
   int status = -ENOMEM;
   struct registry_metric *metric =
-      commons != NULL ? registry_define(commons_metrics(commons), &definition, &status) : NULL;
+      shared != NULL ? registry_define(script_shared_metrics(shared), &definition, &status) : NULL;
   if (metric == NULL)
     return metric_refuse(L, definition.name, status);
   struct metric *made = lua_newuserdata(L, sizeof *made);
-  *made = (struct metric){commons_metrics(commons), metric};
+  *made = (struct metric){script_shared_metrics(shared), metric};
   script_push_methods(L, metatables[kind], methods);
   lua_setmetatable(L, -2);
   return 1;

@@ -225,7 +225,7 @@ const luaL_Reg core_functions[] = {
     {"duration", core_duration}, {"on_reload", core_on_reload},
     {"shared", core_shared},     {"after", core_after},
     {"every", core_every},       {"measure", core_measure},
-    {"resolve", core_resolve},   {"look", core_look},
+    {"resolve", core_resolve},   {"look", core_check_watch},
     {"insert", core_insert},     {"is_deep", core_is_deep},
     {"is_full", core_is_full},   {"has_object", core_has_object},
     {"write", core_write},       {NULL, NULL},

@@ -30,7 +30,7 @@ extern const luaL_Reg timer_methods[];
 int core_is_deep(lua_State *L);
 int core_is_full(lua_State *L);
 int core_has_object(lua_State *L);
-int core_look(lua_State *L);
+int core_check_watch(lua_State *L);
 int core_insert(lua_State *L);
 
 /* For lua/moongate/bounded_files.lua (bind_files.c). */

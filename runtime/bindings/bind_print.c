@@ -3,7 +3,7 @@
  * What print and io.write do in user states (lua/moongate/printing.lua): while moongate carries traffic nobody waits
  * for who reads standard output or standard error; a command waits as any program does. */
 #include "bindings/bind_moongate.h"
-#include "script/commons.h"
+#include "script/shared.h"
 #include "script/state.h"
 #include "script/worker_script.h"
 
@@ -17,7 +17,7 @@ enum { TELL_EVERY_MS = 60 * 1000 };
 
 static void tell_loss(const struct script_state *state, struct printer *printer, const char *stream) {
   const struct log *log = script_state_log(state);
-  if (log == NULL || !printer_is_to_be_told(printer, TELL_EVERY_MS))
+  if (log == NULL || !printer_report_is_due(printer, TELL_EVERY_MS))
     return;
   LOG(log, LOG_WARN, "what scripts print is lost: nobody takes it in time", LOG_STRING("stream", stream),
       LOG_INTEGER("lost", atomic_load_explicit(&printer->lost, memory_order_relaxed)));
@@ -29,7 +29,8 @@ int core_write(lua_State *L) {
   bool is_error = luaL_checkinteger(L, 1) == STDERR_FILENO;
   size_t size;
   const char *text = luaL_checklstring(L, 2, &size);
-  struct printer *printer = state->options.commons != NULL ? commons_printer(state->options.commons, is_error) : NULL;
+  struct printer *printer =
+      state->options.shared != NULL ? script_shared_printer(state->options.shared, is_error) : NULL;
   bool written;
   if (printer != NULL)
     written = printer_write(printer, text, size);

@@ -3,8 +3,8 @@
  * moongate.shared(name): the dictionaries that all workers and all files see, and their methods. None of them waits. */
 #include "bindings/bind_moongate.h"
 #include "script/arguments.h"
-#include "script/commons.h"
 #include "script/scheduler.h"
+#include "script/shared.h"
 
 #include <errno.h>
 #include <lauxlib.h>
@@ -156,12 +156,12 @@ const luaL_Reg shared_methods[] = {
 };
 
 static struct dictionary *find_dictionary(lua_State *L, const char *name) {
-  struct script_commons *commons = script_state_commons(script_state_of(L));
+  struct script_shared *shared = script_state_shared(script_state_of(L));
   int status = -ENOMEM;
-  struct dictionary *dictionary = commons != NULL ? commons_dictionary(commons, name, &status) : NULL;
+  struct dictionary *dictionary = shared != NULL ? script_shared_dictionary(shared, name, &status) : NULL;
   if (dictionary == NULL && status == -ENOSPC)
     luaL_error(L, "moongate.shared: there are %d dictionaries already, as many as limits.shared_dictionaries allows",
-               (int)commons_dictionary_limit(commons));
+               (int)script_shared_dictionary_limit(shared));
   if (dictionary == NULL)
     luaL_error(L, "moongate.shared: not enough memory");
   return dictionary;
@@ -172,7 +172,7 @@ int core_shared(lua_State *L) {
   size_t size = 0;
   argument_check(L, lua_type(L, 1) == LUA_TSTRING, 1, "a name");
   const char *name = lua_tolstring(L, 1, &size);
-  if (size == 0 || size > COMMONS_NAME_MOST || strlen(name) != size)
+  if (size == 0 || size > SHARED_NAME_MOST || strlen(name) != size)
     return argument_error(L, 1, "a name of 1 to 64 characters expected");
   lua_settop(L, 1);
   script_push_kept_table(L, &list_key);

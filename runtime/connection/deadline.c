@@ -208,7 +208,7 @@ static size_t look_at_side(struct exchange *exchange, enum pipe_side side) {
   if (unsent == 0 || worker->settings->tcp.unacknowledged_ms == 0)
     exchange->silent_since[side] = 0;
   else
-    silence_look(&exchange->silent_since[side], stream->fd, clock_now(worker->loop.clock));
+    silence_check(&exchange->silent_since[side], stream->fd, clock_now(worker->loop.clock));
   return unsent;
 }
 

@@ -90,8 +90,8 @@ struct exchange_cut exchange_stop(struct exchange *exchange, enum pipe_side side
 void exchange_finish(struct exchange *exchange) {
   struct worker *worker = exchange_worker(exchange);
   stream_close(&exchange->target_stream, true);
-  if (exchange->rides)
-    worker->metrics->worker.riders--;
+  if (exchange->on_old_table)
+    worker->metrics->worker.old_connections--;
   access_log_write(exchange);
   free(exchange->host);
   exchange->host = NULL;

@@ -77,7 +77,7 @@ struct exchange {
   bool asking;                 /* inside function_call() */
   bool turned_down;            /* a `when` has said no */
   bool route_counted;          /* for security.max_connections */
-  bool rides;                  /* its route has changed or gone: counted in worker_stats.riders */
+  bool on_old_table;           /* its route has changed or gone: counted in worker_stats.old_connections */
   bool dozes;  /* nothing was on its way when it was looked last, nor has moved since: no look for silence is due */
   bool probed; /* its target sends keep-alive probes */
   bool warned_idle, warned_lifetime; /* the log has said that it is going to be ended for that, though it is kept */

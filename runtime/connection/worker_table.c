@@ -80,10 +80,10 @@ void worker_abort_table(struct worker *worker) {
 }
 
 /* Goes on by a record that the current table does not have, or as on_change says. */
-static void ride(struct exchange *exchange) {
+static void mark_old_connection(struct exchange *exchange) {
   struct route *route = exchange->route;
-  exchange->rides = true;
-  exchange_worker(exchange)->metrics->worker.riders++;
+  exchange->on_old_table = true;
+  exchange_worker(exchange)->metrics->worker.old_connections++;
   if (route->on_change == ROUTE_CLOSE)
     exchange_close(exchange, PIPE_CLIENT, CLOSE_CHANGED);
   else if (route->on_change == ROUTE_DRAIN)
@@ -93,24 +93,24 @@ static void ride(struct exchange *exchange) {
 void worker_treat_late(struct exchange *exchange) {
   const struct worker *worker = exchange_worker(exchange);
   if (exchange->pin != worker->pin && !route_table_has(worker->pin->table, exchange->route))
-    ride(exchange);
+    mark_old_connection(exchange);
 }
 
 /* Exchanges of routes that have changed or gone go on with the record that they have, or as on_change says. */
-static void treat_riders(struct worker *worker) {
+static void mark_old_connections(struct worker *worker) {
   const struct route *known = NULL; /* the last that the table has: connections of one route often follow each other */
-  worker->metrics->worker.riders = 0;
+  worker->metrics->worker.old_connections = 0;
   LIST_FOREACH(node, &worker->connections) {
     struct exchange *exchange = &LIST_OWNER(node, struct connection, node)->first;
     struct route *route = exchange->route;
-    exchange->rides = false;
+    exchange->on_old_table = false;
     if (!route || route == known || exchange->state == EXCHANGE_OVER)
       continue;
     if (route_table_has(worker->pin->table, route)) {
       known = route;
       continue;
     }
-    ride(exchange);
+    mark_old_connection(exchange);
   }
 }
 
@@ -120,7 +120,7 @@ static void go_live(struct worker *worker, struct table_change *change) {
   worker->pin = change->pin;
   if (worker->hooks->table_live)
     worker->hooks->table_live(worker, worker->pin->table);
-  treat_riders(worker);
+  mark_old_connections(worker);
   table_pin_unref(worker, old);
 }
 

@@ -55,8 +55,8 @@ static void drain_refuse(struct native_call *call, const char *why) {
 }
 
 void instance_drain_for(struct instance *instance, int64_t ms, struct native_call *call) {
-  if (instance->phase == INSTANCE_STARTING || instance->drain_told) {
-    drain_refuse(call, instance->drain_told ? "moongate is stopping" : "moongate is starting");
+  if (instance->phase == INSTANCE_STARTING || instance->drain_is_answered) {
+    drain_refuse(call, instance->drain_is_answered ? "moongate is stopping" : "moongate is starting");
     return;
   }
   struct drain_waiter *waiter = calloc(1, sizeof *waiter);
@@ -83,7 +83,7 @@ size_t instance_count_cut(const struct instance *instance) {
 
 void instance_tell_drained(struct instance *instance) {
   clock_ms now = clock_now(&instance->runtime->clock);
-  instance->drain_told = true;
+  instance->drain_is_answered = true;
   LIST_FOREACH(node, &instance->drain_waiters) {
     struct drain_waiter *waiter = LIST_OWNER(node, struct drain_waiter, node);
     struct value *root = value_table();

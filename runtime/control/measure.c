@@ -6,16 +6,16 @@
 
 #include "control/life.h"
 #include "instance/runtime.h"
-#include "script/commons.h"
+#include "script/shared.h"
 
 #include <stdlib.h>
 
-static void question_drop(struct commons_question *question, struct value *value) {
+static void question_drop(struct shared_question *question, struct value *value) {
   value_free(value);
   question->drop(question);
 }
 
-static void question_answer(struct commons_question *question, struct value *value) {
+static void question_answer(struct shared_question *question, struct value *value) {
   question->answer = value;
   question->message.deliver = question->on_answer;
   if (!mailbox_post(question->asker, &question->message))
@@ -23,7 +23,7 @@ static void question_answer(struct commons_question *question, struct value *val
 }
 
 static void on_snapshot(void *context, struct value *value) {
-  struct commons_question *question = context;
+  struct shared_question *question = context;
   const struct runtime *runtime = question->context;
   if (runtime->measuring)
     question_answer(question, value);
@@ -33,7 +33,7 @@ static void on_snapshot(void *context, struct value *value) {
 
 static void on_script_question(struct message *message, void *receiver) {
   (void)receiver;
-  struct commons_question *question = (struct commons_question *)(void *)message;
+  struct shared_question *question = (struct shared_question *)(void *)message;
   const struct runtime *runtime = question->context;
   struct native_call *call = runtime->measuring ? native_call_new(on_snapshot, question) : NULL;
   if (call)
@@ -42,7 +42,7 @@ static void on_script_question(struct message *message, void *receiver) {
     on_snapshot(question, NULL);
 }
 
-static bool question_ask(void *context, struct commons_question *question) {
+static bool question_ask(void *context, struct shared_question *question) {
   struct runtime *runtime = context;
   question->context = runtime;
   question->message.deliver = on_script_question;
@@ -51,18 +51,18 @@ static bool question_ask(void *context, struct commons_question *question) {
 
 void measure_start(struct runtime *runtime) {
   runtime->measuring = true;
-  commons_set_asked(loader_commons(runtime->instance->loader), question_ask, runtime);
+  script_shared_set_asked(loader_shared(runtime->instance->loader), question_ask, runtime);
 }
 
 void measure_stop(struct runtime *runtime) {
   if (!runtime->measuring)
     return;
   runtime->measuring = false;
-  commons_set_asked(loader_commons(runtime->instance->loader), NULL, NULL);
+  script_shared_set_asked(loader_shared(runtime->instance->loader), NULL, NULL);
 }
 
 static void on_inner_snapshot(void *context, struct value *value) {
-  struct commons_question *question = context;
+  struct shared_question *question = context;
   const struct instance *instance = question->context;
   if (instance->threads.count > 0)
     question_answer(question, value);
@@ -70,7 +70,7 @@ static void on_inner_snapshot(void *context, struct value *value) {
     question_drop(question, value);
 }
 
-bool measure_within(struct instance *instance, struct commons_question *question) {
+bool measure_within(struct instance *instance, struct shared_question *question) {
   question->context = instance;
   struct native_call *call = native_call_new(on_inner_snapshot, question);
   if (call)

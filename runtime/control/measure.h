@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * Answers the questions of scripts (script/commons.h) with snapshots of all workers. */
+ * Answers the questions of scripts (script/shared.h) with snapshots of all workers. */
 #pragma once
 
 #include <stdbool.h>
 
-struct commons_question;
+struct shared_question;
 struct instance;
 struct runtime;
 
@@ -18,4 +18,4 @@ void measure_stop(struct runtime *runtime);
 
 /* Answers a question that is asked on the control thread, for a moongate of specs (testing.c). When it has ended by
  * then the question is dropped, as who asked has. False: without memory, and nothing happens. */
-bool measure_within(struct instance *instance, struct commons_question *question);
+bool measure_within(struct instance *instance, struct shared_question *question);

@@ -117,7 +117,7 @@ static void operation_connections(void *context, const struct native_connections
     operation_refuse(call);
 }
 
-static struct value *metrics(void *context) { return commons_report(context); }
+static struct value *metrics(void *context) { return script_metrics_report(context); }
 
 static void drain(void *context, int64_t ms, struct native_call *call) {
   struct runtime *runtime = context;

@@ -124,7 +124,7 @@ static void write_reload(struct value *root, struct instance *instance) {
   value_set_number(entry, "last_ms", reload->totals.last_seconds * 1000);
   value_set_number(entry, "total_ms", reload->totals.seconds * 1000);
   value_set_number(entry, "old_versions", (double)instance->old.count);
-  value_set_number(entry, "old_connections", (double)reload->swap.riders);
+  value_set_number(entry, "old_connections", (double)reload->swap.old_connections);
 }
 
 /* How long those that are left still have. */

@@ -9,7 +9,7 @@
 #include "control/operations.h"
 #include "instance/runtime.h"
 #include "loading/load.h"
-#include "script/commons.h"
+#include "script/shared.h"
 #include "threads/loading_apart.h"
 
 #include <errno.h>
@@ -62,7 +62,7 @@ static struct testing *testing_find(struct runtime *runtime, unsigned id) {
 }
 
 /* What functions of its routes ask of moongate.metrics: in states of its own, or in the spec's. */
-static bool testing_measure(void *context, struct commons_question *question) {
+static bool testing_measure(void *context, struct shared_question *question) {
   struct runtime *runtime = context;
   LIST_FOREACH(node, &runtime->tests) {
     struct testing *testing = LIST_OWNER(node, struct testing, node);
@@ -176,10 +176,10 @@ static int testing_begin(struct testing *testing, const struct testing_settings 
     complain(faults, "", &error);
     return -1;
   }
-  struct script_commons *commons = script_state_commons(settings->config->state);
-  if (commons)
-    commons_set_asked(commons, testing_measure, instance->runtime);
-  commons_set_asked(loader_commons(instance->loader), testing_measure, instance->runtime);
+  struct script_shared *shared = script_state_shared(settings->config->state);
+  if (shared)
+    script_shared_set_asked(shared, testing_measure, instance->runtime);
+  script_shared_set_asked(loader_shared(instance->loader), testing_measure, instance->runtime);
   instance->phase = INSTANCE_READY;
   instance_announce(instance);
   return 0;

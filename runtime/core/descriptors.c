@@ -27,7 +27,7 @@ int descriptors_for_traffic(void) {
   return (int)(limit.rlim_cur - (kept < KEPT_MOST ? kept : KEPT_MOST));
 }
 
-int descriptors_look(void) {
+int descriptors_probe(void) {
   int most = descriptors_for_traffic(), fd = eventfd(0, EFD_CLOEXEC);
   if (fd < 0)
     return errno == ENFILE ? -ENFILE : -EMFILE;

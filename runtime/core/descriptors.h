@@ -13,4 +13,4 @@ int descriptors_for_traffic(void);
 
 /* 0 when one is free below that; -EMFILE, or -ENFILE when the whole system has none. One may be gone again when it is
  * taken. */
-int descriptors_look(void);
+int descriptors_probe(void);

@@ -104,10 +104,10 @@ bool printer_write(struct printer *printer, const char *bytes, size_t size) {
   return true;
 }
 
-bool printer_is_to_be_told(struct printer *printer, unsigned every_ms) {
-  uint64_t now = clock_real_ns(), last = atomic_load_explicit(&printer->told_ns, memory_order_relaxed);
+bool printer_report_is_due(struct printer *printer, unsigned every_ms) {
+  uint64_t now = clock_real_ns(), last = atomic_load_explicit(&printer->reported_ns, memory_order_relaxed);
   if (last != 0 && now - last < every_ms * NS_PER_MS)
     return false;
-  return atomic_compare_exchange_strong_explicit(&printer->told_ns, &last, now, memory_order_relaxed,
+  return atomic_compare_exchange_strong_explicit(&printer->reported_ns, &last, now, memory_order_relaxed,
                                                  memory_order_relaxed);
 }

@@ -22,7 +22,7 @@ struct printer {
   uint64_t patience_ns;                /* that may be waited in a window */
   _Atomic uint64_t window_ns, used_ns; /* when the window began, and what is used up of its patience */
   _Atomic uint64_t lost;               /* texts, whole or in part */
-  _Atomic uint64_t told_ns;            /* when somebody was told last; 0: never */
+  _Atomic uint64_t reported_ns;        /* when somebody was told last; 0: never */
 };
 
 /* `fd` stays the caller's. `patience_ms`: how long a reader that is slow may be waited for in a second; of a terminal
@@ -34,4 +34,4 @@ void printer_deinit(struct printer *printer, int fd);
 bool printer_write(struct printer *printer, const char *bytes, size_t size);
 
 /* Whether it is time to say that texts are lost: once in so many milliseconds. */
-bool printer_is_to_be_told(struct printer *printer, unsigned every_ms);
+bool printer_report_is_due(struct printer *printer, unsigned every_ms);

@@ -83,7 +83,7 @@ struct instance {
   struct blocking *change_lost;      /* … the thread that was lost in that last; NULL: none */
   struct list_node drain_waiters;    /* control/drain.c: who has asked for the end */
   clock_ms drain_began, drain_until; /* while draining */
-  bool drain_told;                   /* they have been answered */
+  bool drain_is_answered;            /* they have been answered */
   struct wheel_timer patience;       /* for the workers, once they have been told to stop */
   bool threads_ended, loading_ended; /* once they have been told to */
   struct deferred finish;

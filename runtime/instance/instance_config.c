@@ -66,7 +66,7 @@ static int read_instance_config(struct instance *instance, const struct native_s
   if (!instance->loader ||
       loading_start(&instance->loading, &runtime->loop, &runtime->log, instance->loader, &error) != 0)
     return instance_complain(NULL, &error);
-  commons_set_printers(loader_commons(instance->loader), runtime->printers);
+  script_shared_set_printers(loader_shared(instance->loader), runtime->printers);
   struct config_overrides overrides = {settings->config, settings->routes, settings->workers};
   struct fault_list faults = {.count = 0};
   int status = loading_read_config(&instance->loading, &overrides, false, &instance->config, &faults);

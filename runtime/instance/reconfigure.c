@@ -76,7 +76,7 @@ static bool keep_text(char **next, const char *now) {
 }
 
 /* What this round loads by is what the notes say: the directories of now. */
-static bool keep_places(const struct config *current, struct config *next) {
+static bool keep_directories(const struct config *current, struct config *next) {
   return keep_text(&next->routes, current->routes) && keep_text(&next->state, current->state);
 }
 
@@ -98,7 +98,7 @@ struct value *reconfigure_prepare(const struct config *current, struct config *n
     value_set_string(notes, NULL, "limits.splice_pipes stays as it is until the next start");
   if (!same_names(&current->settings.dns, &next->settings.dns))
     value_set_string(notes, NULL, "dns stays as it is until the next start");
-  if (keep_places(current, next))
+  if (keep_directories(current, next))
     return notes;
   value_free(notes);
   return NULL;
@@ -127,7 +127,7 @@ void reconfigure(struct instance *instance, struct config *next) {
   current->diagnose = next->diagnose;
   current->settings.script_time_ms = next->settings.script_time_ms;
   current->settings.script_memory = next->settings.script_memory;
-  current->commons = next->commons;
+  current->shared = next->shared;
   current->timers = next->timers;
   current->open_files = next->open_files;
   current->log_lines = next->log_lines;

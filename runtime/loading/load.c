@@ -3,7 +3,7 @@
  * The loader itself: its trusted state, the user states that it makes, the frame of a load, and what a commit makes of
  * one. */
 #include "loading/load_private.h"
-#include "script/commons.h"
+#include "script/shared.h"
 
 #include <errno.h>
 #include <lauxlib.h>
@@ -14,17 +14,17 @@ enum { MEMORY_ROOM = 4 * 1024 * 1024 };
 
 struct loader *loader_new(const struct log *log, const char *library, struct error *error) {
   struct loader *loader = calloc(1, sizeof *loader);
-  if (!loader || (library && !(loader->library = strdup(library))) || !(loader->commons = commons_new())) {
+  if (!loader || (library && !(loader->library = strdup(library))) || !(loader->shared = script_shared_new())) {
     error_set(error, ENOMEM, "not enough memory");
     goto fail;
   }
   loader->log = log;
-  loader->knowns = loader->index = LUA_NOREF;
+  loader->schema_versions = loader->index = LUA_NOREF;
   struct script_options options = {.trusted = true, .library = library, .log = log};
   loader->trusted = script_state_new(&options, error);
   if (!loader->trusted)
     goto fail;
-  if (schema_sweep_known(loader) < 0) {
+  if (schema_sweep_versions(loader) < 0) {
     error_set(error, ENOMEM, "not enough memory");
     goto fail;
   }
@@ -39,7 +39,7 @@ void loader_free(struct loader *loader) {
     return;
   if (loader->trusted)
     script_state_unref(loader->trusted);
-  commons_unref(loader->commons);
+  script_shared_unref(loader->shared);
   blocking_unref(loader->store_lost);
   blocking_unref(loader->list_lost);
   load_mark_free(loader->mark);
@@ -66,7 +66,7 @@ struct script_state *loader_user_state(const struct loader *loader, const struct
       .library = loader->library,
       .module_path = module_path,
       .log = loader->log,
-      .commons = loader->commons,
+      .shared = loader->shared,
       .timers = config->timers,
       .open_files = config->open_files,
       .log_lines = config->log_lines,
@@ -94,8 +94,8 @@ struct pace *loader_pace(const struct loader *loader) {
   return loader->pace;
 }
 
-struct script_commons *loader_commons(struct loader *loader) {
-  return loader->commons;
+struct script_shared *loader_shared(struct loader *loader) {
+  return loader->shared;
 }
 
 int loader_push_function(const struct loader *loader, lua_State *L, const char *module, const char *function,
@@ -166,7 +166,7 @@ int load_run_init(struct load_run *run, struct loader *loader, const struct conf
   free(loader->module_path);
   loader->routes = real;
   run->module_path = loader->module_path = modules;
-  commons_limit(loader->commons, &config->commons);
+  script_shared_limit(loader->shared, &config->shared);
   return 0;
 }
 
@@ -193,7 +193,7 @@ void load_run_deinit(struct load_run *run, int status) {
 
 /* What is not committed goes. */
 static void forget_fresh(struct file_memory *memory) {
-  known_file_unref(memory->fresh);
+  file_version_unref(memory->fresh);
   memory->fresh = NULL;
 }
 
@@ -206,16 +206,16 @@ int loader_commit(struct loader *loader, const struct loaded_routes *loaded) {
     memory_retain(memory, loaded);
   for (size_t i = 0; i < loaded->file_count; i++) {
     const struct loaded_file *file = &loaded->files[i];
-    struct file_memory *known = memory_find(memory, file->file);
-    struct known_file *before = known->committed;
-    known->committed = file->known ? known_file_ref(file->known) : NULL;
-    known_file_unref(before);
-    forget_fresh(known);
+    struct file_memory *remembered = memory_find(memory, file->file);
+    struct file_version *before = remembered->committed;
+    remembered->committed = file->good ? file_version_ref(file->good) : NULL;
+    file_version_unref(before);
+    forget_fresh(remembered);
     if (!file->ok)
       continue;
-    known->told = 0;
-    if (file->known)
-      file->known->is_copy = false; /* the file says it itself now */
+    remembered->fault_sum = 0;
+    if (file->good)
+      file->good->is_copy = false; /* the file says it itself now */
   }
   memory_clear_exclusions(memory);
   return 0;

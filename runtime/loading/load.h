@@ -14,7 +14,7 @@
 #include "core/log.h"
 #include "routing/policy.h"
 #include "routing/table.h"
-#include "script/commons.h"
+#include "script/shared.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -89,7 +89,7 @@ struct config {
   unsigned limit_addresses;           /* limits.addresses */
   unsigned old_versions;              /* limits.old_versions */
   uint64_t load_time_ms;              /* limits.load_time */
-  struct commons_limits commons;
+  struct shared_limits shared;
   unsigned log_lines;  /* limits.log_lines */
   unsigned timers;     /* limits.timers */
   unsigned open_files; /* limits.open_files */
@@ -147,7 +147,7 @@ void loader_withdraw_mark(struct loader *loader);
 struct pace *loader_pace(const struct loader *loader);
 
 /* What the states that it makes have in common; the loader's. */
-struct script_commons *loader_commons(struct loader *loader);
+struct script_shared *loader_shared(struct loader *loader);
 
 /* Reads and checks the config. 0 and `config` filled (config_clear() releases it), or -EINVAL with `faults` (appended
  * to; nothing to release in `config` then), or -ENOMEM. Like all that runs files: -ECANCELED, see loader_use(). */
@@ -168,7 +168,7 @@ enum file_stand_in {
   FILE_LAST_GOOD, /* the copy that an earlier run left under `state` */
 };
 
-struct known_file;
+struct file_version;
 
 /* What became of one file. What stands here belongs to `known`, of which this is a reference. */
 struct loaded_file {
@@ -176,9 +176,9 @@ struct loaded_file {
   char *path;
   bool ok;                      /* what is in the directory is what is served */
   bool same;                    /* as committed: nothing of it has changed. Also of a live stand-in */
-  bool fault_known;             /* not ok, for the same reason as in the load before, from the same bytes */
+  bool fault_is_old;            /* not ok, for the same reason as in the load before, from the same bytes */
   enum file_stand_in stands_in; /* when not ok */
-  struct known_file *known;     /* the rest is its; NULL, and the rest 0, when nothing is served for the file */
+  struct file_version *good;    /* the rest is its; NULL, and the rest 0, when nothing is served for the file */
   struct route **routes;
   size_t route_count;
   struct script_version *version; /* NULL without functions */
@@ -271,7 +271,7 @@ int loader_list_failures(const struct loader *loader, struct fault_list *faults)
 
 /* Somebody asks for a reload: the next load reads all files, whatever the file system says of them, and runs those at
  * fault again, though nothing of them has changed, because what they read or ask may have. */
-void loader_look_anew(struct loader *loader);
+void loader_read_anew(struct loader *loader);
 
 /* The line of a field of a route of the candidate that was checked last, while it has not gone live; 0: not known. */
 int loader_find_candidate_line(struct loader *loader, const char *name, const char *route, const char *field);

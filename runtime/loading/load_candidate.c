@@ -16,21 +16,21 @@ static const char *judge_name(const char *name) {
 }
 
 /* Beside what is live of the others: the schema is asked only about those that name a route as this one does. */
-static int compare_order(struct load_run *run, const struct known_file *known, const char *path,
+static int compare_order(struct load_run *run, const struct file_version *good, const char *path,
                          struct fault_list *faults) {
   const struct memory *memory = &run->loader->memory;
   struct fault_list unused = {0};
   struct hash_set names;
   bool clash = false;
-  int status = hash_set_init(&names, known->claims.name_count);
+  int status = hash_set_init(&names, good->claims.name_count);
   if (status == 0) {
-    hash_set_enter(&names, known->claims.names, known->claims.name_count);
+    hash_set_enter(&names, good->claims.names, good->claims.name_count);
     status = schema_index_begin(run->loader);
   }
   for (size_t i = 0; i < memory->count && status == 0; i++) {
-    const struct known_file *other = memory->files[i].committed;
+    const struct file_version *other = memory->files[i].committed;
     pace_breathe(run->pace);
-    if (!other || strcmp(other->file, known->file) == 0 ||
+    if (!other || strcmp(other->file, good->file) == 0 ||
         !hash_set_has_any(&names, other->claims.names, other->claims.name_count))
       continue;
     char *other_path = path_join(run->config->routes, other->file);
@@ -39,18 +39,18 @@ static int compare_order(struct load_run *run, const struct known_file *known, c
     free(other_path);
   }
   if (status == 0 && clash)
-    status = schema_index_admit(run->loader, known->schema_id, path, faults, &unused);
+    status = schema_index_admit(run->loader, good->schema_id, path, faults, &unused);
   hash_set_deinit(&names);
   fault_list_clear(&unused);
   return status;
 }
 
 /* The table of a file's routes; keeps its version alive. 0 or a negative errno with a fault. */
-static int make_table(const struct known_file *known, const char *path, struct fault_list *faults,
+static int make_table(const struct file_version *good, const char *path, struct fault_list *faults,
                       struct route_table **table) {
   struct error error;
-  struct script_version *version = known->version ? script_version_ref(known->version) : NULL;
-  *table = route_table_new(known->routes, known->route_count, &version, version ? 1 : 0, script_version_unref, &error);
+  struct script_version *version = good->version ? script_version_ref(good->version) : NULL;
+  *table = route_table_new(good->routes, good->route_count, &version, version ? 1 : 0, script_version_unref, &error);
   if (*table)
     return 0;
   if (version)
@@ -66,12 +66,12 @@ static void forget_last(struct loader *loader) {
 }
 
 /* What has been made of it is what the load makes of the file, once it is in its place. 0 or -ENOMEM. */
-static int candidate_keep(struct loader *loader, struct known_file *known) {
-  struct file_memory *memory = memory_enter(&loader->memory, known->file);
-  loader->candidate = memory ? strdup(known->file) : NULL;
+static int candidate_keep(struct loader *loader, struct file_version *good) {
+  struct file_memory *memory = memory_enter(&loader->memory, good->file);
+  loader->candidate = memory ? strdup(good->file) : NULL;
   if (!loader->candidate)
     return -ENOMEM;
-  load_keep_fresh(memory, known);
+  load_keep_fresh(memory, good);
   return 0;
 }
 
@@ -84,25 +84,25 @@ static int candidate_check(struct load_run *run, const char *name, const char *p
                            struct fault_list *faults, struct route_table **table) {
   char *own_path = strdup(path), *own_text = malloc(size + 1);
   struct source source = {.path = own_path, .text = own_text, .size = size};
-  struct known_file *known = NULL;
+  struct file_version *good = NULL;
   struct fault_list warnings = {0};
   int status = own_path && own_text ? 0 : -ENOMEM;
   if (status == 0) {
     if (size > 0)
       memcpy(own_text, text, size);
-    status = load_file(run, name, &source, run->workers, NULL, &known, NULL, faults, &warnings);
+    status = load_file(run, name, &source, run->workers, NULL, &good, NULL, faults, &warnings);
   }
   if (status == 0)
-    status = compare_order(run, known, path, faults);
+    status = compare_order(run, good, path, faults);
   if (status == 0 && faults->count == 0 && table)
-    status = make_table(known, path, faults, table);
-  if (status == 0 && faults->count == 0 && candidate_keep(run->loader, known) == 0) {
-    known->warnings = warnings;
+    status = make_table(good, path, faults, table);
+  if (status == 0 && faults->count == 0 && candidate_keep(run->loader, good) == 0) {
+    good->warnings = warnings;
     warnings = (struct fault_list){0};
-  } else if (known) {
-    schema_forget_known(run->loader, known->schema_id);
+  } else if (good) {
+    schema_forget_version(run->loader, good->schema_id);
   }
-  known_file_unref(known);
+  file_version_unref(good);
   fault_list_clear(&warnings);
   source_clear(&source);
   return status;

@@ -113,7 +113,7 @@ static void read_config_settings(lua_State *L, int t, struct config *config) {
   config->log_lines = (unsigned)field_number(L, fields, "log_lines");
   config->timers = (unsigned)field_number(L, fields, "timers");
   config->open_files = (unsigned)field_number(L, fields, "open_files");
-  config->commons = (struct commons_limits){
+  config->shared = (struct shared_limits){
       .shared_dictionaries = (unsigned)field_number(L, fields, "shared_dictionaries"),
       .shared_memory = (uint64_t)field_number(L, fields, "shared_memory"),
       .metric_series = (unsigned)field_number(L, fields, "metric_series"),

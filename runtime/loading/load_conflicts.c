@@ -24,14 +24,14 @@ static enum turn turn_of(const struct loaded_file *file, bool takes) {
 /* Enters the file's names; when one is there already it stands back. 1 then, 0 else, or a negative errno. */
 static int admit_routes(struct load_run *run, struct loaded_file *file) {
   struct fault_list faults = {0}, unused = {0};
-  int status = schema_index_admit(run->loader, file->known->schema_id, file->path, &faults, &unused);
+  int status = schema_index_admit(run->loader, file->good->schema_id, file->path, &faults, &unused);
   if (status == 0 && faults.count > 0) {
-    struct known_file *held = known_file_ref(file->known);
-    struct source failed = {.text = held->text, .size = held->size};
+    struct file_version *kept = file_version_ref(file->good);
+    struct source failed = {.text = kept->text, .size = kept->size};
     status = fault_list_append(&run->loaded->faults, &faults);
     if (status == 0)
       status = load_stand_in(run, file, &failed);
-    known_file_unref(held);
+    file_version_unref(kept);
     status = status < 0 ? status : 1;
   }
   fault_list_clear(&faults);
@@ -49,7 +49,7 @@ static int admit_in_turns(struct load_run *run) {
   for (enum turn turn = TURN_SAME; turn < TURN_COUNT; turn++) {
     for (size_t i = 0; i < loaded->file_count && status >= 0; i++) {
       struct loaded_file *file = &loaded->files[i];
-      if (!file->known || turn_of(file, takes[i]) != turn)
+      if (!file->good || turn_of(file, takes[i]) != turn)
         continue;
       status = admit_routes(run, file);
       back += status > 0;
@@ -60,22 +60,22 @@ static int admit_in_turns(struct load_run *run) {
 }
 
 /* Adds those that are not there; none when the file's are those that the last load told. */
-static int add_warnings(struct load_run *run, const struct loaded_file *file, const struct fault_index *told,
+static int add_warnings(struct load_run *run, const struct loaded_file *file, const struct fault_index *run_faults,
                         const struct fault_list *warnings, struct fault_list *added) {
   struct file_memory *memory = memory_find(&run->loader->memory, file->file);
   uint64_t sum = 0;
   int status = 0;
   for (size_t i = 0; i < warnings->count; i++)
     sum = text_hash(warnings->faults[i].message, strlen(warnings->faults[i].message), sum + 1);
-  bool old = file->same && memory && memory->warned == sum;
+  bool old = file->same && memory && memory->warning_sum == sum;
   if (memory) {
-    memory->warned = sum;
+    memory->warning_sum = sum;
     fault_list_clear(&memory->between);
     status = fault_list_append(&memory->between, warnings);
   }
   for (size_t i = 0; i < warnings->count && !old && status == 0; i++) {
     const struct fault *fault = &warnings->faults[i];
-    if (!fault_index_has(told, fault, true))
+    if (!fault_index_has(run_faults, fault, true))
       status = fault_list_add(added, fault->file, fault->line, fault->route, fault->field, fault->message);
   }
   return status;
@@ -85,20 +85,20 @@ static int add_warnings(struct load_run *run, const struct loaded_file *file, co
 static int warn_in_order(struct load_run *run) {
   struct loaded_routes *loaded = run->loaded;
   struct fault_list added = {0};
-  struct fault_index *told = fault_index_by_content(&loaded->warnings); /* when the files were run */
-  int status = told ? schema_index_begin(run->loader) : -ENOMEM;
+  struct fault_index *run_faults = fault_index_by_content(&loaded->warnings); /* when the files were run */
+  int status = run_faults ? schema_index_begin(run->loader) : -ENOMEM;
   for (size_t i = 0; i < loaded->file_count && status == 0; i++) {
     struct loaded_file *file = &loaded->files[i];
     struct fault_list faults = {0}, warnings = {0};
-    if (!file->known)
+    if (!file->good)
       continue;
-    status = schema_index_admit(run->loader, file->known->schema_id, file->path, &faults, &warnings);
+    status = schema_index_admit(run->loader, file->good->schema_id, file->path, &faults, &warnings);
     if (status == 0)
-      status = add_warnings(run, file, told, &warnings, &added);
+      status = add_warnings(run, file, run_faults, &warnings, &added);
     fault_list_clear(&faults);
     fault_list_clear(&warnings);
   }
-  fault_index_free(told);
+  fault_index_free(run_faults);
   if (status == 0)
     status = fault_list_append(&loaded->warnings, &added);
   fault_list_clear(&added);
@@ -112,7 +112,7 @@ static void forget_warnings(struct memory *memory) {
 
 static bool is_as_committed(const struct loaded_routes *loaded) {
   for (size_t i = 0; i < loaded->file_count; i++)
-    if (loaded->files[i].known && !loaded->files[i].same)
+    if (loaded->files[i].good && !loaded->files[i].same)
       return false;
   return true;
 }
@@ -132,7 +132,7 @@ int load_resolve_conflicts(struct load_run *run) {
 
 /* The copy under `state`, when it helps. What is wrong with it is told too. 0 or -ENOMEM. */
 static int load_copy(struct load_run *run, struct loaded_file *file, const struct source *failed,
-                     struct known_file **known) {
+                     struct file_version **good) {
   struct source copy = {.path = file->path};
   struct module_list modules = {0};
   struct fault_list faults = {0}, warnings = {0};
@@ -153,7 +153,7 @@ static int load_copy(struct load_run *run, struct loaded_file *file, const struc
               module_list_is_current(&modules, &run->cache);
   run->kind = LOAD_COPY;
   if (status == 0 && !same)
-    status = load_file(run, file->file, &copy, run->workers, &modules, known, NULL, &faults, &warnings);
+    status = load_file(run, file->file, &copy, run->workers, &modules, good, NULL, &faults, &warnings);
   run->kind = LOAD_ROUTES;
   if (status < 0 && status != -ECANCELED) {
     char what[512];
@@ -175,8 +175,8 @@ static int load_copy(struct load_run *run, struct loaded_file *file, const struc
 int load_stand_in(struct load_run *run, struct loaded_file *file, const struct source *source) {
   struct file_memory *memory = memory_find(&run->loader->memory, file->file);
   const struct exclusion *exclusion = memory_exclusion(&run->loader->memory, file->file);
-  struct known_file *committed = memory ? memory->committed : NULL, *copy = NULL;
-  bool was_last_good = file->stands_in == FILE_LAST_GOOD, was_live = committed && file->known == committed;
+  struct file_version *committed = memory ? memory->committed : NULL, *copy = NULL;
+  bool was_last_good = file->stands_in == FILE_LAST_GOOD, was_live = committed && file->good == committed;
   file->ok = file->same = false;
   file->stands_in = FILE_NOTHING;
   loaded_file_serve(file, NULL);
@@ -185,7 +185,7 @@ int load_stand_in(struct load_run *run, struct loaded_file *file, const struct s
   if (committed && !was_live) {
     file->stands_in = committed->is_copy ? FILE_LAST_GOOD : FILE_LIVE;
     file->same = true;
-    loaded_file_serve(file, known_file_ref(committed));
+    loaded_file_serve(file, file_version_ref(committed));
     return 0;
   }
   if (committed || was_last_good || run->workers == 0 || !run->config->state)
@@ -238,8 +238,8 @@ int load_find_module_directories(struct load_run *run) {
   for (size_t i = 0; i < run->loaded->file_count && status == 0; i++) {
     const struct loaded_file *file = &run->loaded->files[i];
     const struct file_memory *memory = memory_find(&run->loader->memory, file->file);
-    if (file->known)
-      status = add_directories(run, &file->known->modules);
+    if (file->good)
+      status = add_directories(run, &file->good->modules);
     if (status == 0 && memory)
       status = add_directories(run, &memory->failure.modules);
   }

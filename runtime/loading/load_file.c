@@ -26,7 +26,7 @@ static int file_add_fault(const struct file_load *load, const char *route, const
 static int add_route_fault(const struct file_load *load, const struct route *route, const struct error *error) {
   if (!route || !route->name)
     return file_add_fault(load, NULL, error);
-  int line = schema_find_line(load->run->loader, load->known->schema_id, route->name, error->place);
+  int line = schema_find_line(load->run->loader, load->good->schema_id, route->name, error->place);
   return add_fault_at(load, line, route->name, error);
 }
 
@@ -54,20 +54,20 @@ static void read_functions(struct file_load *load, lua_State *L, int index) {
 
 /* The list of routes at `index`. */
 static int compile_routes(struct file_load *load, lua_State *L, int index) {
-  struct known_file *known = load->known;
+  struct file_version *good = load->good;
   size_t count = lua_objlen(L, index);
-  known->routes = calloc(count > 0 ? count : 1, sizeof(struct route *));
-  if (!known->routes)
+  good->routes = calloc(count > 0 ? count : 1, sizeof(struct route *));
+  if (!good->routes)
     luaL_error(L, "not enough memory");
   int result = 0;
   for (size_t i = 0; i < count; i++) {
     struct error error;
     lua_rawgeti(L, index, (int)i + 1);
-    known->route_count = i + 1;
+    good->route_count = i + 1;
     pace_breathe(load->run->pace);
-    int status = compile_route(L, -1, load->file, &known->routes[i], &error);
+    int status = compile_route(L, -1, load->file, &good->routes[i], &error);
     if (status < 0)
-      result = add_route_fault(load, known->routes[i], &error);
+      result = add_route_fault(load, good->routes[i], &error);
     lua_pop(L, 1);
   }
   return result;
@@ -92,7 +92,7 @@ int load_check_value(lua_State *L) {
     load->status = -EINVAL;
     return 0;
   }
-  schema_keep_known(load->run->loader, L, result, &load->known->schema_id);
+  schema_keep_version(load->run->loader, L, result, &load->good->schema_id);
   read_functions(load, L, result + 3);
   load->status = compile_routes(load, L, result + 4);
   return 0;
@@ -131,9 +131,9 @@ static int run_source(struct file_load *load) {
   if (status == 0 || load->status == -ECANCELED)
     status = load->status;
   if (status == 0)
-    status = claims_make(&load->known->claims, load->known->routes, load->known->route_count);
+    status = claims_make(&load->good->claims, load->good->routes, load->good->route_count);
   if (status == 0) {
-    load->known->function_count = load->function_count;
+    load->good->function_count = load->function_count;
     bool acts = load->function_count > 0 || script_parts.acts(load->state);
     if (acts && load->workers > 0)
       status = file_load_states(load, load->workers);
@@ -145,17 +145,17 @@ static int run_source(struct file_load *load) {
   return status;
 }
 
-static int copy_source_text(struct known_file *known, const struct source *source) {
-  known->text = malloc(source->size + 1);
-  if (!known->text)
+static int copy_source_text(struct file_version *good, const struct source *source) {
+  good->text = malloc(source->size + 1);
+  if (!good->text)
     return -ENOMEM;
-  memcpy(known->text, source->text, source->size);
-  known->size = source->size;
-  known->stamp = source->stamp;
-  known->hash = text_hash(source->text, source->size, 0);
+  memcpy(good->text, source->text, source->size);
+  good->size = source->size;
+  good->stamp = source->stamp;
+  good->hash = text_hash(source->text, source->size, 0);
   struct timespec now;
   clock_gettime(CLOCK_REALTIME, &now);
-  known->loaded_at = (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+  good->loaded_at = (double)now.tv_sec + (double)now.tv_nsec / 1e9;
   return 0;
 }
 
@@ -164,8 +164,8 @@ static const char ENDED[] =
     "changed in it, if only a blank, it is run again";
 
 /* Marks what is run from now on. False: it has ended a process. */
-static bool mark(struct load_run *run, const struct known_file *known, const struct source *source) {
-  const struct load_mark_text text = {known->file, source->path, known->size, known->hash};
+static bool mark(struct load_run *run, const struct file_version *good, const struct source *source) {
+  const struct load_mark_text text = {good->file, source->path, good->size, good->hash};
   if (load_mark_has_ended(run->loader->mark, &text))
     return false;
   load_mark_set(run->loader->mark, &text);
@@ -174,16 +174,16 @@ static bool mark(struct load_run *run, const struct known_file *known, const str
 }
 
 int load_file(struct load_run *run, const char *file, const struct source *source, unsigned workers,
-              const struct module_list *given, struct known_file **result, struct module_list *tried,
+              const struct module_list *given, struct file_version **result, struct module_list *tried,
               struct fault_list *faults, struct fault_list *warnings) {
-  struct known_file *known = known_file_new(file);
-  if (!known || copy_source_text(known, source) < 0) {
-    known_file_unref(known);
+  struct file_version *good = file_version_new(file);
+  if (!good || copy_source_text(good, source) < 0) {
+    file_version_unref(good);
     return -ENOMEM;
   }
-  known->key = load_key(run, file, source->path);
-  if (!mark(run, known, source)) {
-    known_file_unref(known);
+  good->key = load_key(run, file, source->path);
+  if (!mark(run, good, source)) {
+    file_version_unref(good);
     return fault_list_add(faults, source->path, 0, NULL, NULL, ENDED) < 0 ? -ENOMEM : -EINVAL;
   }
   struct file_load load = {
@@ -193,29 +193,29 @@ int load_file(struct load_run *run, const char *file, const struct source *sourc
       .jit = is_jit_file(run->config, file),
       .workers = workers,
       .root = LUA_NOREF,
-      .known = known,
+      .good = good,
       .faults = faults,
       .warnings = warnings,
   };
-  module_reader_init(&load.reader, &run->cache, given, &known->modules, run->blocking);
-  load_now_begin(run, &(struct load_now){run->kind, file, source->path, source, known->key, &known->modules});
+  module_reader_init(&load.reader, &run->cache, given, &good->modules, run->blocking);
+  load_now_begin(run, &(struct load_now){run->kind, file, source->path, source, good->key, &good->modules});
   int status = run_source(&load);
   if (!file_load_release(&load))
     status = -ECANCELED;
   if (status != -ECANCELED)
     load_now_end(run);
-  for (size_t i = 0; i < known->route_count && status == 0; i++)
-    if (route_has_functions(known->routes[i]))
-      known->routes[i]->script = known->version;
+  for (size_t i = 0; i < good->route_count && status == 0; i++)
+    if (route_has_functions(good->routes[i]))
+      good->routes[i]->script = good->version;
   if (status == 0) {
-    *result = known;
+    *result = good;
     return 0;
   }
   if (tried && status != -ECANCELED) {
-    *tried = known->modules;
-    known->modules = (struct module_list){0};
+    *tried = good->modules;
+    good->modules = (struct module_list){0};
   }
-  known_file_unref(known);
+  file_version_unref(good);
   return status;
 }
 
@@ -237,7 +237,7 @@ uint64_t load_key(const struct load_run *run, const char *file, const char *path
   return text_hash(path, strlen(path), key);
 }
 
-bool load_is_same(struct load_run *run, const struct known_file *known, const struct source *source, uint64_t key) {
-  return known->key == key && known->size == source->size && memcmp(known->text, source->text, source->size) == 0 &&
-         module_list_is_current(&known->modules, &run->cache);
+bool load_is_same(struct load_run *run, const struct file_version *good, const struct source *source, uint64_t key) {
+  return good->key == key && good->size == source->size && memcmp(good->text, source->text, source->size) == 0 &&
+         module_list_is_current(&good->modules, &run->cache);
 }

@@ -184,7 +184,7 @@ int file_load_states(struct file_load *load, unsigned workers) {
   for (unsigned i = 0; i < workers && status == 0; i++)
     status = load_state(load, version, i);
   if (status == 0) {
-    load->known->version = version;
+    load->good->version = version;
     return 0;
   }
   blocking_begin(load->run->blocking); /* a file that the code has left open is flushed, and may not take it */

@@ -51,14 +51,14 @@ static void write_modules(FILE *out, const struct module_list *modules, const ch
 }
 
 /* The caller frees copy->bytes in each case. */
-static int make_copy(const struct loader *loader, const struct known_file *known, struct copy *copy) {
+static int make_copy(const struct loader *loader, const struct file_version *good, struct copy *copy) {
   FILE *out = open_memstream(&copy->bytes, &copy->size);
   if (!out)
     return -ENOMEM;
   fputs(FIRST_LINE, out);
   write_part(out, "routes", loader->routes, strlen(loader->routes));
-  write_part(out, "text", known->text, known->size);
-  write_modules(out, &known->modules, loader->module_path);
+  write_part(out, "text", good->text, good->size);
+  write_modules(out, &good->modules, loader->module_path);
   bool whole = fflush(out) == 0 && !ferror(out);
   if (whole)
     whole = fprintf(out, "sum %016" PRIx64 "\n", text_hash(copy->bytes, copy->size, 0)) == SUM_SIZE;
@@ -208,20 +208,20 @@ static int write_copy(int directory, const char *file, const struct copy *copy) 
 }
 
 /* The disk may not answer: the thread is away meanwhile. */
-static int last_good_store(struct loader *loader, int directory, struct known_file *known) {
+static int last_good_store(struct loader *loader, int directory, struct file_version *good) {
   struct blocking *blocking = loader->blocking;
   struct copy copy = {0};
-  int status = make_copy(loader, known, &copy);
+  int status = make_copy(loader, good, &copy);
   if (status == 0) {
-    known_file_ref(known);
-    load_now_store(loader, known->file);
+    file_version_ref(good);
+    load_now_store(loader, good->file);
     blocking_begin(blocking);
-    status = write_copy(directory, known->file, &copy);
+    status = write_copy(directory, good->file, &copy);
     if (!blocking_end(blocking))
       status = -ECANCELED;
     else if (status == 0)
-      known->stored = true;
-    known_file_unref(known);
+      good->stored = true;
+    file_version_unref(good);
   }
   free(copy.bytes);
   return status;
@@ -313,9 +313,9 @@ int loader_store_last_good(struct loader *loader, const char *state, uint64_t mo
   if (directory < 0)
     return directory;
   for (size_t i = 0; i < loader->memory.count; i++) {
-    struct known_file *known = loader->memory.files[i].committed;
+    struct file_version *good = loader->memory.files[i].committed;
     pace_breathe(loader->pace);
-    if (!known || known->stored)
+    if (!good || good->stored)
       continue;
     if (blocking_is_hurried(loader->blocking))
       break; /* the next start does the rest */
@@ -323,13 +323,13 @@ int loader_store_last_good(struct loader *loader, const char *state, uint64_t mo
       close(directory);
       return 1;
     }
-    int result = last_good_store(loader, directory, known);
+    int result = last_good_store(loader, directory, good);
     if (result == -ECANCELED) {
       close(directory);
       return result;
     }
     if (result < 0 && status == 0)
-      status = error_set(error, -result, "the last good version of %s can't be kept under %s: %s", known->file, state,
+      status = error_set(error, -result, "the last good version of %s can't be kept under %s: %s", good->file, state,
                          strerror(-result));
   }
   if (!blocking_is_hurried(loader->blocking) &&

@@ -32,22 +32,22 @@ static bool fails_as_before(struct load_run *run, const struct file_failure *fai
          module_list_is_current(&failure->modules, &run->cache);
 }
 
-void load_keep_fresh(struct file_memory *memory, struct known_file *known) {
-  known_file_unref(memory->fresh);
-  memory->fresh = known_file_ref(known);
+void load_keep_fresh(struct file_memory *memory, struct file_version *good) {
+  file_version_unref(memory->fresh);
+  memory->fresh = file_version_ref(good);
 }
 
 /* A version of the file that is new, and is the one to be remembered as such. */
-static void take_new(struct file_memory *memory, struct loaded_file *file, struct known_file *known) {
-  const struct known_file *before = memory->committed;
-  known->number = before ? before->number + 1 : 1;
-  if (known->version)
-    known->version->number = known->number;
+static void take_new(struct file_memory *memory, struct loaded_file *file, struct file_version *good) {
+  const struct file_version *before = memory->committed;
+  good->number = before ? before->number + 1 : 1;
+  if (good->version)
+    good->version->number = good->number;
   if (before)
-    known_file_share_routes(known, before);
+    file_version_share_routes(good, before);
   file_failure_clear(&memory->failure);
   file->ok = true;
-  loaded_file_serve(file, known);
+  loaded_file_serve(file, good);
 }
 
 /* Runs what has changed. 0 or -ENOMEM. */
@@ -59,15 +59,15 @@ static int load_changed(struct load_run *run, struct file_memory *memory, struct
     status = fault_list_append(all, &memory->failure.faults);
     return status < 0 ? status : load_stand_in(run, file, source);
   }
-  struct known_file *known = NULL;
+  struct file_version *good = NULL;
   struct module_list tried = {0};
-  status = load_file(run, file->file, source, run->workers, NULL, &known, &tried, &faults, &warnings);
+  status = load_file(run, file->file, source, run->workers, NULL, &good, &tried, &faults, &warnings);
   if (status != -ECANCELED && fault_list_append(&run->loaded->warnings, &warnings) < 0)
     status = status == 0 ? -ENOMEM : status;
-  if (known) {
-    known->warnings = warnings;
-    load_keep_fresh(memory, known);
-    take_new(memory, file, known);
+  if (good) {
+    good->warnings = warnings;
+    load_keep_fresh(memory, good);
+    take_new(memory, file, good);
   } else if (status != -ECANCELED) {
     if (faults.count == 0)
       fault_list_add(&faults, file->path, 0, NULL, NULL, "not enough memory to load it");
@@ -76,7 +76,7 @@ static int load_changed(struct load_run *run, struct file_memory *memory, struct
     if (status == 0)
       status = load_stand_in(run, file, source);
   }
-  if (!known)
+  if (!good)
     fault_list_clear(&warnings);
   fault_list_clear(&faults);
   return status;
@@ -87,14 +87,14 @@ static int load_changed(struct load_run *run, struct file_memory *memory, struct
 static int take_fresh(struct load_run *run, struct file_memory *memory, struct loaded_file *file,
                       const struct source *source) {
   memory->fresh->stamp = source->stamp;
-  take_new(memory, file, known_file_ref(memory->fresh));
+  take_new(memory, file, file_version_ref(memory->fresh));
   return fault_list_append(&run->loaded->warnings, &memory->fresh->warnings);
 }
 
 static int add_exclusion_fault(struct load_run *run, const struct loaded_file *file,
                                const struct exclusion *exclusion) {
   const struct fault *fault = &exclusion->fault;
-  int line = schema_find_line(run->loader, file->known->schema_id, fault->route, fault->field);
+  int line = schema_find_line(run->loader, file->good->schema_id, fault->route, fault->field);
   return fault_list_add(&run->loaded->faults, file->path, line, fault->route, fault->field, fault->message);
 }
 
@@ -134,7 +134,7 @@ static int read_route_file(struct load_run *run, const struct file_memory *memor
 static void take_committed(struct file_memory *memory, struct loaded_file *file) {
   file_failure_clear(&memory->failure);
   file->ok = file->same = true;
-  loaded_file_serve(file, known_file_ref(memory->committed));
+  loaded_file_serve(file, file_version_ref(memory->committed));
 }
 
 /* Is the file as committed, as far as can be told without reading it? 1, 0, or -ECANCELED. */

@@ -10,7 +10,7 @@
 
 /* A file: as it was committed (NULL: it was not) and as it would be served now (NULL: it would not). */
 struct step {
-  const struct known_file *before, *now;
+  const struct file_version *before, *now;
 };
 
 /* Of each file that the loader remembers, in the order of their names, which is that of what is loaded too: `count` of
@@ -25,7 +25,7 @@ static struct step *list_steps(const struct load_run *run, size_t *count) {
     while (at < loaded->file_count && strcmp(loaded->files[at].file, memory->files[i].file) < 0)
       at++;
     bool is_loaded = at < loaded->file_count && strcmp(loaded->files[at].file, memory->files[i].file) == 0;
-    steps[i] = (struct step){memory->files[i].committed, is_loaded ? loaded->files[at].known : NULL};
+    steps[i] = (struct step){memory->files[i].committed, is_loaded ? loaded->files[at].good : NULL};
   }
   return steps;
 }
@@ -77,16 +77,16 @@ static void matches_deinit(struct matches *matches) {
   free(matches->ports);
 }
 
-static bool matches_meet(const struct matches *matches, const struct known_file *known) {
-  return known && (hash_set_has_any(&matches->domains, known->claims.domains, known->claims.domain_count) ||
-                   port_set_has_any(matches->ports, known->claims.ports, known->claims.port_count));
+static bool matches_meet(const struct matches *matches, const struct file_version *good) {
+  return good && (hash_set_has_any(&matches->domains, good->claims.domains, good->claims.domain_count) ||
+                  port_set_has_any(matches->ports, good->claims.ports, good->claims.port_count));
 }
 
-static void matches_enter(struct matches *matches, const struct known_file *known) {
-  if (!known)
+static void matches_enter(struct matches *matches, const struct file_version *good) {
+  if (!good)
     return;
-  hash_set_enter(&matches->domains, known->claims.domains, known->claims.domain_count);
-  port_set_enter(matches->ports, known->claims.ports, known->claims.port_count);
+  hash_set_enter(&matches->domains, good->claims.domains, good->claims.domain_count);
+  port_set_enter(matches->ports, good->claims.ports, good->claims.port_count);
 }
 
 /* A route with domains can be in the way of those that name one of them, one without in the way of those without. What
@@ -129,9 +129,9 @@ static struct owner *list_owners(const struct memory *memory, size_t *count) {
   struct owner *owners = calloc(room, sizeof *owners);
   *count = 0;
   for (size_t i = 0; i < memory->count && owners; i++) {
-    const struct known_file *known = memory->files[i].committed;
-    for (size_t r = 0; known && r < known->route_count; r++)
-      owners[(*count)++] = (struct owner){known->routes[r]->name, known->file};
+    const struct file_version *good = memory->files[i].committed;
+    for (size_t r = 0; good && r < good->route_count; r++)
+      owners[(*count)++] = (struct owner){good->routes[r]->name, good->file};
   }
   if (owners)
     qsort(owners, *count, sizeof *owners, compare_step_name);

@@ -6,8 +6,8 @@
 
 #include "core/file_stamp.h"
 #include "loading/load.h"
-#include "loading/load_known.h"
 #include "loading/load_mark.h"
+#include "loading/load_memory.h"
 #include "loading/load_modules.h"
 #include "script/state.h"
 #include "script/version.h"
@@ -53,15 +53,16 @@ struct loader {
   struct pace *pace;         /* NULL: it does not give way */
   struct blocking *blocking; /* of the thread that uses it; NULL: that can't be given up */
   struct load_now now;
-  struct load_mark *mark;         /* NULL: none is kept */
-  struct blocking *list_lost;     /* … in reading the directory of the route files */
-  struct blocking *store_lost;    /* the thread that was lost in writing last good versions; NULL: none */
-  struct script_commons *commons; /* of the states that it makes */
+  struct load_mark *mark;       /* NULL: none is kept */
+  struct blocking *list_lost;   /* … in reading the directory of the route files */
+  struct blocking *store_lost;  /* the thread that was lost in writing last good versions; NULL: none */
+  struct script_shared *shared; /* of the states that it makes */
   struct memory memory;
   char *routes; /* of the last load: the directory, as the kernel names it */
   char *module_path;
-  int knowns; /* in the trusted registry: what the schema knows of the routes of each good version, by schema_id */
-  int index;  /* likewise: the routes of the files so far */
+  int schema_versions; /* in the trusted registry: what the schema knows of the routes of each good version, by
+                          schema_id */
+  int index;           /* likewise: the routes of the files so far */
   unsigned last_schema_id;
   char *candidate;   /* the file of the last candidate that would load: what is kept of it is one, whoever asks */
   size_t lua_memory; /* of the trusted state after its last collection, in bytes */
@@ -93,7 +94,7 @@ struct file_load {
   bool is_borrowed;           /* … is the spec's */
   int root;                   /* in its registry: what the file returned */
   int status;                 /* of what ran protected */
-  struct known_file *known;   /* what it becomes */
+  struct file_version *good;  /* what it becomes */
   struct script_function *functions;
   size_t function_count;
   struct fault_list *faults, *warnings;
@@ -147,13 +148,13 @@ int compile_policy(lua_State *L, int t, struct policy *policy, struct error *err
 int schema_call_routes(const struct file_load *load, lua_State *L, struct error *error);
 
 /* Keeps what the schema's answer at `answer` of `L` has for later under a new id. Raises without memory. */
-void schema_keep_known(struct loader *loader, lua_State *L, int answer, unsigned *id);
+void schema_keep_version(struct loader *loader, lua_State *L, int answer, unsigned *id);
 
 /* Forgets what it kept of versions that the loader does not remember. 0 or -ENOMEM. */
-int schema_sweep_known(struct loader *loader);
+int schema_sweep_versions(struct loader *loader);
 
 /* Forgets what it kept of one version, which is not going to be committed. */
-void schema_forget_known(struct loader *loader, unsigned id);
+void schema_forget_version(struct loader *loader, unsigned id);
 
 /* The line of a field ("match.ports") of a route; 0: not known. */
 int schema_find_line(struct loader *loader, unsigned id, const char *route, const char *field);
@@ -173,7 +174,7 @@ int load_check_value(lua_State *L);
  * modules. -ECANCELED, from here and from all that calls it: the thread has been given up, and uses nothing any more
  * that is not its own, the loader least of all. */
 int load_file(struct load_run *run, const char *file, const struct source *source, unsigned workers,
-              const struct module_list *given, struct known_file **result, struct module_list *tried,
+              const struct module_list *given, struct file_version **result, struct module_list *tried,
               struct fault_list *faults, struct fault_list *warnings);
 
 /* The loader is at a file from now on, or at none. */
@@ -185,10 +186,10 @@ void load_now_store(struct loader *loader, const char *file);
 uint64_t load_key(const struct load_run *run, const char *file, const char *path);
 
 /* Is `known` what loading `source` now would give? */
-bool load_is_same(struct load_run *run, const struct known_file *known, const struct source *source, uint64_t key);
+bool load_is_same(struct load_run *run, const struct file_version *good, const struct source *source, uint64_t key);
 
 /* It need not be made again when the same bytes are loaded next. */
-void load_keep_fresh(struct file_memory *memory, struct known_file *known);
+void load_keep_fresh(struct file_memory *memory, struct file_version *good);
 
 /* Makes the version of a file with functions: states for the further workers, the functions resolved in each. Takes
  * over the first state and the list of functions. 0 and known->version, or a negative errno with a fault. */
@@ -206,7 +207,7 @@ int load_one(struct load_run *run, struct loaded_file *file);
 int load_stand_in(struct load_run *run, struct loaded_file *file, const struct source *source);
 
 /* Serves `known` (NULL: nothing) for the file; takes over the reference. */
-void loaded_file_serve(struct loaded_file *file, struct known_file *known);
+void loaded_file_serve(struct loaded_file *file, struct file_version *good);
 
 /* Finds the names that stand in two files, and has one of both stand back until there are none. 0 or -ENOMEM. */
 int load_resolve_conflicts(struct load_run *run);

@@ -164,22 +164,22 @@ static void warn_of_absent_jit_files(const struct config *config, struct loaded_
   }
 }
 
-void loaded_file_serve(struct loaded_file *file, struct known_file *known) {
-  known_file_unref(file->known);
-  file->known = known;
-  file->routes = known ? known->routes : NULL;
-  file->route_count = known ? known->route_count : 0;
-  file->version = known ? known->version : NULL;
-  file->version_number = known ? known->number : 0;
-  file->hash = known ? known->hash : 0;
-  file->size = known ? known->size : 0;
-  file->function_count = known ? known->function_count : 0;
-  file->loaded_at = known ? known->loaded_at : 0;
+void loaded_file_serve(struct loaded_file *file, struct file_version *good) {
+  file_version_unref(file->good);
+  file->good = good;
+  file->routes = good ? good->routes : NULL;
+  file->route_count = good ? good->route_count : 0;
+  file->version = good ? good->version : NULL;
+  file->version_number = good ? good->number : 0;
+  file->hash = good ? good->hash : 0;
+  file->size = good ? good->size : 0;
+  file->function_count = good ? good->function_count : 0;
+  file->loaded_at = good ? good->loaded_at : 0;
 }
 
 static void clear_file(struct loaded_file *file) {
   fault_list_clear(&file->warnings);
-  known_file_unref(file->known);
+  file_version_unref(file->good);
   free(file->file);
   free(file->path);
 }
@@ -213,15 +213,15 @@ static int keep_all(struct load_run *run) {
   if (!loaded->files)
     return -ENOMEM;
   for (size_t i = 0; i < memory->count; i++) {
-    struct known_file *known = memory->files[i].committed;
-    if (!known)
+    struct file_version *good = memory->files[i].committed;
+    if (!good)
       continue;
     struct loaded_file *file = &loaded->files[loaded->file_count++];
-    file->file = strdup(known->file);
-    file->path = path_join(run->config->routes, known->file);
+    file->file = strdup(good->file);
+    file->path = path_join(run->config->routes, good->file);
     file->same = true;
-    file->stands_in = known->is_copy ? FILE_LAST_GOOD : FILE_LIVE;
-    loaded_file_serve(file, known_file_ref(known));
+    file->stands_in = good->is_copy ? FILE_LAST_GOOD : FILE_LIVE;
+    loaded_file_serve(file, file_version_ref(good));
     if (!file->file || !file->path)
       return -ENOMEM;
   }
@@ -263,11 +263,11 @@ static int collect_warnings(struct load_run *run) {
   for (size_t i = 0; i < run->loaded->file_count && status == 0; i++) {
     struct loaded_file *file = &run->loaded->files[i];
     const struct file_memory *memory = memory_find(&run->loader->memory, file->file);
-    if (!file->known)
+    if (!file->good)
       continue;
-    status = fault_list_append(&file->warnings, &file->known->warnings);
+    status = fault_list_append(&file->warnings, &file->good->warnings);
     struct fault_index *own =
-        status == 0 && memory && memory->between.count > 0 ? fault_index_by_content(&file->known->warnings) : NULL;
+        status == 0 && memory && memory->between.count > 0 ? fault_index_by_content(&file->good->warnings) : NULL;
     for (size_t k = 0; own && k < memory->between.count && status == 0; k++)
       if (!fault_index_has(own, &memory->between.faults[k], true))
         status = fault_list_append(&file->warnings,
@@ -278,7 +278,7 @@ static int collect_warnings(struct load_run *run) {
 }
 
 /* Which faults have been told already. Without memory none have. */
-static void mark_told(struct load_run *run) {
+static void mark_reported(struct load_run *run) {
   struct loaded_routes *loaded = run->loaded;
   struct fault_index *index = fault_index_by_file(&loaded->faults);
   for (size_t i = 0; i < loaded->file_count && index; i++) {
@@ -289,8 +289,8 @@ static void mark_told(struct load_run *run) {
     if (count == 0)
       continue;
     uint64_t sum = sum_faults(faults, count, file->stands_in);
-    file->fault_known = memory->told == sum;
-    memory->told = sum;
+    file->fault_is_old = memory->fault_sum == sum;
+    memory->fault_sum = sum;
   }
   fault_index_free(index);
 }
@@ -311,7 +311,7 @@ int loader_load_routes(struct loader *loader, const struct config *config, unsig
   int status = load_run_init(&run, loader, config, workers, loaded);
   if (status < 0)
     return status;
-  status = schema_sweep_known(loader);
+  status = schema_sweep_versions(loader);
   if (status == 0)
     status = list_away(&run);
   loaded->listed = status == 0;
@@ -332,7 +332,7 @@ int loader_load_routes(struct loader *loader, const struct config *config, unsig
   if (status == 0)
     status = collect_warnings(&run);
   if (status == 0) {
-    mark_told(&run);
+    mark_reported(&run);
     if (number_of)
       loaded_routes_number(loaded, number_of, context);
     status = loaded->listed ? 0 : -EINVAL;

@@ -25,16 +25,16 @@ static int check_given_value(struct file_load *load, const struct script_given *
   return status;
 }
 
-static int serve(struct loaded_routes *loaded, struct known_file *known, const char *path) {
+static int serve(struct loaded_routes *loaded, struct file_version *good, const char *path) {
   loaded->files = calloc(1, sizeof *loaded->files);
   if (!loaded->files)
     return -ENOMEM;
   loaded->file_count = 1;
   loaded->listed = true;
-  loaded->files[0].file = strdup(known->file);
+  loaded->files[0].file = strdup(good->file);
   loaded->files[0].path = strdup(path);
   loaded->files[0].ok = true;
-  loaded_file_serve(&loaded->files[0], known_file_ref(known));
+  loaded_file_serve(&loaded->files[0], file_version_ref(good));
   return loaded->files[0].file && loaded->files[0].path ? 0 : -ENOMEM;
 }
 
@@ -42,11 +42,11 @@ int loader_load_value(struct loader *loader, const struct config *config, const 
                       unsigned workers, loaded_number_of *number_of, void *context, struct loaded_routes *loaded) {
   *loaded = (struct loaded_routes){0};
   const char *base = strrchr(given->path, '/');
-  struct known_file *known = known_file_new(base ? base + 1 : given->path);
+  struct file_version *good = file_version_new(base ? base + 1 : given->path);
   struct load_run run = {.loader = loader, .config = config, .workers = workers, .loaded = loaded};
   struct file_load load = {
       .run = &run,
-      .file = known ? known->file : NULL,
+      .file = good ? good->file : NULL,
       .source = {.path = (char *)(uintptr_t)given->path,
                  .text = (char *)(uintptr_t)given->text,
                  .size = given->text ? strlen(given->text) : 0},
@@ -54,21 +54,21 @@ int loader_load_value(struct loader *loader, const struct config *config, const 
       .state = given->state,
       .is_borrowed = true,
       .root = LUA_NOREF,
-      .known = known,
+      .good = good,
       .faults = &loaded->faults,
       .warnings = &loaded->warnings,
   };
-  if (!known)
+  if (!good)
     return -ENOMEM;
   given->state->references++;
   int status = check_given_value(&load, given);
   file_load_release(&load);
-  for (size_t i = 0; i < known->route_count && status == 0; i++)
-    if (route_has_functions(known->routes[i]))
-      known->routes[i]->script = known->version;
+  for (size_t i = 0; i < good->route_count && status == 0; i++)
+    if (route_has_functions(good->routes[i]))
+      good->routes[i]->script = good->version;
   if (status == 0)
-    status = serve(loaded, known, given->path);
-  known_file_unref(known);
+    status = serve(loaded, good, given->path);
+  file_version_unref(good);
   if (status == 0 && number_of)
     loaded_routes_number(loaded, number_of, context);
   return status;

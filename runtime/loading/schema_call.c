@@ -92,8 +92,8 @@ int schema_call_routes(const struct file_load *load, lua_State *L, struct error 
   return script_call(trusted, L, 2, 1, error); /* [answer] */
 }
 
-void schema_keep_known(struct loader *loader, lua_State *L, int answer, unsigned *id) {
-  lua_rawgeti(L, LUA_REGISTRYINDEX, loader->knowns);
+void schema_keep_version(struct loader *loader, lua_State *L, int answer, unsigned *id) {
+  lua_rawgeti(L, LUA_REGISTRYINDEX, loader->schema_versions);
   lua_getfield(L, answer, "known"); /* [knowns, known] */
   *id = ++loader->last_schema_id;
   lua_rawseti(L, -2, (int)*id);
@@ -101,46 +101,46 @@ void schema_keep_known(struct loader *loader, lua_State *L, int answer, unsigned
 }
 
 /* [loader, knowns, left] */
-static void schema_keep(lua_State *L, const struct known_file *known) {
-  if (!known)
+static void schema_keep(lua_State *L, const struct file_version *good) {
+  if (!good)
     return;
-  lua_rawgeti(L, 2, (int)known->schema_id);
-  lua_rawseti(L, 3, (int)known->schema_id);
+  lua_rawgeti(L, 2, (int)good->schema_id);
+  lua_rawseti(L, 3, (int)good->schema_id);
 }
 
 static int sweep(lua_State *L) {
   struct loader *loader = lua_touserdata(L, 1);
-  lua_rawgeti(L, LUA_REGISTRYINDEX, loader->knowns);
+  lua_rawgeti(L, LUA_REGISTRYINDEX, loader->schema_versions);
   lua_newtable(L); /* [loader, knowns, left] */
   for (size_t i = 0; i < loader->memory.count && lua_istable(L, 2); i++) {
     schema_keep(L, loader->memory.files[i].committed);
     schema_keep(L, loader->memory.files[i].fresh);
   }
-  if (loader->knowns == LUA_NOREF)
-    loader->knowns = luaL_ref(L, LUA_REGISTRYINDEX);
+  if (loader->schema_versions == LUA_NOREF)
+    loader->schema_versions = luaL_ref(L, LUA_REGISTRYINDEX);
   else
-    lua_rawseti(L, LUA_REGISTRYINDEX, loader->knowns);
+    lua_rawseti(L, LUA_REGISTRYINDEX, loader->schema_versions);
   return 0;
 }
 
-int schema_sweep_known(struct loader *loader) { return script_protect(loader->trusted, sweep, loader); }
+int schema_sweep_versions(struct loader *loader) { return script_protect(loader->trusted, sweep, loader); }
 
 struct forgetting {
   struct loader *loader;
   unsigned id;
 };
 
-static int forget_known(lua_State *L) {
+static int forget_version(lua_State *L) {
   const struct forgetting *forgetting = lua_touserdata(L, 1);
-  lua_rawgeti(L, LUA_REGISTRYINDEX, forgetting->loader->knowns);
+  lua_rawgeti(L, LUA_REGISTRYINDEX, forgetting->loader->schema_versions);
   lua_pushnil(L);
   lua_rawseti(L, -2, (int)forgetting->id);
   return 0;
 }
 
-void schema_forget_known(struct loader *loader, unsigned id) {
+void schema_forget_version(struct loader *loader, unsigned id) {
   struct forgetting forgetting = {loader, id};
-  script_protect(loader->trusted, forget_known, &forgetting); /* without memory the next load forgets it */
+  script_protect(loader->trusted, forget_version, &forgetting); /* without memory the next load forgets it */
 }
 
 struct line_search {
@@ -155,7 +155,7 @@ static int find_field_line(lua_State *L) {
   struct error error;
   if (loader_push_function(search->loader, L, "moongate.schema.packed", "line", &error) < 0)
     return 0;
-  lua_rawgeti(L, LUA_REGISTRYINDEX, search->loader->knowns);
+  lua_rawgeti(L, LUA_REGISTRYINDEX, search->loader->schema_versions);
   lua_rawgeti(L, -1, (int)search->id);
   lua_remove(L, -2);
   if (!lua_istable(L, -1))
@@ -174,7 +174,7 @@ int schema_find_line(struct loader *loader, unsigned id, const char *route, cons
 }
 
 int loader_find_line(struct loader *loader, const struct loaded_file *file, const char *route, const char *field) {
-  return file->known ? schema_find_line(loader, file->known->schema_id, route, field) : 0;
+  return file->good ? schema_find_line(loader, file->good->schema_id, route, field) : 0;
 }
 
 static int begin_index(lua_State *L) {
@@ -203,7 +203,7 @@ static int schema_admit(lua_State *L) {
   admission->status =
       loader_push_function(admission->loader, L, "moongate.schema.routes", "admit", &error); /* [admission, admit] */
   if (admission->status == 0) {
-    lua_rawgeti(L, LUA_REGISTRYINDEX, admission->loader->knowns);
+    lua_rawgeti(L, LUA_REGISTRYINDEX, admission->loader->schema_versions);
     lua_rawgeti(L, -1, (int)admission->id);
     lua_remove(L, -2);
     assert(lua_istable(L, -1));

@@ -40,7 +40,7 @@ static void watch_peer(struct script_socket *socket, const struct tcp_options *t
   socket->dozes = stream_unsent(socket->own) == 0;
   if (!tcp->unacknowledged_ms || socket->dozes) {
     socket->silent_since = 0;
-  } else if (silence_look(&socket->silent_since, socket->own->fd, now) >= tcp->unacknowledged_ms) {
+  } else if (silence_check(&socket->silent_since, socket->own->fd, now) >= tcp->unacknowledged_ms) {
     stream_break(socket->own);
     return;
   }

@@ -59,7 +59,7 @@ struct worker_stats {
                                                                   one was left */
   uint64_t errors[METRIC_ERROR_COUNT];
   uint64_t proxy_bytes_in, proxy_bytes_out; /* of PROXY headers, received and sent */
-  uint64_t riders;                          /* open connections that go on by a route that has changed or gone since */
+  uint64_t old_connections;                 /* open connections that go on by a route that has changed or gone since */
 };
 
 struct metrics_shard {

@@ -11,7 +11,7 @@
 
 static bool is_asking(const struct tcp_info *info) { return info->tcpi_retransmits > 0 || info->tcpi_probes > 0; }
 
-uint64_t silence_look(clock_ms *since, int fd, clock_ms now) {
+uint64_t silence_check(clock_ms *since, int fd, clock_ms now) {
   struct tcp_info info = {.tcpi_state = TCP_CLOSE};
   socklen_t size = sizeof info;
   if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) != 0 || info.tcpi_state == TCP_CLOSE || !is_asking(&info)) {

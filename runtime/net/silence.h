@@ -16,4 +16,4 @@ enum { SILENCE_LOOKS = 4 };
 /* Looks at the TCP socket `fd`, to which bytes are on their way (stream_unsent()). For how many ms, of the time that it
  * has been looked, nothing at all has come back; `*since`: when that was seen first, kept between looks, 0: it is not
  * so. A look at any other socket finds nothing. */
-uint64_t silence_look(clock_ms *since, int fd, clock_ms now);
+uint64_t silence_check(clock_ms *since, int fd, clock_ms now);

@@ -18,7 +18,7 @@
 enum { FILE_MODE = 0600 };
 
 /* -EBUSY, with the process that wrote its id into the file. */
-static int explain_held(int fd, const char *path, struct error *error) {
+static int explain_taken(int fd, const char *path, struct error *error) {
   char text[32] = "";
   ssize_t size = pread(fd, text, sizeof text - 1, 0);
   long pid = size > 0 ? strtol(text, NULL, 10) : 0;
@@ -71,7 +71,7 @@ int instance_lock_take(struct instance_lock *lock, const char *directory, const 
   int fd = open_lock_file(state, account);
   close(state);
   if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
-    int status = explain_held(fd, path, error);
+    int status = explain_taken(fd, path, error);
     close(fd);
     return status;
   }

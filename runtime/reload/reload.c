@@ -253,11 +253,11 @@ static void request(struct instance *instance, bool with_config, const struct re
                                                               : "moongate is stopping: nothing changes any more"));
     return;
   }
-  char why[RELOAD_HELD_SIZE];
-  bool is_held = reload_is_held(reload, why);
+  char why[RELOAD_OVERDUE_SIZE];
+  bool is_overdue = reload_is_overdue(reload, why);
   reload->again = true;
   reload->again_with_config |= with_config;
-  if (waiter->call && is_held)
+  if (waiter->call && is_overdue)
     native_call_answer(waiter->call, reload_refusal(waiter, why));
   else if (waiter->call)
     reload->next[reload->next_count++] = *waiter;

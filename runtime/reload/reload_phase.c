@@ -33,11 +33,11 @@ uint64_t reload_phase_ms(const struct reload *reload) {
   return clock_now(&reload->instance->runtime->clock) - reload->phase_began;
 }
 
-bool reload_is_held(const struct reload *reload, char why[RELOAD_HELD_SIZE]) {
+bool reload_is_overdue(const struct reload *reload, char why[RELOAD_OVERDUE_SIZE]) {
   unsigned worker = reload->phase == RELOAD_SWAPPING ? swap_awaited_worker(&reload->swap) : 0;
   if (worker == 0 || reload_phase_ms(reload) < HELD_MS)
     return false;
-  snprintf(why, RELOAD_HELD_SIZE,
+  snprintf(why, RELOAD_OVERDUE_SIZE,
            "not live yet: worker %u does not answer; what is in the files goes live when it goes on", worker);
   return true;
 }
@@ -61,8 +61,8 @@ static void on_long(struct wheel_timer *timer) {
     LOG(&runtime->log, LOG_WARN, "a reload takes long; what comes meanwhile waits for its end",
         LOG_STRING("phase", reload_phase_name(reload->phase)), LOG_NUMBER("seconds", seconds));
   loop_set_timer(&runtime->loop, &reload->patience, next_phase_look(reload));
-  char why[RELOAD_HELD_SIZE];
-  if (reload_is_held(reload, why))
+  char why[RELOAD_OVERDUE_SIZE];
+  if (reload_is_overdue(reload, why))
     reload_refuse_all(reload, why);
 }
 

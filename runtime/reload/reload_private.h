@@ -9,11 +9,11 @@
 /* Every change of the phase goes through here. One that lasts is told in the log. */
 void reload_enter(struct reload *reload, enum reload_phase phase);
 
-enum { RELOAD_HELD_SIZE = 128 };
+enum { RELOAD_OVERDUE_SIZE = 128 };
 
 /* Whether the swap has waited for a worker for so long that nobody who asked for a reload shall wait for it any longer;
  * then `why` says so. It is made when the worker goes on. */
-bool reload_is_held(const struct reload *reload, char why[RELOAD_HELD_SIZE]);
+bool reload_is_overdue(const struct reload *reload, char why[RELOAD_OVERDUE_SIZE]);
 
 /* Has the loader load for this round, then make the table of it, then commit to it and write copies. Each ends in its
  * callback below, later; without memory in reload_end_round(), at once. */
@@ -36,7 +36,7 @@ struct value *reload_answer(const struct reload *reload, const struct reload_wai
 /* Faults that the last round did not have. */
 void reload_log_faults(const struct reload *reload);
 
-/* One line: what changed, how long it took, how many ride on old versions. */
+/* One line: what changed, how long it took, how many connections go on with old versions. */
 void reload_log_swap(const struct reload *reload);
 
 /* moongate.on_reload. */

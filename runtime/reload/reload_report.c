@@ -89,12 +89,12 @@ static void report_warnings(struct value *list, const struct loaded_routes *load
   int status = 0;
   for (size_t i = 0; i < loaded->file_count && status == 0; i++)
     status = fault_list_append(&all, &loaded->files[i].warnings);
-  struct fault_index *told = fault_index_by_content(&all);
+  struct fault_index *earlier = fault_index_by_content(&all);
   report_faults(list, &all, NULL);
   for (size_t i = 0; i < loaded->warnings.count; i++)
-    if (!told || !fault_index_has(told, &loaded->warnings.faults[i], true))
+    if (!earlier || !fault_index_has(earlier, &loaded->warnings.faults[i], true))
       report_faults(list, &(const struct fault_list){.faults = &loaded->warnings.faults[i], .count = 1}, NULL);
-  fault_index_free(told);
+  fault_index_free(earlier);
   fault_list_clear(&all);
 }
 
@@ -172,7 +172,7 @@ void reload_log_swap(const struct reload *reload) {
       LOG_STRING("changed", changed[0] ? changed : NULL), LOG_STRING("removed", removed[0] ? removed : NULL),
       LOG_STRING("config", reload->config_changed ? "changed" : NULL),
       LOG_INTEGER("routes", instance->table->route_count), LOG_NUMBER("seconds", reload->totals.last_seconds),
-      LOG_INTEGER("connections_on_old_versions", reload->swap.riders),
+      LOG_INTEGER("connections_on_old_versions", reload->swap.old_connections),
       LOG_INTEGER("old_versions", reload->instance->old.count));
 }
 

@@ -83,7 +83,7 @@ static void run_load(struct loading_job *base) {
   struct loader *loader = instance->loader;
   if (job->reads_config) {
     struct config_overrides overrides = {instance->config_path, instance->routes_path, instance->workers_wanted};
-    loader_look_anew(loader);
+    loader_read_anew(loader);
     int status = loader_read_config(loader, &overrides, &job->config, &job->config_faults);
     if (status == -ECANCELED)
       return;
@@ -174,19 +174,19 @@ static int open_ports(struct reload_job *job, struct pace *pace) {
 /* The files that ask for ports which can't be opened are at fault. 0 or -ENOMEM. */
 static int exclude_files(const struct reload_job *job) {
   const struct reload *reload = job->reload;
-  bool *told = calloc(reload->loaded.file_count + 1, sizeof *told);
-  int status = told ? 0 : -ENOMEM;
+  bool *reported = calloc(reload->loaded.file_count + 1, sizeof *reported);
+  int status = reported ? 0 : -ENOMEM;
   for (size_t i = 0; i < job->ports->failure_count && status == 0; i++) {
     const struct port_failure *failure = &job->ports->failures[i];
     const struct route *route = job->table->ports[failure->place].routes[0];
     size_t file = loaded_routes_find(&reload->loaded, route->file);
-    if (told[file])
+    if (reported[file])
       continue; /* a second time would take its last good version too */
-    told[file] = true;
+    reported[file] = true;
     status =
         loader_exclude_file(reload->instance->loader, route->file, route->name, "match.ports", failure->error.message);
   }
-  free(told);
+  free(reported);
   return status;
 }
 

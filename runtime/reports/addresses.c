@@ -53,8 +53,8 @@ static bool is_client(const struct selection *selection, const struct limit_repo
   struct prefix asked;
   if (!ip_set_prefix(selection->clients, 0, &asked))
     return ip_set_contains(selection->clients, &report->address);
-  struct prefix told = prefix_make(report->address.bytes, ip_address_is_ipv4(&report->address), report->prefix);
-  return prefixes_meet(&asked, &told);
+  struct prefix shown = prefix_make(report->address.bytes, ip_address_is_ipv4(&report->address), report->prefix);
+  return prefixes_meet(&asked, &shown);
 }
 
 static bool address_is_wanted(const struct selection *selection, const struct limit_report *report) {
@@ -69,9 +69,9 @@ static bool address_is_wanted(const struct selection *selection, const struct li
   return !wanted->route || (route && strcmp(wanted->route, route) == 0);
 }
 
-static void on_report(void *context, const struct limit_report *told) {
+static void on_report(void *context, const struct limit_report *shown) {
   struct selection *selection = context;
-  struct limit_report bounded = *told;
+  struct limit_report bounded = *shown;
   const struct limit_report *report = &bounded;
   if (bounded.blocked_ms > selection->block_ms)
     bounded.blocked_ms = selection->block_ms;

@@ -6,6 +6,8 @@
 
 #include "instance/instance.h"
 #include "instance/runtime.h"
+#include "net/splice_pool.h"
+#include "script/worker_script.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -122,7 +124,7 @@ static int connections_take(struct connections_part *part, struct connection *co
 }
 
 /* Whether there is more to look at. */
-static bool look_on(struct connections_part *part, struct worker *worker) {
+static bool sample_on(struct connections_part *part, struct worker *worker) {
   const struct connections_filter *filter = &part->round->filter;
   size_t most = part->killed + CONNECTIONS_KILL_PIECE;
   for (size_t i = 0; i < CONNECTIONS_PIECE && part->killed < most; i++) {
@@ -145,11 +147,11 @@ static void on_connections_question(struct message *message, void *receiver) {
   struct connections_part *part = (struct connections_part *)(void *)message;
   struct worker *worker = receiver;
   if (!part->begun && part->round->looks)
-    worker_look_take(&part->look, worker, part->asked_ns, true);
+    worker_sample_take(&part->sample, worker, part->asked_ns, true);
   if (!part->begun)
     connection_walk_begin(&part->walk, worker);
   part->begun = true;
-  if (look_on(part, worker)) {
+  if (sample_on(part, worker)) {
     if (mailbox_post(&worker->loop.mailbox, message))
       return;
     connection_walk_end(&part->walk); /* the worker is ending */
@@ -232,4 +234,16 @@ void connections_ask_for(struct connections *connections, const struct native_co
   for (size_t i = 0; i < count; i++)
     connections_ask_worker(&round->parts[i], round, &instance->threads.threads[i]->worker);
   loop_set_timer(&instance->runtime->loop, &round->timer, round->missing > 0 ? CONNECTIONS_PATIENCE_MS : 0);
+}
+
+void worker_sample_take(struct worker_sample *sample, const struct worker *worker, uint64_t asked_ns, bool whole) {
+  uint64_t now = clock_ns(worker->loop.clock);
+  *sample = (struct worker_sample){
+      .stats = worker->metrics->worker,
+      .lag_ns = now > asked_ns ? now - asked_ns : 0,
+      .open = worker->connection_count,
+      .pipes = worker->pipes.pool ? splice_pool_count(worker->pipes.pool) : 0,
+  };
+  if (whole)
+    sample->script_memory = script_worker_memory(worker, &sample->script_states);
 }

@@ -7,10 +7,12 @@
 
 #include "core/list.h"
 #include "core/loop.h"
+#include "metrics/shard.h"
 #include "native/native.h"
 
 #include <stddef.h>
 
+struct worker;
 struct instance;
 
 enum {
@@ -38,10 +40,24 @@ void connections_deinit(struct connections *connections);
 struct connections_round;
 typedef struct value *connections_report_fn(const struct connections_round *round);
 
-/* The connections that are meant, for an answer of another kind: it has a look at each worker too. */
+/* The connections that are meant, for an answer of another kind: with a sample of each worker. */
 void connections_ask_for(struct connections *connections, const struct native_connections *wanted,
                          struct native_call *call, connections_report_fn *report);
 
 /* See native_ops.connections. `wanted` is copied. */
 void connections_ask(struct connections *connections, const struct native_connections *wanted,
                      struct native_call *call);
+
+/* One worker as a whole: its counters, what it holds, and how late it is, since the sample is taken when it has come
+ * to the message that asks for it. */
+struct worker_sample {
+  struct worker_stats stats;
+  uint64_t lag_ns; /* from asking to being answered */
+  size_t open;     /* connections */
+  unsigned pipes;  /* of the kernel, for splicing */
+  size_t script_memory, script_states;
+};
+
+/* On the worker's thread; `asked_ns` is clock_ns() when it was asked. `whole`: also what takes a moment to add up, the
+ * memory of its Lua states. */
+void worker_sample_take(struct worker_sample *sample, const struct worker *worker, uint64_t asked_ns, bool whole);

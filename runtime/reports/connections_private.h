@@ -9,7 +9,6 @@
 #include "connection/walk.h"
 #include "net/ip_set.h"
 #include "reports/connections.h"
-#include "reports/look.h"
 
 /* The function that one waits for. */
 struct function_note {
@@ -96,7 +95,7 @@ struct connections_part {
   struct worker *worker;
   struct connection_walk walk;
   uint64_t asked_ns;
-  struct worker_look look; /* once it has begun, when the round wants it */
+  struct worker_sample sample; /* once it has begun, when the round wants it */
   struct entry_block *first, *last;
   size_t open;   /* connections that it has, wanted or not */
   size_t killed; /* … and has ended */
@@ -111,7 +110,7 @@ struct connections_round {
   struct connections *owner;
   struct native_call *call; /* NULL: answered */
   connections_report_fn *report;
-  bool looks; /* it has a look at each worker too */
+  bool looks; /* a sample of each worker is taken too */
   struct connections_filter filter;
   struct wheel_timer timer;
   size_t missing; /* parts that are the workers' */

@@ -116,9 +116,9 @@ static void diagnose_judge(struct diagnose *diagnose, const struct diagnose_samp
   const struct diagnose_settings *settings = settings_of(diagnose);
   bool over = settings->connections > 0 && sample->open >= settings->connections;
   bool jumped = before && settings->spike > 0 && sample->open >= before->open + settings->spike;
-  bool told = over && !is_paused(&diagnose->pauses[DIAGNOSE_CONNECTIONS], sample->time);
+  bool reported = over && !is_paused(&diagnose->pauses[DIAGNOSE_CONNECTIONS], sample->time);
   judge_one(diagnose, DIAGNOSE_CONNECTIONS, over, sample->time);
-  if (!told || !jumped)
+  if (!reported || !jumped)
     judge_one(diagnose, DIAGNOSE_SPIKE, jumped, sample->time);
 }
 
@@ -137,7 +137,7 @@ static void on_looked(struct message *message, void *receiver) {
   struct diagnose *diagnose = watch->owner;
   (void)receiver;
   watch->asked = false;
-  watch->last = watch->look;
+  watch->last = watch->sample;
   if (watch->last.lag_ns > watch->worst_ns)
     watch->worst_ns = watch->last.lag_ns;
   if (diagnose->missing > 0 && --diagnose->missing == 0 && diagnose->timer.on_expired)
@@ -148,7 +148,7 @@ static void on_looked(struct message *message, void *receiver) {
 static void on_diagnose_look(struct message *message, void *receiver) {
   struct diagnose_watch *watch = (struct diagnose_watch *)(void *)message;
   const struct worker *worker = receiver;
-  worker_look_take(&watch->look, worker, watch->asked_ns, false);
+  worker_sample_take(&watch->sample, worker, watch->asked_ns, false);
   message->deliver = on_looked;
   mailbox_post(&watch->owner->instance->runtime->loop.mailbox, message);
 }

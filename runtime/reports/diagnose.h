@@ -7,7 +7,7 @@
 
 #include "core/loop.h"
 #include "native/native.h"
-#include "reports/look.h"
+#include "reports/connections.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -48,8 +48,8 @@ struct diagnose_watch {
   struct message message;
   struct diagnose *owner;
   struct worker *worker;
-  struct worker_look look; /* the worker's while `asked` */
-  struct worker_look last;
+  struct worker_sample sample; /* the worker's while `asked` */
+  struct worker_sample last;
   uint64_t asked_ns, worst_ns; /* worst: since the last snapshot */
   bool asked;
 };

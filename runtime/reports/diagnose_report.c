@@ -115,7 +115,7 @@ static void write_worker(struct value *list, const struct connections_part *part
   if (watch && watch->asked && now_ns > watch->asked_ns && now_ns - watch->asked_ns > waited)
     waited = now_ns - watch->asked_ns;
   waited = silence_ns > waited ? silence_ns : waited;
-  uint64_t lag = answered ? part->look.lag_ns : waited;
+  uint64_t lag = answered ? part->sample.lag_ns : waited;
   uint64_t worst = watch && watch->worst_ns > lag ? watch->worst_ns : lag;
   struct value *entry = value_set_table(list, NULL);
   value_set_number(entry, "number", part->worker->number);
@@ -126,10 +126,10 @@ static void write_worker(struct value *list, const struct connections_part *part
     watch->worst_ns = 0;
   if (!answered)
     return;
-  value_set_number(entry, "connections", (double)part->look.open);
-  value_set_number(entry, "script_memory", (double)part->look.script_memory);
-  value_set_number(entry, "script_states", (double)part->look.script_states);
-  value_set_number(entry, "pipes", part->look.pipes);
+  value_set_number(entry, "connections", (double)part->sample.open);
+  value_set_number(entry, "script_memory", (double)part->sample.script_memory);
+  value_set_number(entry, "script_states", (double)part->sample.script_states);
+  value_set_number(entry, "pipes", part->sample.pipes);
   value_set_number(entry, "pipes_limit", part->worker->settings->splice_pipes);
 }
 
@@ -162,7 +162,7 @@ static void write_since(struct value *root, const struct connections_round *roun
   for (size_t i = 0; i < round->part_count; i++) {
     bool answered = !round->parts[i].asked && round->parts[i].begun;
     if (answered || i < diagnose->count)
-      add_stats(&sum, answered ? &round->parts[i].look.stats : &diagnose->watches[i].last.stats);
+      add_stats(&sum, answered ? &round->parts[i].sample.stats : &diagnose->watches[i].last.stats);
   }
   struct value *since = value_set_table(root, "since_last");
   value_set_number(since, "seconds", diagnose_seconds(now - diagnose->since_ms));

@@ -16,7 +16,7 @@ struct telling {
   const struct explained *explained;
   struct value *list;
   const struct route *chosen, *before; /* `before`: the candidate before this one, when it matches */
-  size_t place, told, depends;
+  size_t place, listed, depends;
   size_t omitted[ROUTE_CLAUSE_COUNT], omitted_open;
   struct outcome outcome;
   int status;
@@ -174,12 +174,12 @@ static void on_explain_verdict(void *context, const struct route_verdict *verdic
   telling->depends += verdict->clause == ROUTE_CLAUSE_WHEN;
   if (verdict->clause == ROUTE_CLAUSE_CHOSEN)
     telling->chosen = verdict->route;
-  if (telling->told >= explained->limit && !decides) {
+  if (telling->listed >= explained->limit && !decides) {
     bool is_open = verdict->open && verdict->clause != ROUTE_CLAUSE_OUTRANKED;
     ++*(is_open ? &telling->omitted_open : &telling->omitted[verdict->clause]);
   } else {
     struct value *row = route_report_write(telling->list, explained->instance, verdict->route);
-    telling->told++;
+    telling->listed++;
     value_set_number(row, "place", (double)telling->place);
     value_set_string(row, "verdict", verdict_of(verdict->clause));
     value_set_string(row, "clause", field_of(verdict->clause));

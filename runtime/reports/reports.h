@@ -20,4 +20,4 @@ struct value *addresses_report(void *context, const struct native_addresses *wan
 struct value *explain_choice(void *context, const struct native_explain *question);
 
 /* native.metrics(): what scripts have made. NULL without memory. */
-struct value *commons_report(const struct runtime *runtime);
+struct value *script_metrics_report(const struct runtime *runtime);

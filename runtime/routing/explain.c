@@ -5,7 +5,7 @@
 #include "routing/choice.h"
 
 #include "routing/domain.h"
-#include "routing/places.h"
+#include "routing/endpoints.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -308,7 +308,7 @@ int route_explain(const struct route_table *table, const struct table_port *port
     struct candidate *candidate = &candidates[i];
     candidate->verdict.route = route;
     candidate->verdict.place = i;
-    candidate->is_bound = places_is_own(&port->endpoint, &route->address);
+    candidate->is_bound = endpoint_is_own(&port->endpoint, &route->address);
     candidate->verdict.clause = explain_judge(&about, route, candidate);
   }
   qsort(candidates, port->route_count, sizeof *candidates, compare_candidates);

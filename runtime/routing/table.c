@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
  * The table: making it, sharing and freeing it. Which endpoints its routes want, and which routes stand at each, is
- * found out in places.c. */
+ * found out in endpoints.c. */
 #include "routing/table.h"
 
 #include "core/sort.h"
-#include "routing/places.h"
+#include "routing/endpoints.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -57,7 +57,7 @@ struct route_table *route_table_renew(const struct route_table *before, struct p
   atomic_init(&table->references, 1);
   if (!copy_routes(table, routes, count, script_count, pace))
     goto fail;
-  status = places_build(table, before, pace);
+  status = table_endpoints_build(table, before, pace);
   if (status < 0)
     goto fail;
   for (; table->script_count < script_count; table->script_count++)
@@ -69,7 +69,7 @@ fail:
   if (status == -E2BIG)
     error_set(error, E2BIG,
               "the routes ask for more than %d ports, or stand on %d ports together; make match.ports smaller",
-              TABLE_MAX_PORTS, TABLE_MAX_PLACES);
+              TABLE_MAX_PORTS, TABLE_MAX_BINDINGS);
   else
     error_set(error, ENOMEM, "no memory for the route table");
   route_table_unref(table);
@@ -112,7 +112,7 @@ bool route_table_has(const struct route_table *table, const struct route *route)
 bool table_port_has(const struct table_port *port, const struct route *route) {
   if (port->port == 0)
     return port->routes[0] == route;
-  if (!places_takes(&port->endpoint, &route->address))
+  if (!endpoint_takes(&port->endpoint, &route->address))
     return false;
   for (size_t i = 0; i < route->port_count; i++)
     if (route->ports[i].from <= port->port && port->port <= route->ports[i].to)

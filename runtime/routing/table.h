@@ -61,8 +61,8 @@ struct route_table {
 };
 
 enum {
-  TABLE_MAX_PORTS = 65536,   /* endpoints to listen on */
-  TABLE_MAX_PLACES = 1 << 22 /* routes on ports: a route counts once for each of its ports */
+  TABLE_MAX_PORTS = 65536,     /* endpoints to listen on */
+  TABLE_MAX_BINDINGS = 1 << 22 /* routes on ports: a route counts once for each of its ports */
 };
 
 /* `routes` stand in file order, which decides between equals. Takes a reference on each route; takes over one on each

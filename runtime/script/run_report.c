@@ -128,7 +128,7 @@ void script_report_unopened(struct script_state *state, const struct script_run 
 
 static bool has_free_descriptor(lua_State *L) {
   (void)L;
-  return descriptors_look() == 0;
+  return descriptors_probe() == 0;
 }
 
 bool script_has_descriptor(lua_State *L) {

@@ -5,8 +5,8 @@
  * is how a state is found from any of its coroutines. */
 #include "script/state.h"
 #include "core/clock.h"
-#include "script/commons.h"
 #include "script/parts.h"
+#include "script/shared.h"
 #include "script/state_private.h"
 #include "script/version.h"
 
@@ -178,7 +178,7 @@ static void state_free(struct script_state *state) {
     lua_close(state->L);
     script_parts.let_sockets_go(state);
   }
-  commons_unref(state->options.commons);
+  script_shared_unref(state->options.shared);
   free(state->watch.report);
   free(state->interruption);
   free((char *)(uintptr_t)state->options.library);
@@ -197,8 +197,8 @@ struct script_state *script_state_new(const struct script_options *options, stru
   list_init(&state->timers);
   list_init(&state->sockets);
   state->options = *options;
-  if (options->commons != NULL)
-    commons_ref(options->commons);
+  if (options->shared != NULL)
+    script_shared_ref(options->shared);
   state->options.library = state_copy_string(options->library);
   state->options.module_path = state_copy_string(options->module_path);
   script_secure_strings();
@@ -226,10 +226,10 @@ fail:
   return NULL;
 }
 
-struct script_commons *script_state_commons(struct script_state *state) {
-  if (state->options.commons == NULL)
-    state->options.commons = commons_new();
-  return state->options.commons;
+struct script_shared *script_state_shared(struct script_state *state) {
+  if (state->options.shared == NULL)
+    state->options.shared = script_shared_new();
+  return state->options.shared;
 }
 
 void script_state_attach(struct script_state *state, struct script_place *place) {

@@ -18,7 +18,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-struct script_commons;
+struct script_shared;
 struct script_task;
 struct script_version;
 struct worker;
@@ -61,10 +61,10 @@ struct script_options {
   const char *library; /* a directory that the library is read from instead of the binary (MOONGATE_LUA); NULL mostly */
   const char *module_path; /* beside routes/: where `require` finds the user's modules; NULL: none */
   const struct log *log;
-  struct script_commons *commons; /* a reference is taken; NULL: it makes its own when it needs one */
-  unsigned timers;                /* limits.timers, of one state; 0: no limit */
-  unsigned open_files;            /* limits.open_files, of one state; 0: no limit */
-  unsigned log_lines;             /* limits.log_lines, a second; 0: no limit */
+  struct script_shared *shared; /* a reference is taken; NULL: it makes its own when it needs one */
+  unsigned timers;              /* limits.timers, of one state; 0: no limit */
+  unsigned open_files;          /* limits.open_files, of one state; 0: no limit */
+  unsigned log_lines;           /* limits.log_lines, a second; 0: no limit */
 };
 
 /* watchdog.c */
@@ -154,7 +154,7 @@ void script_push_cleaner(lua_State *L, lua_CFunction function);
 void script_push_kept_table(lua_State *L, const void *key);
 
 /* What it shares with others. NULL without memory. */
-struct script_commons *script_state_commons(struct script_state *state);
+struct script_shared *script_state_shared(struct script_state *state);
 
 /* The state of `L`, from any of its coroutines. */
 struct script_state *script_state_of(lua_State *L);
@@ -189,7 +189,7 @@ bool script_watch_is_over(lua_State *L);
 int script_watch_stop(lua_State *L);
 
 /* What the hook does: for C functions that are called often between two instructions, or were long. May raise. */
-void script_watch_look(lua_State *L);
+void script_watch_check(lua_State *L);
 
 /* For a trusted state that runs what is not its own (specs), and is interpreted: from now on, or from the beginning of
  * the stretch that runs then, it may run for so long; then an error is raised that may be caught. 0: no longer. */

@@ -133,7 +133,7 @@ static void look_at_stack(struct script_state *state, lua_State *L) {
     task_raise(L, "stack overflow: coroutines or callbacks within each other, too many of them");
 }
 
-void script_watch_look(lua_State *L) {
+void script_watch_check(lua_State *L) {
   struct script_state *state = script_state_of(L);
   state->watch.refusing = false;
   if (state->watch.near > 0)
@@ -147,7 +147,7 @@ void script_watch_look(lua_State *L) {
 
 static void on_count(lua_State *L, lua_Debug *unused) {
   (void)unused;
-  script_watch_look(L);
+  script_watch_check(L);
 }
 
 static bool is_past_bound(const struct script_state *state) {

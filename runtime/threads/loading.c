@@ -80,7 +80,7 @@ static bool have_thread(struct loading *loading, struct error *error) {
 }
 
 static void tell_long(struct loading *loading, const struct blocking_view *view) {
-  loading->told_long = true;
+  loading->long_is_logged = true;
   LOG(loading->log, LOG_WARN, "a file takes long to load; what else is to be loaded waits for it",
       LOG_STRING("file", view->subject), LOG_NUMBER("seconds", (double)loading->away_ms / 1000),
       LOG_NUMBER("limits.load_time", (double)loading->bound_ms / 1000));
@@ -95,7 +95,7 @@ static bool loading_measure(struct loading *loading, struct blocking_view *view)
   if (view->serial != loading->serial || is_first) {
     loading->serial = view->serial;
     loading->away_ms = 0;
-    loading->told_long = false;
+    loading->long_is_logged = false;
   } else if (view->away) {
     loading->away_ms += passed_ms < 2 * LOOK_MS ? passed_ms : 2 * LOOK_MS;
   }
@@ -171,9 +171,9 @@ static void refuse_all(struct loading *loading, const struct error *error) {
       link = &job->next;
   }
   loading->last = link;
-  if (loading->told_none_ns != 0 && now - loading->told_none_ns < NONE_AGAIN_S * (uint64_t)1000000000)
+  if (loading->none_logged_ns != 0 && now - loading->none_logged_ns < NONE_AGAIN_S * (uint64_t)1000000000)
     return;
-  loading->told_none_ns = now;
+  loading->none_logged_ns = now;
   LOG(loading->log, LOG_ERROR, message, LOG_INTEGER("lost_loaders", loading->lost_count));
 }
 
@@ -193,7 +193,7 @@ static void loading_feed(struct loading *loading) {
     loop_set_timer(loading->control, &loading->timer, LOOK_MS);
   if (!loading->thread)
     return;
-  loading->told_none_ns = 0;
+  loading->none_logged_ns = 0;
   loading->first = job->next;
   if (!loading->first)
     loading->last = &loading->first;
@@ -209,7 +209,7 @@ static bool loading_look(struct loading *loading) {
     return false;
   if (loading->away_ms >= loading->bound_ms)
     return give_up(loading, &view);
-  if (loading->away_ms >= LONG_MS && !loading->told_long)
+  if (loading->away_ms >= LONG_MS && !loading->long_is_logged)
     tell_long(loading, &view);
   return false;
 }

@@ -53,8 +53,8 @@ struct loading {
   uint64_t serial;          /* what the thread was away in */
   uint64_t away_ms;         /* for how long: never more than two looks apart count, so that a process that was stopped
                                holds it against nobody */
-  bool told_long;           /* the log has it */
-  uint64_t told_none_ns;    /* when it was said last that there is no thread; 0: not */
+  bool long_is_logged;      /* the log has it */
+  uint64_t none_logged_ns;  /* when it was said last that there is no thread; 0: not */
   bool stopping;
   void (*on_stopped)(void *context);
   void *context;

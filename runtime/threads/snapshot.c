@@ -18,13 +18,13 @@ static bool snapshots_make_room(struct shard_copy *copy, const struct metrics_sh
     copy->routes = routes;
     copy->capacity = shard->live_room;
   }
-  if (copy->place_count < shard->route_count) {
-    uint32_t *places = realloc(copy->places, shard->route_count * sizeof *places);
-    if (!places)
+  if (copy->slot_count < shard->route_count) {
+    uint32_t *slots = realloc(copy->slots, shard->route_count * sizeof *slots);
+    if (!slots)
       return false;
-    memset(places + copy->place_count, 0, (shard->route_count - copy->place_count) * sizeof *places);
-    copy->places = places;
-    copy->place_count = shard->route_count;
+    memset(slots + copy->slot_count, 0, (shard->route_count - copy->slot_count) * sizeof *slots);
+    copy->slots = slots;
+    copy->slot_count = shard->route_count;
   }
   return true;
 }
@@ -37,14 +37,14 @@ int shard_copy_take(struct shard_copy *copy, const struct metrics_shard *shard) 
   copy->route_count = shard->live_count;
   for (size_t i = 0; i < shard->live_count; i++) {
     copy->routes[i] = *shard->live[i];
-    copy->places[copy->routes[i].number] = (uint32_t)i;
+    copy->slots[copy->routes[i].number] = (uint32_t)i;
   }
   return 0;
 }
 
 static struct route_stats *find_stats(const struct shard_copy *copy, unsigned number) {
-  uint32_t place = number < copy->place_count ? copy->places[number] : UINT32_MAX;
-  return place < copy->route_count && copy->routes[place].number == number ? &copy->routes[place] : NULL;
+  uint32_t slot = number < copy->slot_count ? copy->slots[number] : UINT32_MAX;
+  return slot < copy->route_count && copy->routes[slot].number == number ? &copy->routes[slot] : NULL;
 }
 
 const struct route_stats *shard_copy_find(const struct shard_copy *copy, unsigned number) {
@@ -58,13 +58,13 @@ void shard_copy_fold(struct shard_copy *copy, const unsigned *numbers, size_t co
       continue;
     route_stats_add(&copy->removed, stats);
     *stats = copy->routes[--copy->route_count];
-    copy->places[stats->number] = (uint32_t)(stats - copy->routes);
+    copy->slots[stats->number] = (uint32_t)(stats - copy->routes);
   }
 }
 
 void shard_copy_deinit(struct shard_copy *copy) {
   free(copy->routes);
-  free(copy->places);
+  free(copy->slots);
   *copy = (struct shard_copy){.routes = NULL};
 }
 

@@ -23,8 +23,8 @@ struct shard_copy {
   struct route_stats removed;
   struct route_stats *routes; /* those that there are, in no order: see shard_copy_find() */
   size_t route_count, capacity;
-  uint32_t *places; /* by the number of the route's name; what stands there may be of an earlier copy */
-  size_t place_count;
+  uint32_t *slots; /* by the number of the route's name; what stands there may be of an earlier copy */
+  size_t slot_count;
 };
 
 /* 0, or -ENOMEM and `copy` as it was. On the worker's thread. */

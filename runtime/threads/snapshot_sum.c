@@ -23,7 +23,7 @@ static void add_worker(struct worker_stats *sum, const struct worker_stats *part
     sum->errors[error] += part->errors[error];
   sum->proxy_bytes_in += part->proxy_bytes_in;
   sum->proxy_bytes_out += part->proxy_bytes_out;
-  sum->riders += part->riders;
+  sum->old_connections += part->old_connections;
 }
 
 bool snapshots_are_complete(const struct snapshots *snapshots) {
@@ -161,7 +161,7 @@ static struct value *sum_of(const struct snapshots *snapshots, bool with_routes)
   value_set_boolean(root, "complete", snapshots_are_complete(snapshots));
   value_set_counter(root, "connections", sum.connections);
   value_set_number(root, "active", (double)sum.active);
-  value_set_number(root, "old_connections", (double)sum.riders);
+  value_set_number(root, "old_connections", (double)sum.old_connections);
   value_set_counter(root, "bytes_in", total.bytes.in);
   value_set_counter(root, "bytes_out", total.bytes.out);
   snapshot_write_workers(root, snapshots);

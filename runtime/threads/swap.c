@@ -11,7 +11,7 @@ struct swap_order {
   struct swap *swap;
   struct worker *worker;
   int status;
-  size_t riders;
+  size_t old_connections;
   bool awaited; /* it has not been answered */
   bool taken;   /* the worker has committed */
 };
@@ -37,7 +37,7 @@ static void on_carried_out(struct message *message, void *receiver) {
   struct swap *swap = order->swap;
   (void)receiver;
   order->awaited = false;
-  swap->riders += order->riders;
+  swap->old_connections += order->old_connections;
   swap->taken += order->taken;
   if (--swap->missing > 0)
     return;
@@ -49,7 +49,7 @@ static void on_carried_out(struct message *message, void *receiver) {
 /* On the worker's thread. */
 static void on_committed(struct worker *worker, void *context) {
   struct swap_order *order = context;
-  order->riders = worker->metrics->worker.riders;
+  order->old_connections = worker->metrics->worker.old_connections;
   swap_post_back(order, on_carried_out);
 }
 
@@ -69,7 +69,7 @@ static void on_commit(struct message *message, void *receiver) {
 static void on_abort(struct message *message, void *receiver) {
   struct swap_order *order = (struct swap_order *)(void *)message;
   worker_abort_table(receiver);
-  order->riders = 0;
+  order->old_connections = 0;
   order->taken = false;
   swap_post_back(order, on_carried_out);
 }
@@ -143,7 +143,7 @@ void swap_begin(struct swap *swap, struct route_table *table, struct port_change
   swap->table = route_table_ref(table);
   swap->ports = ports;
   swap->prepared = 0;
-  swap->riders = swap->taken = 0;
+  swap->old_connections = swap->taken = 0;
   swap->error = (struct error){.code = 0};
   swap->on_done = on_done;
   prepare_next(swap);

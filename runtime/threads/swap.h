@@ -26,7 +26,7 @@ struct swap {
   size_t missing;            /* workers that have not answered */
   size_t prepared, taken;    /* workers */
   int status;
-  size_t riders; /* connections that go on with records of older tables, when it was live */
+  size_t old_connections; /* connections that go on with records of older tables, when it was live */
   struct error error;
   swap_done_fn *on_done;
 };

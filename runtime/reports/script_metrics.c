@@ -5,7 +5,7 @@
 #include "instance/instance.h"
 #include "instance/runtime.h"
 #include "reports/reports.h"
-#include "script/commons.h"
+#include "script/shared.h"
 
 struct report {
   struct value *metrics; /* a list */
@@ -57,7 +57,7 @@ static void on_dictionary(void *context, const char *name, const struct dictiona
   value_set_number(dictionary, "evictions", (double)size->evictions);
 }
 
-struct value *commons_report(const struct runtime *runtime) {
+struct value *script_metrics_report(const struct runtime *runtime) {
   struct value *root = value_table();
   struct report report = {.metrics = value_set_table(root, "metrics")};
   struct value *dictionaries = value_set_table(root, "dictionaries");
@@ -67,9 +67,9 @@ struct value *commons_report(const struct runtime *runtime) {
   value_set_number(lost, "log", (double)atomic_load(&runtime->log.printer.lost));
   value_set_number(lost, "stdout", (double)atomic_load(&runtime->printers[0].lost));
   value_set_number(lost, "stderr", (double)atomic_load(&runtime->printers[1].lost));
-  struct script_commons *commons = loader_commons(runtime->instance->loader);
-  registry_read(commons_metrics(commons), on_metric, on_series, &report);
-  commons_each_dictionary(commons, on_dictionary, dictionaries);
-  value_set_number(root, "dropped", (double)registry_dropped(commons_metrics(commons)));
+  struct script_shared *shared = loader_shared(runtime->instance->loader);
+  registry_read(script_shared_metrics(shared), on_metric, on_series, &report);
+  script_shared_each_dictionary(shared, on_dictionary, dictionaries);
+  value_set_number(root, "dropped", (double)registry_dropped(script_shared_metrics(shared)));
   return root;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * A route on a port is a place. All places are written down as numbers, sorted by port, address and file order, and
+ * A route on a port is a binding. All bindings are written down as numbers, sorted by port, address and file order, and
  * walked once; ports where the same routes stand in the same order share one list and its index. */
-#include "routing/places.h"
+#include "routing/endpoints.h"
 
 #include "core/sort.h"
 #include "core/text.h"
@@ -31,7 +31,7 @@ struct sequence {
 };
 
 /* What of a route counts here, written down once: records are large, and lie apart. */
-struct seat {
+struct listener {
   const struct port_range *ports;
   uint32_t port_count;
   uint32_t address;  /* of build->addresses */
@@ -43,9 +43,9 @@ struct build {
   struct pace *pace;
   struct endpoint *addresses; /* each once */
   size_t address_count;
-  struct seat *seats; /* by route */
-  uint64_t *places;   /* port << 48, address << 32, route */
-  size_t place_count;
+  struct listener *listeners; /* by route */
+  uint64_t *bindings;         /* port << 48, address << 32, route */
+  size_t binding_count;
   struct sequence sequence;   /* of the endpoint at hand */
   struct sequence *sequences; /* of the table's lists */
   uint32_t *slots;            /* lists by their sequence, plus 1; 0: free */
@@ -92,16 +92,16 @@ static bool falls_to(const struct endpoint *endpoint, const struct endpoint *add
   return is_ipv4 || address->storage.ss_family == AF_INET6;
 }
 
-bool places_is_own(const struct endpoint *endpoint, const struct endpoint *address) {
+bool endpoint_is_own(const struct endpoint *endpoint, const struct endpoint *address) {
   struct endpoint own = *endpoint, other = address->length ? *address : any_address();
   endpoint_set_port(&own, 0);
   endpoint_set_port(&other, 0);
   return compare_endpoints(&own, &other) == 0;
 }
 
-bool places_takes(const struct endpoint *endpoint, const struct endpoint *address) {
+bool endpoint_takes(const struct endpoint *endpoint, const struct endpoint *address) {
   struct endpoint other = address->length ? *address : any_address();
-  return places_is_own(endpoint, address) || falls_to(endpoint, &other);
+  return endpoint_is_own(endpoint, address) || falls_to(endpoint, &other);
 }
 
 /* Routes that follow each other and are bound to the same address. */
@@ -137,8 +137,8 @@ static int add_run(struct runs *runs, const struct endpoint *address) {
 /* Takes down what counts of each route; its address is the number of its run, plus 1, or 0: it has none. */
 static int note_seats(struct build *build, struct runs *runs) {
   const struct route_table *table = build->table;
-  build->seats = malloc((table->route_count + 1) * sizeof *build->seats);
-  if (!build->seats)
+  build->listeners = malloc((table->route_count + 1) * sizeof *build->listeners);
+  if (!build->listeners)
     return -ENOMEM;
   for (size_t i = 0; i < table->route_count; i++) {
     if (i % BREATHE_ROUTES == 0)
@@ -148,10 +148,10 @@ static int note_seats(struct build *build, struct runs *runs) {
     bool goes_on = runs->count > 0 && compare_endpoints(runs->runs[runs->count - 1].address, &route->address) == 0;
     if (has_address && !goes_on && add_run(runs, &route->address) < 0)
       return -ENOMEM;
-    build->seats[i] = (struct seat){.ports = route->ports,
-                                    .port_count = (uint32_t)route->port_count,
-                                    .address = has_address ? (uint32_t)runs->count : 0,
-                                    .priority = (uint32_t)(INT64_C(0x7fffffff) - route->priority)};
+    build->listeners[i] = (struct listener){.ports = route->ports,
+                                            .port_count = (uint32_t)route->port_count,
+                                            .address = has_address ? (uint32_t)runs->count : 0,
+                                            .priority = (uint32_t)(INT64_C(0x7fffffff) - route->priority)};
   }
   return 0;
 }
@@ -193,7 +193,7 @@ static int number_addresses(struct build *build) {
     goto end;
   name_addresses(build, &runs, address_of);
   for (size_t i = 0; i < build->table->route_count; i++)
-    build->seats[i].address = address_of[build->seats[i].address];
+    build->listeners[i].address = address_of[build->listeners[i].address];
   status = 0;
 
 end:
@@ -202,38 +202,38 @@ end:
   return status;
 }
 
-static int collect_places(struct build *build) {
+static int collect_bindings(struct build *build) {
   const struct route_table *table = build->table;
   size_t count = 0;
   for (size_t i = 0; i < table->route_count; i++)
-    for (size_t p = 0; p < build->seats[i].port_count; p++)
-      count += (size_t)(build->seats[i].ports[p].to - build->seats[i].ports[p].from) + 1;
-  if (count > TABLE_MAX_PLACES)
+    for (size_t p = 0; p < build->listeners[i].port_count; p++)
+      count += (size_t)(build->listeners[i].ports[p].to - build->listeners[i].ports[p].from) + 1;
+  if (count > TABLE_MAX_BINDINGS)
     return -E2BIG;
-  build->places = malloc((count + 1) * sizeof *build->places);
-  if (!build->places)
+  build->bindings = malloc((count + 1) * sizeof *build->bindings);
+  if (!build->bindings)
     return -ENOMEM;
-  uint64_t *next = build->places;
+  uint64_t *next = build->bindings;
   for (size_t i = 0; i < table->route_count; i++) {
     if (i % BREATHE_ROUTES == 0)
       pace_breathe(build->pace);
-    const struct seat *seat = &build->seats[i];
-    for (size_t p = 0; p < seat->port_count; p++)
-      for (uint64_t port = seat->ports[p].from; port <= seat->ports[p].to; port++)
-        *next++ = port << PORT_SHIFT | (uint64_t)seat->address << ADDRESS_SHIFT | i;
+    const struct listener *listener = &build->listeners[i];
+    for (size_t p = 0; p < listener->port_count; p++)
+      for (uint64_t port = listener->ports[p].from; port <= listener->ports[p].to; port++)
+        *next++ = port << PORT_SHIFT | (uint64_t)listener->address << ADDRESS_SHIFT | i;
   }
-  sort_numbers(build->places, count);
-  build->place_count = remove_twins(build->places, count);
+  sort_numbers(build->bindings, count);
+  build->binding_count = remove_twins(build->bindings, count);
   return 0;
 }
 
-static void add_to_sequence(struct build *build, uint64_t place, bool is_bound) {
-  uint32_t route = (uint32_t)place;
+static void add_to_sequence(struct build *build, uint64_t binding, bool is_bound) {
+  uint32_t route = (uint32_t)binding;
   build->sequence.keys[build->sequence.count++] =
-      (uint64_t)build->seats[route].priority << PRIORITY_SHIFT | (uint64_t)!is_bound << TIER_SHIFT | route;
+      (uint64_t)build->listeners[route].priority << PRIORITY_SHIFT | (uint64_t)!is_bound << TIER_SHIFT | route;
 }
 
-static struct route *places_route_of(const struct build *build, uint64_t key) {
+static struct route *binding_route(const struct build *build, uint64_t key) {
   return build->table->routes[key & ((UINT64_C(1) << TIER_SHIFT) - 1)];
 }
 
@@ -295,7 +295,7 @@ static struct route_list *route_list_new(const struct sequence *sequence, const 
   list->count = sequence->count;
   list->is_own = true;
   for (size_t i = 0; i < sequence->count; i++) {
-    routes[i] = places_route_of(build, sequence->keys[i]);
+    routes[i] = binding_route(build, sequence->keys[i]);
     list->is_own = list->is_own && (sequence->keys[i] >> TIER_SHIFT & 1) == 0;
   }
   list->hash = text_hash(routes, sequence->count * sizeof(struct route *), 0);
@@ -347,7 +347,7 @@ static int add_list(struct build *build) {
   if (grow_lists(build) < 0)
     return -ENOMEM;
   build->listed += sequence->count;
-  if (build->listed > TABLE_MAX_PLACES)
+  if (build->listed > TABLE_MAX_BINDINGS)
     return -E2BIG;
   uint64_t *keys = malloc((sequence->count + 1) * sizeof *keys);
   struct route_list *list = keys ? route_list_new(sequence, build) : NULL;
@@ -386,7 +386,7 @@ static long find_list(struct build *build) {
   return (long)build->table->list_count - 1;
 }
 
-/* `own` are the places at this endpoint; `group` all of its port, among which the wildcard's take these connections
+/* `own` are the bindings of this endpoint; `group` all of its port, among which the wildcard's take these connections
  * too. */
 static int build_port(struct build *build, const uint64_t *own, const uint64_t *own_end, const uint64_t *group,
                       const uint64_t *group_end) {
@@ -395,17 +395,17 @@ static int build_port(struct build *build, const uint64_t *own, const uint64_t *
   pace_breathe(build->pace);
   *port = (struct table_port){.endpoint = build->addresses[address], .port = (uint16_t)(*own >> PORT_SHIFT)};
   build->sequence.count = 0;
-  for (const uint64_t *place = own; place < own_end; place++)
-    add_to_sequence(build, *place, true);
+  for (const uint64_t *binding = own; binding < own_end; binding++)
+    add_to_sequence(build, *binding, true);
   uint32_t last = UINT32_MAX;
   bool falls = false;
-  for (const uint64_t *place = group; port->port != 0 && place < group_end; place++) {
-    uint16_t other = (uint16_t)(*place >> ADDRESS_SHIFT);
+  for (const uint64_t *binding = group; port->port != 0 && binding < group_end; binding++) {
+    uint16_t other = (uint16_t)(*binding >> ADDRESS_SHIFT);
     if (other != last)
       falls = other != address && falls_to(&port->endpoint, &build->addresses[other]);
     last = other;
     if (falls)
-      add_to_sequence(build, *place, false);
+      add_to_sequence(build, *binding, false);
   }
   endpoint_set_port(&port->endpoint, port->port);
   long number = find_list(build);
@@ -418,8 +418,8 @@ static int build_port(struct build *build, const uint64_t *own, const uint64_t *
 }
 
 static int build_ports(struct build *build) {
-  const uint64_t *end = build->places + build->place_count;
-  for (const uint64_t *group = build->places, *group_end; group < end; group = group_end) {
+  const uint64_t *end = build->bindings + build->binding_count;
+  for (const uint64_t *group = build->bindings, *group_end; group < end; group = group_end) {
     for (group_end = group + 1; group_end < end && *group_end >> PORT_SHIFT == *group >> PORT_SHIFT; group_end++)
       ;
     for (const uint64_t *own = group, *own_end; own < group_end; own = own_end) {
@@ -435,11 +435,11 @@ static int build_ports(struct build *build) {
   return 0;
 }
 
-static size_t places_count_ports(const struct build *build) {
+static size_t count_endpoints(const struct build *build) {
   size_t count = 0;
-  for (size_t i = 0; i < build->place_count; i++)
-    count += i == 0 || build->places[i] >> PORT_SHIFT == 0 ||
-             build->places[i] >> ADDRESS_SHIFT != build->places[i - 1] >> ADDRESS_SHIFT;
+  for (size_t i = 0; i < build->binding_count; i++)
+    count += i == 0 || build->bindings[i] >> PORT_SHIFT == 0 ||
+             build->bindings[i] >> ADDRESS_SHIFT != build->bindings[i - 1] >> ADDRESS_SHIFT;
   return count;
 }
 
@@ -466,19 +466,19 @@ static void build_deinit(struct build *build) {
   free(build->sequence.keys);
   free(build->slots);
   free(build->addresses);
-  free(build->seats);
+  free(build->listeners);
   free(build->earlier);
-  free(build->places);
+  free(build->bindings);
 }
 
-int places_build(struct route_table *table, const struct route_table *before, struct pace *pace) {
+int table_endpoints_build(struct route_table *table, const struct route_table *before, struct pace *pace) {
   struct build build = {.table = table, .pace = pace};
   int status = number_addresses(&build);
   if (status == 0)
-    status = collect_places(&build);
+    status = collect_bindings(&build);
   if (status == 0)
     status = enter_earlier(&build, before);
-  size_t ports = status == 0 ? places_count_ports(&build) : 0;
+  size_t ports = status == 0 ? count_endpoints(&build) : 0;
   if (ports > TABLE_MAX_PORTS)
     status = -E2BIG;
   if (status == 0) {
@@ -488,7 +488,7 @@ int places_build(struct route_table *table, const struct route_table *before, st
     build.slot_mask--;
     table->ports = calloc(ports + 1, sizeof *table->ports);
     build.slots = calloc(build.slot_mask + 1, sizeof *build.slots);
-    build.sequence.keys = malloc((build.place_count + 1) * sizeof *build.sequence.keys);
+    build.sequence.keys = malloc((build.binding_count + 1) * sizeof *build.sequence.keys);
     status = table->ports && build.slots && build.sequence.keys ? build_ports(&build) : -ENOMEM;
   }
   if (status == 0)

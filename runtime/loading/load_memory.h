@@ -12,7 +12,7 @@
 
 /* A good version of a file. Immutable once it is made, but for `stamp`, `stored` and `is_copy`. Shared with what was
  * loaded. */
-struct known_file {
+struct file_version {
   atomic_uint references;
   char *file;
   char *text;
@@ -52,11 +52,11 @@ struct exclusion {
 
 struct file_memory {
   char *file;
-  struct known_file *committed; /* NULL: none */
-  struct known_file *fresh;     /* what a load has made of it that has not been committed; NULL: none */
+  struct file_version *committed; /* NULL: none */
+  struct file_version *fresh;     /* what a load has made of it that has not been committed; NULL: none */
   struct file_failure failure;
-  uint64_t told;             /* the sum of the faults that the last load told; 0: none */
-  uint64_t warned;           /* the sum of the warnings about it and other files … */
+  uint64_t fault_sum;        /* the sum of the faults that the last load told; 0: none */
+  uint64_t warning_sum;      /* the sum of the warnings about it and other files … */
   struct fault_list between; /* … and they */
   struct exclusion exclusion;
   bool copy_is_lost; /* its last good version did not come back either */
@@ -87,9 +87,9 @@ const struct exclusion *memory_exclusion(const struct memory *memory, const char
 void file_failure_clear(struct file_failure *failure);
 
 /* One reference. NULL without memory. */
-struct known_file *known_file_new(const char *file);
-struct known_file *known_file_ref(struct known_file *known);
-void known_file_unref(struct known_file *known); /* NULL is nothing */
+struct file_version *file_version_new(const char *file);
+struct file_version *file_version_ref(struct file_version *good);
+void file_version_unref(struct file_version *good); /* NULL is nothing */
 
 /* Puts the records of `before` in the place of those in `known` that say the same. */
-void known_file_share_routes(struct known_file *known, const struct known_file *before);
+void file_version_share_routes(struct file_version *good, const struct file_version *before);

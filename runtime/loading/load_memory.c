@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * What the loader remembers of each file. */
-#include "loading/load_known.h"
+#include "loading/load_memory.h"
 
 #include "loading/load_private.h"
 
@@ -11,61 +11,61 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct known_file *known_file_new(const char *file) {
-  struct known_file *known = calloc(1, sizeof *known);
-  if (!known || !(known->file = strdup(file))) {
-    free(known);
+struct file_version *file_version_new(const char *file) {
+  struct file_version *good = calloc(1, sizeof *good);
+  if (!good || !(good->file = strdup(file))) {
+    free(good);
     return NULL;
   }
-  atomic_init(&known->references, 1);
-  return known;
+  atomic_init(&good->references, 1);
+  return good;
 }
 
-struct known_file *known_file_ref(struct known_file *known) {
-  atomic_fetch_add_explicit(&known->references, 1, memory_order_relaxed);
-  return known;
+struct file_version *file_version_ref(struct file_version *good) {
+  atomic_fetch_add_explicit(&good->references, 1, memory_order_relaxed);
+  return good;
 }
 
-void known_file_unref(struct known_file *known) {
-  if (!known || atomic_fetch_sub_explicit(&known->references, 1, memory_order_acq_rel) != 1)
+void file_version_unref(struct file_version *good) {
+  if (!good || atomic_fetch_sub_explicit(&good->references, 1, memory_order_acq_rel) != 1)
     return;
-  for (size_t i = 0; i < known->route_count; i++)
-    route_unref(known->routes[i]);
-  free(known->routes);
-  claims_clear(&known->claims);
-  script_version_unref(known->version);
-  module_list_clear(&known->modules);
-  fault_list_clear(&known->warnings);
-  free(known->text);
-  free(known->file);
-  free(known);
+  for (size_t i = 0; i < good->route_count; i++)
+    route_unref(good->routes[i]);
+  free(good->routes);
+  claims_clear(&good->claims);
+  script_version_unref(good->version);
+  module_list_clear(&good->modules);
+  fault_list_clear(&good->warnings);
+  free(good->text);
+  free(good->file);
+  free(good);
 }
 
-static int compare_known_name(const void *left, const void *right) {
+static int compare_memory_name(const void *left, const void *right) {
   struct route *const *a = left, *const *b = right;
   return strcmp((*a)->name, (*b)->name);
 }
 
-void known_file_share_routes(struct known_file *known, const struct known_file *before) {
+void file_version_share_routes(struct file_version *good, const struct file_version *before) {
   if (before->route_count == 0)
     return;
   struct route **sorted = calloc(before->route_count, sizeof(struct route *));
   if (!sorted)
     return; /* they are only made anew */
   memcpy(sorted, before->routes, before->route_count * sizeof(struct route *));
-  qsort(sorted, before->route_count, sizeof(struct route *), compare_known_name);
-  for (size_t i = 0; i < known->route_count; i++) {
+  qsort(sorted, before->route_count, sizeof(struct route *), compare_memory_name);
+  for (size_t i = 0; i < good->route_count; i++) {
     struct route **found =
-        bsearch(&known->routes[i], sorted, before->route_count, sizeof(struct route *), compare_known_name);
+        bsearch(&good->routes[i], sorted, before->route_count, sizeof(struct route *), compare_memory_name);
     if (!found)
       continue;
-    if (!route_equal(known->routes[i], *found)) {
-      route_share_loads(known->routes[i], *found);
+    if (!route_equal(good->routes[i], *found)) {
+      route_share_loads(good->routes[i], *found);
       continue;
     }
-    (*found)->line = known->routes[i]->line;
-    route_unref(known->routes[i]);
-    known->routes[i] = route_ref(*found);
+    (*found)->line = good->routes[i]->line;
+    route_unref(good->routes[i]);
+    good->routes[i] = route_ref(*found);
   }
   free(sorted);
 }
@@ -84,8 +84,8 @@ static void exclusion_clear(struct file_memory *file) {
 }
 
 static void file_memory_clear(struct file_memory *file) {
-  known_file_unref(file->committed);
-  known_file_unref(file->fresh);
+  file_version_unref(file->committed);
+  file_version_unref(file->fresh);
   file_failure_clear(&file->failure);
   fault_list_clear(&file->between);
   exclusion_clear(file);
@@ -132,10 +132,10 @@ void memory_forget_fresh(struct memory *memory, const char *file) {
   struct file_memory *found = memory_find(memory, file);
   if (!found)
     return;
-  known_file_unref(found->fresh);
+  file_version_unref(found->fresh);
   found->fresh = NULL;
-  if (found->committed || found->failure.is_known || found->failure.lost || found->told || found->exclusion.times > 0 ||
-      found->copy_is_lost)
+  if (found->committed || found->failure.is_known || found->failure.lost || found->fault_sum ||
+      found->exclusion.times > 0 || found->copy_is_lost)
     return;
   file_memory_clear(found);
   size_t behind = memory->count - (size_t)(found + 1 - memory->files);
@@ -193,15 +193,15 @@ int loader_list_failures(const struct loader *loader, struct fault_list *faults)
   return status;
 }
 
-static void forget_stamps(struct known_file *known) {
-  if (!known)
+static void forget_stamps(struct file_version *good) {
+  if (!good)
     return;
-  known->stamp.is_settled = false;
-  for (size_t i = 0; i < known->modules.count; i++)
-    known->modules.modules[i]->stamp.is_settled = false;
+  good->stamp.is_settled = false;
+  for (size_t i = 0; i < good->modules.count; i++)
+    good->modules.modules[i]->stamp.is_settled = false;
 }
 
-void loader_look_anew(struct loader *loader) {
+void loader_read_anew(struct loader *loader) {
   for (size_t i = 0; i < loader->memory.count; i++) {
     struct file_failure *failure = &loader->memory.files[i].failure;
     forget_stamps(loader->memory.files[i].committed);
