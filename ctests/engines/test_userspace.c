@@ -2,7 +2,7 @@
  *
  * What the engine lets go of when a connection is closed in the middle of something. */
 #include "../support/records.h"
-#include "engines/engine.h"
+#include "engines/userspace.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -24,7 +24,7 @@ static void test_a_descriptor_that_was_dialled_and_not_taken_is_closed(void **st
   exchange->dialled = true;
   int fd = exchange->dial_fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   assert_true(fd >= 0);
-  userspace_engine.cancel(exchange, true);
+  userspace_cancel(exchange, true);
   assert_int_equal(fcntl(fd, F_GETFD), -1);
   assert_int_equal(errno, EBADF);
   assert_false(exchange->dialled);
@@ -38,7 +38,7 @@ static void test_a_dial_that_has_failed_leaves_none_to_close(void **state) {
   exchange->dialled = true;
   exchange->dial_status = -ECONNREFUSED;
   exchange->dial_fd = open("/dev/null", O_RDONLY | O_CLOEXEC); /* -1 there; this is to be seen */
-  userspace_engine.cancel(exchange, true);
+  userspace_cancel(exchange, true);
   assert_int_equal(close(exchange->dial_fd), 0);
   free(connection);
 }

@@ -5,7 +5,7 @@
 #include "connection/access_log.h"
 #include "connection/admission.h"
 #include "connection/connection_private.h"
-#include "engines/engine.h"
+#include "engines/userspace.h"
 
 #include <stdlib.h>
 
@@ -77,7 +77,7 @@ struct exchange_cut exchange_stop(struct exchange *exchange, enum pipe_side side
   bool broken = side == PIPE_CLIENT && reason == CLOSE_RESET;
   exchange->reset_target = running && broken && !cut_target && exchange->route->timeouts.linger > 0 &&
                            stream_unsent(&exchange->target_stream) > 0;
-  userspace_engine.cancel(exchange, cut_target || broken || cut.short_of_end);
+  userspace_cancel(exchange, cut_target || broken || cut.short_of_end);
   if (exchange->answer)
     free(exchange->answer->string);
   free(exchange->answer);

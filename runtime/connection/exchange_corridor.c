@@ -5,7 +5,7 @@
 #include "connection/admission.h"
 #include "connection/connection_private.h"
 #include "connection/sniff.h"
-#include "engines/engine.h"
+#include "engines/userspace.h"
 
 #include <stdlib.h>
 
@@ -175,13 +175,11 @@ static enum step_result step_handler(struct exchange *exchange) {
   return STEP_WAIT;
 }
 
-static enum step_result step_engine(struct exchange *exchange) { return userspace_engine.run(exchange); }
-
 static enum step_result (*const exchange_corridor[])(struct exchange *) = {
     step_route,
     step_admit,
     step_handler,
-    step_engine,
+    userspace_run,
 };
 enum { EXCHANGE_CORRIDOR_LENGTH = sizeof exchange_corridor / sizeof exchange_corridor[0] };
 

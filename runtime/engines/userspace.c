@@ -2,8 +2,9 @@
  *
  * The userspace engine: chooses a target, connects to it, the next one where that fails, and joins the two sides by a
  * pipe. */
+#include "engines/userspace.h"
+
 #include "connection/corridor.h"
-#include "engines/engine.h"
 #include "routing/balance.h"
 
 #include <errno.h>
@@ -328,7 +329,7 @@ static void begin(struct exchange *exchange) {
   exchange_watch_client(exchange);
 }
 
-static enum step_result userspace_run(struct exchange *exchange) {
+enum step_result userspace_run(struct exchange *exchange) {
   if (exchange->state != EXCHANGE_CONNECTING)
     begin(exchange);
   if (exchange->client->readiness & STREAM_FAILED) { /* it has left meanwhile */
@@ -359,7 +360,7 @@ static enum step_result userspace_run(struct exchange *exchange) {
   }
 }
 
-static void userspace_cancel(struct exchange *exchange, bool reset) {
+void userspace_cancel(struct exchange *exchange, bool reset) {
   let_go(exchange);
   if (exchange->dialled && exchange->dial_status == 0)
     close(exchange->dial_fd); /* nobody has come to take it */
@@ -373,5 +374,3 @@ static void userspace_cancel(struct exchange *exchange, bool reset) {
   if (!exchange->reset_target)
     stream_close(&exchange->target_stream, reset);
 }
-
-const struct engine_ops userspace_engine = {.name = "userspace", .run = userspace_run, .cancel = userspace_cancel};
