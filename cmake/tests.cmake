@@ -11,6 +11,12 @@
 pkg_check_modules(CMOCKA REQUIRED IMPORTED_TARGET cmocka)
 find_program(BUSTED_PROGRAM busted REQUIRED)
 
+# Those that take longest are begun first, also where ctest has no times of an earlier run: or they would be what is waited for
+# in the end.
+set(longest spec/integration/hostile_spec spec/integration/loading_lost_spec spec/integration/forward_vanished_spec reload/test_watcher
+            script/test_watchdog spec/integration/forward_undelivered_spec spec/integration/stopping_spec
+            spec/integration/swap_bad_input_spec spec/integration/loading_ended_spec spec/integration/stuck_worker_spec)
+
 # moongate_test(NAME TIMEOUT COMMAND…): in instrumented builds, which are slower, the timeout is three times as long.
 function(moongate_test name timeout)
   set(environment "LUA_PATH=./lua/?.lua\;./lua/?/init.lua\;./?.lua\;\;" "MOONGATE_BINARY=${PROJECT_BINARY_DIR}/moongate"
@@ -29,6 +35,9 @@ function(moongate_test name timeout)
   endif()
   add_test(NAME ${name} COMMAND ${command} WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
   set_tests_properties(${name} PROPERTIES TIMEOUT ${timeout} ENVIRONMENT "${environment}")
+  if(name IN_LIST longest)
+    set_tests_properties(${name} PROPERTIES COST 100)
+  endif()
 endfunction()
 
 # moongate_threads(NAME): a test that has threads, which ./dev test --threads runs.

@@ -122,7 +122,7 @@ static pid_t start_freezer(void) {
   if (child == 0) {
     usleep(50 * 1000);
     kill(getppid(), SIGSTOP);
-    usleep(4500 * 1000);
+    usleep(2500 * 1000);
     kill(getppid(), SIGCONT);
     _exit(0);
   }
@@ -270,7 +270,7 @@ static const char *const fillers[] = {
 
 static void what_has_filled_the_memory_leaves_some_to_the_next(void **context) {
   struct fixture *fixture = *context;
-  for (size_t i = 0; i < 10 * sizeof fillers / sizeof fillers[0]; i++) {
+  for (size_t i = 0; i < 4 * sizeof fillers / sizeof fillers[0]; i++) {
     struct outcome outcome;
     fixture_run(fixture, fillers[i % (sizeof fillers / sizeof fillers[0])], &outcome, NULL);
     for (int round = 0; round < 3; round++)

@@ -107,7 +107,7 @@ static size_t unsent_of(const struct socket_pipe *joined) {
   return stream_unsent(pipe_stream(&joined->pipe, 0)) + stream_unsent(pipe_stream(&joined->pipe, 1));
 }
 
-static void break_side(struct socket_pipe *joined, int side) {
+static void break_side(struct socket_pipe *joined, enum pipe_side side) {
   joined->failed |= 1u << side;
   joined->broken |= 1u << side;
   stream_break(pipe_stream(&joined->pipe, side));
@@ -116,7 +116,7 @@ static void break_side(struct socket_pipe *joined, int side) {
 static void cut(struct socket_pipe *joined, const char *error) {
   joined->is_cut = true;
   joined->error = error;
-  for (int side = 0; side < 2; side++)
+  for (enum pipe_side side = PIPE_CLIENT; side <= PIPE_TARGET; side++)
     break_side(joined, side);
   loop_defer(joined->pipe.shared->loop, &joined->later);
 }
@@ -130,7 +130,7 @@ static void on_socket_pipe_cancel(struct script_wait *wait) {
   for (enum pipe_side side = PIPE_CLIENT; side <= PIPE_TARGET; side++)
     if (joined->ended != 3 && (pipe_pending(&joined->pipe, pipe_other(side)) > 0 || joined->delivers ||
                                (moves && !joined->sockets[side]->is_client)))
-      break_side(joined, (int)side);
+      break_side(joined, side);
   socket_pipe_finish(joined);
 }
 
@@ -143,7 +143,7 @@ static void on_socket_pipe_ended(void *context, enum pipe_side side) {
 
 /* It takes what was sent to it, at whatever pace it has, and is reset then. */
 static void socket_pipe_deliver(struct socket_pipe *joined) {
-  int side = joined->failed & 1u ? 1 : 0;
+  enum pipe_side side = joined->failed & 1u ? PIPE_TARGET : PIPE_CLIENT;
   const struct stream *last = pipe_stream(&joined->pipe, side);
   struct loop *loop = joined->pipe.shared->loop;
   clock_ms now = loop_now(loop);
