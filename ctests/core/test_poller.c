@@ -21,7 +21,7 @@
 
 static unsigned waits; /* calls of epoll_wait(2), ours and libevent's */
 
-/* In place of the C library's. */
+/* In place of the C library's. NOLINTNEXTLINE(readability-inconsistent-declaration-parameter-name) */
 int epoll_wait(int set, struct epoll_event *events, int most, int timeout) {
   waits++;
   return (int)syscall(SYS_epoll_pwait, set, events, most, timeout, NULL, _NSIG / 8);
