@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Fetches the events of the set in batches. libevent is served behind them, once in a round however often its set comes
- * up. */
+ * Fetches the events of the set, a batch a round. libevent is served behind them. */
 #include "core/poller.h"
 
 #include <errno.h>
@@ -12,12 +11,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-enum {
-  CROWD = 4,   /* events at once: while they are served, more arrive */
-  BATCHES = 4, /* before others have their turn */
-};
-
-static int poller_deliver(struct poller *poller, int timeout) {
+static void poller_deliver(struct poller *poller, int timeout) {
   struct epoll_event events[POLLER_BATCH];
   struct poll_source *sources[POLLER_BATCH];
   int count = epoll_wait(poller->fd, events, POLLER_BATCH, timeout);
@@ -32,16 +26,10 @@ static int poller_deliver(struct poller *poller, int timeout) {
       source->on_event(source, events[i].events);
   }
   poller->batch = NULL;
-  return count;
-}
-
-static void poller_deliver_batches(struct poller *poller, int timeout) {
-  for (int i = 0; i < BATCHES && poller_deliver(poller, i == 0 ? timeout : 0) >= CROWD; i++)
-    ;
 }
 
 void poller_serve(struct poller *poller, bool wait) {
-  poller_deliver_batches(poller, wait ? -1 : 0);
+  poller_deliver(poller, wait ? -1 : 0);
   if (!poller->base_is_ready)
     return;
   poller->base_is_ready = false;
@@ -57,7 +45,7 @@ static void on_base_ready(struct poll_source *source, uint32_t events) {
 static void on_set_readable(evutil_socket_t fd, short what, void *argument) {
   (void)fd;
   (void)what;
-  poller_deliver_batches(argument, 0);
+  poller_deliver(argument, 0);
 }
 
 static bool has_probe(int set, int probe) {
