@@ -182,6 +182,11 @@ static void joined_sockets_are_given_up(void **context) {
   try_all("local s, o = held[1], held[2] held[1], held[2] = nil, nil s:pipe(o)");
 }
 
+static void a_pipe_of_one_way_is_given_up(void **context) {
+  (void)context;
+  try_all("local s, o = held[1], held[2] held[1], held[2] = nil, nil s:settimeout(1) s:pipe(o, { bytes = 9 })");
+}
+
 static void sleeping_is_given_up(void **context) {
   (void)context;
   try_all("moongate.sleep(9)");
@@ -234,6 +239,7 @@ int main(void) {
       cmocka_unit_test(receiving_is_given_up),
       cmocka_unit_test(sending_is_given_up),
       cmocka_unit_test(joined_sockets_are_given_up),
+      cmocka_unit_test(a_pipe_of_one_way_is_given_up),
       cmocka_unit_test(sleeping_is_given_up),
       cmocka_unit_test(what_is_collected_is_closed_also_where_no_memory_is_left),
   };

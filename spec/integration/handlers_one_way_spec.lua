@@ -242,6 +242,21 @@ describe("a handler's pipe of one way", function()
     end)
   end
 
+  it("that the handler's end finds in front of what the client does not take resets the client", function()
+    local m, client, target = start(
+      [[moongate.spawn(function() other:pipe(socket, { one_way = true }) end)
+        socket:receive()]],
+      { peers = narrow }
+    )
+    local sent = jam(target)
+    client:send "enough\n"
+    m:await_metric('connections{state="handling"}', 0)
+    local all, how = client:receive_all()
+    assert.are.equal("reset", how)
+    assert.truthy(#all < sent)
+    m:await_idle()
+  end)
+
   it("that the handler's end finds quiet ends well", function()
     local m, client, target = start [[
       moongate.spawn(function() socket:pipe(other, { one_way = true }) end)
@@ -265,6 +280,29 @@ describe("a handler's pipe of one way", function()
     target:send "an answer"
     assert.are.same({ "an answer", "end" }, { client:receive_all() })
     assert.are.same({ "", "end" }, { target:receive_all() })
+    m:await_idle()
+  end)
+
+  it("tells a TLS that was cut from one that has ended", function()
+    local port = net.free_ports(1, "127.0.0.1")
+    local routes = [[return {
+      { name = "back", match = { ports = %d }, action = { handler = function(socket)
+        socket:starttls()
+        socket:send "half a mess"
+        if socket:receive() == "break" then error "and now it breaks" end
+      end } },
+      { name = "front", match = { ports = 0 }, action = { handler = function(socket)
+        local back = assert(moongate.connect("127.0.0.1", %d, { tls = { verify = false } }))
+        back:send(socket:receive() .. "\n")
+        moongate.log.info(show("moved", back:pipe(socket, { one_way = true })))
+      end } } }]]
+    local m = moongate.start { workers = 1, routes = show .. routes:format(port, port) }
+    for word, expected in pairs { ["break"] = "moved|nil|%l+|11", finish = "moved|11\"" } do
+      local client = assert(net.connect(m:port "front"))
+      client:send(word .. "\n")
+      assert.are.same({ "half a mess", "end" }, { client:receive_all() })
+      m:await_log(expected)
+    end
     m:await_idle()
   end)
 

@@ -157,4 +157,13 @@ describe("testing.call", function()
     assert.same({ 5, 5 }, { talk:pipe(echo) })
     assert.equal("hello", talk:wait())
   end)
+
+  it("joins a number of bytes of one", function()
+    local echo = testing.call(moongate.handlers.echo())
+    local talk = testing.call(function(socket)
+      socket:send "hello, world"
+    end)
+    assert.equal(5, talk:pipe(echo, { bytes = 5 }))
+    assert.same({ ", world", "hello" }, { talk:receive "*a", echo:receive(5) })
+  end)
 end)
