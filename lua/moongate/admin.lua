@@ -44,7 +44,8 @@ local function readyz()
   if state.draining then
     return plain(503, "draining: moongate is stopping and takes no new connections\n")
   elseif not state.ready then
-    return plain(503, "not ready: no route table is live yet\n")
+    local loading = state.loading and texts.loading(state.loading) .. "\n" or ""
+    return plain(503, "not ready: moongate is starting, no route table is live yet\n" .. loading)
   end
   for _, worker in ipairs(state.stuck) do
     if not worker.accepted_by then
@@ -61,7 +62,11 @@ end
 
 local function metrics(request)
   local open = (request.headers.accept or ""):lower():find("application/openmetrics-text", 1, true) ~= nil
-  local source = { snapshot = native.snapshot(), status = native.status(), scripts = native.metrics() }
+  local snapshot = native.snapshot()
+  if next(snapshot) == nil then
+    return plain(503, "moongate is starting or stopping: nothing is counted\n")
+  end
+  local source = { snapshot = snapshot, status = native.status(), scripts = native.metrics() }
   return {
     status = 200,
     body = exposition.render(source, pause, nil, open),

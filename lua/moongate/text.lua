@@ -176,6 +176,13 @@ function text.plain(value)
   return tostring(value)
 end
 
+---"loading routes/site.lua for 3s"
+---@param loading? table with file, seconds
+---@return string? # nil: nothing is loaded
+function text.loading(loading)
+  return loading and ("loading %s for %s"):format(loading.file, text.format_duration(math.floor(loading.seconds)))
+end
+
 ---A word as it may stand in a line of the shell.
 ---@param word string
 ---@return string

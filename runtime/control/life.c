@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * The life of an instance: the order in which its parts come up, and the reverse, on signals. */
+ * The life of an instance: its parts, and the reverse of the order in which they come up (start.c). */
 #include "instance/instance.h"
 
 #include "control/drain.h"
@@ -11,7 +11,6 @@
 #include "reports/routes_report.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,10 +33,10 @@ void instance_release(struct instance *instance) {
   admin_close(instance->control);
   admin_close(instance->admin);
   route_order_free(instance->order);
-  if (runtime->instance == instance) {
+  if (runtime->instance == instance || runtime->starting == instance) {
     runtime->admins[0] = instance->control;
     runtime->admins[1] = instance->admin;
-    runtime->instance = NULL;
+    runtime->instance = runtime->starting = NULL;
   }
   route_table_unref(instance->table);
   free(instance->resolved);
@@ -129,33 +128,6 @@ void instance_stop(struct instance *instance) {
 
 static void on_workers_drained(void *context) { instance_stop(context); }
 
-static void on_end(void *context) {
-  struct instance *instance = context;
-  const struct log *log = &instance->runtime->log;
-  if (instance->phase != INSTANCE_READY) {
-    LOG(log, LOG_INFO, "stopping at once");
-    instance_stop(instance);
-    return;
-  }
-  instance_drain(instance, instance->config.timeouts.shutdown, "signal");
-}
-
-static void on_other_signal(void *context, int signal) {
-  struct instance *instance = context;
-  if (signal == SIGHUP)
-    instance_reload(instance, true, NULL);
-  else if (signal == SIGUSR1)
-    diagnose_begin(instance->diagnose, DIAGNOSE_SIGNAL);
-  else
-    LOG(instance->log, LOG_INFO, "SIGUSR2 is kept for the upgrade of the binary: nothing is done");
-}
-
-/* The files that are being loaded are not what ends us. */
-static void on_early_end(void *context) { loader_withdraw_mark(((struct instance *)context)->loader); }
-
-static const struct signal_callbacks signal_callbacks = {
-    .on_end = on_end, .on_other = on_other_signal, .on_early_end = on_early_end};
-
 int instance_make_workers(struct instance *instance, struct error *error) {
   struct runtime *runtime = instance->runtime;
   instance->threads.on_drained = on_workers_drained;
@@ -174,37 +146,6 @@ int instance_make_workers(struct instance *instance, struct error *error) {
   for (size_t i = 0; i < instance->threads.count; i++)
     snapshots_set_worker(&instance->snapshots, i, &instance->threads.threads[i]->worker);
   return threads_set_table(&instance->threads, instance->table, instance->resolved, error);
-}
-
-/* 0 or -1, having said why. */
-static int instance_begin(struct instance *instance, const struct native_settings *settings) {
-  struct error error;
-  descriptors_raise_limit();
-  if (names_init(&instance->names) != 0) {
-    error_set(&error, ENOMEM, "no memory to start");
-    return instance_complain(NULL, &error);
-  }
-  if (instance_load_config(instance, settings) != 0)
-    return -1;
-  instance->signals = signals_new(&instance->runtime->loop, &instance->runtime->log, &instance->account,
-                                  &signal_callbacks, instance, instance->config.timeouts.shutdown, &error);
-  if (!instance->signals)
-    return instance_complain(NULL, &error);
-  if (instance_load_routes(instance, settings->strict) != 0 || instance_open(instance) != 0)
-    return -1;
-  if (instance_make_workers(instance, &error) != 0)
-    return instance_complain(NULL, &error);
-  measure_start(instance->runtime);
-  if (threads_start(&instance->threads, &instance->account, &error) != 0 || reload_start(instance, &error) != 0)
-    return instance_complain(NULL, &error);
-  if (diagnose_start(instance) != 0 || heartbeats_start(instance) != 0) {
-    error_set(&error, ENOMEM, "no memory to start");
-    return instance_complain(NULL, &error);
-  }
-  instance->phase = INSTANCE_READY;
-  signals_set_ready(instance->signals);
-  instance_announce(instance);
-  return 0;
 }
 
 void instance_init(struct life *life, struct runtime *runtime, const struct log *log) {
@@ -235,13 +176,10 @@ void instance_run(struct runtime *runtime, const struct native_settings *setting
   }
   struct instance *instance = &life->instance;
   runtime->has_run = true;
-  runtime->instance = instance;
+  runtime->starting = instance;
   instance_init(life, runtime, &runtime->log);
   instance->call = call;
-  if (instance_begin(instance, settings) != 0) {
-    instance->status = 1;
-    instance_stop(instance);
-  }
+  instance_start(instance, settings);
 }
 
 void instance_snapshot(struct instance *instance, struct native_call *call) {

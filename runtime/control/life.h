@@ -18,6 +18,9 @@ struct life {
 /* of a zeroed record. `log` outlives it. */
 void instance_init(struct life *life, struct runtime *runtime, const struct log *log);
 
+/* start.c: begins, or ends it with the status 1, having said why. Its loop has to run for the routes to be loaded. */
+void instance_start(struct instance *instance, const struct native_settings *settings);
+
 /* the workers, and what belongs to them, with the table; they don't run yet. */
 int instance_make_workers(struct instance *instance, struct error *error);
 

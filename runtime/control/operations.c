@@ -20,6 +20,11 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+static const char *why_not(const struct runtime *runtime) {
+  return runtime->starting && runtime->starting->phase == INSTANCE_STARTING ? "moongate is starting"
+                                                                            : "moongate is stopping";
+}
+
 static void operation_run(void *context, const struct native_settings *settings, struct native_call *call) {
   instance_run(context, settings, call);
 }
@@ -63,7 +68,7 @@ static void reload(void *context, struct native_call *call) {
   if (runtime->instance)
     instance_reload(runtime->instance, true, call);
   else
-    native_call_answer(call, reload_refusal(&(struct reload_waiter){.call = call}, "moongate is stopping"));
+    native_call_answer(call, reload_refusal(&(struct reload_waiter){.call = call}, why_not(runtime)));
 }
 
 static struct value *files(void *context) {
@@ -74,8 +79,8 @@ static struct value *files(void *context) {
   return list;
 }
 
-static struct value *instance_is_stopping(void) {
-  return reload_refusal(&(struct reload_waiter){.file_status = 409}, "moongate is stopping");
+static struct value *refuse_file(const struct runtime *runtime) {
+  return reload_refusal(&(struct reload_waiter){.file_status = 409}, why_not(runtime));
 }
 
 static void put_file(void *context, const char *name, const char *text, size_t size, struct native_call *call) {
@@ -83,7 +88,7 @@ static void put_file(void *context, const char *name, const char *text, size_t s
   if (runtime->instance)
     instance_put_file(runtime->instance, name, text, size, call);
   else
-    native_call_answer(call, instance_is_stopping());
+    native_call_answer(call, refuse_file(runtime));
 }
 
 static void delete_file(void *context, const char *name, struct native_call *call) {
@@ -91,13 +96,13 @@ static void delete_file(void *context, const char *name, struct native_call *cal
   if (runtime->instance)
     instance_delete_file(runtime->instance, name, call);
   else
-    native_call_answer(call, instance_is_stopping());
+    native_call_answer(call, refuse_file(runtime));
 }
 
-static void operation_refuse(struct native_call *call) {
+static void operation_refuse(const struct runtime *runtime, struct native_call *call) {
   struct value *root = value_table();
   value_set_number(root, "status", 503);
-  value_set_string(root, "error", "moongate is stopping");
+  value_set_string(root, "error", why_not(runtime));
   native_call_answer(call, root);
 }
 
@@ -106,7 +111,7 @@ static void routes(void *context, const struct native_routes *wanted, struct nat
   if (runtime->instance)
     instance_ask_routes(runtime->instance, wanted, call);
   else
-    operation_refuse(call);
+    operation_refuse(runtime, call);
 }
 
 static void operation_connections(void *context, const struct native_connections *wanted, struct native_call *call) {
@@ -114,7 +119,7 @@ static void operation_connections(void *context, const struct native_connections
   if (runtime->instance)
     connections_ask(runtime->instance->connections, wanted, call);
   else
-    operation_refuse(call);
+    operation_refuse(runtime, call);
 }
 
 static struct value *metrics(void *context) { return script_metrics_report(context); }
@@ -124,7 +129,7 @@ static void drain(void *context, int64_t ms, struct native_call *call) {
   if (runtime->instance)
     instance_drain_for(runtime->instance, ms, call);
   else
-    operation_refuse(call);
+    operation_refuse(runtime, call);
 }
 
 static void diagnose(void *context, struct native_call *call) {
@@ -132,7 +137,7 @@ static void diagnose(void *context, struct native_call *call) {
   if (runtime->instance)
     diagnose_ask(runtime->instance, call);
   else
-    operation_refuse(call);
+    operation_refuse(runtime, call);
 }
 
 static struct value *keep_diagnosis(void *context, const char *trigger, const char *text, size_t size) {
@@ -140,13 +145,14 @@ static struct value *keep_diagnosis(void *context, const char *trigger, const ch
   if (runtime->instance)
     return diagnose_keep(runtime->instance, trigger, text, size);
   struct value *root = value_table();
-  value_set_string(root, "error", "moongate is stopping");
+  value_set_string(root, "error", why_not(runtime));
   return root;
 }
 
 static struct value *admission(void *context) {
   const struct runtime *runtime = context;
-  const struct config *config = runtime->instance ? &runtime->instance->config : NULL;
+  const struct instance *instance = runtime->instance ? runtime->instance : runtime->starting;
+  const struct config *config = instance ? &instance->config : NULL;
   struct value *root = value_table();
   if (config) {
     value_set_string(root, "token", config->admin_token);

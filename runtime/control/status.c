@@ -112,7 +112,7 @@ static void write_reload(struct value *root, struct instance *instance) {
   value_set_number(entry, "phase_ms", reload->instance ? (double)reload_phase_ms(reload) : 0);
   struct blocking_view view;
   uint64_t away_ms;
-  if (loading_is_away(&instance->loading, &view, &away_ms) && away_ms > 0)
+  if (reload->instance && loading_is_away(&instance->loading, &view, &away_ms) && away_ms > 0)
     value_set_string(entry, "file", view.subject);
   value_set_number(entry, "lost_loaders", (double)loading_count_lost(&instance->loading));
   char lost[LOADING_LOST_MOST + 1][BLOCKING_SUBJECT_SIZE];
@@ -135,8 +135,22 @@ static void write_drain(struct value *root, const struct instance *instance) {
   value_set_number(value_set_table(root, "drain"), "seconds", end > now ? (double)(end - now) / 1000 : 0);
 }
 
+/* Which file the start waits for. */
+static void write_starting(struct value *root, const struct instance *instance) {
+  struct blocking_view view;
+  uint64_t away_ms;
+  bool is_starting = instance->phase == INSTANCE_STARTING;
+  value_set_boolean(root, "starting", is_starting);
+  if (!is_starting || !loading_is_away(&instance->loading, &view, &away_ms))
+    return;
+  struct value *loading = value_set_table(root, "loading");
+  value_set_string(loading, "file", view.subject);
+  value_set_number(loading, "seconds", (double)away_ms / 1000);
+}
+
 static void write_readiness(struct value *root, const struct instance *instance) {
   value_set_number(root, "workers", (double)instance->threads.count);
+  write_starting(root, instance);
   value_set_boolean(root, "ready", instance->phase == INSTANCE_READY);
   value_set_boolean(root, "draining", instance->phase > INSTANCE_READY);
   heartbeats_write(&instance->heartbeats, value_set_table(root, "stuck"));
@@ -174,9 +188,13 @@ struct value *status_of(struct instance *instance) {
   return root;
 }
 
+static struct instance *instance_of(const struct runtime *runtime) {
+  return runtime->instance ? runtime->instance : runtime->starting;
+}
+
 struct value *status_report(const struct runtime *runtime) {
-  if (runtime->instance)
-    return status_of(runtime->instance);
+  if (instance_of(runtime))
+    return status_of(instance_of(runtime));
   struct value *root = value_table();
   write_process(root);
   value_set_boolean(root, "ready", false);
@@ -188,8 +206,8 @@ struct value *status_report(const struct runtime *runtime) {
 
 struct value *readiness_report(const struct runtime *runtime) {
   struct value *root = value_table();
-  if (runtime->instance) {
-    write_readiness(root, runtime->instance);
+  if (instance_of(runtime)) {
+    write_readiness(root, instance_of(runtime));
   } else {
     value_set_boolean(root, "ready", false);
     value_set_boolean(root, "draining", runtime->has_run);

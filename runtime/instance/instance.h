@@ -51,9 +51,10 @@ struct instance {
   const struct log *log;    /* of the workers and the loader */
   struct native_call *call; /* who waits for the end; NULL: nobody yet */
   enum instance_phase phase;
-  int status; /* the exit status */
-  bool strict;
-  double started; /* seconds since the epoch */
+  int status;                          /* the exit status */
+  bool strict;                         /* no fault in the routes is lived with at the start */
+  bool reload_wanted, snapshot_wanted; /* by a signal, once it is ready */
+  double started;                      /* seconds since the epoch */
   clock_ms started_ms;
   struct config config;
   char *config_path, *routes_path; /* as the command line said; NULL: it did not */
@@ -113,8 +114,8 @@ void instance_log_route_fault(const struct log *log, const struct loaded_routes 
  * the config names. 0 or -1, having said why. */
 int instance_load_config(struct instance *instance, const struct native_settings *settings);
 
-/* instance_config.c: the routes, and the table of them. 0 or -1, having said why. */
-int instance_load_routes(struct instance *instance, bool strict);
+/* instance_config.c: the table of the routes that were loaded with that status. 0 or -1, having said why. */
+int instance_take_routes(struct instance *instance, int status);
 
 /* instance_ports.c: the port of the table that would be in the way of `admin_listen`, or NULL. */
 const struct table_port *instance_find_admin_clash(const struct route_table *table, const char *admin_listen);
@@ -128,8 +129,12 @@ int instance_note_admin_clash(const struct instance *instance, struct port_chang
 /* instance_ports.c: the control socket, and whom it belongs to. 0 or -1, having said why. */
 int instance_open_control(struct instance *instance);
 
-/* instance_ports.c: probes the table's ports, opens the admin listener. 0 or -1, having said why. */
-int instance_open(struct instance *instance);
+/* instance_ports.c: the admin listener. 0 or -1, having said why. */
+int instance_open_admin(struct instance *instance);
+
+/* instance_ports.c: nobody else has the table's ports. Before our own are open, or each would be found in the way of
+ * itself. 0 or -1, having said why. */
+int instance_probe_ports(const struct instance *instance);
 
 /* instance_ports.c: a log line for each route, and the one that says that all is ready. */
 void instance_announce(const struct instance *instance);

@@ -160,9 +160,9 @@ done:
   return table;
 }
 
-/* 0, or -1 when faults are not to be lived with. Without `strict` a faulty file
- * keeps its last good version, or is left out, for its user to mend. */
-static int judge_faults(const struct instance *instance, int status, bool strict) {
+/* 0, or -1 when faults are not to be lived with. Without instance->strict a faulty file keeps its last good version, or
+ * is left out, for its user to mend. */
+static int judge_faults(const struct instance *instance, int status) {
   const struct fault_list *faults = &instance->loaded.faults;
   struct error error;
   if (status == 0)
@@ -175,7 +175,7 @@ static int judge_faults(const struct instance *instance, int status, bool strict
     print_faults(faults);
     return -1;
   }
-  if (!strict) {
+  if (!instance->strict) {
     for (size_t i = 0; i < faults->count; i++)
       instance_log_route_fault(&instance->runtime->log, &instance->loaded, &faults->faults[i]);
     return 0;
@@ -185,14 +185,13 @@ static int judge_faults(const struct instance *instance, int status, bool strict
   return instance_complain(NULL, &error);
 }
 
-int instance_load_routes(struct instance *instance, bool strict) {
+int instance_take_routes(struct instance *instance, int status) {
   const struct log *log = &instance->runtime->log;
   struct error error;
-  int status = loading_load_routes(&instance->loading, &instance->config, instance->config.workers, instance_number_of,
-                                   &instance->names, &instance->loaded);
   instance_log_faults(log, LOG_WARN, "the routes: take note", &instance->loaded.warnings);
-  if (judge_faults(instance, status, strict) != 0)
+  if (judge_faults(instance, status) != 0)
     return -1;
+  loaded_routes_number(&instance->loaded, instance_number_of, &instance->names);
   instance->table = instance_make_table(NULL, NULL, &instance->loaded, instance->config.policy, &error);
   if (!instance->table)
     return instance_complain(NULL, &error);

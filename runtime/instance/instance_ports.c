@@ -70,7 +70,7 @@ int instance_note_admin_clash(const struct instance *instance, struct port_chang
   return port_change_fail(ports, (uint32_t)(clash - ports->table->ports), &error);
 }
 
-static int open_admin(struct instance *instance) {
+int instance_open_admin(struct instance *instance) {
   struct runtime *runtime = instance->runtime;
   const char *listen = instance->config.admin_listen;
   struct endpoint endpoint;
@@ -132,8 +132,7 @@ int instance_open_control(struct instance *instance) {
   return instance->control ? give_control(instance) : instance_complain("control socket", &error);
 }
 
-/* Before our own are open, or each would be found in the way of itself. */
-static int probe_ports(const struct instance *instance) {
+int instance_probe_ports(const struct instance *instance) {
   const struct route_table *table = instance->table;
   for (size_t i = 0; i < table->port_count; i++) {
     const struct table_port *port = &table->ports[i];
@@ -148,10 +147,6 @@ static int probe_ports(const struct instance *instance) {
     return instance_complain(subject, &error);
   }
   return 0;
-}
-
-int instance_open(struct instance *instance) {
-  return open_admin(instance) != 0 || probe_ports(instance) != 0 ? -1 : 0;
 }
 
 /* "8080" or "8000-8010 9000": the real ones. */

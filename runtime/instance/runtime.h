@@ -33,6 +33,7 @@ struct runtime {
   struct native_task main;
   int status;                /* what main has returned */
   struct instance *instance; /* NULL: nothing runs */
+  struct instance *starting; /* what is going to run, while its routes are loaded; NULL: nothing */
   struct admin *admins[2];   /* of the instance that has ended: connections that its admin interface still serves */
   bool measuring;            /* control/measure.c: questions of workers are answered */
   bool has_run;

@@ -107,8 +107,9 @@ struct native_ops {
   void (*snapshot)(void *context, struct native_call *call);
   /* native.totals(): the same, without the routes one by one. */
   void (*totals)(void *context, struct native_call *call);
-  /* native.status(), native.defaults(), and native.readiness(), whose cost does not grow: { ready =, draining =,
-   * workers =, stuck = { { number =, seconds =, route =, file =, kernel =, accepted_by = }, … } }. */
+  /* native.status(), native.defaults(), and native.readiness(), whose cost does not grow: { starting =, ready =,
+   * draining =, loading = { file =, seconds = } of the start, workers =, stuck = { { number =, seconds =, route =,
+   * file =, kernel =, accepted_by = }, … } }. */
   struct value *(*status)(void *context);
   struct value *(*readiness)(void *context);
   struct value *(*defaults)(void *context);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Jobs that are waited for. */
+ * Jobs that are waited for, and the one of a start, which has its caller told. */
 #include "threads/loading_apart.h"
 
 #include <errno.h>
@@ -14,10 +14,18 @@ struct verdict {
   char message[LOADING_MESSAGE_SIZE];
 };
 
+/* Who is told, when nobody waits. */
+struct apart_caller {
+  struct loading *loading;
+  struct loaded_routes *loaded;
+  void (*on_loaded)(void *context, int status);
+  void *context;
+};
+
 struct apart {
   struct loading_job job;
   struct loader *loader;
-  struct verdict *verdict; /* the waiter's, while it waits */
+  struct verdict *verdict; /* the waiter's, while it waits; NULL: nobody does */
   const struct config_overrides *overrides;
   bool lenient;
   struct config config;
@@ -28,6 +36,8 @@ struct apart {
   void *context;
   struct loaded_routes loaded;
   int status;
+  struct apart_caller caller;
+  struct deferred refused; /* … is told so then: he may stop the loading, which is in the midst of it */
 };
 
 static struct apart *apart_of(struct loading_job *job) {
@@ -107,10 +117,10 @@ static void run_routes(struct loading_job *job) {
 }
 
 /* Those that hang are named too. */
-static int list_hanging(struct loader *loader, const struct verdict *verdict, struct loaded_routes *loaded) {
+static int list_hanging(struct loader *loader, const char *message, struct loaded_routes *loaded) {
   int status = loader_list_failures(loader, &loaded->faults);
   if (status == 0)
-    status = fault_list_add(&loaded->faults, NULL, 0, NULL, NULL, verdict->message);
+    status = fault_list_add(&loaded->faults, NULL, 0, NULL, NULL, message);
   return status < 0 ? status : -EBUSY;
 }
 
@@ -131,10 +141,61 @@ int loading_load_routes(struct loading *loading, const struct config *config, un
     status = loading_wait(loading, &apart->job);
   } while (status == -ETIMEDOUT);
   if (status < 0)
-    return list_hanging(loading->loader, &verdict, loaded);
+    return list_hanging(loading->loader, verdict.message, loaded);
   *loaded = apart->loaded;
   apart->loaded = (struct loaded_routes){0};
   status = apart->status;
   apart_drop(&apart->job);
   return status;
+}
+
+/* What was loaded is the caller's, and the job nobody's. */
+static void tell_loaded(struct apart *apart, int status) {
+  const struct apart_caller caller = apart->caller;
+  *caller.loaded = apart->loaded;
+  apart->loaded = (struct loaded_routes){0};
+  apart_drop(&apart->job);
+  caller.on_loaded(caller.context, status);
+}
+
+static void on_routes_done(struct loading_job *job) { tell_loaded(apart_of(job), apart_of(job)->status); }
+
+/* Without the file that it was lost in, which is at fault now. */
+static void on_routes_lost(struct loading_job *job, enum loader_loss loss, const char *message) {
+  const struct apart *lost = apart_of(job);
+  const struct apart_caller *caller = &lost->caller;
+  (void)loss, (void)message;
+  int status = loading_begin_routes(caller->loading, lost->given, lost->workers, caller->loaded, caller->on_loaded,
+                                    caller->context);
+  if (status < 0)
+    caller->on_loaded(caller->context, status);
+}
+
+static void on_routes_refused_told(struct deferred *deferred) {
+  struct apart *apart = (struct apart *)(void *)((char *)deferred - offsetof(struct apart, refused));
+  tell_loaded(apart, apart->status);
+}
+
+static bool on_routes_refused(struct loading_job *job, const char *message) {
+  struct apart *apart = apart_of(job);
+  apart->status = list_hanging(apart->loader, message, &apart->loaded);
+  apart->refused.run = on_routes_refused_told;
+  loop_defer(apart->caller.loading->control, &apart->refused);
+  return true;
+}
+
+int loading_begin_routes(struct loading *loading, const struct config *config, unsigned workers,
+                         struct loaded_routes *loaded, void (*on_loaded)(void *context, int status), void *context) {
+  struct apart *apart = apart_new(loading, NULL, run_routes);
+  if (!apart)
+    return -ENOMEM;
+  apart->job.on_done = on_routes_done;
+  apart->job.on_lost = on_routes_lost;
+  apart->job.on_refused = on_routes_refused;
+  apart->given = config;
+  apart->workers = workers;
+  apart->caller =
+      (struct apart_caller){.loading = loading, .loaded = loaded, .on_loaded = on_loaded, .context = context};
+  loading_post(loading, &apart->job);
+  return 0;
 }

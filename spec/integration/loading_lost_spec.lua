@@ -280,6 +280,73 @@ describe("a file that does not come back", function()
       assert.are.equal("signal 15", m.process:wait(2))
     end)
 
+    it("is told by the admin interface, which answers, and changes nothing before the start", function()
+      local space = workspace { bound = 60, admin = true }
+      process.write(space.directory .. "/routes/a.lua", hanging(space, "a"))
+      local m = moongate.start { space = space, ready = false }
+      m.may_fail = true
+      m:await_log("a file takes long to load", 10)
+      for _, options in ipairs { {}, { tcp = true } } do
+        assert.are.equal(200, (m:request("GET", "/healthz", options)))
+        local status, body = m:request("GET", "/readyz", options)
+        assert.are.equal(503, status)
+        assert.matches("^not ready: moongate is starting[^\n]*\nloading [^ ]*/routes/a%.lua for %d+s\n$", body)
+        assert.are.equal(503, (m:request("GET", "/metrics", options)))
+      end
+      local command = moongate.command { "status", "--control", m.control }
+      assert.are.equal(0, command.status)
+      assert.matches("state +starting, loading [^ ]*/routes/a%.lua for %ds\n", command.out)
+      local state = m:status()
+      assert.are.same({ true, false, false }, { state.starting, state.ready, state.draining })
+      assert.matches("/routes/a%.lua$", state.loading.file)
+      for _, call in ipairs {
+        { "PUT", "/api/v1/files/b.lua", 409 },
+        { "DELETE", "/api/v1/files/a.lua", 409 },
+        { "POST", "/api/v1/reload", 503 },
+        { "POST", "/api/v1/drain", 503 },
+        { "GET", "/api/v1/routes", 503 },
+        { "GET", "/api/v1/connections", 503 },
+        { "GET", "/api/v1/addresses", 503 },
+      } do
+        local status, body = m:request(call[1], call[2], { body = call[1] == "PUT" and "return {}" or "" })
+        assert.are.equal(call[3], status, call[2] .. ": " .. tostring(body))
+        assert.matches("moongate is starting", cjson.decode(body).error.message)
+      end
+      command = moongate.command { "reload", "--control", m.control }
+      assert.are.equal(1, command.status)
+      assert.matches("moongate is starting", command.out .. command.err)
+      m.process:signal "SIGTERM"
+      assert.are.equal("signal 15", m.process:wait(2))
+    end)
+
+    it("keeps the token while it hangs", function()
+      local space = workspace { bound = 60, admin = true }
+      local text = process.read(space.config_path)
+      process.write(space.config_path, (text:gsub("admin = {", "admin = { token = 'secret-of-the-spec',")))
+      process.write(space.directory .. "/routes/a.lua", hanging(space, "a"))
+      local m = moongate.start { space = space, ready = false }
+      m.may_fail = true
+      m:await_log("a file takes long to load", 10)
+      assert.are.equal(503, (m:request("GET", "/readyz", { tcp = true })))
+      assert.are.equal(401, (m:request("GET", "/api/v1/status", { tcp = true })))
+      m.process:signal "SIGTERM"
+      assert.are.equal("signal 15", m.process:wait(2))
+    end)
+
+    it("has a signal for a reload and for a snapshot wait for its end", function()
+      local space = workspace { bound = 60 }
+      process.write(space.directory .. "/routes/a.lua", hanging(space, "a"))
+      local m = moongate.start { space = space, ready = false }
+      m:await_log("a file takes long to load", 10)
+      m.process:signal "SIGHUP"
+      m.process:signal "SIGUSR1"
+      assert.are.equal(503, (m:get "/readyz"))
+      process.write(space.directory .. "/routes/a.lua", answering("a", "two"))
+      release(m)
+      await_answer(m, "a", "two")
+      m:await_log("a snapshot of the connections[^\n]* trigger=signal", 10)
+    end)
+
     it("is named when it is the config", function()
       local space = workspace()
       process.write(space.config_path, ("io.open(%q)\n return {}"):format(space.fifo))

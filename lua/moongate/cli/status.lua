@@ -51,7 +51,7 @@ end
 local function reload_of(body)
   local reload, parts = body.reload or {}, {}
   if reload.file then
-    parts[1] = ("loading %s for %s"):format(reload.file, text.format_duration(math.floor(reload.phase_ms / 1000)))
+    parts[1] = text.loading { file = reload.file, seconds = reload.phase_ms / 1000 }
   elseif (reload.phase_ms or 0) >= LONG_MS then
     parts[1] = ("%s for %s"):format(reload.phase, text.format_duration(math.floor(reload.phase_ms / 1000)))
   end
@@ -81,6 +81,17 @@ function status.draining(body, width)
   return width and #whole > width and line("") or whole
 end
 
+-- nil: it is ready.
+local function state_of(body)
+  if body.draining then
+    return status.draining(body)
+  elseif body.starting then
+    local loading = text.loading(body.loading)
+    return "starting" .. (loading and ", " .. loading or "")
+  end
+  return body.ready == false and "not ready" or nil
+end
+
 -- Label and text of each line; what the answer doesn't have is left out.
 local function overview(body)
   local connections, bytes = body.connections or {}, body.bytes or {}
@@ -92,7 +103,7 @@ local function overview(body)
   end
   add("version", body.version)
   add("uptime", type(body.uptime) == "number" and text.format_duration(body.uptime) or nil)
-  add("state", body.draining and status.draining(body) or body.ready == false and "not ready" or nil)
+  add("state", state_of(body))
   add("user", body.user and body.user .. (body.user_configured and "" or " (the config names none)"))
   add("workers", body.workers)
   add("generation", body.generation)

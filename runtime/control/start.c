@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The start of an instance: the order in which its parts come up. Files may take their time to load, or hang: the admin
+ * interface is open by then, and says so. */
+#include "control/drain.h"
+#include "control/life.h"
+#include "control/measure.h"
+#include "core/descriptors.h"
+#include "instance/runtime.h"
+#include "threads/loading_apart.h"
+
+#include <errno.h>
+#include <signal.h>
+
+static void on_end(void *context) {
+  struct instance *instance = context;
+  const struct log *log = &instance->runtime->log;
+  if (instance->phase != INSTANCE_READY) {
+    LOG(log, LOG_INFO, "stopping at once");
+    instance_stop(instance);
+    return;
+  }
+  instance_drain(instance, instance->config.timeouts.shutdown, "signal");
+}
+
+static void on_other_signal(void *context, int signal) {
+  struct instance *instance = context;
+  bool is_starting = instance->phase == INSTANCE_STARTING;
+  if (signal == SIGHUP && is_starting)
+    instance->reload_wanted = true; /* files may have been read already */
+  else if (signal == SIGHUP)
+    instance_reload(instance, true, NULL);
+  else if (signal == SIGUSR1 && is_starting)
+    instance->snapshot_wanted = true;
+  else if (signal == SIGUSR1)
+    diagnose_begin(instance->diagnose, DIAGNOSE_SIGNAL);
+  else
+    LOG(instance->log, LOG_INFO, "SIGUSR2 is kept for the upgrade of the binary: nothing is done");
+}
+
+/* The files that are being loaded are not what ends us. */
+static void on_early_end(void *context) { loader_withdraw_mark(((struct instance *)context)->loader); }
+
+static const struct signal_callbacks signal_callbacks = {
+    .on_end = on_end, .on_other = on_other_signal, .on_early_end = on_early_end};
+
+/* 0 or -1, having said why. With its threads there is an instance for who asks. */
+static int start_threads(struct instance *instance) {
+  struct runtime *runtime = instance->runtime;
+  struct error error;
+  if (instance_make_workers(instance, &error) != 0)
+    return instance_complain(NULL, &error);
+  runtime->instance = instance;
+  runtime->starting = NULL;
+  measure_start(runtime);
+  if (threads_start(&instance->threads, &instance->account, &error) != 0 || reload_start(instance, &error) != 0)
+    return instance_complain(NULL, &error);
+  if (diagnose_start(instance) == 0 && heartbeats_start(instance) == 0)
+    return 0;
+  error_set(&error, ENOMEM, "no memory to start");
+  return instance_complain(NULL, &error);
+}
+
+static void set_ready(struct instance *instance) {
+  instance->phase = INSTANCE_READY;
+  signals_set_ready(instance->signals);
+  instance_announce(instance);
+  if (instance->reload_wanted)
+    instance_reload(instance, true, NULL);
+  if (instance->snapshot_wanted)
+    diagnose_begin(instance->diagnose, DIAGNOSE_SIGNAL);
+}
+
+static void fail_start(struct instance *instance) {
+  instance->status = 1;
+  instance_stop(instance);
+}
+
+static void on_first_loaded(void *context, int status) {
+  struct instance *instance = context;
+  if (instance_take_routes(instance, status) == 0 && instance_probe_ports(instance) == 0 &&
+      start_threads(instance) == 0)
+    set_ready(instance);
+  else
+    fail_start(instance);
+}
+
+/* 0 or -1, having said why. */
+static int begin_start(struct instance *instance, const struct native_settings *settings) {
+  struct error error;
+  descriptors_raise_limit();
+  if (names_init(&instance->names) != 0) {
+    error_set(&error, ENOMEM, "no memory to start");
+    return instance_complain(NULL, &error);
+  }
+  if (instance_load_config(instance, settings) != 0)
+    return -1;
+  instance->strict = settings->strict;
+  instance->signals = signals_new(&instance->runtime->loop, &instance->runtime->log, &instance->account,
+                                  &signal_callbacks, instance, instance->config.timeouts.shutdown, &error);
+  if (!instance->signals)
+    return instance_complain(NULL, &error);
+  if (instance_open_admin(instance) != 0)
+    return -1;
+  if (loading_begin_routes(&instance->loading, &instance->config, instance->config.workers, &instance->loaded,
+                           on_first_loaded, instance) == 0)
+    return 0;
+  error_set(&error, ENOMEM, "no memory to start");
+  return instance_complain(NULL, &error);
+}
+
+void instance_start(struct instance *instance, const struct native_settings *settings) {
+  if (begin_start(instance, settings) != 0)
+    fail_start(instance);
+}
