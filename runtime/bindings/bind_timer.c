@@ -46,7 +46,7 @@ static void timer_let_go(struct script_timer *timer) {
 }
 
 /* A call is over, or could not be made: the next one is due a period after this one was, or now if that has passed. */
-static void go_on(struct script_timer *timer) {
+static void timer_go_on(struct script_timer *timer) {
   timer->task = NULL;
   if (list_is_empty(&timer->node))
     return;
@@ -65,7 +65,7 @@ static void on_timer_call_ended(void *context, enum task_end end, lua_State *cor
     script_report_unconnected(
         timer->state, end == TASK_STOPPED ? "a timer's function was stopped" : "a timer's function raised an error",
         coroutine);
-  go_on(timer);
+  timer_go_on(timer);
 }
 
 /* Runs protected. */
@@ -89,7 +89,7 @@ static void on_timer_expired(struct wheel_timer *wheel) {
     return;
   script_report_unconnected(timer->state, "a timer's function could not be called", NULL);
   timer->due = clock_now(timer->state->place->loop->clock);
-  go_on(timer);
+  timer_go_on(timer);
 }
 
 void script_timers_start(struct script_state *state) {

@@ -276,7 +276,7 @@ static bool has_unsent(const struct exchange *exchange) {
 }
 
 /* What a target, or the network, has done to a connection is told: nobody has ended it. */
-static void tell(const struct exchange *exchange, const struct bound *bound) {
+static void deadline_tell(const struct exchange *exchange, const struct bound *bound) {
   struct worker *worker = exchange_worker(exchange);
   const struct route *route = exchange->route;
   enum log_level level = bound->is_silence ? LOG_INFO : LOG_WARN;
@@ -307,7 +307,7 @@ static void on_deadline(struct exchange *exchange, const struct bound *bound) {
     return;
   }
   if (bound->is_silence || bound->reason == CLOSE_STUCK)
-    tell(exchange, bound);
+    deadline_tell(exchange, bound);
   if (bound->is_silence) { /* from here on it is as if the peer had reset */
     exchange->silent_since[bound->side] = 0;
     stream_break(stream_of(exchange, bound->side));

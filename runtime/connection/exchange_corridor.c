@@ -68,14 +68,14 @@ enum step_result exchange_refuse_answer(struct exchange *exchange, enum pipe_sid
   return STEP_REFUSED;
 }
 
-static void on_client_ready(struct stream *stream, void *context) {
+static void on_waiting_client_ready(struct stream *stream, void *context) {
   if (stream->readiness & STREAM_FAILED)
     exchange_close(context, PIPE_CLIENT, CLOSE_RESET);
 }
 
 void exchange_watch_client(struct exchange *exchange) {
   exchange->client->context = exchange;
-  exchange->client->on_ready = on_client_ready;
+  exchange->client->on_ready = on_waiting_client_ready;
 }
 
 void exchange_function_answered(struct exchange *exchange, struct function_answer *answer) {

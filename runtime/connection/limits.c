@@ -182,7 +182,7 @@ static struct limit_entry *oldest(const struct shard *shard, clock_ms now, unsig
 
 /* The table is full: takes one that holds nothing out of it, and its place with it; of the shard `first`, or else of
  * the next that has one. No shard is locked before or afterwards. NULL: all hold something. */
-static struct limit_entry *make_room(struct limits *limits, size_t first, clock_ms now) {
+static struct limit_entry *limits_make_room(struct limits *limits, size_t first, clock_ms now) {
   unsigned looks = LOOKED_AT_MOST;
   struct shard *with_blocked = NULL;
   for (size_t i = 0; i < LIMITS_SHARDS && looks > 0; i++) {
@@ -215,7 +215,7 @@ static struct limit_entry *make_room(struct limits *limits, size_t first, clock_
 static struct limit_entry *allocate_entry(struct limits *limits, struct shard *shard, clock_ms now) {
   if (!take_place(limits)) {
     pthread_mutex_unlock(&shard->lock);
-    struct limit_entry *entry = make_room(limits, (size_t)(shard - limits->shards), now);
+    struct limit_entry *entry = limits_make_room(limits, (size_t)(shard - limits->shards), now);
     pthread_mutex_lock(&shard->lock);
     return entry;
   }

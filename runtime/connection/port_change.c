@@ -73,8 +73,8 @@ int port_change_probe(struct port_change *change, struct pace *pace) {
 }
 
 /* Room for what is opened, and the numbers of what stays. */
-static int make_room(struct port_change *change, struct worker *const *workers, size_t count, const uint16_t *before,
-                     uint16_t *resolved) {
+static int port_change_make_room(struct port_change *change, struct worker *const *workers, size_t count,
+                                 const uint16_t *before, uint16_t *resolved) {
   for (size_t i = 0; i < change->table->port_count; i++)
     if (change->was[i] != PORT_IS_NEW)
       resolved[i] = before[change->was[i]];
@@ -104,7 +104,7 @@ static int open_for_all(struct port_change *change, struct worker *const *worker
 
 int port_change_open(struct port_change *change, struct worker *const *workers, size_t count, const uint16_t *before,
                      uint16_t *resolved, struct pace *pace, struct error *error) {
-  if (make_room(change, workers, count, before, resolved) < 0)
+  if (port_change_make_room(change, workers, count, before, resolved) < 0)
     return error_set(error, ENOMEM, "no memory to open ports");
   for (size_t i = 0; i < change->added_count; i++) {
     int status = open_for_all(change, workers, i, resolved, pace, error);

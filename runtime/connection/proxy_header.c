@@ -102,7 +102,7 @@ static enum step_result go_without(struct connection *connection) {
 }
 
 /* `got` bytes are there so far; `over`: no more will come in time. */
-static enum step_result look_at(struct connection *connection, const uint8_t *bytes, size_t got, bool over) {
+static enum step_result look_at_header(struct connection *connection, const uint8_t *bytes, size_t got, bool over) {
   bool must = connection->first.pin->table->policy->accept == PROXY_ACCEPT_MUST;
   struct proxy_header header;
   ssize_t size = proxy_header_parse(bytes, got, &header);
@@ -117,7 +117,7 @@ static enum step_result look_at(struct connection *connection, const uint8_t *by
   return refuse(connection, connection->proxy_over ? REFUSAL_LATE : REFUSAL_CUT_SHORT);
 }
 
-static void on_client_ready(struct stream *stream, void *context) {
+static void on_header_ready(struct stream *stream, void *context) {
   (void)stream;
   connection_resume(context);
 }
@@ -139,7 +139,7 @@ static enum step_result read_header(struct connection *connection) {
   bool over = connection->proxy_over || (client->readiness & (STREAM_ENDED | STREAM_FAILED));
   if (over && got == 0)
     got = stream_peek(client, worker->pipes.bytes, PROXY_MOST + 1);
-  return look_at(connection, (const uint8_t *)worker->pipes.bytes, got < 0 ? 0 : (size_t)got, over);
+  return look_at_header(connection, (const uint8_t *)worker->pipes.bytes, got < 0 ? 0 : (size_t)got, over);
 }
 
 enum step_result step_proxy_header(struct connection *connection) {
@@ -152,7 +152,7 @@ enum step_result step_proxy_header(struct connection *connection) {
       return STEP_DONE;
     }
     connection->proxy_waits = true;
-    connection->client.on_ready = on_client_ready;
+    connection->client.on_ready = on_header_ready;
     connection->client.context = connection;
   }
   return read_header(connection);

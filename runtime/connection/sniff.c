@@ -135,7 +135,7 @@ static enum step_result pass_on(struct connection *connection, const void *bytes
   return STEP_DONE;
 }
 
-static enum step_result look_at(struct connection *connection, const void *bytes, size_t size) {
+static enum step_result look_at_sniffed(struct connection *connection, const void *bytes, size_t size) {
   struct client_hello first, *hello = &first;
   if (connection->reading)
     hello = &connection->reading->hello;
@@ -159,7 +159,7 @@ static enum step_result lose(struct connection *connection, ssize_t got) {
   return STEP_REFUSED;
 }
 
-static void on_client_ready(struct stream *stream, void *context) {
+static void on_sniff_ready(struct stream *stream, void *context) {
   (void)stream;
   connection_resume(context);
 }
@@ -169,7 +169,7 @@ enum step_result step_sniff(struct connection *connection) {
   struct worker *worker = connection->worker;
   if (!connection->first.table_port->has_tls)
     return STEP_DONE;
-  client->on_ready = on_client_ready;
+  client->on_ready = on_sniff_ready;
   client->context = connection;
   while (stream_may_read(client)) {
     ssize_t got = stream_read(client, worker->pipes.bytes, READ_SIZE);
@@ -178,7 +178,7 @@ enum step_result step_sniff(struct connection *connection) {
     if (got <= 0)
       return lose(connection, got);
     exchange_touch(&connection->first);
-    enum step_result result = look_at(connection, worker->pipes.bytes, (size_t)got);
+    enum step_result result = look_at_sniffed(connection, worker->pipes.bytes, (size_t)got);
     if (result != STEP_WAIT)
       return result;
   }

@@ -53,7 +53,7 @@ static const struct worker_port *port_of(const struct worker *owner, size_t n) {
   return prepared->table_port ? NULL : prepared;
 }
 
-static size_t count_ports(const struct worker *owner) {
+static size_t takeover_count_ports(const struct worker *owner) {
   bool prepared = owner->change && !owner->change->live;
   return owner->port_count + (prepared ? owner->change->pin->table->port_count : 0);
 }
@@ -87,7 +87,7 @@ static int take_over(struct worker *worker, const struct worker *owner, struct w
 
 bool worker_take_over(struct worker *worker, struct worker *owner, struct worker_takeover *progress) {
   pthread_mutex_lock(&owner->ports_lock);
-  size_t count = count_ports(owner), end = progress->next + PIECE < count ? progress->next + PIECE : count;
+  size_t count = takeover_count_ports(owner), end = progress->next + PIECE < count ? progress->next + PIECE : count;
   for (; progress->next < end; progress->next++) {
     const struct worker_port *other = port_of(owner, progress->next);
     struct worker_port *own = other ? find_own(worker, other, progress->next) : NULL;

@@ -270,7 +270,7 @@ static void dial(struct exchange *exchange) {
     exchange->dial = dial;
 }
 
-static void on_event(void *context) { exchange_wake(context); }
+static void on_userspace_event(void *context) { exchange_wake(context); }
 
 static void on_ending(void *context, enum pipe_side side, int status) {
   struct exchange *exchange = context;
@@ -296,7 +296,7 @@ static void on_failed(void *context, enum pipe_side side, int status) {
 }
 
 static const struct pipe_callbacks pipe_callbacks = {
-    .on_event = on_event, .on_ending = on_ending, .on_ended = on_ended, .on_failed = on_failed};
+    .on_event = on_userspace_event, .on_ending = on_ending, .on_ended = on_ended, .on_failed = on_failed};
 
 static enum step_result join(struct exchange *exchange, int fd) {
   struct worker *worker = exchange_worker(exchange);

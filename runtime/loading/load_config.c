@@ -249,7 +249,7 @@ static int run_config_file(lua_State *L) {
 }
 
 /* Finds and reads it; `path` stays NULL where there is none. 0, a negative errno and `error`, or -ECANCELED. */
-static int read_away(struct config_load *load, const char **path, struct error *error) {
+static int read_config_away(struct config_load *load, const char **path, struct error *error) {
   static const char usual[] = "moongate.lua";
   const char *subject = *path ? *path : usual;
   int status = 0;
@@ -266,7 +266,7 @@ static int read_away(struct config_load *load, const char **path, struct error *
 static int find_file(struct config_load *load) {
   const char *path = load->overrides->config;
   struct error error;
-  int status = read_away(load, &path, &error);
+  int status = read_config_away(load, &path, &error);
   if (status == -ECANCELED)
     return status;
   load->directory = path ? path_directory(path) : strdup(".");

@@ -143,8 +143,8 @@ static int open_copies(const char *state, bool make, struct error *error) {
 }
 
 /* The disk may not answer: the thread is away meanwhile. 0, a negative errno and `error`, or -ECANCELED. */
-static int read_away(struct blocking *blocking, const char *state, const char *file, char **bytes, size_t *size,
-                     struct error *error) {
+static int read_copy_away(struct blocking *blocking, const char *state, const char *file, char **bytes, size_t *size,
+                          struct error *error) {
   *bytes = NULL;
   char *own_state = strdup(state);
   if (!own_state)
@@ -165,7 +165,7 @@ int last_good_read(const struct load_run *run, const char *file, char **text, si
   const char *routes, *found;
   size_t whole = 0, routes_size;
   *text = NULL;
-  int status = read_away(run->blocking, run->config->state, file, &bytes, &whole, error);
+  int status = read_copy_away(run->blocking, run->config->state, file, &bytes, &whole, error);
   if (status < 0)
     goto done;
   if (!open_parts(&parts, bytes, whole) || !next_part(&parts, "routes", &routes, &routes_size) ||

@@ -19,7 +19,7 @@ static int counter_tostring(lua_State *L) {
 }
 
 /* As near as a number comes. */
-static lua_Number number_at(lua_State *L, int index) {
+static lua_Number value_number_at(lua_State *L, int index) {
   if (!lua_istable(L, index))
     return luaL_checknumber(L, index);
   lua_getfield(L, index, "digits");
@@ -29,22 +29,22 @@ static lua_Number number_at(lua_State *L, int index) {
 }
 
 static int counter_add(lua_State *L) {
-  lua_pushnumber(L, number_at(L, 1) + number_at(L, 2));
+  lua_pushnumber(L, value_number_at(L, 1) + value_number_at(L, 2));
   return 1;
 }
 
 static int counter_sub(lua_State *L) {
-  lua_pushnumber(L, number_at(L, 1) - number_at(L, 2));
+  lua_pushnumber(L, value_number_at(L, 1) - value_number_at(L, 2));
   return 1;
 }
 
 static int counter_mul(lua_State *L) {
-  lua_pushnumber(L, number_at(L, 1) * number_at(L, 2));
+  lua_pushnumber(L, value_number_at(L, 1) * value_number_at(L, 2));
   return 1;
 }
 
 static int counter_div(lua_State *L) {
-  lua_pushnumber(L, number_at(L, 1) / number_at(L, 2));
+  lua_pushnumber(L, value_number_at(L, 1) / value_number_at(L, 2));
   return 1;
 }
 
