@@ -30,6 +30,11 @@ describe("after thousands of handlers", function()
           function(socket) moongate.connect("127.0.0.1", silent, { tls = { verify = false } }) end,
           function(socket) socket:pipe(assert(moongate.connect("127.0.0.1", echo))) end,
           function(socket)
+            local other = assert(moongate.connect("127.0.0.1", echo))
+            moongate.spawn(function() other:pipe(socket, { one_way = true }) end)
+            socket:pipe(other, { bytes = 8000000 })
+          end,
+          function(socket)
             for _ = 1, 3 do moongate.spawn(function() moongate.sleep(1000) end) end
             coroutine.wrap(function() socket:peek(1000) end)()
           end,
