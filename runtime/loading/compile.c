@@ -4,6 +4,7 @@
  * what only C can tell (whether an address is one) is an error here. */
 #include "loading/load_private.h"
 
+#include "loading/fields.h"
 #include "routing/balance.h"
 
 #include <errno.h>
@@ -11,28 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Below, `t` is the absolute index of a table. A raise leaves everything reachable from the route, which the caller
- * releases. */
-
-static bool boolean_at(lua_State *L, int t, const char *key) {
-  lua_getfield(L, t, key);
-  bool value = lua_toboolean(L, -1);
-  lua_pop(L, 1);
-  return value;
-}
-
-static lua_Number number_at(lua_State *L, int t, const char *key) {
-  lua_getfield(L, t, key);
-  lua_Number value = lua_tonumber(L, -1);
-  lua_pop(L, 1);
-  return value;
-}
-
-/* Lua counts slots from 1, and leaves out what isn't there. */
-static int slot_at(lua_State *L, int t, const char *key) {
-  int slot = (int)number_at(L, t, key);
-  return slot > 0 ? slot - 1 : ROUTE_NO_FUNCTION;
-}
+/* A raise leaves everything reachable from the route, which the caller releases. */
 
 static void compile_text(lua_State *L, char **copy, const char *text) {
   *copy = strdup(text);
@@ -45,13 +25,6 @@ static void *compile_allocate(lua_State *L, size_t count, size_t size) {
   if (!block)
     luaL_error(L, "not enough memory");
   return block;
-}
-
-/* Pushes the table at `key` and returns its index. */
-static int table_at(lua_State *L, int t, const char *key) {
-  lua_getfield(L, t, key);
-  luaL_checktype(L, -1, LUA_TTABLE);
-  return lua_gettop(L);
 }
 
 static void compile_domains(lua_State *L, int match, struct route *route) {
@@ -104,23 +77,23 @@ static int compile_address(lua_State *L, int match, struct route *route, struct 
 }
 
 static int compile_match(lua_State *L, int t, struct route *route, struct error *error) {
-  int match = table_at(L, t, "match");
-  route->when_function = slot_at(L, match, "when");
-  route->tls_versions = (unsigned)number_at(L, match, "tls_version");
+  int match = field_table(L, t, "match");
+  route->when_function = field_slot(L, match, "when");
+  route->tls_versions = (unsigned)field_number(L, match, "tls_version");
   compile_domains(L, match, route);
   int status = compile_address(L, match, route, error);
   if (status == 0)
     status = compile_clients(L, match, route, error);
   if (status < 0)
     return status;
-  int ports = table_at(L, match, "ports");
+  int ports = field_table(L, match, "ports");
   size_t count = lua_objlen(L, ports);
   route->ports = compile_allocate(L, count, sizeof *route->ports);
   for (size_t i = 0; i < count; i++) {
     lua_rawgeti(L, ports, (int)i + 1);
     int range = lua_gettop(L);
-    route->ports[i].from = (uint16_t)number_at(L, range, "from");
-    route->ports[i].to = (uint16_t)number_at(L, range, "to");
+    route->ports[i].from = (uint16_t)field_number(L, range, "from");
+    route->ports[i].to = (uint16_t)field_number(L, range, "to");
     lua_pop(L, 1);
   }
   route->port_count = count;
@@ -135,11 +108,11 @@ static void compile_target(lua_State *L, int t, struct route_target *target) {
     ip_address_from_literal(&target->address, target->host);
   }
   lua_pop(L, 1);
-  target->port = (uint16_t)number_at(L, t, "port");
-  target->preserve_port = boolean_at(L, t, "preserve");
-  target->weight = (unsigned)number_at(L, t, "weight");
-  target->host_function = slot_at(L, t, "host_function");
-  target->port_function = slot_at(L, t, "port_function");
+  target->port = (uint16_t)field_number(L, t, "port");
+  target->preserve_port = field_boolean(L, t, "preserve");
+  target->weight = (unsigned)field_number(L, t, "weight");
+  target->host_function = field_slot(L, t, "host_function");
+  target->port_function = field_slot(L, t, "port_function");
 }
 
 /* A slot, or one of the words. */
@@ -148,7 +121,7 @@ static void compile_balance(lua_State *L, int action, struct route *route) {
                                       [BALANCE_LEAST_CONNECTIONS] = "least-connections",
                                       [BALANCE_SOURCE_HASH] = "source-hash",
                                       NULL};
-  route->balance_function = slot_at(L, action, "balance_function");
+  route->balance_function = field_slot(L, action, "balance_function");
   if (route->balance_function != ROUTE_NO_FUNCTION) {
     route->balance = BALANCE_FUNCTION;
     return;
@@ -160,18 +133,18 @@ static void compile_balance(lua_State *L, int action, struct route *route) {
 }
 
 static int compile_action(lua_State *L, int t, struct route *route, struct error *error) {
-  int action = table_at(L, t, "action");
-  route->handler_function = slot_at(L, action, "handler");
-  route->target_function = slot_at(L, action, "target_function");
+  int action = field_table(L, t, "action");
+  route->handler_function = field_slot(L, action, "handler");
+  route->target_function = field_slot(L, action, "target_function");
   route->action = route->handler_function != ROUTE_NO_FUNCTION ? ROUTE_HANDLER : ROUTE_FORWARD;
-  route->half_open = boolean_at(L, action, "half_open");
+  route->half_open = field_boolean(L, action, "half_open");
   compile_balance(L, action, route);
   lua_getfield(L, action, "tls");
   route->tls = lua_istable(L, -1) ? ROUTE_TLS_PASSTHROUGH : ROUTE_TLS_NONE;
   lua_pop(L, 1);
   if (compile_proxy_send(L, action, &route->proxy_send, error) < 0)
     return -ENOMEM;
-  int targets = table_at(L, action, "targets");
+  int targets = field_table(L, action, "targets");
   size_t count = lua_objlen(L, targets);
   if (count > 0)
     route->targets = compile_allocate(L, count, sizeof *route->targets);
@@ -188,8 +161,8 @@ static int compile_action(lua_State *L, int t, struct route *route, struct error
 }
 
 void compile_timeouts(lua_State *L, int index, struct route_timeouts *timeouts) {
-  int fields = table_at(L, index, "timeouts");
-#define FIELD(name) timeouts->name = (uint64_t)number_at(L, fields, #name)
+  int fields = field_table(L, index, "timeouts");
+#define FIELD(name) timeouts->name = (uint64_t)field_number(L, fields, #name)
   FIELD(connect);
   FIELD(initial_data);
   FIELD(idle);
@@ -198,12 +171,12 @@ void compile_timeouts(lua_State *L, int index, struct route_timeouts *timeouts) 
   FIELD(linger);
   FIELD(shutdown);
 #undef FIELD
-  int pair = table_at(L, fields, "half_dead");
-  timeouts->half_dead = (uint64_t)number_at(L, pair, "plain");
-  timeouts->half_dead_tls = (uint64_t)number_at(L, pair, "tls");
-  pair = table_at(L, fields, "stuck");
-  timeouts->stuck = (uint64_t)number_at(L, pair, "plain");
-  timeouts->stuck_tls = (uint64_t)number_at(L, pair, "tls");
+  int pair = field_table(L, fields, "half_dead");
+  timeouts->half_dead = (uint64_t)field_number(L, pair, "plain");
+  timeouts->half_dead_tls = (uint64_t)field_number(L, pair, "tls");
+  pair = field_table(L, fields, "stuck");
+  timeouts->stuck = (uint64_t)field_number(L, pair, "plain");
+  timeouts->stuck_tls = (uint64_t)field_number(L, pair, "tls");
   lua_settop(L, fields - 1);
 }
 
@@ -235,13 +208,13 @@ int compile_route(lua_State *L, int index, const char *file, struct route **comp
   compile_text(L, &route->name, lua_tostring(L, -1));
   lua_pop(L, 1);
   compile_text(L, &route->file, file);
-  route->line = (int)number_at(L, t, "line");
+  route->line = (int)field_number(L, t, "line");
   lua_getfield(L, t, "on_change");
   if (lua_isstring(L, -1)) {
     route->on_change = (enum route_on_change)luaL_checkoption(L, -1, NULL, route_on_change_words);
   }
   lua_pop(L, 1);
-  route->priority = (int)number_at(L, t, "priority");
+  route->priority = (int)field_number(L, t, "priority");
   compile_notes(L, t, route);
   int status = compile_match(L, t, route, error);
   if (status == 0)

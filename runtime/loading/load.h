@@ -112,6 +112,15 @@ struct loader;
 struct blocking;
 struct pace;
 
+enum { ROUTE_FILE_NAME_LONGEST = 128 };
+
+/* Whether a file of that name in the directory of routes is one: "site.lua"; not hidden ones, nor what editors leave
+ * behind ("site.lua~", "#site.lua#", ".#site.lua"). */
+bool route_file_is_read(const char *name);
+
+/* Whether one of that name may be put or deleted: letters, digits, "-", "_" and "." only, and not too long. */
+bool route_file_is_writable(const char *name);
+
 /* One thread at a time may use it, each thread may. It keeps versions alive until it goes, which is after the workers
  * have gone. `library`: see script_options. */
 struct loader *loader_new(const struct log *log, const char *library, struct error *error);

@@ -7,14 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *judge_name(const char *name) {
-  static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.";
-  size_t length = strlen(name);
-  if (length < 5 || strcmp(name + length - 4, ".lua") != 0 || name[0] == '.' || strspn(name, letters) != length)
-    return "is no name of a route file: letters, digits, \"-\", \"_\" and \".\", and in the end \".lua\"";
-  return length > 200 ? "is too long a name" : NULL;
-}
-
 /* Beside what is live of the others: the schema is asked only about those that name a route as this one does. */
 static int compare_order(struct load_run *run, const struct file_version *good, const char *path,
                          struct fault_list *faults) {
@@ -111,12 +103,14 @@ static int candidate_check(struct load_run *run, const char *name, const char *p
 int loader_check_candidate(struct loader *loader, const struct config *config, const char *name, const char *text,
                            size_t size, struct fault_list *faults, struct route_table **table) {
   size_t before = faults->count;
-  const char *wrong = judge_name(name);
   struct load_run run;
   char *path = path_join(config->routes, name);
   int status = path ? 0 : -ENOMEM;
-  if (status == 0 && wrong) {
-    status = fault_list_add(faults, name, 0, NULL, NULL, wrong);
+  if (status == 0 && !route_file_is_writable(name)) {
+    status =
+        fault_list_add(faults, name, 0, NULL, NULL,
+                       "is no name of a route file: letters, digits, \"-\", \"_\" and \".\", not more than 128, and "
+                       "in the end \".lua\"");
   } else if (status == 0 && size > LOAD_MAX_FILE) {
     status = fault_list_add(faults, path, 0, NULL, NULL, "is larger than 8 MiB: keep large data elsewhere");
   } else if (status == 0) {

@@ -16,12 +16,18 @@
 
 enum { MAX_FILES = 16384 };
 
-/* Route files: "site.lua"; not hidden ones, nor what editors leave behind ("site.lua~", "#site.lua#", ".#site.lua"). */
-static int is_route_file(const struct dirent *entry) {
-  const char *name = entry->d_name;
+bool route_file_is_read(const char *name) {
   size_t length = strlen(name);
   return length > 4 && strcmp(name + length - 4, ".lua") == 0 && name[0] != '.' && name[0] != '#';
 }
+
+bool route_file_is_writable(const char *name) {
+  static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.";
+  size_t length = strlen(name);
+  return route_file_is_read(name) && length <= ROUTE_FILE_NAME_LONGEST && strspn(name, letters) == length;
+}
+
+static int is_route_file(const struct dirent *entry) { return route_file_is_read(entry->d_name); }
 
 static int compare_file_name(const struct dirent **a, const struct dirent **b) {
   return strcmp((*a)->d_name, (*b)->d_name);

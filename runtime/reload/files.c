@@ -9,7 +9,6 @@
 #include "reload/files_private.h"
 #include "reload/reload.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,7 +30,7 @@ struct put_check {
   struct port_change *ports; /* between the two */
   int line;                  /* of the first port that can't be opened; 0: not known */
   int status;
-  char name[FILE_NAME_LONGEST + 1];
+  char name[ROUTE_FILE_NAME_LONGEST + 1];
 };
 
 /* A file that is being put. */
@@ -41,16 +40,6 @@ struct file_put {
   struct native_call *call;
   struct put_check *check;
 };
-
-static bool is_file_name(const char *name) {
-  size_t length = strlen(name);
-  if (length < 5 || length > FILE_NAME_LONGEST || name[0] == '.' || strcmp(name + length - 4, ".lua") != 0)
-    return false;
-  for (const char *at = name; *at; at++)
-    if (!isalnum((unsigned char)*at) && !strchr("-_.", *at))
-      return false;
-  return true;
-}
 
 static struct value *answer_with_faults(int status, const struct instance *instance, const char *message,
                                         struct value **faults) {
@@ -260,7 +249,7 @@ static struct file_put *put_new(struct instance *instance, const char *name, con
 
 /* NULL when there is nothing against it. */
 static struct value *refuse_request(const struct instance *instance, const char *name) {
-  if (!is_file_name(name))
+  if (!route_file_is_writable(name))
     return files_answer(400, instance, "a file's name has letters, digits, \"-\", \"_\" and \".\", and ends in .lua");
   if (instance->phase != INSTANCE_READY)
     return files_answer(409, instance, "moongate is starting or stopping");

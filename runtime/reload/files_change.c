@@ -32,7 +32,7 @@ struct file_change {
   bool is_foreign; /* it is another user's, who keeps it */
   bool is_moving;  /* lost from then on it may be done all the same, or not */
   int status;
-  char name[FILE_NAME_LONGEST + 1];
+  char name[ROUTE_FILE_NAME_LONGEST + 1];
 };
 
 static struct file_change *change_of(struct loading_job *job) {

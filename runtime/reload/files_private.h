@@ -9,8 +9,6 @@
 
 struct instance;
 
-enum { FILE_NAME_LONGEST = 128 };
-
 /* {status, generation, message, faults = {}}. */
 struct value *files_answer(int status, const struct instance *instance, const char *message);
 

@@ -4,6 +4,8 @@
  * directory that was replaced is another one. */
 #include "reload/watcher.h"
 
+#include "loading/load.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <event2/event.h>
@@ -93,9 +95,7 @@ static bool add_links(struct watcher *watcher) {
   if (!directory)
     return false;
   for (struct dirent *entry; (entry = readdir(directory)) && links < LINKS_MOST;) {
-    size_t length = strlen(entry->d_name);
-    if ((entry->d_type != DT_LNK && entry->d_type != DT_UNKNOWN) || length <= 4 ||
-        strcmp(entry->d_name + length - 4, ".lua") != 0)
+    if ((entry->d_type != DT_LNK && entry->d_type != DT_UNKNOWN) || !route_file_is_read(entry->d_name))
       continue;
     links++;
     int size = snprintf(path, sizeof path, "%s/%s", watcher->directory, entry->d_name);
@@ -121,9 +121,8 @@ static bool add_watches(struct watcher *watcher) {
 static bool matters(const struct watcher *watcher, const struct inotify_event *event) {
   if (event->mask & (IN_Q_OVERFLOW | IN_DELETE_SELF | IN_MOVE_SELF | IN_IGNORED) || event->len == 0)
     return (event->mask & IN_IGNORED) == 0;
-  size_t length = strlen(event->name);
-  if (length > 4 && strcmp(event->name + length - 4, ".lua") == 0)
-    return event->name[0] != '.';
+  if (route_file_is_read(event->name))
+    return true;
   const char *base = strrchr(watcher->directory, '/');
   return event->mask & IN_ISDIR || strcmp(event->name, base ? base + 1 : watcher->directory) == 0 ||
          strncmp(event->name, "..data", 6) == 0;
