@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * Limits by number: each has its own second. */
-#include "core/log_limits.h"
+#include "core/log.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -17,7 +17,8 @@
  *   local method, target, path, query, version, keep_alive, length, head, body = take()
  *   local sent, failure = answer { status = 200, headers = {}, body = "" } */
 #include "bindings/bind_http.h"
-#include "script/held.h"
+
+#include "luasocket/socket.h"
 
 #include <lauxlib.h>
 #include <stdint.h>
@@ -63,7 +64,7 @@ struct http_parser *http_parser_check(lua_State *L, int index) {
 
 static void count_body(struct http_parser *parser) {
   if (parser->state != NULL)
-    script_held_count(parser->state, parser->body, &parser->counted);
+    script_buffer_count(parser->state, parser->body, &parser->counted);
 }
 
 static void forget_body(struct http_parser *parser) {
@@ -74,7 +75,7 @@ static void forget_body(struct http_parser *parser) {
 
 bool http_parser_add_body(struct http_parser *parser) {
   struct http_slice part = parser->request.body;
-  bool fits = parser->state == NULL || !script_held_is_too_much(parser->state, parser->body, part.size);
+  bool fits = parser->state == NULL || !script_buffer_is_too_large(parser->state, parser->body, part.size);
   if (fits && buffer_append(&parser->body, part.bytes, part.size) == 0) {
     count_body(parser);
     return true;
@@ -245,7 +246,7 @@ static int parser_feed(lua_State *L) {
   size_t size;
   luaL_checklstring(L, 2, &size);
   parser->feeder = script_state_if_any(L);
-  if (parser->feeder != NULL && !script_held_has_room(parser->feeder, size))
+  if (parser->feeder != NULL && !script_buffer_has_room(parser->feeder, size))
     return push_parse_error(L, 0, 503, "no memory left");
   int results = feed_parser(L, parser);
   size = request->field_room != NULL ? request->field_space * sizeof *request->field_room : 0;

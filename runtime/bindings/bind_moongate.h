@@ -55,7 +55,7 @@ int core_on_reload(lua_State *L);
  */
 void script_push_core(lua_State *L);
 
-/* For struct script_parts (parts.c): sandbox.c, bind_timer.c, bind_reload.c. */
+/* For struct script_parts (sandbox.c): sandbox.c, bind_timer.c, bind_reload.c. */
 int script_open_libraries(lua_State *L);
 void script_timers_start(struct script_state *state);
 void script_timers_end(struct script_state *state);

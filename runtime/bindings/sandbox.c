@@ -2,13 +2,17 @@
  *
  * What a new state has in it: Lua's own libraries, as many as its kind may have, and the search for modules that
  * `require` is made of: the embedded library, then C modules of this folder, then the user's modules. What user code
- * may not reach is taken away, and the rest of the sandbox set up, by lua/moongate/sandbox.lua. */
+ * may not reach is taken away, and the rest of the sandbox set up, by lua/moongate/sandbox.lua. At the end stands the
+ * table by which script/ reaches all that. */
+#include "bindings/bind_context.h"
 #include "bindings/bind_http.h"
 #include "bindings/bind_moongate.h"
 #include "bindings/embedded.h"
 #include "core/text_file.h"
+#include "luasocket/socket.h"
 #include "patterns/patterns.h"
 #include "script/arguments.h"
+#include "script/parts.h"
 #include "script/state.h"
 
 #include <errno.h>
@@ -240,3 +244,26 @@ int script_open_libraries(lua_State *L) {
   lua_call(L, 2, 0);
   return 0;
 }
+
+static const struct argument_names names[] = {{"moongate.", core_functions, false},
+                                              {"socket:", socket_methods, true},
+                                              {"context:", context_methods, true},
+                                              {"dictionary:", shared_methods, true},
+                                              {"timer:", timer_methods, true},
+                                              {"task:", task_methods, true},
+                                              {"moongate.metrics.", metrics_functions, false},
+                                              {"counter:", counter_methods, true},
+                                              {"gauge:", gauge_methods, true},
+                                              {"histogram:", histogram_methods, true},
+                                              {NULL, NULL, false}};
+
+const struct script_parts script_parts = {
+    .open_libraries = script_open_libraries,
+    .start_timers = script_timers_start,
+    .end_timers = script_timers_end,
+    .end_unconnected = script_end_unconnected,
+    .acts = script_state_acts,
+    .let_sockets_go = script_sockets_let_go,
+    .close_lingering = script_place_close_lingering,
+    .names = names,
+};

@@ -7,7 +7,6 @@
 #include "connection/walk.h"
 #include "core/list.h"
 #include "core/log.h"
-#include "core/log_limits.h"
 #include "core/loop.h"
 #include "metrics/shard.h"
 #include "net/dial.h"

@@ -179,7 +179,7 @@ int socket_push_sent(lua_State *L, void *context);
 /* What is ahead of the script (socket_ahead.c, as what follows); NULL when nothing is. */
 const uint8_t *socket_bytes_ahead(const struct script_socket *socket, size_t *size);
 
-/* `ahead` has changed, or is freed: see script/held.h. */
+/* `ahead` has changed, or is freed: see script_buffer_count(). */
 void socket_count_ahead(struct script_socket *socket);
 void socket_forget_ahead(struct script_socket *socket);
 
@@ -300,3 +300,18 @@ int core_connect(lua_State *L);
 /* For struct script_parts: bind_socket.c, socket_linger.c. */
 void script_sockets_let_go(struct script_state *state);
 void script_place_close_lingering(struct script_place *place);
+
+/* Bytes from the network that wait for a script before they are Lua's: what its sockets have read ahead, and the bodies
+ * of requests. Beyond 64 KiB each they count against the memory of the script's state. (socket_ahead.c) */
+
+/* `buffer` (may be NULL) has changed, or is gone: its memory counts as the state's. `*counted`, 0 at first, is how much
+ * of it does. */
+void script_buffer_count(struct script_state *state, const struct buffer *buffer, size_t *counted);
+
+/* Whether `size` more bytes in `buffer` (may be NULL) would be too many for the state, also without its garbage, which
+ * is collected then. The last quarter of its memory is left to Lua, so that those who hold much fail before others do.
+ */
+bool script_buffer_is_too_large(struct script_state *state, const struct buffer *buffer, size_t size);
+
+/* … and for `size` bytes wherever they are held. */
+bool script_buffer_has_room(struct script_state *state, size_t size);

@@ -5,7 +5,6 @@
  * that is idle, or whose script keeps up, holds none of its own. */
 #include "luasocket/socket.h"
 #include "script/arguments.h"
-#include "script/held.h"
 
 #include <errno.h>
 #include <lauxlib.h>
@@ -90,7 +89,7 @@ static ssize_t read_more(struct script_socket *socket) {
   socket_keep_fresh(socket);
   size_t chunk = wants < have ? have : wants; /* twice as much each time */
   chunk = chunk < CHUNK_MIN ? CHUNK_MIN : chunk > CHUNK_MAX ? CHUNK_MAX : chunk;
-  if (script_held_is_too_much(socket->state, socket->ahead, chunk))
+  if (script_buffer_is_too_large(socket->state, socket->ahead, chunk))
     return -ENOMEM;
   uint8_t *bytes = buffer_reserve(&socket->ahead, chunk);
   socket_count_ahead(socket);

@@ -17,7 +17,7 @@ enum {
   ZERO = 128,
 };
 
-/* Of which kinds a character is: of ASCII alone, whatever the locale. (pattern_item.c) */
+/* Of which kinds a character is: of ASCII alone, whatever the locale. (pattern.c) */
 extern const uint8_t pattern_kinds[256];
 
 /* The kinds that %letter takes, by the letter's low five bits; none for what stands for itself. An upper-case letter

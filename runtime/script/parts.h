@@ -37,4 +37,4 @@ struct script_parts {
   const struct argument_names *names; /* the last one's prefix is NULL */
 };
 
-extern const struct script_parts script_parts; /* bindings/parts.c */
+extern const struct script_parts script_parts; /* bindings/sandbox.c */
