@@ -135,7 +135,7 @@ static void names_go_with_what_differs_between_two_tables(void **state) {
   assert_false(is_live(names, again));
   table = go_live(names, table, NULL, 0);
   assert_false(is_live(names, a) || is_live(names, c));
-  assert_int_equal(names->named, 1);
+  assert_int_equal(names->by_text.count, 1);
   route_table_unref(table);
 
   struct route *const routes[] = {a, b, c, d, early, late, again};

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * In each shard a hash table of chains, and a list by use, the longest unused first: that is who goes when room is
+ * In each shard a hash table, and a list by use, the longest unused first: that is who goes when room is
  * wanted. Expired entries go when they are met. */
 #include "core/dictionary.h"
 
+#include "core/hash_table.h"
 #include "core/list.h"
 #include "core/text.h"
 
@@ -15,8 +16,7 @@
 
 struct dictionary_entry {
   struct list_node used;
-  struct dictionary_entry *next;
-  uint64_t hash;
+  struct hash_node node;
   clock_ms expires; /* CLOCK_NEVER: not */
   enum dictionary_kind kind;
   uint32_t key_size;
@@ -27,8 +27,8 @@ struct dictionary_entry {
 
 struct shard {
   pthread_mutex_t lock;
-  struct dictionary_entry **chains;
-  size_t chain_count, entries, bytes;
+  struct hash_table table;
+  size_t bytes;
   uint64_t evictions;
   struct list_node used;
 } __attribute__((aligned(64)));
@@ -39,7 +39,7 @@ struct dictionary {
   struct shard shards[DICTIONARY_SHARDS];
 };
 
-enum { CHAINS_FIRST = 16, CHAIN_COST = 16 };
+enum { CHAIN_COST = 16 };
 
 struct dictionary *dictionary_new(size_t bytes) {
   struct dictionary *dictionary = aligned_alloc(64, sizeof *dictionary);
@@ -62,7 +62,7 @@ void dictionary_free(struct dictionary *dictionary) {
   for (size_t i = 0; i < DICTIONARY_SHARDS; i++) {
     struct shard *shard = &dictionary->shards[i];
     LIST_FOREACH(node, &shard->used) { free(LIST_OWNER(node, struct dictionary_entry, used)); }
-    free(shard->chains);
+    hash_table_deinit(&shard->table);
     pthread_mutex_destroy(&shard->lock);
   }
   free(dictionary);
@@ -79,21 +79,13 @@ static struct shard *dictionary_lock_shard(struct dictionary *dictionary, const 
   return shard;
 }
 
-static struct dictionary_entry **shard_chain(const struct shard *shard, uint64_t hash) {
-  return &shard->chains[(hash >> 8) & (shard->chain_count - 1)];
-}
-
 static size_t cost_of(size_t key_size, size_t size) {
   return sizeof(struct dictionary_entry) + key_size + size + CHAIN_COST;
 }
 
 static void shard_drop(struct shard *shard, struct dictionary_entry *entry) {
-  struct dictionary_entry **link = shard_chain(shard, entry->hash);
-  while (*link != entry)
-    link = &(*link)->next;
-  *link = entry->next;
+  hash_table_remove(&shard->table, &entry->node);
   list_remove(&entry->used);
-  shard->entries--;
   shard->bytes -= cost_of(entry->key_size, entry->size);
   free(entry);
 }
@@ -101,10 +93,9 @@ static void shard_drop(struct shard *shard, struct dictionary_entry *entry) {
 /* Marks it as used just now. One that has expired goes. */
 static struct dictionary_entry *shard_find(struct shard *shard, const char *key, size_t size, uint64_t hash,
                                            clock_ms now) {
-  if (shard->chain_count == 0)
-    return NULL;
-  for (struct dictionary_entry *entry = *shard_chain(shard, hash); entry; entry = entry->next) {
-    if (entry->hash != hash || entry->key_size != size || memcmp(entry->bytes, key, size) != 0)
+  for (struct hash_node *node = hash_table_first(&shard->table, hash); node; node = hash_table_next(node)) {
+    struct dictionary_entry *entry = HASH_OWNER(node, struct dictionary_entry, node);
+    if (entry->key_size != size || memcmp(entry->bytes, key, size) != 0)
       continue;
     if (entry->expires <= now) {
       shard_drop(shard, entry);
@@ -115,23 +106,6 @@ static struct dictionary_entry *shard_find(struct shard *shard, const char *key,
     return entry;
   }
   return NULL;
-}
-
-/* Without memory the chains become longer. */
-static void shard_grow(struct shard *shard) {
-  size_t count = shard->chain_count ? shard->chain_count * 2 : CHAINS_FIRST;
-  struct dictionary_entry **chains = calloc(count, sizeof(struct dictionary_entry *));
-  if (!chains)
-    return;
-  free(shard->chains);
-  shard->chains = chains;
-  shard->chain_count = count;
-  LIST_FOREACH(node, &shard->used) {
-    struct dictionary_entry *entry = LIST_OWNER(node, struct dictionary_entry, used);
-    struct dictionary_entry **chain = shard_chain(shard, entry->hash);
-    entry->next = *chain;
-    *chain = entry;
-  }
 }
 
 /* Those that have expired are looked for among the longest unused only: to look at all would cost every caller. */
@@ -164,22 +138,20 @@ static int shard_insert(struct dictionary *dictionary, struct shard *shard, cons
     return -ENOMEM;
   if (shard->bytes + cost > dictionary->most)
     shard_make_room(shard, dictionary->most, cost, now, evicted);
-  if (shard->entries >= shard->chain_count)
-    shard_grow(shard);
-  struct dictionary_entry *entry = shard->chain_count ? malloc(sizeof *entry + key_size + size) : NULL;
+  struct dictionary_entry *entry = malloc(sizeof *entry + key_size + size);
   if (!entry)
     return -ENOMEM;
-  *entry = (struct dictionary_entry){
-      .hash = hash, .expires = expires, .kind = value->kind, .key_size = (uint32_t)key_size, .size = size};
+  *entry =
+      (struct dictionary_entry){.expires = expires, .kind = value->kind, .key_size = (uint32_t)key_size, .size = size};
   entry->number = value->kind == DICTIONARY_BOOLEAN ? value->boolean : value->number;
   memcpy(entry->bytes, key, key_size);
   if (size > 0)
     memcpy(entry->bytes + key_size, value->bytes, size);
-  struct dictionary_entry **chain = shard_chain(shard, hash);
-  entry->next = *chain;
-  *chain = entry;
+  if (hash_table_enter(&shard->table, &entry->node, hash) < 0) {
+    free(entry);
+    return -ENOMEM;
+  }
   list_add_tail(&shard->used, &entry->used);
-  shard->entries++;
   shard->bytes += cost;
   return 0;
 }
@@ -268,7 +240,7 @@ void dictionary_measure(struct dictionary *dictionary, struct dictionary_size *s
   for (size_t i = 0; i < DICTIONARY_SHARDS; i++) {
     struct shard *shard = &dictionary->shards[i];
     pthread_mutex_lock(&shard->lock);
-    size->entries += shard->entries;
+    size->entries += shard->table.count;
     size->bytes += shard->bytes;
     size->evictions += shard->evictions;
     pthread_mutex_unlock(&shard->lock);

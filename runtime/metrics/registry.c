@@ -4,6 +4,7 @@
  * their metric's. */
 #include "metrics/registry.h"
 
+#include "core/hash_table.h"
 #include "core/text.h"
 
 #include <errno.h>
@@ -13,10 +14,9 @@
 #include <string.h>
 
 struct series {
-  struct series *next;    /* of the metric */
-  struct series *chained; /* of the hash table */
+  struct series *next; /* of the metric */
+  struct hash_node node;
   const struct registry_metric *metric;
-  uint64_t hash;
   double number;
   uint64_t count;
   uint64_t *counts; /* within the same block, like the values */
@@ -32,14 +32,10 @@ struct registry_metric {
 struct registry {
   pthread_mutex_t lock;
   struct registry_metric *first, **last;
-  struct series **chains;
-  size_t chain_count;
+  struct hash_table table; /* of the series */
   unsigned metrics, series, most;
-  size_t stored; /* in the hash table */
   uint64_t dropped;
 };
-
-enum { CHAINS_FIRST = 64 };
 
 struct registry *registry_new(void) {
   struct registry *registry = calloc(1, sizeof *registry);
@@ -75,7 +71,7 @@ void registry_free(struct registry *registry) {
     registry->first = metric->next;
     metric_free(metric);
   }
-  free(registry->chains);
+  hash_table_deinit(&registry->table);
   pthread_mutex_destroy(&registry->lock);
   free(registry);
 }
@@ -157,24 +153,6 @@ const struct registry_definition *registry_definition_of(const struct registry_m
   return &metric->definition;
 }
 
-/* Without memory the chains become longer. */
-static void family_grow(struct registry *registry) {
-  size_t count = registry->chain_count ? registry->chain_count * 2 : CHAINS_FIRST;
-  struct series **chains = calloc(count, sizeof *chains);
-  if (!chains)
-    return;
-  for (size_t i = 0; i < registry->chain_count; i++) {
-    for (struct series *series = registry->chains[i], *next; series; series = next) {
-      next = series->chained;
-      series->chained = chains[series->hash & (count - 1)];
-      chains[series->hash & (count - 1)] = series;
-    }
-  }
-  free(registry->chains);
-  registry->chains = chains;
-  registry->chain_count = count;
-}
-
 static size_t label_length(const char *value) { return strnlen(value, REGISTRY_VALUE_MOST); }
 
 static uint64_t series_hash(const struct registry_metric *metric, const char *const *values) {
@@ -193,14 +171,16 @@ static bool has_values(const struct series *series, const char *const *values) {
 
 static struct series *family_find(const struct registry *registry, const struct registry_metric *metric, uint64_t hash,
                                   const char *const *values) {
-  struct series *series = registry->chain_count ? registry->chains[hash & (registry->chain_count - 1)] : NULL;
-  while (series && (series->metric != metric || series->hash != hash || !has_values(series, values)))
-    series = series->chained;
-  return series;
+  for (struct hash_node *node = hash_table_first(&registry->table, hash); node; node = hash_table_next(node)) {
+    struct series *series = HASH_OWNER(node, struct series, node);
+    if (series->metric == metric && has_values(series, values))
+      return series;
+  }
+  return NULL;
 }
 
 /* One block: the record, the pointers to the values, the counts, the values. */
-static struct series *series_new(const struct registry_metric *metric, uint64_t hash, const char *const *values) {
+static struct series *series_new(const struct registry_metric *metric, const char *const *values) {
   const struct registry_definition *definition = &metric->definition;
   size_t fixed = sizeof(struct series) + definition->label_count * sizeof(char *), size = fixed;
   size += definition->bucket_count * sizeof(uint64_t);
@@ -210,7 +190,6 @@ static struct series *series_new(const struct registry_metric *metric, uint64_t 
   if (!series)
     return NULL;
   series->metric = metric;
-  series->hash = hash;
   series->counts = (uint64_t *)(void *)((char *)series + fixed);
   char *text = (char *)(series->counts + definition->bucket_count);
   for (size_t i = 0; i < definition->label_count; i++) {
@@ -229,19 +208,15 @@ static struct series *family_make(struct registry *registry, struct registry_met
   *status = -ENOSPC;
   if (registry->series + cost > registry->most)
     return NULL;
-  if (registry->stored >= registry->chain_count)
-    family_grow(registry);
-  struct series *series = registry->chain_count ? series_new(metric, hash, values) : NULL;
+  struct series *series = series_new(metric, values);
   *status = -ENOMEM;
-  if (!series)
+  if (!series || hash_table_enter(&registry->table, &series->node, hash) < 0) {
+    free(series);
     return NULL;
-  struct series **chain = &registry->chains[hash & (registry->chain_count - 1)];
-  series->chained = *chain;
-  *chain = series;
+  }
   *metric->last = series;
   metric->last = &series->next;
   registry->series += cost;
-  registry->stored++;
   return series;
 }
 

@@ -262,6 +262,8 @@ static void drop_requests(struct resolve_entry *entry) {
   }
 }
 
+static void drop_node_requests(struct hash_node *node) { drop_requests(HASH_OWNER(node, struct resolve_entry, node)); }
+
 void resolver_free(struct resolver *resolver) {
   if (!resolver)
     return;
@@ -282,10 +284,7 @@ void resolver_free(struct resolver *resolver) {
     if (!entry->in_table)
       resolve_entry_free(entry);
   }
-  for (size_t i = 0; resolver->cache.buckets && i < resolver->cache.bucket_count; i++) {
-    for (struct resolve_entry *entry = resolver->cache.buckets[i]; entry; entry = entry->next)
-      drop_requests(entry);
-  }
+  hash_table_each(&resolver->cache.table, drop_node_requests);
   resolve_cache_deinit(&resolver->cache);
   free(resolver);
 }

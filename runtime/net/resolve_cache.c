@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * The table of names. Its buckets are made once, for the capacity is known; names come from the network at times, so
- * the hash has a seed. */
+ * The table of names. They come from the network at times, so the hash has a seed. */
 #include "net/resolve_private.h"
 
 #include "core/text.h"
@@ -11,38 +10,33 @@
 #include <string.h>
 #include <sys/random.h>
 
-static struct resolve_entry **cache_bucket(const struct resolve_cache *cache, uint64_t hash) {
-  return &cache->buckets[hash & (cache->bucket_count - 1)];
-}
-
 int resolve_cache_init(struct resolve_cache *cache, size_t capacity) {
-  *cache = (struct resolve_cache){.capacity = capacity, .bucket_count = 1};
+  *cache = (struct resolve_cache){.capacity = capacity};
   list_init(&cache->order);
-  while (cache->bucket_count < capacity)
-    cache->bucket_count *= 2;
   if (getrandom(&cache->seed, sizeof cache->seed, 0) != (ssize_t)sizeof cache->seed)
     return -EIO;
-  cache->buckets = calloc(cache->bucket_count, sizeof *cache->buckets);
-  return cache->buckets ? 0 : -ENOMEM;
+  return 0;
 }
 
+static void free_node(struct hash_node *node) { resolve_entry_free(HASH_OWNER(node, struct resolve_entry, node)); }
+
 void resolve_cache_deinit(struct resolve_cache *cache) {
-  for (size_t i = 0; cache->buckets && i < cache->bucket_count; i++) {
-    for (struct resolve_entry *entry = cache->buckets[i], *next; entry; entry = next) {
-      next = entry->next;
-      resolve_entry_free(entry);
-    }
+  hash_table_each(&cache->table, free_node);
+  hash_table_deinit(&cache->table);
+}
+
+static struct resolve_entry *resolve_cache_look_up(const struct resolve_cache *cache, const char *name, size_t size) {
+  uint64_t hash = text_hash(name, size, cache->seed);
+  for (struct hash_node *node = hash_table_first(&cache->table, hash); node; node = hash_table_next(node)) {
+    struct resolve_entry *entry = HASH_OWNER(node, struct resolve_entry, node);
+    if (entry->size == size && memcmp(entry->name, name, size) == 0)
+      return entry;
   }
-  free(cache->buckets);
-  cache->buckets = NULL;
-  cache->count = 0;
+  return NULL;
 }
 
 struct resolve_entry *resolve_cache_find(struct resolve_cache *cache, const char *name, size_t size, clock_ms now) {
-  uint64_t hash = text_hash(name, size, cache->seed);
-  struct resolve_entry *entry = *cache_bucket(cache, hash);
-  while (entry && (entry->hash != hash || entry->size != size || memcmp(entry->name, name, size) != 0))
-    entry = entry->next;
+  struct resolve_entry *entry = resolve_cache_look_up(cache, name, size);
   if (!entry || entry->state != ENTRY_KEPT)
     return entry;
   list_remove(&entry->place);
@@ -56,7 +50,7 @@ struct resolve_entry *resolve_cache_find(struct resolve_cache *cache, const char
 }
 
 struct resolve_entry *resolve_cache_add(struct resolve_cache *cache, const char *name, size_t size, int *status) {
-  if (cache->count >= cache->capacity) {
+  if (cache->table.count >= cache->capacity) {
     *status = -EAGAIN;
     if (list_is_empty(&cache->order))
       return NULL;
@@ -73,12 +67,11 @@ struct resolve_entry *resolve_cache_add(struct resolve_cache *cache, const char 
   list_init(&entry->waiting);
   memcpy(entry->name, name, size);
   entry->size = size;
-  entry->hash = text_hash(name, size, cache->seed);
-  struct resolve_entry **bucket = cache_bucket(cache, entry->hash);
-  entry->next = *bucket;
-  *bucket = entry;
+  if (hash_table_enter(&cache->table, &entry->node, text_hash(name, size, cache->seed)) < 0) {
+    free(entry);
+    return NULL;
+  }
   entry->in_table = true;
-  cache->count++;
   return entry;
 }
 
@@ -91,12 +84,8 @@ void resolve_cache_keep(struct resolve_cache *cache, struct resolve_entry *entry
 void resolve_cache_remove(struct resolve_cache *cache, struct resolve_entry *entry) {
   if (!entry->in_table)
     return;
-  struct resolve_entry **link = cache_bucket(cache, entry->hash);
-  while (*link != entry)
-    link = &(*link)->next;
-  *link = entry->next;
+  hash_table_remove(&cache->table, &entry->node);
   entry->in_table = false;
-  cache->count--;
 }
 
 void resolve_entry_free(struct resolve_entry *entry) {

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "core/clock.h"
+#include "core/hash_table.h"
 #include "core/list.h"
 
 #include <netinet/in.h>
@@ -31,9 +32,9 @@ enum entry_state {
 };
 
 struct resolve_entry {
-  struct resolve_entry *next; /* in its bucket */
-  struct list_node place;     /* in the resolver's list or the order of use; see the state */
-  struct list_node waiting;   /* of struct resolve_request */
+  struct hash_node node;
+  struct list_node place;   /* in the resolver's list or the order of use; see the state */
+  struct list_node waiting; /* of struct resolve_request */
   struct resolver *resolver;
   enum entry_state state;
   bool in_table;
@@ -41,15 +42,13 @@ struct resolve_entry {
   unsigned count;
   union resolve_address *addresses;
   clock_ms expires;
-  uint64_t hash;
   size_t size;
   char name[]; /* in lower case */
 };
 
 struct resolve_cache {
-  struct resolve_entry **buckets;
-  size_t bucket_count; /* a power of two */
-  size_t count, capacity;
+  struct hash_table table;
+  size_t capacity;
   uint64_t seed;
   struct list_node order; /* of use, the least recent first */
 };

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * The registry: an array by number, and a hash table of chains beside it. */
+ * The registry: an array by number, and a hash table beside it. */
 #include "threads/names.h"
 
 #include "connection/limits.h"
@@ -11,13 +11,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { FIRST_CHAINS = 64 };
+enum { FIRST_NUMBERS = 64 };
 
 struct name {
-  struct list_node node; /* in names->live or names->removed; in none while it is being folded */
-  struct name *next;     /* of its chain */
-  unsigned number;       /* 0, but for "(none)": it is one too many, and has none */
-  uint64_t hash;
+  struct list_node node;       /* in names->live or names->removed; in none while it is being folded */
+  struct hash_node hashed;     /* in names->by_text, but for the removed ones */
+  unsigned number;             /* 0, but for "(none)": it is one too many, and has none */
   struct route_shared *shared; /* one reference */
   bool removed;
   bool retained;  /* while names_retain() looks */
@@ -33,44 +32,24 @@ static void name_free(struct name *name) {
 
 static struct name *names_at(struct list_node *node) { return LIST_OWNER(node, struct name, node); }
 
-static struct name **names_chain(const struct names *names, uint64_t hash) {
-  return &names->chains[hash & (names->chain_count - 1)];
-}
-
 static struct name *names_find(const struct names *names, uint64_t hash, const char *text) {
-  struct name *name = *names_chain(names, hash);
-  while (name && (name->hash != hash || strcmp(name->text, text) != 0))
-    name = name->next;
-  return name;
+  for (struct hash_node *node = hash_table_first(&names->by_text, hash); node; node = hash_table_next(node)) {
+    struct name *name = HASH_OWNER(node, struct name, hashed);
+    if (strcmp(name->text, text) == 0)
+      return name;
+  }
+  return NULL;
 }
 
 static struct name *find_text(const struct names *names, const char *text) {
   return names_find(names, text_hash(text, strlen(text), 0), text);
 }
 
-static void names_enter(struct names *names, struct name *name) {
-  struct name **chain = names_chain(names, name->hash);
-  name->next = *chain;
-  *chain = name;
-}
-
-static bool grow_chains(struct names *names) {
-  size_t count = names->chain_count ? 2 * names->chain_count : FIRST_CHAINS;
-  struct name **chains = calloc(count, sizeof(struct name *));
-  if (!chains)
-    return names->chain_count > 0; /* they become longer */
-  free(names->chains);
-  names->chains = chains;
-  names->chain_count = count;
-  LIST_FOREACH(node, &names->live) { names_enter(names, names_at(node)); }
-  return true;
-}
-
 /* Room for one more number that has never been given out, also among those that are nobody's. */
 static bool grow_numbers(struct names *names) {
   if (names->count < names->room)
     return true;
-  size_t room = names->room ? 2 * names->room : FIRST_CHAINS;
+  size_t room = names->room ? 2 * names->room : FIRST_NUMBERS;
   struct name **by_number = realloc(names->by_number, room * sizeof(struct name *));
   if (by_number)
     names->by_number = by_number;
@@ -104,21 +83,17 @@ static unsigned take_number(struct names *names, struct name *name) {
 
 static struct name *names_add(struct names *names, const char *text, uint64_t hash) {
   size_t size = strlen(text) + 1;
-  if (names->named >= names->chain_count && !grow_chains(names))
-    return NULL;
   struct name *name = calloc(1, sizeof *name + size);
-  if (!name || !(name->shared = route_shared_new(names->last_scope))) {
-    free(name);
+  if (!name || !(name->shared = route_shared_new(names->last_scope)) ||
+      hash_table_enter(&names->by_text, &name->hashed, hash) < 0) {
+    name_free(name);
     return NULL;
   }
   names->last_scope++;
-  name->hash = hash;
   memcpy(name->text, text, size);
   name->number = take_number(names, name);
   name->round = names->round;
   list_add_tail(&names->live, &name->node);
-  names_enter(names, name);
-  names->named++;
   return name;
 }
 
@@ -148,7 +123,7 @@ void names_deinit(struct names *names) {
     name_free(names->by_number[i]);
   free(names->by_number);
   free(names->free);
-  free(names->chains);
+  hash_table_deinit(&names->by_text);
   *names = (struct names){.count = 0};
 }
 
@@ -182,11 +157,7 @@ const char *names_text(const struct names *names, unsigned number) {
 }
 
 static void remove_name(struct names *names, struct name *name) {
-  struct name **link = names_chain(names, name->hash);
-  while (*link != name)
-    link = &(*link)->next;
-  *link = name->next;
-  names->named--;
+  hash_table_remove(&names->by_text, &name->hashed);
   name->removed = true;
   list_remove(&name->node);
   list_add_tail(&names->removed, &name->node);
@@ -287,7 +258,7 @@ void names_each(const struct names *names, names_each_fn *each, void *context) {
 }
 
 struct name_scope *names_scopes(const struct names *names, size_t *count) {
-  struct name_scope *scopes = malloc((names->named + 1) * sizeof *scopes);
+  struct name_scope *scopes = malloc((names->by_text.count + 1) * sizeof *scopes);
   *count = 0;
   LIST_FOREACH(node, &names->live) {
     if (!scopes)

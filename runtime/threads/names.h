@@ -6,6 +6,7 @@
  * another name's. The control thread's. */
 #pragma once
 
+#include "core/hash_table.h"
 #include "core/list.h"
 
 #include <stdbool.h>
@@ -24,8 +25,7 @@ struct names {
   size_t count, room;      /* numbers that have been given out once, those that are nobody's included */
   unsigned *free;          /* a ring of those: the one that has been nobody's for longest goes first */
   size_t free_at, free_count;
-  struct name **chains; /* by hash: those that are not removed */
-  size_t chain_count, named;
+  struct hash_table by_text;      /* those that are not removed */
   struct list_node live, removed; /* in the order of their coming */
   size_t removed_count;
   const struct route_table *retained; /* that of the last names_retain(), for comparing only */

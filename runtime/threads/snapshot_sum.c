@@ -82,7 +82,7 @@ static void list_route(void *context, unsigned number, const char *text) {
 
 /* By name. */
 static void snapshot_write_routes(struct value *root, const struct names *names, const struct route_stats *routes) {
-  struct listing listing = {.routes = routes, .named = calloc(names->named + 1, sizeof *listing.named)};
+  struct listing listing = {.routes = routes, .named = calloc(names->by_text.count + 1, sizeof *listing.named)};
   if (!listing.named) {
     root->failed = true;
     return;
