@@ -29,7 +29,7 @@ _moongate_values() { # what may follow the option $1 of the command $2
     --route) _moongate_ask name routes --limit 2000 | _moongate_match ;;
     --file) _moongate_ask file status | _moongate_match ;;
     --port) "$program" status "${control[@]}" --json 2>/dev/null | grep -o '"ports":\[[0-9,]*\]' | grep -o '[0-9]*' | _moongate_match ;;
-    --state) compgen -W 'routing connecting forwarding handling closing' -- "$current" ;;
+    --state) compgen -W 'routing connecting forwarding handling idle closing' -- "$current" ;;
     --sort)
       if [[ $2 == addresses ]]; then
         compgen -W 'refused connections rate blocked client' -- "$current"

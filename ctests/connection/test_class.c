@@ -83,7 +83,7 @@ static void test_what_the_client_was_sent_before_is_no_answer_of_the_target(void
   struct flow_shared shared = {.size = 0};
   struct exchange *exchange = exchange_in(state, EXCHANGE_FORWARDING, &route, 1000);
   exchange->pipe.shared = &shared;
-  exchange->out_before = exchange->connection->tally.own.out = 12;
+  exchange->before.out = exchange->connection->tally.own.out = 12;
   exchange->connection->tally.own.in = 1;
   assert_class(exchange, CONNECTION_STUCK, 1000, 60000);
   exchange->connection->tally.own.out = 13;
@@ -97,7 +97,7 @@ static void test_one_on_which_nobody_has_said_anything_is_well_and_looked_at(voi
   exchange->pipe.shared = &shared;
   assert_class(exchange, CONNECTION_WELL, 0, 0);
   assert_int_equal(exchange_unasked_limit(exchange), 60000);
-  exchange->in_before = exchange->connection->tally.own.in = 7; /* a handler's */
+  exchange->before.in = exchange->connection->tally.own.in = 7; /* a handler's */
   assert_class(exchange, CONNECTION_WELL, 0, 0);
   assert_int_equal(exchange_unasked_limit(exchange), 60000);
   exchange->route = &tls;

@@ -12,6 +12,8 @@
 static inline struct connection *record_new(struct worker *worker) {
   struct connection *connection = calloc(1, sizeof *connection);
   connection->worker = worker;
+  list_init(&connection->exchanges);
+  list_add_tail(&connection->exchanges, &connection->first.node);
   connection->first.connection = connection;
   connection->first.client = &connection->client;
   return connection;

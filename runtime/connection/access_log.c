@@ -3,6 +3,7 @@
  * The fields of a line of the access log. What is not known is left out. */
 #include "connection/access_log.h"
 
+#include "connection/codec.h"
 #include "connection/connection_private.h"
 #include "connection/proxied.h"
 #include "routing/policy.h"
@@ -45,6 +46,7 @@ void access_log_write(const struct exchange *exchange) {
     return;
   const struct sniffed *sniffed = connection->sniffed;
   const uint32_t *spent = exchange->spent_ms;
+  const struct byte_count bytes = exchange_bytes(exchange);
   clock_ms now = exchange_now(exchange);
   char id[CONNECTION_ID_SIZE], client[PLACE_SIZE], hop[PLACE_SIZE], target[ACCESS_TARGET_SIZE];
   struct log_field fields[FIELDS_MOST];
@@ -64,8 +66,8 @@ void access_log_write(const struct exchange *exchange) {
     fields[count++] = LOG_NUMBER("connect_seconds", seconds(spent[EXCHANGE_CONNECTING]));
   if (connection->closing_ms > 0)
     fields[count++] = LOG_NUMBER("close_seconds", seconds(connection->closing_ms));
-  fields[count++] = LOG_INTEGER("in", connection->tally.own.in);
-  fields[count++] = LOG_INTEGER("out", connection->tally.own.out);
+  fields[count++] = LOG_INTEGER("in", bytes.in);
+  fields[count++] = LOG_INTEGER("out", bytes.out);
   fields[count++] = LOG_STRING("client_side", label_of(exchange, PIPE_CLIENT));
   fields[count++] = LOG_STRING("target_side", label_of(exchange, PIPE_TARGET));
   if (!wanted)

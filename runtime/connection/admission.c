@@ -48,8 +48,10 @@ enum step_result admission_refuse(struct exchange *exchange, enum close_reason r
 /* --- the cap --- */
 
 static bool is_idle(const struct connection *connection, clock_ms now, uint64_t bound) {
-  return connection->state == CONNECTION_FORWARDING && connection->first.last_active + bound <= now &&
-         connection->keep_alive != KEEP_ALIVE_IMMORTAL;
+  bool is_quiet = connection->codec
+                      ? connection->state == CONNECTION_IDLE && connection->state_since + bound <= now
+                      : connection->state == CONNECTION_FORWARDING && connection->first.last_active + bound <= now;
+  return is_quiet && connection->keep_alive != KEEP_ALIVE_IMMORTAL;
 }
 
 void admission_reclaim(struct worker *worker) {
@@ -181,11 +183,12 @@ static enum step_result count_route(struct exchange *exchange) {
 }
 
 /* The connections in one scope, the rate in another; only the former are held. */
-static enum step_result count_apart(struct exchange *exchange, const struct limit_rule *rule, uint32_t rate_scope) {
+static enum step_result count_apart(struct exchange *exchange, const struct limit_rule *rule, uint32_t rate_scope,
+                                    struct limit_entry **held) {
   struct limit_entry *passing = NULL;
   struct limit_rule part = *rule;
   part.rate = 0;
-  enum step_result result = count_address(exchange, &part, &exchange->connection->address_held);
+  enum step_result result = count_address(exchange, &part, held);
   if (result != STEP_DONE)
     return result;
   part = *rule;
@@ -196,17 +199,21 @@ static enum step_result count_apart(struct exchange *exchange, const struct limi
   return result;
 }
 
-/* What a route says takes the place of what the config says, limit by limit. */
+/* What a route says takes the place of what the config says, limit by limit. The config is asked once for a connection;
+ * a route counts its exchanges. */
 static enum step_result count_client(struct exchange *exchange) {
+  struct connection *connection = exchange->connection;
   const struct route *route = exchange->route;
   const struct policy *policy = policy_of(exchange);
   const struct address_limits *own = &route->security.limits;
   static const struct address_limits none = {.has_connections = true, .has_rate = true};
   const struct address_limits *config = policy ? &policy->limits : &none;
-  if (!exchange_worker(exchange)->admission)
+  if (!connection->worker->admission || (connection->admitted && !own->has_connections))
     return STEP_DONE;
-  limits_release(exchange_worker(exchange)->admission->limits, exchange->connection->address_held);
-  exchange->connection->address_held = NULL;
+  if (!connection->admitted) {
+    limits_release(connection->worker->admission->limits, connection->address_held);
+    connection->address_held = NULL;
+  }
   if (is_exempt(exchange))
     return STEP_DONE;
   const struct address_limits *rate = own->has_rate ? own : config;
@@ -215,12 +222,13 @@ static enum step_result count_client(struct exchange *exchange) {
   const struct limit_rule rule = {
       .scope = own->has_connections ? own_scope : LIMIT_SCOPE_ALL,
       .connections = own->has_connections ? own->connections : config->connections,
-      .rate = rate->rate,
+      .rate = connection->admitted ? 0 : rate->rate,
       .window_ms = rate->window_ms,
       .block_ms = policy ? policy->block_ms : 0,
   };
-  return rule.scope == rate_scope ? count_address(exchange, &rule, &exchange->connection->address_held)
-                                  : count_apart(exchange, &rule, rate_scope);
+  struct limit_entry **held = own->has_connections ? &exchange->address_held : &connection->address_held;
+  return rule.scope == rate_scope || connection->admitted ? count_address(exchange, &rule, held)
+                                                          : count_apart(exchange, &rule, rate_scope, held);
 }
 
 static enum step_result ask_authorize(struct exchange *exchange) {
@@ -268,23 +276,29 @@ static enum step_result ask_keep_alive(struct exchange *exchange) {
 enum admit_phase { ADMIT_COUNT, ADMIT_AUTHORIZE, ADMIT_KEEP_ALIVE, ADMIT_DONE };
 
 static enum step_result admit_phase(struct exchange *exchange) {
+  struct connection *connection = exchange->connection;
   const struct route *route = exchange->route;
   const char *option;
   enum step_result result;
   switch ((enum admit_phase)exchange->admit_phase) {
   case ADMIT_COUNT:
-    exchange->connection->keep_alive = (uint8_t)route->keep_alive.treatment;
-    exchange->connection->keep_alive_multiplier = (uint16_t)route->keep_alive.multiplier;
-    option =
-        admission_find_refusal(route->security.allow, route->security.block, &exchange->connection->client_address);
+    if (!connection->admitted) {
+      connection->keep_alive = (uint8_t)route->keep_alive.treatment;
+      connection->keep_alive_multiplier = (uint16_t)route->keep_alive.multiplier;
+    }
+    option = admission_find_refusal(route->security.allow, route->security.block, &connection->client_address);
     if (option)
       return admission_refuse(exchange, CLOSE_NOT_ALLOWED, option, -1);
     result = count_route(exchange);
-    return result == STEP_DONE ? count_client(exchange) : result;
+    result = result == STEP_DONE ? count_client(exchange) : result;
+    exchange->admitted_first = result == STEP_DONE && !connection->admitted;
+    connection->admitted = connection->admitted || exchange->admitted_first;
+    return result;
   case ADMIT_AUTHORIZE:
     return route->security.authorize_function == ROUTE_NO_FUNCTION ? STEP_DONE : ask_authorize(exchange);
   case ADMIT_KEEP_ALIVE:
-    return route->keep_alive.function == ROUTE_NO_FUNCTION ? STEP_DONE : ask_keep_alive(exchange);
+    return !exchange->admitted_first || route->keep_alive.function == ROUTE_NO_FUNCTION ? STEP_DONE
+                                                                                        : ask_keep_alive(exchange);
   default:
     return STEP_DONE;
   }
@@ -300,6 +314,9 @@ enum step_result step_admit(struct exchange *exchange) {
 }
 
 void admission_leave_route(struct exchange *exchange) {
+  if (exchange->address_held)
+    limits_release(exchange_worker(exchange)->admission->limits, exchange->address_held);
+  exchange->address_held = NULL;
   if (exchange->route_counted)
     atomic_fetch_sub_explicit(&exchange->route->shared->held, 1, memory_order_relaxed);
   exchange->route_counted = false;

@@ -50,13 +50,13 @@ clock_ms exchange_silent_since(const struct exchange *exchange, enum pipe_side *
 }
 
 static bool has_silent_target(const struct exchange *exchange) {
-  return exchange->state == EXCHANGE_FORWARDING && !exchange_ended_sides(exchange) &&
-         pipe_is_running(&exchange->pipe) && exchange->connection->tally.own.out == exchange->out_before &&
+  return exchange->state == EXCHANGE_FORWARDING && !exchange->connection->codec && !exchange_ended_sides(exchange) &&
+         pipe_is_running(&exchange->pipe) && exchange->connection->tally.own.out == exchange->before.out &&
          pipe_pending(&exchange->pipe, PIPE_TARGET) == 0;
 }
 
 static bool has_silent_client(const struct exchange *exchange) {
-  return exchange->connection->tally.own.in == exchange->in_before;
+  return exchange->connection->tally.own.in == exchange->before.in;
 }
 
 static uint64_t stuck_limit(const struct exchange *exchange, bool tls) {

@@ -6,12 +6,14 @@
  * would reset it, and with it what it has not had yet); or it is reset, so that what was cut short never looks like an
  * end. */
 #include "connection/admission.h"
+#include "connection/codec.h"
 #include "connection/connection_private.h"
 #include "connection/sniff.h"
 #include "connection/walk.h"
 
 #include <stddef.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum {
   DISCARD_ROUNDS = 16,
@@ -24,7 +26,17 @@ static struct connection *connection_of(struct deferred *deferred) {
   return (struct connection *)((char *)deferred - offsetof(struct connection, later));
 }
 
-static void on_free(struct deferred *deferred) { free(connection_of(deferred)); }
+static void on_free(struct deferred *deferred) {
+  struct connection *connection = connection_of(deferred);
+  if (connection->codec)
+    connection->codec->ops->free(connection->codec);
+  free(connection);
+}
+
+/* What was seen last of the peer that has to take the rest. */
+static struct peer_look *last_look(struct connection *connection) {
+  return connection->codec ? &connection->codec->look : &connection->first.look;
+}
 
 /* It counts as a connection, with its bytes, of the route that stands for none. */
 static void count_unrouted(struct connection *connection) {
@@ -32,6 +44,23 @@ static void count_unrouted(struct connection *connection) {
   none->connections++;
   none->active--;
   tally_set_route(&connection->tally, &none->bytes);
+}
+
+/* It is counted by its first route no more, and its exchange, if it has none but that, is over now. */
+static void count_out(struct connection *connection) {
+  struct exchange *first = &connection->first;
+  if (connection->codec) {
+    if (!codec_count_out(connection))
+      count_unrouted(connection);
+    return;
+  }
+  if (first->route)
+    metrics_shard_route(connection->worker->metrics, first->route->stats)->active--;
+  else
+    count_unrouted(connection);
+  memcpy(first->reasons, connection->reasons, sizeof first->reasons);
+  exchange_finish(first);
+  list_remove(&first->node);
 }
 
 /* It is not open any more; how long it took to close is known now. */
@@ -48,19 +77,14 @@ static void connection_leave(struct connection *connection) {
 static void connection_finish(struct connection *connection, bool reset) {
   struct worker *worker = connection->worker;
   struct metrics_shard *shard = worker->metrics;
-  struct exchange *exchange = &connection->first;
   stream_close(&connection->client, reset);
   loop_cancel_timer(&worker->loop, &connection->timer);
   connection_leave(connection);
   shard->worker.active--;
   for (int side = PIPE_CLIENT; side <= PIPE_TARGET; side++)
-    if (exchange->reasons[side] != CLOSE_NONE)
-      shard->worker.terminations[side][exchange->reasons[side]]++;
-  if (connection->stats)
-    connection->stats->active--;
-  else
-    count_unrouted(connection);
-  exchange_finish(exchange);
+    if (connection->reasons[side] != CLOSE_NONE)
+      shard->worker.terminations[side][connection->reasons[side]]++;
+  count_out(connection);
   free(connection->sniffed);
   connection->sniffed = NULL;
   admission_leave(connection);
@@ -93,7 +117,7 @@ static void discard(struct connection *connection, bool goes_on) {
     }
     if (got < 0 && got != STREAM_WANT_READ && got != STREAM_WANT_WRITE) {
       if (stream_unsent(&connection->client) > 0)
-        connection->first.reasons[PIPE_CLIENT] = CLOSE_RESET;
+        connection->reasons[PIPE_CLIENT] = CLOSE_RESET;
       connection_finish(connection, false);
       return;
     }
@@ -107,9 +131,18 @@ static void on_client_ready(struct stream *stream, void *context) {
 
 static void on_discard_again(struct deferred *deferred) { discard(connection_of(deferred), true); }
 
+/* timeouts.linger; 0: it does not. */
+static uint64_t linger_of(const struct connection *connection) {
+  const struct exchange *exchange = &connection->first;
+  const struct route *route = exchange->route;
+  if (connection->codec)
+    return connection->codec->linger;
+  return route ? route->timeouts.linger : exchange->table_port ? exchange->table_port->linger : 0;
+}
+
 static void set_closing_timer(struct connection *connection, uint64_t look) {
   uint64_t wait = connection->linger_until - loop_now(&connection->worker->loop);
-  uint64_t most = connection->linger / LINGER_LOOKS + 1;
+  uint64_t most = linger_of(connection) / LINGER_LOOKS + 1;
   look = look < most ? look : most;
   loop_set_timer(&connection->worker->loop, &connection->timer, look < wait ? look : wait);
 }
@@ -118,10 +151,10 @@ static void set_closing_timer(struct connection *connection, uint64_t look) {
  * writable long before all is acknowledged, and one whose SO_SNDBUF is made so small that it is not can't retransmit
  * well. So it is when the rest will be through at the pace that it has, but after twice the last time at most; then a
  * reset is late by a part of what the bytes took, and a peer that takes nothing costs two looks a second. */
-static uint64_t next_look(const struct connection *connection, size_t unsent, clock_ms now) {
-  uint64_t passed = now - connection->first.looked, look = 2 * passed;
-  if (connection->first.unsent != SIZE_MAX && unsent < connection->first.unsent) {
-    uint64_t rest = passed * unsent / (connection->first.unsent - unsent);
+static uint64_t next_look(const struct peer_look *last, size_t unsent, clock_ms now) {
+  uint64_t passed = now - last->at, look = 2 * passed;
+  if (last->unsent != SIZE_MAX && unsent < last->unsent) {
+    uint64_t rest = passed * unsent / (last->unsent - unsent);
     look = rest < look ? rest : look;
   }
   return look < FIRST_LOOK_MS ? FIRST_LOOK_MS : look > LATE_MOST_MS ? LATE_MOST_MS : look;
@@ -130,20 +163,21 @@ static uint64_t next_look(const struct connection *connection, size_t unsent, cl
 /* When it is over, whatever the client takes. One whose lifetime has passed has `linger` all the same. */
 static clock_ms closing_end(const struct connection *connection) {
   uint64_t lifetime = connection_lifetime(connection);
-  clock_ms least = connection->state_since + connection->linger;
-  clock_ms end = lifetime ? connection->started + lifetime : connection->state_since + CONNECTION_CLOSING_MOST_MS;
+  clock_ms least = connection->state_since + linger_of(connection);
+  clock_ms end =
+      lifetime ? connection_started(connection) + lifetime : connection->state_since + CONNECTION_CLOSING_MOST_MS;
   return end > least ? end : least;
 }
 
 static void give_linger(struct connection *connection) {
-  clock_ms until = loop_now(&connection->worker->loop) + connection->linger, end = closing_end(connection);
+  clock_ms until = loop_now(&connection->worker->loop) + linger_of(connection), end = closing_end(connection);
   connection->linger_until = until < end ? until : end;
 }
 
 /* Its time is up, and it has not taken all. */
 static enum close_reason reason_of_rest(const struct connection *connection, bool progress) {
   clock_ms end = closing_end(connection);
-  bool was_taking = progress || end > connection->state_since + connection->linger;
+  bool was_taking = progress || end > connection->state_since + linger_of(connection);
   return connection->linger_until == end && was_taking && connection_lifetime(connection) ? CLOSE_LIFETIME
                                                                                           : CLOSE_LINGER;
 }
@@ -153,6 +187,7 @@ static enum close_reason reason_of_rest(const struct connection *connection, boo
 void connection_check_linger(struct connection *connection) {
   clock_ms now = loop_now(&connection->worker->loop);
   bool to_target = connection->first.reset_target;
+  struct peer_look *seen = last_look(connection);
   const struct stream *last = to_target ? &connection->first.target_stream : &connection->client;
   bool resets = connection->reset_client || to_target;
   size_t unsent = stream_unsent(last);
@@ -160,18 +195,18 @@ void connection_check_linger(struct connection *connection) {
     connection_finish(connection, true);
     return;
   }
-  uint64_t look = resets ? next_look(connection, unsent, now) : UINT64_MAX;
-  bool progress = unsent > 0 && unsent < connection->first.unsent && connection->first.unsent != SIZE_MAX;
+  uint64_t look = resets ? next_look(seen, unsent, now) : UINT64_MAX;
+  bool progress = unsent > 0 && unsent < seen->unsent && seen->unsent != SIZE_MAX;
   if (progress)
     give_linger(connection);
-  connection->first.unsent = unsent;
-  connection->first.looked = now;
+  seen->unsent = unsent;
+  seen->at = now;
   if (now < connection->linger_until) {
     set_closing_timer(connection, look);
     return;
   }
   if (unsent > 0 && !to_target)
-    connection->first.reasons[PIPE_CLIENT] = (uint8_t)reason_of_rest(connection, progress);
+    connection->reasons[PIPE_CLIENT] = (uint8_t)reason_of_rest(connection, progress);
   connection_finish(connection, unsent > 0);
 }
 
@@ -181,19 +216,12 @@ static void on_broken(struct stream *stream, void *context) {
     connection_finish(context, true);
 }
 
-static uint64_t linger_of(const struct connection *connection) {
-  const struct exchange *exchange = &connection->first;
-  const struct route *route = exchange->route;
-  return route ? route->timeouts.linger : exchange->table_port ? exchange->table_port->linger : 0;
-}
-
 static void linger(struct connection *connection) {
-  connection->linger = linger_of(connection);
-  connection->first.unsent = SIZE_MAX; /* looked at when the timer comes, which most never see */
-  connection->first.looked = loop_now(&connection->worker->loop);
+  /* SIZE_MAX: looked at when the timer comes, which most never see */
+  *last_look(connection) = (struct peer_look){loop_now(&connection->worker->loop), SIZE_MAX};
   connection_set_state(connection, CONNECTION_CLOSING);
   give_linger(connection);
-  if (connection->linger == 0) {
+  if (linger_of(connection) == 0) {
     connection_finish(connection, connection->reset_client);
     return;
   }
@@ -232,7 +260,7 @@ static bool resets_client(const struct connection *connection, enum close_reason
   case CLOSE_KILLED:
   case CLOSE_CHANGED:
   case CLOSE_SUPERSEDED:
-    return cut || connection->state == CONNECTION_CONNECTING;
+    return cut || (connection->state == CONNECTION_CONNECTING && !connection->codec);
   case CLOSE_NO_ROUTE:
     return !connection->sniffed; /* a TLS client is told by an alert */
   default:
@@ -243,8 +271,8 @@ static bool resets_client(const struct connection *connection, enum close_reason
 /* `cut`: bytes for it were dropped; `resets`: what was sent before goes out first. */
 static void close_client(struct connection *connection, enum pipe_side side, enum close_reason reason, bool cut,
                          bool resets) {
-  bool told_end = connection->first.ended & (1 << PIPE_TARGET); /* the pipe has shut our side down */
-  bool heard_end = connection->first.ended & (1 << PIPE_CLIENT);
+  bool told_end = connection->ended & (1 << PIPE_TARGET); /* the pipe has shut our side down */
+  bool heard_end = connection->ended & (1 << PIPE_CLIENT);
   connection->reset_client = resets || resets_client(connection, reason, cut);
   if (connection->first.reset_target) {
     stream_close(&connection->client, false);
@@ -275,6 +303,22 @@ static void close_client(struct connection *connection, enum pipe_side side, enu
     linger(connection);
 }
 
+static struct exchange_cut close_exchanges(struct connection *connection, enum pipe_side side,
+                                           enum close_reason reason) {
+  struct exchange *first = &connection->first;
+  struct exchange_cut cut;
+  if (connection->codec) {
+    cut = codec_close_exchanges(connection, side, reason);
+    connection->codec->ops->connection_closing(connection->codec);
+    connection->reasons[PIPE_CLIENT] = side == PIPE_CLIENT ? (uint8_t)reason : CLOSE_CLOSED;
+    return cut;
+  }
+  cut = exchange_stop(first, side, reason);
+  memcpy(connection->reasons, first->reasons, sizeof connection->reasons);
+  connection->ended = first->ended;
+  return cut;
+}
+
 void connection_close(struct connection *connection, enum pipe_side side, enum close_reason reason) {
   if (connection->state >= CONNECTION_CLOSING)
     return;
@@ -285,7 +329,7 @@ void connection_close(struct connection *connection, enum pipe_side side, enum c
   }
   loop_cancel_timer(&connection->worker->loop, &connection->timer);
   sniff_cancel(connection);
-  struct exchange_cut cut = exchange_stop(&connection->first, side, reason);
+  struct exchange_cut cut = close_exchanges(connection, side, reason);
   close_client(connection, side, reason, cut.client, cut.short_of_end);
 }
 
@@ -302,7 +346,7 @@ void connection_end(struct connection *connection) {
 
 void connection_kill(struct connection *connection) {
   if (connection->state == CONNECTION_CLOSING)
-    connection->first.reasons[PIPE_CLIENT] = CLOSE_KILLED;
+    connection->reasons[PIPE_CLIENT] = CLOSE_KILLED;
   else
     connection_close(connection, PIPE_CLIENT, CLOSE_KILLED);
   finish_closing(connection);

@@ -15,14 +15,18 @@ _Static_assert((int)CLOSE_REASON_COUNT <= (int)METRIC_REASONS, "terminations hav
 _Static_assert((int)CONNECTION_STATE_COUNT <= (int)METRIC_STATES, "states have a place for each");
 _Static_assert(CLOSE_REASON_COUNT <= UINT8_MAX, "a reason fits into exchange->reasons");
 _Static_assert((int)CONNECTION_ROUTING == (int)EXCHANGE_ROUTING && (int)CONNECTION_HANDLING == (int)EXCHANGE_HANDLING &&
-                   (int)CONNECTION_CLOSING == (int)EXCHANGE_OVER,
+                   (int)CONNECTION_IDLE == (int)EXCHANGE_OVER,
                "a connection shows its exchange's state");
 
 const char *connection_state_label(enum connection_state state) {
   static const char *const labels[] = {
-      [CONNECTION_ROUTING] = "routing",       [CONNECTION_CONNECTING] = "connecting",
-      [CONNECTION_FORWARDING] = "forwarding", [CONNECTION_HANDLING] = "handling",
-      [CONNECTION_CLOSING] = "closing",       [CONNECTION_CLOSED] = "closed",
+      [CONNECTION_ROUTING] = "routing",
+      [CONNECTION_CONNECTING] = "connecting",
+      [CONNECTION_FORWARDING] = "forwarding",
+      [CONNECTION_HANDLING] = "handling",
+      [CONNECTION_IDLE] = "idle",
+      [CONNECTION_CLOSING] = "closing",
+      [CONNECTION_CLOSED] = "closed",
   };
   _Static_assert(sizeof labels / sizeof labels[0] == CONNECTION_STATE_COUNT, "a label for each state");
   return labels[state];
@@ -31,6 +35,15 @@ const char *connection_state_label(enum connection_state state) {
 const char *connection_id(const struct connection *connection, char text[CONNECTION_ID_SIZE]) {
   snprintf(text, CONNECTION_ID_SIZE, "%u-%" PRIu64, connection->worker->number, connection->number);
   return text;
+}
+
+clock_ms connection_last_active(const struct connection *connection) {
+  clock_ms last = connection->state == CONNECTION_IDLE ? connection->state_since : 0;
+  LIST_FOREACH(node, &connection->exchanges) {
+    const struct exchange *exchange = LIST_OWNER(node, struct exchange, node);
+    last = exchange->last_active > last ? exchange->last_active : last;
+  }
+  return last;
 }
 
 void connection_set_state(struct connection *connection, enum connection_state state) {
@@ -64,7 +77,8 @@ void connection_accept(struct worker *worker, const struct table_port *table_por
   connection->number = ++worker->last_id;
   ip_address_from_sockaddr(&connection->client_address, peer);
   connection->port = port;
-  connection->started = connection->state_since = loop_now(&worker->loop);
+  connection->state_since = loop_now(&worker->loop);
+  list_init(&connection->exchanges);
   exchange_init(&connection->first, connection, &connection->client, worker->pin, table_port);
   connection->timer.on_expired = connection_look;
   list_add_tail(&worker->connections, &connection->node);

@@ -11,6 +11,9 @@ void connection_start(struct connection *connection);
 /* What people see. An exchange's is set by exchange_set_state(). */
 void connection_set_state(struct connection *connection, enum connection_state state);
 
+/* Sets the timer for whatever bound of it or of its exchanges comes next. */
+void connection_arm_timer(struct connection *connection);
+
 /* Its timer has expired. */
 void connection_look(struct wheel_timer *timer);
 
@@ -30,9 +33,6 @@ void connection_end(struct connection *connection);
 void exchange_init(struct exchange *exchange, struct connection *connection, struct stream *client,
                    struct table_pin *pin, const struct table_port *table_port);
 
-/* Begins the corridor, or goes on. */
-void exchange_start(struct exchange *exchange);
-
 /* What is lost when an exchange is stopped. */
 struct exchange_cut {
   bool client;       /* bytes for the client were dropped */
@@ -44,6 +44,22 @@ struct exchange_cut exchange_stop(struct exchange *exchange, enum pipe_side side
 
 /* The end of one that is OVER: it is counted and logged, and holds nothing any more. */
 void exchange_finish(struct exchange *exchange);
+
+/* With a codec: an exchange that has been stopped ends, and leaves its connection. */
+void codec_end_exchange(struct exchange *exchange);
+
+/* With a codec: exchanges have come or gone, and the connection with what is left of them is to be seen, and bounded.
+ */
+void codec_go_on(struct connection *connection);
+
+/* With a codec: the connection closes. What all its exchanges have lost. */
+struct exchange_cut codec_close_exchanges(struct connection *connection, enum pipe_side side, enum close_reason reason);
+
+/* With a codec: the connection has ended, and its bytes are counted. False: by no route. */
+bool codec_count_out(struct connection *connection);
+
+/* The worker has another table than `before`: there the connections with codecs have their ports from now on. */
+void codec_move_all(struct worker *worker, const struct route_table *before);
 
 /* It has just got its route, of a table that may have been replaced meanwhile: then as on_change says. */
 void worker_treat_late(struct exchange *exchange);

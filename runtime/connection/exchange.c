@@ -4,6 +4,7 @@
  * goes through is in exchange_corridor.c, what bounds it in deadline.c. */
 #include "connection/access_log.h"
 #include "connection/admission.h"
+#include "connection/codec.h"
 #include "connection/connection_private.h"
 #include "engines/userspace.h"
 
@@ -11,6 +12,7 @@
 
 void exchange_init(struct exchange *exchange, struct connection *connection, struct stream *client,
                    struct table_pin *pin, const struct table_port *table_port) {
+  list_add_tail(&connection->exchanges, &exchange->node);
   exchange->connection = connection;
   exchange->client = client;
   exchange->pin = table_pin_ref(pin);
@@ -20,7 +22,7 @@ void exchange_init(struct exchange *exchange, struct connection *connection, str
   exchange->began = exchange->last_active = exchange->state_since = loop_now(&connection->worker->loop);
 }
 
-static void leave_state(struct exchange *exchange, clock_ms now) {
+static void leave_exchange_state(struct exchange *exchange, clock_ms now) {
   uint64_t spent = exchange->spent_ms[exchange->state] + (now - exchange->state_since);
   exchange->spent_ms[exchange->state] = spent < UINT32_MAX ? (uint32_t)spent : UINT32_MAX;
   exchange->state_since = now;
@@ -28,9 +30,10 @@ static void leave_state(struct exchange *exchange, clock_ms now) {
 }
 
 void exchange_set_state(struct exchange *exchange, enum exchange_state state) {
-  leave_state(exchange, exchange_now(exchange));
+  leave_exchange_state(exchange, exchange_now(exchange));
   exchange->state = (uint8_t)state;
-  connection_set_state(exchange->connection, (enum connection_state)state);
+  if (exchange == connection_leading(exchange->connection))
+    connection_set_state(exchange->connection, (enum connection_state)state);
 }
 
 void exchange_unpin_table(struct exchange *exchange) {
@@ -47,7 +50,18 @@ void exchange_drain(struct exchange *exchange) {
 }
 
 void exchange_close(struct exchange *exchange, enum pipe_side side, enum close_reason reason) {
-  connection_close(exchange->connection, side, reason);
+  struct connection *connection = exchange->connection;
+  if (!connection->codec) {
+    connection_close(connection, side, reason);
+    return;
+  }
+  if (exchange->state == EXCHANGE_OVER)
+    return;
+  exchange_stop(exchange, side, reason);
+  codec_end_exchange(exchange);
+  codec_go_on(connection);
+  if (connection->state < CONNECTION_CLOSING)
+    connection->codec->ops->exchange_over(connection->codec, exchange, side, reason);
 }
 
 /* Whether we end what would have gone on by itself: bytes that were moving, an answer that was awaited, a handler at
@@ -75,14 +89,14 @@ struct exchange_cut exchange_stop(struct exchange *exchange, enum pipe_side side
   cut.client = running && pipe_pending(&exchange->pipe, PIPE_TARGET) > 0;
   bool cut_target = running && pipe_pending(&exchange->pipe, PIPE_CLIENT) > 0;
   bool broken = side == PIPE_CLIENT && reason == CLOSE_RESET;
-  exchange->reset_target = running && broken && !cut_target && exchange->route->timeouts.linger > 0 &&
-                           stream_unsent(&exchange->target_stream) > 0;
+  exchange->reset_target = !exchange->connection->codec && running && broken && !cut_target &&
+                           exchange->route->timeouts.linger > 0 && stream_unsent(&exchange->target_stream) > 0;
   userspace_cancel(exchange, cut_target || broken || cut.short_of_end);
   if (exchange->answer)
     free(exchange->answer->string);
   free(exchange->answer);
   exchange->answer = NULL;
-  leave_state(exchange, exchange_now(exchange));
+  leave_exchange_state(exchange, exchange_now(exchange));
   exchange->state = EXCHANGE_OVER;
   return cut;
 }

@@ -1,18 +1,21 @@
 /* SPDX-License-Identifier: MIT
  *
  * The record of one exchange: what is done for a client with one route and one target, or by one handler. TCP has one a
- * connection, from accept to close, which has the client's stream to itself. It goes through a corridor of its own,
- * from the choice of its route on; its deadlines stand on its connection's timer. Of the connection's thread. */
+ * connection, from accept to close, which has the client's stream to itself; with a codec (connection/codec.h) there
+ * are many, or none. It goes through a corridor of its own, from the choice of its route on; its deadlines stand on its
+ * connection's timer. Of the connection's thread. */
 #pragma once
 
 #include "connection/reason.h"
 #include "connection/step.h"
+#include "core/list.h"
 #include "core/tally.h"
 #include "net/pipe.h"
 #include "net/stream.h"
 #include "routing/choice.h"
 
 struct connection;
+struct limit_entry;
 struct table_pin;
 
 /* In the order in which they come; a handler that forwards goes back to CONNECTING. */
@@ -42,15 +45,23 @@ struct function_answer {
   char shown[FUNCTION_ANSWER_SHOWN_SIZE]; /* what it returned, as people write it: `"a name", 80`, `nothing` */
 };
 
+/* What was seen when it was looked last whether the peers take what they are sent. */
+struct peer_look {
+  clock_ms at;   /* before last_active: it says nothing */
+  size_t unsent; /* what they had not taken */
+};
+
 struct exchange {
+  struct list_node node; /* in connection->exchanges; of a codec's that is over: in worker->over */
   struct connection *connection;
-  struct stream *client; /* its client's side: of TCP the connection's own */
+  struct stream *client; /* its client's side: the connection's own, where it has no codec */
   struct route *route;   /* one reference; NULL until routed */
   struct table_pin *pin; /* of its table, until no function of the route can be asked any more; NULL then */
   const struct table_port *table_port; /* of that: the one that it came in on */
   const struct route_target
       *target; /* of the route, the one being tried; NULL when `host` was given by a function or handler */
-  char *host;  /* where to, when a function or a handler said it (malloc'd, to the very end) */
+  struct limit_entry *address_held; /* what its client's address is counted in by its route; NULL: not counted */
+  char *host;                       /* where to, when a function or a handler said it (malloc'd, to the very end) */
   union {
     struct {                         /* until it has its route */
       struct route_choice choice;    /* among table_port's routes */
@@ -80,31 +91,34 @@ struct exchange {
   bool on_old_table;           /* its route has changed or gone: counted in worker_stats.old_connections */
   bool dozes;  /* nothing was on its way when it was looked last, nor has moved since: no look for silence is due */
   bool probed; /* its target sends keep-alive probes */
-  bool warned_idle, warned_lifetime; /* the log has said that it is going to be ended for that, though it is kept */
-  bool reset_target;                 /* the client is gone; the target is reset once what was sent is through */
+  bool admitted_first : 1; /* before any other of its connection, which asks the config's limits and keep_alive */
+  bool warned_idle : 1,
+      warned_lifetime : 1; /* the log has said that it is going to be ended for that, though it is kept */
+  bool reset_target;       /* the client is gone; the target is reset once what was sent is through */
   struct stream target_stream;
   struct pipe pipe;
-  uint64_t in_before, out_before;   /* bytes of the client's wire that were not, and will not be, the target's */
+  union {
+    struct byte_count before; /* bytes of the client's wire that were not, and will not be, the target's */
+    struct byte_count bytes;  /* with a codec: what it was charged, see exchange_charge() */
+  };
   void *script;                     /* what script_hooks has running for it */
   struct function_answer *answer;   /* of the function that was asked last; NULL mostly */
   uint32_t spent_ms[EXCHANGE_OVER]; /* in each state that it has left */
   clock_ms began, last_active, state_since;
-  clock_ms looked;                   /* when `unsent` was taken; before last_active: it says nothing */
-  size_t unsent;                     /* what the peers had not taken when it was looked last */
+  struct peer_look look;
   clock_ms silent_since[PIPE_SIDES]; /* by enum pipe_side: see net/silence.h; 0: it is not */
 };
+
+/* Begins the corridor of one that exchange_new() (connection/codec.h) has made. */
+void exchange_start(struct exchange *exchange);
 
 /* Goes on with the current step, after a wait. */
 void exchange_resume(struct exchange *exchange);
 
 /* The one way out; idempotent. What is under way is cancelled. `side` is where the cause lies and gets `reason`; the
- * other side gets what it had, or "closed". With one that has the client's stream to itself the connection ends too:
- * see connection_close(). */
+ * other side gets what it had, or "closed". Without a codec the connection ends with
+ * it: see connection_close(). With one the codec is told, and the record goes after this round of events. */
 void exchange_close(struct exchange *exchange, enum pipe_side side, enum close_reason reason);
-
-/* When it, as it is now, will have been there, or quiet, for too long (CLOCK_NEVER: not at all); `reason` and `side`:
- * for what, and who is to blame. Not of one that is over. */
-clock_ms exchange_deadline(const struct exchange *exchange, enum close_reason *reason, enum pipe_side *side);
 
 /* Bytes may have moved on one that dozes: looks begin again. */
 void exchange_wake(struct exchange *exchange);

@@ -3,6 +3,7 @@
  * The corridor of an exchange: the choice of its route, admission, and what takes it from there, a handler or an
  * engine. Each step can be resumed where it waited, and is cancelled by the close. */
 #include "connection/admission.h"
+#include "connection/codec.h"
 #include "connection/connection_private.h"
 #include "connection/sniff.h"
 #include "engines/userspace.h"
@@ -86,21 +87,29 @@ void exchange_function_answered(struct exchange *exchange, struct function_answe
 
 /* --- the steps --- */
 
-/* The connection is its route's from here on, with all its bytes. */
+/* The connection is counted by the first route that it gets. Without a codec that has all its bytes. */
+static void count_first_route(struct connection *connection, struct route *route, struct route_stats *stats) {
+  stats->connections++;
+  stats->active++;
+  metrics_shard_route(connection->worker->metrics, METRIC_NO_ROUTE)->active--;
+  if (connection->codec)
+    connection->codec->route = route_ref(route);
+  else
+    tally_set_route(&connection->tally, &stats->bytes);
+}
+
 static enum step_result take_route(struct exchange *exchange, struct route *route) {
   struct connection *connection = exchange->connection;
-  struct metrics_shard *metrics = connection->worker->metrics;
-  struct route_stats *stats = metrics_shard_route(metrics, route->stats);
+  struct route_stats *stats = metrics_shard_route(connection->worker->metrics, route->stats);
   if (!stats)
     return exchange_refuse_memory(exchange);
   exchange->route = route_ref(route);
   exchange->dial = NULL;
   exchange->drain_until = 0;
-  connection->stats = stats;
-  stats->connections++;
-  stats->active++;
-  metrics_shard_route(metrics, METRIC_NO_ROUTE)->active--;
-  tally_set_route(&connection->tally, &stats->bytes);
+  if (!connection->codec || !connection->codec->route)
+    count_first_route(connection, route, stats);
+  if (connection->codec)
+    tally_add(&stats->bytes, exchange->bytes); /* what it was charged before */
   worker_treat_late(exchange);
   return exchange->state < EXCHANGE_OVER ? STEP_DONE : STEP_GONE;
 }
@@ -127,7 +136,7 @@ static struct route *next_candidate(struct exchange *exchange) {
 }
 
 static enum step_result refuse_route(struct exchange *exchange) {
-  if (!exchange->connection->sniffed) {
+  if (!exchange->connection->sniffed || exchange->connection->codec) {
     exchange_worker(exchange)->metrics->worker.errors[ERROR_NO_ROUTE]++;
     exchange_close(exchange, PIPE_CLIENT, CLOSE_NO_ROUTE);
     return STEP_REFUSED;

@@ -19,6 +19,7 @@ int worker_init(struct worker *worker, unsigned number, unsigned count, struct c
   *worker = (struct worker){.number = number, .count = count, .log = log, .settings = settings, .hooks = hooks};
   list_init(&worker->connections);
   list_init(&worker->walks);
+  list_init(&worker->over);
   list_init(&worker->loans);
   pthread_mutex_init(&worker->ports_lock, NULL); /* never destroyed: others may still ask, and it holds no resource */
   int status = settings->within ? loop_init_within(&worker->loop, settings->within, worker)
@@ -127,6 +128,6 @@ void worker_drain(struct worker *worker, uint64_t ms, void (*on_drained)(struct 
   worker->draining = true;
   worker->drain_timer.on_expired = on_drain_over;
   loop_set_timer(&worker->loop, &worker->drain_timer, ms);
-  LIST_FOREACH(node, &worker->connections) { exchange_arm_timer(&LIST_OWNER(node, struct connection, node)->first); }
+  LIST_FOREACH(node, &worker->connections) { connection_arm_timer(LIST_OWNER(node, struct connection, node)); }
   worker_do_piece(&worker->piece);
 }

@@ -119,7 +119,9 @@ struct worker {
   struct table_change *change; /* prepared or committed, and neither taken up whole nor aborted yet; NULL mostly */
   struct wheel_timer piece;    /* ports that are opened or closed: when the next few are */
   struct list_node connections;
-  struct list_node walks; /* connection/walk.h: who is going through them */
+  struct list_node over;   /* exchanges that have ended, and go after this round of events (codec.c) */
+  struct deferred over_go; /* … which it does */
+  struct list_node walks;  /* connection/walk.h: who is going through them */
   size_t connection_count;
   uint64_t last_id;
   struct log_limit refused_log, hello_log;

@@ -96,21 +96,29 @@ void worker_treat_late(struct exchange *exchange) {
     mark_old_connection(exchange);
 }
 
-/* Exchanges of routes that have changed or gone go on with the record that they have, or as on_change says. */
+/* An exchange of a route that has changed or gone goes on with the record that it has, or as on_change says. `known` is
+ * the last route that the table has: connections of one often follow each other. */
+static void treat_old(const struct worker *worker, struct exchange *exchange, const struct route **known) {
+  const struct route *route = exchange->route;
+  exchange->on_old_table = false;
+  if (!route || route == *known || exchange->state == EXCHANGE_OVER)
+    return;
+  if (route_table_has(worker->pin->table, route))
+    *known = route;
+  else
+    mark_old_connection(exchange);
+}
+
 static void mark_old_connections(struct worker *worker) {
-  const struct route *known = NULL; /* the last that the table has: connections of one route often follow each other */
+  const struct route *known = NULL;
   worker->metrics->worker.old_connections = 0;
   LIST_FOREACH(node, &worker->connections) {
-    struct exchange *exchange = &LIST_OWNER(node, struct connection, node)->first;
-    struct route *route = exchange->route;
-    exchange->on_old_table = false;
-    if (!route || route == known || exchange->state == EXCHANGE_OVER)
-      continue;
-    if (route_table_has(worker->pin->table, route)) {
-      known = route;
-      continue;
+    struct connection *connection = LIST_OWNER(node, struct connection, node);
+    LIST_FOREACH(mine, &connection->exchanges) {
+      treat_old(worker, LIST_OWNER(mine, struct exchange, node), &known);
+      if (connection->state >= CONNECTION_CLOSING)
+        break;
     }
-    mark_old_connection(exchange);
   }
 }
 
@@ -121,6 +129,8 @@ static void go_live(struct worker *worker, struct table_change *change) {
   if (worker->hooks->table_live)
     worker->hooks->table_live(worker, worker->pin->table);
   mark_old_connections(worker);
+  if (old)
+    codec_move_all(worker, old->table);
   table_pin_unref(worker, old);
 }
 

@@ -11,8 +11,14 @@ struct byte_count {
   uint64_t in, out;
 };
 
+static inline void tally_add(struct byte_count *sum, struct byte_count part) {
+  sum->in += part.in;
+  sum->out += part.out;
+}
+
 /* Until a connection has its route, `route` is NULL and its bytes stand in `own` alone; tally_set_route() then brings
- * them to the route. So the sum over the routes is the total at any time. */
+ * them to the route, once. So the sum over the routes is the total at any time. With a codec there is no such route:
+ * its exchanges are charged (connection/codec.h). */
 struct tally {
   struct byte_count own;    /* the connection's */
   struct byte_count *route; /* the route's, in this worker's shard */
@@ -32,6 +38,5 @@ static inline void tally_out(struct tally *tally, size_t bytes) {
 
 static inline void tally_set_route(struct tally *tally, struct byte_count *route) {
   tally->route = route;
-  route->in += tally->own.in;
-  route->out += tally->own.out;
+  tally_add(route, tally->own);
 }

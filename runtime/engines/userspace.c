@@ -314,8 +314,10 @@ static enum step_result join(struct exchange *exchange, int fd) {
   exchange_set_state(exchange, EXCHANGE_FORWARDING);
   exchange_unpin_table(exchange);
   exchange_touch(exchange);
-  exchange->in_before = exchange->connection->tally.own.in - buffer_size(exchange->client->unread);
-  exchange->out_before = exchange->connection->tally.own.out;
+  if (!exchange->connection->codec) {
+    exchange->before = exchange->connection->tally.own;
+    exchange->before.in -= buffer_size(exchange->client->unread);
+  }
   pipe_start(&exchange->pipe, &worker->pipes, exchange->client, &exchange->target_stream, &pipe_callbacks, exchange,
              &exchange->last_active);
   return exchange->state == EXCHANGE_FORWARDING ? STEP_DONE : STEP_GONE;

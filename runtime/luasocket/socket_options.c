@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * What is set and asked about a socket: timeouts, the kernel's options under LuaSocket's names, and counts. */
-#include "connection/connection.h"
+#include "connection/codec.h"
 #include "luasocket/socket.h"
 #include "script/arguments.h"
 #include "script/worker_script.h"
@@ -148,10 +148,10 @@ int socket_getstats(lua_State *L) {
   const struct script_socket *socket = socket_check(L, 1);
   struct loop *loop = socket->state->place->loop;
   const struct exchange *exchange = socket->is_client && socket->run != NULL ? socket->run->exchange : NULL;
-  const struct byte_count *count = exchange != NULL ? &exchange->connection->tally.own : &socket->tally.own;
+  const struct byte_count count = exchange != NULL ? exchange_bytes(exchange) : socket->tally.own;
   clock_ms since = exchange != NULL ? exchange->began : socket->opened;
-  lua_pushnumber(L, (lua_Number)count->in);
-  lua_pushnumber(L, (lua_Number)count->out);
+  lua_pushnumber(L, (lua_Number)count.in);
+  lua_pushnumber(L, (lua_Number)count.out);
   lua_pushnumber(L, (lua_Number)(loop_now(loop) - since) / 1000);
   return 3;
 }

@@ -20,8 +20,8 @@ static int find_state(const char *text, struct error *error) {
   for (unsigned state = 0; state < CONNECTION_CLOSED; state++)
     if (strcmp(text, connection_state_label((enum connection_state)state)) == 0)
       return (int)state;
-  return error_set(error, EINVAL, "state: \"%s\" is none of routing, connecting, forwarding, handling and closing",
-                   text);
+  return error_set(error, EINVAL,
+                   "state: \"%s\" is none of routing, connecting, forwarding, handling, idle and closing", text);
 }
 
 static int compare_names(const void *left, const void *right) {
@@ -141,11 +141,12 @@ void connections_filter_note_killed(struct connections_filter *filter, const str
 
 bool connections_filter_pass(const struct connections_filter *filter, const struct connection *connection) {
   const struct native_connections *wanted = &filter->wanted;
-  const struct exchange *exchange = &connection->first;
+  const struct exchange *exchange = connection_shown(connection);
   clock_ms now = loop_now(&connection->worker->loop);
   if (connection->state == CONNECTION_CLOSED || (filter->state >= 0 && filter->state != (int)connection->state) ||
       (wanted->port >= 0 && wanted->port != connection->port) ||
-      !is_older(now, connection->started, wanted->older_ms) || !is_older(now, exchange->last_active, wanted->idle_ms))
+      !is_older(now, connection_started(connection), wanted->older_ms) ||
+      !is_older(now, connection_last_active(connection), wanted->idle_ms))
     return false;
   if (wanted->route && (!exchange->route || strcmp(wanted->route, exchange->route->name) != 0))
     return false;
@@ -167,7 +168,7 @@ static void fill_deadline(struct connection_entry *entry, const struct connectio
   enum close_reason reason = CLOSE_LINGER;
   enum pipe_side side;
   clock_ms deadline = connection->state == CONNECTION_CLOSING ? connection->linger_until
-                                                              : exchange_deadline(&connection->first, &reason, &side);
+                                                              : connection_deadline(connection, &reason, &side);
   entry->deadline_reason = reason;
   entry->deadline = deadline == CLOCK_NEVER ? UINT64_MAX : deadline > now ? deadline - now : 0;
   entry->overdue = deadline < now ? now - deadline : 0;
@@ -185,7 +186,7 @@ static void fill_local(struct connection_entry *entry, const struct connection *
 static int fill_waits(struct connection_entry *entry, const struct connection *connection, clock_ms now) {
   const struct script_hooks *hooks = connection->worker->hooks;
   struct function_wait wait;
-  if (!hooks->function_waits || !hooks->function_waits(&connection->first, &wait))
+  if (!hooks->function_waits || !hooks->function_waits(connection_shown(connection), &wait))
     return 0;
   struct function_note *note = entry->waits = calloc(1, sizeof *note);
   if (!note || !(note->field = strdup(wait.field)))
@@ -197,7 +198,7 @@ static int fill_waits(struct connection_entry *entry, const struct connection *c
 }
 
 int connection_entry_fill(struct connection_entry *entry, const struct connection *connection) {
-  const struct exchange *exchange = &connection->first;
+  const struct exchange *exchange = connection_shown(connection);
   clock_ms now = loop_now(&connection->worker->loop);
   entry->number = connection->number;
   entry->worker = connection->worker->number;
@@ -210,8 +211,9 @@ int connection_entry_fill(struct connection_entry *entry, const struct connectio
   entry->ending = (uint8_t)exchange_ended_sides(exchange);
   entry->treatment = connection->keep_alive;
   entry->tls_version = connection->sniffed ? connection->sniffed->version : 0;
-  entry->age = now - connection->started;
-  entry->idle = now > exchange->last_active ? now - exchange->last_active : 0;
+  entry->age = now - connection_started(connection);
+  clock_ms last_active = connection_last_active(connection);
+  entry->idle = now > last_active ? now - last_active : 0;
   entry->bytes = connection->tally.own;
   entry->finding = exchange_examine(exchange);
   entry->suspect = connection_is_suspect(&entry->finding, now);

@@ -133,9 +133,14 @@ static void on_supersede(struct message *message, void *receiver) {
   struct supersede_order *order = (struct supersede_order *)(void *)message;
   struct worker *worker = receiver;
   LIST_FOREACH(node, &worker->connections) {
-    struct exchange *exchange = &LIST_OWNER(node, struct connection, node)->first;
-    if (!worker->draining && run_is_superseded(order, exchange->script))
-      exchange_close(exchange, PIPE_CLIENT, CLOSE_SUPERSEDED);
+    struct connection *connection = LIST_OWNER(node, struct connection, node);
+    LIST_FOREACH(mine, &connection->exchanges) {
+      struct exchange *exchange = LIST_OWNER(mine, struct exchange, node);
+      if (!worker->draining && run_is_superseded(order, exchange->script))
+        exchange_close(exchange, PIPE_CLIENT, CLOSE_SUPERSEDED);
+      if (connection->state >= CONNECTION_CLOSING)
+        break;
+    }
   }
   order_free(order);
 }
@@ -157,9 +162,12 @@ void script_worker_free(struct script_worker *script) {
     return;
   struct worker *worker = script->worker;
   LIST_FOREACH(node, &worker->connections) {
-    struct exchange *exchange = &LIST_OWNER(node, struct connection, node)->first;
-    if (exchange->script != NULL)
-      worker->hooks->cancel(exchange);
+    struct connection *connection = LIST_OWNER(node, struct connection, node);
+    LIST_FOREACH(mine, &connection->exchanges) {
+      struct exchange *exchange = LIST_OWNER(mine, struct exchange, node);
+      if (exchange->script != NULL)
+        worker->hooks->cancel(exchange);
+    }
   }
   while (script->use_count > 0)
     script_use_let_go(script, &script->uses[script->use_count - 1]);

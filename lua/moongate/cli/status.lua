@@ -33,7 +33,7 @@ end
 
 local LOST_MOST = 4 -- threads that are replaced; with more nothing can be loaded
 
-local STATES = { "routing", "connecting", "forwarding", "handling", "closing" }
+local STATES = { "routing", "connecting", "forwarding", "handling", "idle", "closing" }
 
 -- " (1 connecting, 2 forwarding)", in the order in which a connection goes through them; "" when there is none.
 local function states_of(connections)
