@@ -2,6 +2,7 @@
  *
  * Whose files are believed, by whoever may write to them. */
 #include "core/own_file.h"
+#include "core/text_file.h"
 
 #include <errno.h>
 #include <setjmp.h>

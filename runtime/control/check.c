@@ -4,7 +4,6 @@
 #include "control/check.h"
 
 #include "control/life.h"
-#include "control/operations.h"
 #include "instance/runtime.h"
 #include "loading/load.h"
 #include "loading/load_mark.h"

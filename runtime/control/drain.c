@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
  * The end that is begun in good order, by a signal or by who asks over the API: nothing new, connections may finish,
- * and who has asked is told how it went. Stopping itself is instance.c's. */
+ * and who has asked is told how it went. Stopping itself is life.c's. */
 #include "control/drain.h"
 
-#include "control/life.h"
 #include "instance/runtime.h"
 
 #include <stdlib.h>
@@ -17,7 +16,8 @@ struct drain_waiter {
 /* The workers end what is left at the time that they were told. This is for one that hangs, and for a time that was cut
  * short. */
 static void on_drain_patience_over(struct wheel_timer *timer) {
-  instance_stop((struct instance *)(void *)((char *)timer - offsetof(struct instance, patience)));
+  struct instance *instance = (struct instance *)(void *)((char *)timer - offsetof(struct instance, patience));
+  instance->stop(instance);
 }
 
 void instance_drain(struct instance *instance, uint64_t ms, const char *by) {

@@ -5,6 +5,10 @@
 
 #include "instance/instance.h"
 
+/* Nothing new; ends the connections after `ms` (0: at once), then all, as instance_stop() does. Of one that is
+ * ready. `by`: what has asked for it, for the log. */
+void instance_drain(struct instance *instance, uint64_t ms, const char *by);
+
 /* See native_ops.drain. */
 void instance_drain_for(struct instance *instance, int64_t ms, struct native_call *call);
 

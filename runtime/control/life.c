@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
  * The life of an instance: its parts, and the reverse of the order in which they come up (start.c). */
-#include "instance/instance.h"
-
-#include "control/drain.h"
 #include "control/life.h"
+#include "control/drain.h"
 #include "control/measure.h"
 #include "core/descriptors.h"
 #include "instance/runtime.h"
+#include "reload/files.h"
 #include "reports/routes_report.h"
 
 #include <errno.h>
@@ -19,6 +18,7 @@
 /* All threads that ran have ended. */
 void instance_release(struct instance *instance) {
   struct runtime *runtime = instance->runtime;
+  files_stop(instance);
   reload_stop(instance->reload);
   signals_leave(instance->signals);
   loop_cancel_timer(&runtime->loop, &instance->patience);
@@ -29,7 +29,7 @@ void instance_release(struct instance *instance) {
   snapshots_deinit(&instance->snapshots); /* answers, and who is answered may ask for the status */
   connections_deinit(instance->connections);
   diagnose_deinit(instance->diagnose);
-  heartbeats_deinit(&instance->heartbeats);
+  heartbeats_deinit(instance->heartbeats);
   admin_close(instance->control);
   admin_close(instance->admin);
   route_order_free(instance->order);
@@ -105,9 +105,10 @@ static void on_stop_patience_over(struct wheel_timer *timer) {
 void instance_stop(struct instance *instance) {
   if (instance->phase == INSTANCE_STOPPING)
     return;
+  files_stop(instance);
   reload_stop(instance->reload);
   diagnose_stop(instance->diagnose);
-  heartbeats_stop(&instance->heartbeats);
+  heartbeats_stop(instance->heartbeats);
   instance->phase = INSTANCE_STOPPING;
   loop_cancel_timer(&instance->runtime->loop, &instance->patience);
   instance->patience.on_expired = on_stop_patience_over;
@@ -152,7 +153,9 @@ void instance_init(struct life *life, struct runtime *runtime, const struct log 
   struct instance *instance = &life->instance;
   instance->connections = &life->connections;
   instance->diagnose = &life->diagnose;
+  instance->heartbeats = &life->heartbeats;
   instance->reload = &life->reload;
+  instance->stop = instance_stop;
   instance->runtime = runtime;
   instance->log = log;
   instance->lock.fd = -1;
@@ -180,18 +183,4 @@ void instance_run(struct runtime *runtime, const struct native_settings *setting
   instance_init(life, runtime, &runtime->log);
   instance->call = call;
   instance_start(instance, settings);
-}
-
-void instance_snapshot(struct instance *instance, struct native_call *call) {
-  if (instance->snapshots.loop)
-    snapshots_ask(&instance->snapshots, call);
-  else
-    native_call_answer(call, value_table());
-}
-
-void instance_totals(struct instance *instance, struct native_call *call) {
-  if (instance->snapshots.loop)
-    snapshots_ask_for(&instance->snapshots, call, snapshots_totals, NULL);
-  else
-    native_call_answer(call, value_table());
 }

@@ -3,6 +3,7 @@
  * An instance with all its parts, from start to stop. */
 #pragma once
 
+#include "instance/heartbeat.h"
 #include "instance/instance.h"
 #include "reload/reload.h"
 #include "reports/connections.h"
@@ -12,6 +13,7 @@ struct life {
   struct instance instance;
   struct connections connections;
   struct diagnose diagnose;
+  struct heartbeats heartbeats;
   struct reload reload;
 };
 
@@ -24,10 +26,6 @@ void instance_start(struct instance *instance, const struct native_settings *set
 /* the workers, and what belongs to them, with the table; they don't run yet. */
 int instance_make_workers(struct instance *instance, struct error *error);
 
-/* drain.c: nothing new; ends the connections after `ms` (0: at once), then all, as instance_stop() does. Of one that is
- * ready. `by`: what has asked for it, for the log. */
-void instance_drain(struct instance *instance, uint64_t ms, const char *by);
-
 /* ends all at once; in the end instance->call is answered. */
 void instance_stop(struct instance *instance);
 
@@ -37,7 +35,3 @@ void instance_release(struct instance *instance);
 /* Starts, and answers `call` with the exit status once all has stopped; when starting fails, at once, after having said
  * why on standard error. One at a time. */
 void instance_run(struct runtime *runtime, const struct native_settings *settings, struct native_call *call);
-
-/* See native_ops. */
-void instance_snapshot(struct instance *instance, struct native_call *call);
-void instance_totals(struct instance *instance, struct native_call *call);

@@ -1,14 +1,28 @@
 /* SPDX-License-Identifier: MIT
  *
- * A question comes as a message to the control thread, takes part in a round of snapshots, and goes back as a message
- * to the worker that asked. */
+ * Who asks here, asks the snapshots. A script's question comes as a message to the control thread, takes part in a
+ * round of snapshots, and goes back as a message to the worker that asked. */
 #include "control/measure.h"
 
-#include "control/life.h"
+#include "instance/instance.h"
 #include "instance/runtime.h"
 #include "script/shared.h"
 
 #include <stdlib.h>
+
+void instance_snapshot(struct instance *instance, struct native_call *call) {
+  if (instance->snapshots.loop)
+    snapshots_ask(&instance->snapshots, call);
+  else
+    native_call_answer(call, value_table());
+}
+
+void instance_totals(struct instance *instance, struct native_call *call) {
+  if (instance->snapshots.loop)
+    snapshots_ask_for(&instance->snapshots, call, snapshots_totals, NULL);
+  else
+    native_call_answer(call, value_table());
+}
 
 static void question_drop(struct shared_question *question, struct value *value) {
   value_free(value);

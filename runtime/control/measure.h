@@ -1,13 +1,18 @@
 /* SPDX-License-Identifier: MIT
  *
- * Answers the questions of scripts (script/shared.h) with snapshots of all workers. */
+ * What all workers have counted: for who asks over the API, and for the questions of scripts (script/shared.h). */
 #pragma once
 
 #include <stdbool.h>
 
+struct native_call;
 struct shared_question;
 struct instance;
 struct runtime;
+
+/* See native_ops. */
+void instance_snapshot(struct instance *instance, struct native_call *call);
+void instance_totals(struct instance *instance, struct native_call *call);
 
 /* From now on, until measure_stop(): the instance has its loader and its snapshots. */
 void measure_start(struct runtime *runtime);

@@ -6,6 +6,7 @@
 #include "control/check.h"
 #include "control/drain.h"
 #include "control/life.h"
+#include "control/measure.h"
 #include "instance/runtime.h"
 #include "loading/load.h"
 #include "reload/files.h"

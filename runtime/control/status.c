@@ -3,6 +3,7 @@
  * native.status(): what is running, since when, on which ports, from which files. native.readiness(): the part of it
  * that is asked for again and again. */
 #include "control/operations.h"
+#include "instance/heartbeat.h"
 #include "instance/instance.h"
 #include "instance/runtime.h"
 #include "reload/files.h"
@@ -153,7 +154,7 @@ static void write_readiness(struct value *root, const struct instance *instance)
   write_starting(root, instance);
   value_set_boolean(root, "ready", instance->phase == INSTANCE_READY);
   value_set_boolean(root, "draining", instance->phase > INSTANCE_READY);
-  heartbeats_write(&instance->heartbeats, value_set_table(root, "stuck"));
+  heartbeats_write(instance->heartbeats, value_set_table(root, "stuck"));
 }
 
 static void write_instance(struct value *root, struct instance *instance) {

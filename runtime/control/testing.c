@@ -4,6 +4,7 @@
 #include "control/testing.h"
 #include "control/testing_private.h"
 
+#include "control/drain.h"
 #include "control/life.h"
 #include "control/measure.h"
 #include "control/operations.h"

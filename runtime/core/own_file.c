@@ -8,24 +8,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <pwd.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 enum { DIRECTORY_MODE = 0700 };
-
-const char *user_name(uid_t uid, char name[USER_NAME_SIZE]) {
-  struct passwd entry, *found = NULL;
-  char room[4096];
-  getpwuid_r(uid, &entry, room, sizeof room, &found);
-  if (found)
-    snprintf(name, USER_NAME_SIZE, "%s", entry.pw_name);
-  else
-    snprintf(name, USER_NAME_SIZE, "%lu", (unsigned long)uid);
-  return name;
-}
 
 /* An ACL that lets others write shows in the group's bits. */
 int own_judge(const struct stat *entry, uid_t other, const struct own_words *words, struct error *error) {

@@ -10,11 +10,6 @@
 #include <sys/stat.h>
 #include <sys/types.h>
 
-enum { USER_NAME_SIZE = 64 };
-
-/* The user's name, or the number of one who has none. Returns `name`. */
-const char *user_name(uid_t uid, char name[USER_NAME_SIZE]);
-
 /* For people: "WHAT belongs to "bob", and DANGER as if "root" had made it: REMEDY, or chown it". */
 struct own_words {
   const char *what;   /* "it" */

@@ -3,10 +3,9 @@
  * Reading and replacing whole files. */
 #include "core/text_file.h"
 
-#include "core/own_file.h"
-
 #include <errno.h>
 #include <fcntl.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -14,6 +13,17 @@
 #include <unistd.h>
 
 enum { ALL_MODE = 07777, ACL_SIZE = 4096 };
+
+const char *user_name(uid_t uid, char name[USER_NAME_SIZE]) {
+  struct passwd entry, *found = NULL;
+  char room[4096];
+  getpwuid_r(uid, &entry, room, sizeof room, &found);
+  if (found)
+    snprintf(name, USER_NAME_SIZE, "%s", entry.pw_name);
+  else
+    snprintf(name, USER_NAME_SIZE, "%lu", (unsigned long)uid);
+  return name;
+}
 
 static int read_all(int fd, char *text, size_t room, size_t *size) {
   *size = 0;

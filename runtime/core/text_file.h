@@ -9,6 +9,11 @@
 #include <stddef.h>
 #include <sys/types.h>
 
+enum { USER_NAME_SIZE = 64 };
+
+/* The user's name, or the number of one who has none. Returns `name`. */
+const char *user_name(uid_t uid, char name[USER_NAME_SIZE]);
+
 /* Reads a regular file of at most `limit` bytes. 0 with `text` (malloc, never NULL) and `size`, or a negative errno:
  * -EISDIR and -ENOTSUP for what is no regular file, -EFBIG, -EAGAIN when it grew meanwhile, or what the kernel says.
  * `stamp` (may be NULL) is taken before. */

@@ -130,7 +130,7 @@ static void on_beats_due(struct wheel_timer *timer) {
 }
 
 int heartbeats_start(struct instance *instance) {
-  struct heartbeats *heartbeats = &instance->heartbeats;
+  struct heartbeats *heartbeats = instance->heartbeats;
   size_t count = instance->config.settings.within ? 0 : instance->threads.count;
   heartbeats->beats = calloc(count + 1, sizeof *heartbeats->beats);
   if (!heartbeats->beats)

@@ -7,7 +7,6 @@
 
 #include "admin/admin.h"
 #include "connection/port_change.h"
-#include "instance/heartbeat.h"
 #include "loading/load.h"
 #include "native/native.h"
 #include "process/instance_lock.h"
@@ -23,6 +22,7 @@
 
 struct connections;
 struct diagnose;
+struct heartbeats;
 struct reload;
 struct route_order;
 struct runtime;
@@ -74,7 +74,7 @@ struct instance {
   struct folding folding;
   struct connections *connections;
   struct diagnose *diagnose;
-  struct heartbeats heartbeats;
+  struct heartbeats *heartbeats;
   struct route_order *order; /* NULL: not asked for yet, or of an earlier table */
   struct signals *signals;
   struct reload *reload;
@@ -88,6 +88,7 @@ struct instance {
   struct wheel_timer patience;       /* for the workers, once they have been told to stop */
   bool threads_ended, loading_ended; /* once they have been told to */
   struct deferred finish;
+  void (*stop)(struct instance *instance);        /* instance_stop() of control/life.h */
   void (*on_released)(struct instance *instance); /* in a spec: all is given back, and the record is its owner's */
 };
 

@@ -5,6 +5,7 @@
 
 #include "core/own_file.h"
 #include "core/stack.h"
+#include "core/text_file.h"
 
 #include <errno.h>
 #include <grp.h>

@@ -5,6 +5,7 @@
 #include "process/state_directory.h"
 
 #include "core/own_file.h"
+#include "core/text_file.h"
 
 #include <dirent.h>
 #include <errno.h>

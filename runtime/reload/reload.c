@@ -5,7 +5,6 @@
 
 #include "instance/instance.h"
 #include "instance/runtime.h"
-#include "reload/files.h"
 #include "reload/reload_private.h"
 #include "reports/diagnose.h"
 #include "script/version.h"
@@ -309,7 +308,6 @@ void reload_stop(struct reload *reload) {
   watcher_free(reload->watcher);
   reload->watcher = NULL;
   loop_cancel_timer(&reload->instance->runtime->loop, &reload->patience);
-  files_stop(reload->instance);
   reload->again = false;
   reload_refuse_all(reload, "moongate is stopping");
 }

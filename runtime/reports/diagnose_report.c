@@ -2,6 +2,7 @@
  *
  * The snapshot as plain data: the connections, counted in the ways that show what they have in common, the workers, the
  * history. */
+#include "instance/heartbeat.h"
 #include "instance/instance.h"
 #include "instance/runtime.h"
 #include "reports/diagnose.h"
@@ -140,7 +141,7 @@ static void diagnose_write_workers(struct value *root, const struct connections_
   uint64_t now_ns = clock_ns(&instance->runtime->clock);
   for (size_t i = 0; i < round->part_count; i++)
     write_worker(list, &round->parts[i], i < diagnose->count ? &diagnose->watches[i] : NULL, now_ns,
-                 heartbeats_silence_ns(&instance->heartbeats, round->parts[i].worker));
+                 heartbeats_silence_ns(instance->heartbeats, round->parts[i].worker));
 }
 
 /* By how much a counter has grown; a worker that is silent now may make it smaller. */

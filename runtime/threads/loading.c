@@ -71,11 +71,23 @@ static void on_loading_thread_ended(struct message *message, void *receiver) {
   loading->on_stopped(loading->context);
 }
 
+static struct loading_thread *loading_start_thread(struct loading *loading, struct error *error) {
+  const struct loading_thread_owner owner = {
+      .loading = loading,
+      .loader = loading->loader,
+      .control = loading->control ? &loading->control->mailbox : NULL,
+      .account = loading->account,
+      .on_done = on_done,
+      .on_ended = on_loading_thread_ended,
+  };
+  return loading_thread_new(&owner, error);
+}
+
 /* False: there are too many already, or `error` says why not. */
 static bool have_thread(struct loading *loading, struct error *error) {
   forget_returned(loading);
   if (!loading->thread && loading->lost_count <= LOADING_LOST_MOST)
-    loading->thread = loading_thread_new(loading, on_done, on_loading_thread_ended, error);
+    loading->thread = loading_start_thread(loading, error);
   return loading->thread != NULL;
 }
 

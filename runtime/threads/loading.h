@@ -9,7 +9,7 @@
 #include "core/error.h"
 #include "core/log.h"
 #include "core/loop.h"
-#include "loading/load.h"
+#include "threads/loading_thread.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -21,21 +21,6 @@ enum {
 };
 
 struct account;
-struct loading_thread;
-
-/* Embedded in what is to be done. It is ended by one of the callbacks; `drop` follows on `on_lost` only. */
-struct loading_job {
-  struct loading_job *next;
-  void (*run)(struct loading_job *job);     /* on the loader thread */
-  void (*on_done)(struct loading_job *job); /* on the control thread, after it; the job is its owner's again */
-  /* On the control thread: it did not come back, `message` says so for people. The job, and all that it uses, is the
-   * lost thread's, for which `drop` will be called. */
-  void (*on_lost)(struct loading_job *job, enum loader_loss loss, const char *message);
-  /* On the control thread, now and then while no thread can be had for it, since too many are lost. True: it does not
-   * wait for one, and is its owner's again. */
-  bool (*on_refused)(struct loading_job *job, const char *message);
-  void (*drop)(struct loading_job *job); /* nobody waits for it: frees it. On any thread */
-};
 
 struct loading {
   struct loop *control; /* who is answered; NULL: loading_wait() alone is used */

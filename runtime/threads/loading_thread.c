@@ -94,10 +94,7 @@ static void *loading_thread_main(void *argument) {
   return NULL;
 }
 
-struct loading_thread *loading_thread_new(struct loading *loading,
-                                          void (*on_done)(struct message *message, void *receiver),
-                                          void (*on_ended)(struct message *message, void *receiver),
-                                          struct error *error) {
+struct loading_thread *loading_thread_new(const struct loading_thread_owner *owner, struct error *error) {
   struct loading_thread *thread = calloc(1, sizeof *thread);
   struct blocking *blocking = blocking_new();
   if (!thread || !blocking) {
@@ -109,15 +106,15 @@ struct loading_thread *loading_thread_new(struct loading *loading,
   pthread_condattr_t attributes;
   pthread_condattr_init(&attributes);
   pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-  thread->loader = loading->loader;
-  thread->control = loading->control ? &loading->control->mailbox : NULL;
-  thread->done = (struct loading_news){.message.deliver = on_done, .loading = loading};
-  thread->ended = (struct loading_news){.message.deliver = on_ended, .loading = loading};
+  thread->loader = owner->loader;
+  thread->control = owner->control;
+  thread->done = (struct loading_news){.message.deliver = owner->on_done, .loading = owner->loading};
+  thread->ended = (struct loading_news){.message.deliver = owner->on_ended, .loading = owner->loading};
   thread->blocking = blocking;
   pthread_mutex_init(&thread->lock, NULL);
   pthread_cond_init(&thread->changed, &attributes);
   pthread_condattr_destroy(&attributes);
-  if (privileges_start_thread(loading->account, true, "loader", &thread->id, loading_thread_main, thread, error) == 0)
+  if (privileges_start_thread(owner->account, true, "loader", &thread->id, loading_thread_main, thread, error) == 0)
     return thread;
   thread_free(thread);
   return NULL;
