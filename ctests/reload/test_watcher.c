@@ -3,6 +3,9 @@
  * The watcher: no change is lost, whenever it comes, and it is told once for many. */
 #include "reload/watcher.h"
 
+#include "loading/load.h"
+#include "threads/loading.h"
+
 #include <errno.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -23,7 +26,10 @@ enum { PATH_SIZE = 128, RACES = 3000, PATIENCE_S = 20 };
 
 struct fixture {
   struct clock clock;
+  struct log log;
   struct loop loop;
+  struct loader *loader;
+  struct loading loading;
   struct watcher *watcher;
   unsigned told;
   char root[32], routes[PATH_SIZE], modules[PATH_SIZE];
@@ -61,9 +67,12 @@ static bool await_told(struct fixture *fixture, unsigned count, double patience)
   return true;
 }
 
+/* Until nothing more comes, of the loader thread neither. */
 static void settle(struct fixture *fixture) {
   for (int i = 0; i < 4; i++) {
-    loop_round(&fixture->loop, false);
+    do
+      loop_round(&fixture->loop, false);
+    while (fixture->loading.current || fixture->loading.first);
     clock_advance(&fixture->clock, UINT64_C(1000000) * WATCHER_LONGEST_MS);
   }
 }
@@ -79,7 +88,11 @@ static int set_up(void **state) {
   assert_int_equal(0, mkdir(fixture->routes, 0700) | mkdir(fixture->modules, 0700));
   assert_int_equal(0, loop_init(&fixture->loop, &fixture->clock, NULL));
   struct error error;
-  fixture->watcher = watcher_new(&fixture->loop, fixture->routes, on_changed, fixture, &error);
+  log_init(&fixture->log, &fixture->clock, STDERR_FILENO);
+  fixture->loader = loader_new(&fixture->log, NULL, &error);
+  assert_non_null(fixture->loader);
+  assert_int_equal(0, loading_start(&fixture->loading, &fixture->loop, &fixture->log, fixture->loader, &error));
+  fixture->watcher = watcher_new(&fixture->loop, &fixture->loading, fixture->routes, on_changed, fixture, &error);
   assert_non_null(fixture->watcher);
   return 0;
 }
@@ -88,6 +101,10 @@ static int tear_down(void **state) {
   struct fixture *fixture = *state;
   char command[64];
   watcher_free(fixture->watcher);
+  while (fixture->loading.current || fixture->loading.first)
+    loop_round(&fixture->loop, false);
+  assert_false(loading_deinit(&fixture->loading));
+  loader_free(fixture->loader);
   loop_deinit(&fixture->loop);
   snprintf(command, sizeof command, "rm -rf %s", fixture->root);
   int status = system(command); /* NOLINT(cert-env33-c): a fixed name */
@@ -157,8 +174,10 @@ static void a_save_is_not_lost_while_the_watches_are_set_anew(void **state) {
   for (unsigned round = 1; round <= RACES && lost == 0; round++) {
     unsigned before = fixture->told;
     atomic_store(&fixture->go, round);
-    while (atomic_load(&fixture->gone) < round)
+    while (atomic_load(&fixture->gone) < round) {
       watcher_set_others(fixture->watcher, NULL, 0);
+      loop_round(&fixture->loop, false);
+    }
     lost += !await_told(fixture, before + 1, 1);
   }
   atomic_store(&fixture->stop, true);

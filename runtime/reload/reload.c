@@ -285,8 +285,8 @@ int reload_start(struct instance *instance, struct error *error) {
     return error_set(error, -status, "no memory to start");
   instance->loading.paced = true;
   struct error cause;
-  reload->watcher =
-      watcher_new(&instance->runtime->loop, instance->config.routes, on_directory_changed, instance, &cause);
+  reload->watcher = watcher_new(&instance->runtime->loop, &instance->loading, instance->config.routes,
+                                on_directory_changed, instance, &cause);
   if (!reload->watcher)
     LOG(log, LOG_WARN, "changes are not noticed by themselves: moongate reload takes them up",
         LOG_STRING("error", cause.message));

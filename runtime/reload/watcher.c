@@ -1,33 +1,27 @@
 /* SPDX-License-Identifier: MIT
  *
  * The watcher. Every event sets the watches anew by their paths: inotify watches what a path led to at the time, and a
- * directory that was replaced is another one. */
+ * directory that was replaced is another one. That is the look of watcher_look.c; what it sees is told here. */
 #include "reload/watcher.h"
 
 #include "loading/load.h"
+#include "reload/watcher_look.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <event2/event.h>
 #include <libgen.h>
 #include <limits.h>
 #include <stdbool.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/inotify.h>
 #include <unistd.h>
 
-enum {
-  EVENTS = IN_CLOSE_WRITE | IN_MODIFY | IN_MOVED_TO | IN_MOVED_FROM | IN_CREATE | IN_DELETE | IN_ATTRIB |
-           IN_DELETE_SELF | IN_MOVE_SELF,
-  DIRECTORIES_MOST = 256,
-  LINKS_MOST = 4096,
-  LINKS_DEEP = 8, /* that lead from one to the next */
-};
+enum { DIRECTORIES_MOST = 256 };
 
 struct watcher {
   struct loop *loop;
+  struct loading *loading;
   char *directory, *parent;
   char **others;
   size_t other_count;
@@ -37,8 +31,14 @@ struct watcher {
   int newest; /* of the watches: the kernel numbers them upwards */
   struct event *event;
   struct wheel_timer timer;
-  bool pending;   /* something has not been told yet … */
-  clock_ms first; /* … since then */
+  bool pending;              /* something has not been told yet … */
+  clock_ms first;            /* … since then */
+  struct watcher_look *look; /* the one that is under way; NULL: none */
+  bool again;                /* another one has to follow … */
+  bool tells;                /* … and then it is told that something has changed */
+  bool is_new;               /* a directory is watched that was not: what happened there before is not known */
+  struct blocking *lost;     /* the thread that was lost in a look; NULL: none */
+  struct wheel_timer retry;
 };
 
 /* The directory that `path` is in, of the path as it is written: that is where a link would be replaced. */
@@ -47,73 +47,6 @@ static char *parent_of(const char *path) {
   char *parent = copy ? strdup(dirname(copy)) : NULL;
   free(copy);
   return parent;
-}
-
-/* IN_MASK_ADD, or a directory that is watched already would lose events: the kernel empties the mask of a watch before
- * it sets it anew, and what happens meanwhile is told to nobody. True when the watch is new. */
-static bool add_watch(struct watcher *watcher, const char *directory) {
-  int number = inotify_add_watch(watcher->fd, directory, EVENTS | IN_ONLYDIR | IN_MASK_ADD);
-  if (number <= watcher->newest)
-    return false;
-  watcher->newest = number;
-  return true;
-}
-
-/* Watches the directories through which a link leads, which is at `path` (and is changed), to its file: that is where
- * the file is saved. `last` has the directory that was watched last, as links often lead to the same. */
-static bool add_link(struct watcher *watcher, char path[PATH_MAX], char last[PATH_MAX]) {
-  bool is_new = false;
-  for (int i = 0; i < LINKS_DEEP; i++) {
-    char target[PATH_MAX], joined[PATH_MAX];
-    ssize_t length = readlink(path, target, sizeof target - 1);
-    if (length < 0)
-      break;
-    target[length] = '\0';
-    char *slash = strrchr(path, '/');
-    *slash = '\0';
-    int size = target[0] == '/' ? snprintf(joined, sizeof joined, "%s", target)
-                                : snprintf(joined, sizeof joined, "%s/%s", path, target);
-    slash = size > 0 && (size_t)size < sizeof joined ? strrchr(joined, '/') : NULL;
-    if (!slash)
-      break;
-    memcpy(path, joined, (size_t)size + 1);
-    *slash = '\0';
-    const char *directory = joined[0] ? joined : "/";
-    if (strcmp(directory, last) == 0)
-      continue;
-    snprintf(last, PATH_MAX, "%s", directory);
-    is_new |= add_watch(watcher, directory);
-  }
-  return is_new;
-}
-
-static bool add_links(struct watcher *watcher) {
-  DIR *directory = opendir(watcher->directory);
-  char path[PATH_MAX], last[PATH_MAX] = "";
-  bool is_new = false;
-  size_t links = 0;
-  if (!directory)
-    return false;
-  for (struct dirent *entry; (entry = readdir(directory)) && links < LINKS_MOST;) {
-    if ((entry->d_type != DT_LNK && entry->d_type != DT_UNKNOWN) || !route_file_is_read(entry->d_name))
-      continue;
-    links++;
-    int size = snprintf(path, sizeof path, "%s/%s", watcher->directory, entry->d_name);
-    if (size > 0 && (size_t)size < sizeof path)
-      is_new |= add_link(watcher, path, last);
-  }
-  closedir(directory);
-  return is_new;
-}
-
-/* True when one is new: what happened in its directory before is not known. */
-static bool add_watches(struct watcher *watcher) {
-  bool is_new = add_watch(watcher, watcher->parent);
-  is_new |= add_watch(watcher, watcher->directory);
-  for (size_t i = 0; i < watcher->other_count; i++)
-    is_new |= add_watch(watcher, watcher->others[i]);
-  is_new |= add_links(watcher);
-  return is_new;
 }
 
 /* Whether a name can matter: a Lua file, the directory (or a link to it) itself, or an overflow, when names were lost.
@@ -128,11 +61,82 @@ static bool matters(const struct watcher *watcher, const struct inotify_event *e
          strncmp(event->name, "..data", 6) == 0;
 }
 
+static void note_change(struct watcher *watcher);
+
+static void tell_change(struct watcher *watcher) {
+  watcher->tells = watcher->is_new = false;
+  watcher->on_changed(watcher->context);
+}
+
+static bool begin_look(struct watcher *watcher);
+
+/* What has changed is told once the watches are set for what comes next. */
+static void finish_look(struct watcher *watcher) {
+  if (watcher->again && begin_look(watcher))
+    return;
+  watcher->again = false;
+  if (watcher->tells)
+    tell_change(watcher);
+  else if (watcher->is_new)
+    note_change(watcher);
+  watcher->is_new = false;
+}
+
+static void on_watcher_looked(void *context, int newest, bool is_new) {
+  struct watcher *watcher = context;
+  watcher->look = NULL;
+  watcher->newest = newest;
+  watcher->is_new |= is_new;
+  finish_look(watcher);
+}
+
+/* What the kernel tells of is told as before. */
+static void on_watcher_look_lost(void *context, struct blocking *blocking) {
+  struct watcher *watcher = context;
+  watcher->look = NULL;
+  blocking_unref(watcher->lost);
+  watcher->lost = blocking_ref(blocking);
+  loop_set_timer(watcher->loop, &watcher->retry, WATCHER_RETRY_MS);
+  finish_look(watcher);
+}
+
+static void on_watcher_retry(struct wheel_timer *timer) {
+  struct watcher *watcher = (struct watcher *)(void *)((char *)timer - offsetof(struct watcher, retry));
+  if (blocking_is_lost(watcher->lost))
+    loop_set_timer(watcher->loop, timer, WATCHER_RETRY_MS);
+  else
+    note_change(watcher);
+}
+
+/* False: there can't be one now, for want of memory or of an answer to the last. */
+static bool begin_look(struct watcher *watcher) {
+  if (watcher->lost && blocking_is_lost(watcher->lost))
+    return false;
+  const struct watcher_places places = {
+      .fd = watcher->fd,
+      .newest = watcher->newest,
+      .directory = watcher->directory,
+      .parent = watcher->parent,
+      .others = watcher->others,
+      .other_count = watcher->other_count,
+  };
+  watcher->again = false;
+  watcher->look = watcher_look_begin(watcher->loading, &places, on_watcher_looked, on_watcher_look_lost, watcher);
+  return watcher->look != NULL;
+}
+
+/* Now, or after the one that is under way, which may have passed by what is new. */
+static void look_anew(struct watcher *watcher) {
+  watcher->again = true;
+  if (!watcher->look)
+    finish_look(watcher);
+}
+
 static void on_watcher_timer(struct wheel_timer *timer) {
   struct watcher *watcher = (struct watcher *)(void *)((char *)timer - offsetof(struct watcher, timer));
   watcher->pending = false;
-  add_watches(watcher);
-  watcher->on_changed(watcher->context);
+  watcher->tells = true;
+  look_anew(watcher);
 }
 
 static void note_change(struct watcher *watcher) {
@@ -158,15 +162,20 @@ static void on_watcher_readable(evutil_socket_t fd, short what, void *argument) 
   }
 }
 
-struct watcher *watcher_new(struct loop *loop, const char *directory, watcher_changed_fn *on_changed, void *context,
-                            struct error *error) {
+struct watcher *watcher_new(struct loop *loop, struct loading *loading, const char *directory,
+                            watcher_changed_fn *on_changed, void *context, struct error *error) {
   struct watcher *watcher = calloc(1, sizeof *watcher);
   if (!watcher) {
     error_set(error, ENOMEM, "no memory to watch %s", directory);
     return NULL;
   }
-  *watcher = (struct watcher){
-      .loop = loop, .on_changed = on_changed, .context = context, .fd = -1, .timer = {.on_expired = on_watcher_timer}};
+  *watcher = (struct watcher){.loop = loop,
+                              .loading = loading,
+                              .on_changed = on_changed,
+                              .context = context,
+                              .fd = -1,
+                              .timer = {.on_expired = on_watcher_timer},
+                              .retry = {.on_expired = on_watcher_retry}};
   watcher->directory = strdup(directory);
   if (watcher->directory)
     for (size_t end = strlen(directory); end > 1 && watcher->directory[end - 1] == '/'; end--)
@@ -188,7 +197,7 @@ struct watcher *watcher_new(struct loop *loop, const char *directory, watcher_ch
     error_set(error, ENOMEM, "no memory to watch %s", directory);
     goto fail;
   }
-  add_watches(watcher);
+  look_anew(watcher);
   note_change(watcher);
   return watcher;
 
@@ -209,6 +218,9 @@ void watcher_free(struct watcher *watcher) {
   if (!watcher)
     return;
   loop_cancel_timer(watcher->loop, &watcher->timer);
+  loop_cancel_timer(watcher->loop, &watcher->retry);
+  watcher_look_leave(watcher->look);
+  blocking_unref(watcher->lost);
   if (watcher->event)
     event_free(watcher->event);
   if (watcher->fd >= 0)
@@ -229,6 +241,5 @@ void watcher_set_others(struct watcher *watcher, const char *const *directories,
   for (size_t i = 0; i < count; i++)
     if ((watcher->others[watcher->other_count] = strdup(directories[i])))
       watcher->other_count++;
-  if (add_watches(watcher))
-    note_change(watcher);
+  look_anew(watcher);
 }

@@ -10,19 +10,22 @@
 
 #include <stddef.h>
 
+struct loading;
 struct watcher;
 
 enum {
   WATCHER_QUIET_MS = 50,    /* it is told so long after the last event … */
   WATCHER_LONGEST_MS = 250, /* … and at the latest so long after the first */
+  WATCHER_RETRY_MS = 1000,  /* directories that could not be looked up for a disk's silence are when it is over */
 };
 
 typedef void watcher_changed_fn(void *context);
 
 /* Watches `directory`, which need not exist yet, and the directory that it is in. `on_changed` is called once without a
- * change, for what changed between the first load and the first watch. NULL: see `error` (inotify(7) has limits). */
-struct watcher *watcher_new(struct loop *loop, const char *directory, watcher_changed_fn *on_changed, void *context,
-                            struct error *error);
+ * change, for what changed between the first load and the first watch. Directories are looked up by jobs of `loading`:
+ * a disk that does not answer holds up a change no longer than a load. NULL: see `error` (inotify(7) has limits). */
+struct watcher *watcher_new(struct loop *loop, struct loading *loading, const char *directory,
+                            watcher_changed_fn *on_changed, void *context, struct error *error);
 void watcher_free(struct watcher *watcher); /* NULL is nothing */
 
 /* Further directories (of required modules) in place of those that were set before. One that can't be watched is passed

@@ -187,6 +187,7 @@ describe("a disk that does not answer", function()
     ["in removing a last good version"] = "unlinkat /state/last-good/gone.lua",
     ["in finding the routes"] = "realpath /routes",
     ["in reading the config"] = "open /moongate.lua",
+    ["in setting what is watched"] = "inotify_add_watch /routes",
   } do
     it(("holds up a reload within the bound, %s"):format(place), function()
       local m = start()
@@ -213,4 +214,33 @@ describe("a disk that does not answer", function()
       assert.is_true(process.now() - took < 3)
     end)
   end
+
+  it("holds up nothing else while it is to be watched, and no change", function()
+    local m = start(3)
+    m:write("a.lua", answering("a", "zero"))
+    await_answer(m, "a", "zero") -- it is watched
+    silence(m, "inotify_add_watch /routes")
+    m:write("a.lua", answering("a", "two"))
+    await_silence(m)
+    expect_others_served(m)
+    await_answer(m, "a", "two")
+    m:await_log("a loader does not come back from a file[^\n]* file=\"[^\"]*/routes %(watching it%)\"")
+    -- The old watches go on telling, and no further thread is lost in new ones.
+    m:write("a.lua", answering("a", "three"))
+    await_answer(m, "a", "three")
+    assert.are.equal(1, m:status().reload.lost_loaders)
+    answer(m)
+    m:write("a.lua", answering("a", "four"))
+    await_answer(m, "a", "four")
+  end)
+
+  it("holds up the end for no longer than anything else while it is to be watched", function()
+    local m = start(60)
+    silence(m, "inotify_add_watch /routes")
+    m:write("a.lua", answering("a", "two"))
+    await_silence(m)
+    assert.are.equal(0, expect_fast(function()
+      return (m:stop())
+    end))
+  end)
 end)

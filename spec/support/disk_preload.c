@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -115,6 +116,12 @@ struct dirent *readdir(DIR *entries) {
   struct dirent *(*next)(DIR *) = (struct dirent * (*)(DIR *)) dlsym(RTLD_NEXT, "readdir");
   wait_at("readdir", dirfd(entries), NULL);
   return next(entries);
+}
+
+/* NOLINTNEXTLINE(readability-inconsistent-declaration-parameter-name): theirs are reserved */
+int inotify_add_watch(int fd, const char *path, uint32_t events) {
+  wait_for_disk("inotify_add_watch", path);
+  return (int)syscall(SYS_inotify_add_watch, fd, path, events);
 }
 
 /* NOLINTNEXTLINE(readability-inconsistent-declaration-parameter-name): theirs are reserved */
