@@ -15,8 +15,16 @@ static bool stamp_is_over(const struct timespec *change, const struct timespec *
   return seconds > TICK_MOST_S || (seconds == TICK_MOST_S && now->tv_nsec > change->tv_nsec);
 }
 
-static bool stamp_is_same(const struct timespec *a, const struct timespec *b) {
+static bool time_is_same(const struct timespec *a, const struct timespec *b) {
   return a->tv_sec == b->tv_sec && a->tv_nsec == b->tv_nsec;
+}
+
+static void fill_stamp(struct file_stamp *stamp, const struct stat *found) {
+  stamp->device = found->st_dev;
+  stamp->inode = found->st_ino;
+  stamp->size = found->st_size;
+  stamp->modified = found->st_mtim;
+  stamp->changed = found->st_ctim;
 }
 
 void file_stamp_take(struct file_stamp *stamp, int fd) {
@@ -26,17 +34,20 @@ void file_stamp_take(struct file_stamp *stamp, int fd) {
   clock_gettime(CLOCK_REALTIME, &now);
   if (fstat(fd, &found) < 0)
     return;
-  *stamp = (struct file_stamp){.is_settled = stamp_is_over(&found.st_mtim, &now) && stamp_is_over(&found.st_ctim, &now),
-                               .device = found.st_dev,
-                               .inode = found.st_ino,
-                               .size = found.st_size,
-                               .modified = found.st_mtim,
-                               .changed = found.st_ctim};
+  fill_stamp(stamp, &found);
+  stamp->is_settled = stamp_is_over(&found.st_mtim, &now) && stamp_is_over(&found.st_ctim, &now);
+}
+
+bool file_stamp_is_same(const struct file_stamp *a, const struct file_stamp *b) {
+  return a->device == b->device && a->inode == b->inode && a->size == b->size &&
+         time_is_same(&a->modified, &b->modified) && time_is_same(&a->changed, &b->changed);
 }
 
 bool file_stamp_is_current(const struct file_stamp *stamp, const char *path) {
   struct stat found;
-  return stamp->is_settled && stat(path, &found) == 0 && found.st_dev == stamp->device &&
-         found.st_ino == stamp->inode && found.st_size == stamp->size &&
-         stamp_is_same(&found.st_mtim, &stamp->modified) && stamp_is_same(&found.st_ctim, &stamp->changed);
+  struct file_stamp now;
+  if (!stamp->is_settled || stat(path, &found) < 0)
+    return false;
+  fill_stamp(&now, &found);
+  return file_stamp_is_same(stamp, &now);
 }

@@ -19,5 +19,8 @@ struct file_stamp {
 /* Of an open file that is about to be read. */
 void file_stamp_take(struct file_stamp *stamp, int fd);
 
+/* Are they of the same file, as far as the file system tells? */
+bool file_stamp_is_same(const struct file_stamp *a, const struct file_stamp *b);
+
 /* Is what `path` leads to the file as it was read? Asks the file system, but does not open the file. */
 bool file_stamp_is_current(const struct file_stamp *stamp, const char *path);

@@ -42,6 +42,8 @@ void loader_free(struct loader *loader) {
   script_shared_unref(loader->shared);
   blocking_unref(loader->store_lost);
   blocking_unref(loader->list_lost);
+  blocking_unref(loader->config_loss.lost);
+  free(loader->config_loss.message);
   load_mark_free(loader->mark);
   memory_clear(&loader->memory);
   free(loader->routes);

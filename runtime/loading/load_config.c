@@ -248,11 +248,23 @@ static int run_config_file(lua_State *L) {
   return 0;
 }
 
+static bool is_lost_in_config(const struct config_loss *loss) { return loss->lost && blocking_is_lost(loss->lost); }
+
+/* What hangs in it has not come back, and it is as it was: another thread would be lost in it. */
+static bool is_as_lost(const struct config_loss *loss, const struct source *source) {
+  return loss->message && is_lost_in_config(loss) && file_stamp_is_same(&loss->stamp, &source->stamp) &&
+         loss->hash == text_hash(source->text, source->size, 0);
+}
+
 /* Finds and reads it; `path` stays NULL where there is none. 0, a negative errno and `error`, or -ECANCELED. */
 static int read_config_away(struct config_load *load, const char **path, struct error *error) {
   static const char usual[] = "moongate.lua";
   const char *subject = *path ? *path : usual;
   int status = 0;
+  if (!load->loader->config_loss.message && is_lost_in_config(&load->loader->config_loss)) {
+    *path = subject;
+    return error_set(error, EIO, "can't be read: who reads it has had no answer yet");
+  }
   load->loader->now = (struct load_now){.kind = LOAD_CONFIG, .path = subject};
   blocking_enter(load->blocking, subject);
   blocking_begin(load->blocking);
@@ -274,10 +286,13 @@ static int find_file(struct config_load *load) {
     return -ENOMEM;
   if (!path)
     return 0;
-  if (status < 0) {
-    status = fault_list_add(load->faults, path, 0, NULL, NULL, error.message);
+  const struct config_loss *loss = &load->loader->config_loss;
+  bool is_lost_again = status == 0 && is_as_lost(loss, &load->source);
+  if (status < 0 || is_lost_again) {
+    status = fault_list_add(load->faults, path, 0, NULL, NULL, is_lost_again ? loss->message : error.message);
     return status < 0 ? status : -EINVAL;
   }
+  load->loader->now.source = &load->source;
   load->config->settings.script_time_ms = CONFIG_TIME_MS;
   load->config->settings.script_memory = CONFIG_MEMORY;
   load->state = loader_user_state(load->loader, load->config, load->directory, false, &error);

@@ -7,6 +7,7 @@
 #include "core/text.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { SUBJECT_SIZE = 512 };
@@ -59,6 +60,19 @@ static void remember_file(struct file_memory *memory, const struct load_now *now
   failure->key = now->key;
 }
 
+/* Without memory it is run again. */
+static void remember_config(struct config_loss *loss, const struct source *source, const char *message,
+                            struct blocking *blocking) {
+  blocking_unref(loss->lost);
+  free(loss->message);
+  *loss = (struct config_loss){.lost = blocking_ref(blocking)};
+  if (!source)
+    return;
+  loss->message = strdup(message);
+  loss->stamp = source->stamp;
+  loss->hash = text_hash(source->text, source->size, 0);
+}
+
 enum loader_loss loader_give_up(struct loader *loader, const char *message) {
   const struct load_now now = loader->now;
   struct file_memory *memory = now.file ? memory_find(&loader->memory, now.file) : NULL;
@@ -72,6 +86,7 @@ enum loader_loss loader_give_up(struct loader *loader, const char *message) {
   case LOAD_CANDIDATE:
     return LOSS_CANDIDATE;
   case LOAD_CONFIG:
+    remember_config(&loader->config_loss, now.source, message, loader->blocking);
     return LOSS_CONFIG;
   case LOAD_STORE:
     blocking_unref(loader->store_lost);

@@ -46,6 +46,14 @@ struct load_now {
   const struct module_list *modules;
 };
 
+/* A config that a thread was lost in. */
+struct config_loss {
+  struct blocking *lost; /* the thread; NULL: none was */
+  char *message;         /* as a fault; NULL: it was lost in reading the file, or there was no memory */
+  struct file_stamp stamp;
+  uint64_t hash;
+};
+
 struct loader {
   const struct log *log;
   char *library;
@@ -53,8 +61,9 @@ struct loader {
   struct pace *pace;         /* NULL: it does not give way */
   struct blocking *blocking; /* of the thread that uses it; NULL: that can't be given up */
   struct load_now now;
-  struct load_mark *mark;       /* NULL: none is kept */
-  struct blocking *list_lost;   /* … in reading the directory of the route files */
+  struct load_mark *mark;     /* NULL: none is kept */
+  struct blocking *list_lost; /* … in reading the directory of the route files */
+  struct config_loss config_loss;
   struct blocking *store_lost;  /* the thread that was lost in writing last good versions; NULL: none */
   struct script_shared *shared; /* of the states that it makes */
   struct memory memory;

@@ -196,7 +196,30 @@ describe("a file that does not come back", function()
     assert.matches("moongate%.lua: does not come back", result.out .. result.err)
     m:write("a.lua", answering("a", "three"))
     await_answer(m, "a", "three")
-    release(m)
+    -- It is not run again while it is as it was, and costs no further loader.
+    local began = process.now()
+    for _ = 1, 6 do
+      result = m:reload()
+      assert.are.equal(1, result.status)
+      assert.matches("moongate%.lua: does not come back", result.out .. result.err)
+    end
+    assert.is_true(process.now() - began < 6 * BOUND)
+    assert.are.equal(1, m:status().reload.lost_loaders)
+    -- Changed, if only by name, it is run again.
+    os.execute("touch " .. m.config_path)
+    assert.are.equal(1, m:reload().status)
+    assert.are.equal(2, m:status().reload.lost_loaders)
+    process.write(m.config_path, text)
+    assert.are.equal(0, m:reload().status)
+    -- And once what hung in it has come back.
+    process.write(m.config_path, ("io.open(%q)\n%s"):format(m.fifo, text))
+    assert.are.equal(1, m:reload().status)
+    local writer = assert(io.open(m.fifo, "r+"))
+    process.wait_for(function()
+      return m:status().reload.lost_loaders == 0
+    end)
+    assert.are.equal(0, m:reload().status)
+    writer:close()
   end)
 
   it("can hang beside three others; then what is to be loaded waits, and says so", function()
