@@ -121,6 +121,33 @@ static bool is_complete(const struct value *sum, size_t worker) {
   return value_get(item(value_get(sum, "workers"), worker), "complete")->boolean;
 }
 
+/* What a plane has counted is in each answer, of its routes and of all. */
+static void counts_of_the_plane_are_in_the_sums(void **state) {
+  struct bench *bench = *state;
+  struct metrics_shard *shard = metrics_shard_new();
+  unsigned api = names_number(&bench->names, "api", NULL);
+  bench->snapshots.plane = shard;
+  shard->worker.connections = 4;
+  metrics_shard_route(shard, api)->bytes = (struct byte_count){30, 300};
+  metrics_shard_route(bench->workers[0].metrics, api)->bytes = (struct byte_count){100, 1000};
+  start_asking(bench, 0);
+  run_until(bench, 1, 3);
+  struct value *sum = snapshots_sum(&bench->snapshots);
+  assert_true(number_at(sum, "connections") == 4);
+  assert_true(number_at(sum, "bytes_in") == 130);
+  assert_true(number_at(sum, "bytes_out") == 1300);
+  assert_int_equal(snapshots_sum_route(&bench->snapshots, api).bytes.in, 130);
+  value_free(sum);
+
+  snapshots_fold_plane(&bench->snapshots, &api, 1);
+  assert_int_equal(snapshots_sum_route(&bench->snapshots, api).bytes.in, 100);
+  sum = snapshots_sum(&bench->snapshots);
+  assert_true(number_at(sum, "bytes_in") == 130); /* what is folded is in the total */
+  value_free(sum);
+  bench->snapshots.plane = NULL;
+  metrics_shard_free(shard);
+}
+
 static void counts_of_all_workers_are_added_up(void **state) {
   struct bench *bench = *state;
   unsigned api = names_number(&bench->names, "api", NULL);
@@ -237,6 +264,7 @@ static void what_waits_at_the_end_is_answered(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
+      cmocka_unit_test_setup_teardown(counts_of_the_plane_are_in_the_sums, set_up, tear_down),
       cmocka_unit_test_setup_teardown(counts_of_all_workers_are_added_up, set_up, tear_down),
       cmocka_unit_test_setup_teardown(reasons_and_states_are_there_with_zero_and_none_is_not, set_up, tear_down),
       cmocka_unit_test_setup_teardown(routes_come_in_the_order_of_their_names, set_up, tear_down),

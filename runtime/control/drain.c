@@ -30,6 +30,8 @@ void instance_drain(struct instance *instance, uint64_t ms, const char *by) {
   LOG(instance->log, LOG_INFO, "stopping: connections may finish", LOG_NUMBER("seconds", (double)ms / 1000),
       LOG_STRING("by", by));
   threads_drain(&instance->threads, ms);
+  if (instance->plane)
+    plane_stop(instance->plane, ms);
 }
 
 /* Whatever hangs then, and this thread too. */
@@ -44,6 +46,8 @@ static void hurry(struct instance *instance, uint64_t ms) {
     return;
   instance->drain_until = until;
   loop_set_timer(&instance->runtime->loop, &instance->patience, ms);
+  if (instance->plane)
+    plane_stop(instance->plane, ms);
   end_within(instance, ms);
 }
 

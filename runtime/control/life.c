@@ -27,6 +27,8 @@ void instance_release(struct instance *instance) {
   threads_deinit(&instance->threads);
   reload_deinit(instance->reload);
   snapshots_deinit(&instance->snapshots); /* answers, and who is answered may ask for the status */
+  if (instance->plane)
+    plane_deinit(instance->plane);
   connections_deinit(instance->connections);
   diagnose_deinit(instance->diagnose);
   heartbeats_deinit(instance->heartbeats);
@@ -70,8 +72,12 @@ static void on_finish(struct deferred *deferred) {
     native_call_answer(call, value_number(status));
 }
 
+static bool plane_has_ended(const struct instance *instance) {
+  return !instance->plane || instance->plane->phase == PLANE_STOPPED;
+}
+
 static void finish_if_ended(struct instance *instance) {
-  if (instance->threads_ended && instance->loading_ended)
+  if (instance->threads_ended && instance->loading_ended && plane_has_ended(instance))
     loop_defer(&instance->runtime->loop, &instance->finish);
 }
 
@@ -125,13 +131,31 @@ void instance_stop(struct instance *instance) {
     threads_stop(&instance->threads);
   else
     on_threads_ended(instance);
+  if (instance->plane)
+    plane_stop(instance->plane, 0);
 }
 
-static void on_workers_drained(void *context) { instance_stop(context); }
+/* The workers have, or the plane has: the last of them ends the drain. */
+static void on_part_drained(void *context) {
+  struct instance *instance = context;
+  if (instance->threads.drained == instance->threads.started && plane_has_ended(instance))
+    instance_stop(instance);
+}
+
+static void on_plane_stopped(struct plane *plane, int status, void *context) {
+  struct instance *instance = context;
+  if (status != 0)
+    LOG(instance->log, LOG_WARN, "an engine has not ended in time; what it has set up may be left",
+        LOG_STRING("error", plane->error.message));
+  if (instance->phase == INSTANCE_DRAINING)
+    on_part_drained(instance);
+  else
+    finish_if_ended(instance);
+}
 
 int instance_make_workers(struct instance *instance, struct error *error) {
   struct runtime *runtime = instance->runtime;
-  instance->threads.on_drained = on_workers_drained;
+  instance->threads.on_drained = on_part_drained;
   instance->threads.on_ended = on_threads_ended;
   instance->threads.context = instance;
   instance->config.settings.descriptors = descriptors_for_traffic();
@@ -144,6 +168,7 @@ int instance_make_workers(struct instance *instance, struct error *error) {
     return error_set(error, ENOMEM, "no memory for the counters");
   if (folding_init(&instance->folding, &instance->names, &instance->snapshots, &instance->threads) != 0)
     return error_set(error, ENOMEM, "no memory for the counters");
+  instance->snapshots.plane = instance->plane ? instance->plane->shard : NULL;
   for (size_t i = 0; i < instance->threads.count; i++)
     snapshots_set_worker(&instance->snapshots, i, &instance->threads.threads[i]->worker);
   return threads_set_table(&instance->threads, instance->table, instance->resolved, error);
@@ -181,6 +206,11 @@ void instance_run(struct runtime *runtime, const struct native_settings *setting
   runtime->has_run = true;
   runtime->starting = instance;
   instance_init(life, runtime, &runtime->log);
+  instance->plane = runtime->plane;
+  if (instance->plane) {
+    instance->plane->on_stopped = on_plane_stopped;
+    instance->plane->owner = instance;
+  }
   instance->call = call;
   instance_start(instance, settings);
 }

@@ -11,6 +11,9 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
+
+enum { SUBJECT_SIZE = 640 };
 
 static void on_end(void *context) {
   struct instance *instance = context;
@@ -76,13 +79,55 @@ static void fail_start(struct instance *instance) {
   instance_stop(instance);
 }
 
-static void on_first_loaded(void *context, int status) {
-  struct instance *instance = context;
-  if (instance_take_routes(instance, status) == 0 && instance_probe_ports(instance) == 0 &&
-      start_threads(instance) == 0)
+static void begin_serving(struct instance *instance) {
+  if (start_threads(instance) == 0)
     set_ready(instance);
   else
     fail_start(instance);
+}
+
+/* A route that can't be had at the start ends it, as a port does that can't be opened. */
+static void complain_of_plane(const struct plane *plane) {
+  const struct plane_fault *refusal = plane->refusals.count > 0 ? &plane->refusals.faults[0] : NULL;
+  char subject[SUBJECT_SIZE] = "engine";
+  struct error error = plane->error;
+  if (refusal) {
+    snprintf(subject, sizeof subject, "route \"%s\" (%s:%d)%s%s", refusal->route->name, refusal->route->file,
+             refusal->route->line, refusal->field[0] ? ": " : "", refusal->field);
+    error_set(&error, error.code, "%s", refusal->message);
+  }
+  instance_complain(subject, &error);
+}
+
+static void on_first_committed(struct plane *plane, int status, void *context) {
+  struct instance *instance = context;
+  if (instance->phase != INSTANCE_STARTING)
+    return;
+  if (status == 0) {
+    plane_retire(plane);
+    begin_serving(instance);
+    return;
+  }
+  complain_of_plane(plane);
+  plane_abort(plane);
+  fail_start(instance);
+}
+
+static void on_first_prepared(struct plane *plane, int status, void *context) {
+  if (status == 0)
+    plane_commit(plane, on_first_committed, context);
+  else
+    on_first_committed(plane, status, context);
+}
+
+static void on_first_loaded(void *context, int status) {
+  struct instance *instance = context;
+  if (instance_take_routes(instance, status) != 0 || instance_probe_ports(instance) != 0)
+    fail_start(instance);
+  else if (plane_is_concerned(instance->plane, instance->table))
+    plane_prepare(instance->plane, instance->table, on_first_prepared, instance);
+  else
+    begin_serving(instance);
 }
 
 /* 0 or -1, having said why. */

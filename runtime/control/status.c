@@ -110,6 +110,7 @@ static void write_reload(struct value *root, struct instance *instance) {
   unsigned worker = reload->phase == RELOAD_SWAPPING ? swap_awaited_worker(&reload->swap) : 0;
   if (worker > 0)
     value_set_number(entry, "worker", worker);
+  value_set_string(entry, "engine", reload->phase == RELOAD_SWAPPING ? swap_awaited_engine(&reload->swap) : NULL);
   value_set_number(entry, "phase_ms", reload->instance ? (double)reload_phase_ms(reload) : 0);
   struct blocking_view view;
   uint64_t away_ms;
@@ -121,7 +122,8 @@ static void write_reload(struct value *root, struct instance *instance) {
   for (size_t i = 0, count = loading_list_lost(&instance->loading, lost); i < count; i++)
     value_set_string(files, NULL, lost[i]);
   value_set_number(entry, "swaps", (double)reload->totals.swaps);
-  value_set_number(entry, "faults", (double)instance->loaded.faults.count);
+  value_set_number(entry, "faults",
+                   (double)(instance->loaded.faults.count + (instance->plane ? instance->plane->faults.count : 0)));
   value_set_number(entry, "last_ms", reload->totals.last_seconds * 1000);
   value_set_number(entry, "total_ms", reload->totals.seconds * 1000);
   value_set_number(entry, "old_versions", (double)instance->old.count);
@@ -147,6 +149,20 @@ static void write_starting(struct value *root, const struct instance *instance) 
   struct value *loading = value_set_table(root, "loading");
   value_set_string(loading, "file", view.subject);
   value_set_number(loading, "seconds", (double)away_ms / 1000);
+}
+
+/* What is no single file's: those of its routes are told with their files. */
+static void write_engine(struct value *root, const struct instance *instance) {
+  if (!instance->plane)
+    return;
+  struct value *entry = value_set_table(root, "engine");
+  value_set_string(entry, "name", route_engine_words[instance->plane->ops->engine]);
+  value_set_string(entry, "awaited", plane_awaited(instance->plane));
+  struct value *faults = value_set_table(entry, "faults");
+  for (size_t i = 0; i < instance->plane->faults.count; i++)
+    if (!instance->plane->faults.faults[i].route)
+      report_fault(faults, "", 0, "", instance->plane->faults.faults[i].field,
+                   instance->plane->faults.faults[i].message);
 }
 
 static void write_readiness(struct value *root, const struct instance *instance) {
@@ -180,6 +196,7 @@ static void write_instance(struct value *root, struct instance *instance) {
   }
   instance_list_files(instance, value_set_table(root, "files"));
   write_reload(root, instance);
+  write_engine(root, instance);
 }
 
 struct value *status_of(struct instance *instance) {

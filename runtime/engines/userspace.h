@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * The last step of an exchange's corridor: takes an admitted exchange with its route to a target, and its bytes from
- * then on. Routes of other engines never get here: the kernel has their connections (threads/plane.h). */
+ * then on. Routes of other engines never get here: the kernel has their connections (engines/plane.h). */
 #pragma once
 
 #include "connection/step.h"

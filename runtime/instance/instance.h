@@ -7,6 +7,7 @@
 
 #include "admin/admin.h"
 #include "connection/port_change.h"
+#include "engines/plane.h"
 #include "loading/load.h"
 #include "native/native.h"
 #include "process/instance_lock.h"
@@ -70,6 +71,7 @@ struct instance {
   uint16_t *resolved;            /* the real port of each of table->ports */
   struct admin *control, *admin; /* NULL: none. Given to the runtime at the end, because their tasks outlast us */
   struct threads threads;
+  struct plane *plane; /* the runtime's, beside them; NULL: there is none, as in specs */
   struct snapshots snapshots;
   struct folding folding;
   struct connections *connections;

@@ -18,6 +18,7 @@
 
 struct admin;
 struct instance;
+struct plane;
 
 struct runtime {
   struct clock clock;
@@ -34,6 +35,7 @@ struct runtime {
   int status;                /* what main has returned */
   struct instance *instance; /* NULL: nothing runs */
   struct instance *starting; /* what is going to run, while its routes are loaded; NULL: nothing */
+  struct plane *plane;       /* of the instance, which ends it; freed by who made it. NULL: this build has none */
   struct admin *admins[2];   /* of the instance that has ended: connections that its admin interface still serves */
   bool measuring;            /* control/measure.c: questions of workers are answered */
   bool has_run;

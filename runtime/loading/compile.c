@@ -138,6 +138,7 @@ static int compile_action(lua_State *L, int t, struct route *route, struct error
   route->target_function = field_slot(L, action, "target_function");
   route->action = route->handler_function != ROUTE_NO_FUNCTION ? ROUTE_HANDLER : ROUTE_FORWARD;
   route->half_open = field_boolean(L, action, "half_open");
+  route->engine = (enum route_engine)field_word(L, action, "engine", route_engine_words);
   compile_balance(L, action, route);
   lua_getfield(L, action, "tls");
   route->tls = lua_istable(L, -1) ? ROUTE_TLS_PASSTHROUGH : ROUTE_TLS_NONE;

@@ -155,18 +155,15 @@ static void reload_go_live(struct reload *reload) {
   take_loaded(reload);
 }
 
-/* Files that asked for ports which can't be opened keep their last good version, and the round begins anew for the
- * others. */
-static void refuse_files(struct reload *reload) {
+/* Files that asked for ports which can't be opened, or for what an engine can't do, keep their last good version, and
+ * the round begins anew for the others. `route` is one of them. */
+static void refuse_files(struct reload *reload, const struct route *route, const char *message) {
   bool again = ++reload->refusals <= 2 * reload->loaded.file_count + 2;
   if (!again || reload->status != 0) {
-    const struct port_failure *failure = &reload->ports->failures[0];
-    const struct table_port *port = &reload->table->ports[failure->place];
     LOG(&reload->instance->runtime->log, LOG_ERROR,
-        again ? "no memory to leave a file out whose port can't be opened; what was live stays"
-              : "ports can't be opened, whichever files are left out; what was live stays",
-        LOG_STRING("file", port->routes[0]->file), LOG_STRING("route", port->routes[0]->name),
-        LOG_INTEGER("port", port->port), LOG_STRING("error", failure->error.message));
+        again ? "no memory to leave a file out whose routes can't go live; what was live stays"
+              : "the routes can't go live, whichever files are left out; what was live stays",
+        LOG_STRING("file", route->file), LOG_STRING("route", route->name), LOG_STRING("error", message));
     reload_end_round(reload);
     return;
   }
@@ -174,10 +171,19 @@ static void refuse_files(struct reload *reload) {
   reload_load(reload);
 }
 
+void reload_on_excluded(struct reload *reload) {
+  const struct plane_fault *refusal = &swap_refusals(&reload->swap)->faults[0];
+  refuse_files(reload, refusal->route, refusal->message);
+}
+
 static void on_swapped(struct swap *swap, int status) {
   struct reload *reload = (struct reload *)(void *)((char *)swap - offsetof(struct reload, swap));
   if (status == 0) {
     reload_go_live(reload);
+    return;
+  }
+  if (swap_refusals(swap)) {
+    reload_exclude(reload);
     return;
   }
   LOG(&reload->instance->runtime->log, status == -ESHUTDOWN ? LOG_INFO : LOG_ERROR,
@@ -189,7 +195,8 @@ static void on_swapped(struct swap *swap, int status) {
 void reload_on_made(struct reload *reload) {
   struct instance *instance = reload->instance;
   if (reload->ports && reload->ports->failure_count > 0) {
-    refuse_files(reload);
+    const struct port_failure *failure = &reload->ports->failures[0];
+    refuse_files(reload, reload->table->ports[failure->place].routes[0], failure->error.message);
     return;
   }
   if (!reload->table || reload->status < 0) {
@@ -280,7 +287,7 @@ int reload_start(struct instance *instance, struct error *error) {
   struct reload *reload = instance->reload;
   const struct log *log = &instance->runtime->log;
   reload->instance = instance;
-  int status = swap_init(&reload->swap, &instance->threads);
+  int status = swap_init(&reload->swap, &instance->threads, instance->plane);
   if (status)
     return error_set(error, -status, "no memory to start");
   instance->loading.paced = true;

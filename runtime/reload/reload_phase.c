@@ -13,7 +13,8 @@ enum {
   LONG_MS = 10 * 1000,     /* a phase that lasts for longer is told … */
   SWAP_LONG_MS = 2 * 1000, /* … a swap, which only asks the workers, earlier … */
   AGAIN_MS = 60 * 1000,    /* … and so often again */
-  HELD_MS = 30 * 1000,     /* a swap that waits for a worker is waited for so long, by who asked for it */
+  HELD_MS = 30 * 1000,     /* a swap that waits for a worker or an engine is waited for so long, by who asked for it */
+  RELOAD_AWAITED_SIZE = 64
 };
 
 const char *reload_phase_name(enum reload_phase phase) {
@@ -33,12 +34,23 @@ uint64_t reload_phase_ms(const struct reload *reload) {
   return clock_now(&reload->instance->runtime->clock) - reload->phase_began;
 }
 
-bool reload_is_overdue(const struct reload *reload, char why[RELOAD_OVERDUE_SIZE]) {
+/* Whom a swap waits for. */
+static bool reload_awaits(const struct reload *reload, char who[RELOAD_AWAITED_SIZE]) {
   unsigned worker = reload->phase == RELOAD_SWAPPING ? swap_awaited_worker(&reload->swap) : 0;
-  if (worker == 0 || reload_phase_ms(reload) < HELD_MS)
+  const char *engine = reload->phase == RELOAD_SWAPPING ? swap_awaited_engine(&reload->swap) : NULL;
+  if (engine)
+    snprintf(who, RELOAD_AWAITED_SIZE, "the engine \"%s\"", engine);
+  else if (worker > 0)
+    snprintf(who, RELOAD_AWAITED_SIZE, "worker %u", worker);
+  return engine || worker > 0;
+}
+
+bool reload_is_overdue(const struct reload *reload, char why[RELOAD_OVERDUE_SIZE]) {
+  char who[RELOAD_AWAITED_SIZE];
+  if (!reload_awaits(reload, who) || reload_phase_ms(reload) < HELD_MS)
     return false;
-  snprintf(why, RELOAD_OVERDUE_SIZE,
-           "not live yet: worker %u does not answer; what is in the files goes live when it goes on", worker);
+  snprintf(why, RELOAD_OVERDUE_SIZE, "not live yet: %s does not answer; what is in the files goes live when it goes on",
+           who);
   return true;
 }
 
@@ -53,7 +65,11 @@ static void on_long(struct wheel_timer *timer) {
   struct runtime *runtime = reload->instance->runtime;
   double seconds = (double)reload_phase_ms(reload) / 1000;
   unsigned worker = reload->phase == RELOAD_SWAPPING ? swap_awaited_worker(&reload->swap) : 0;
-  if (worker > 0)
+  const char *engine = reload->phase == RELOAD_SWAPPING ? swap_awaited_engine(&reload->swap) : NULL;
+  if (engine)
+    LOG(&runtime->log, LOG_WARN, "a reload waits for an engine that does not answer; what was live stays until it does",
+        LOG_NUMBER("seconds", seconds), LOG_STRING("engine", engine));
+  else if (worker > 0)
     LOG(&runtime->log, LOG_WARN, "a reload waits for a worker that does not answer; what was live stays until it does",
         LOG_STRING("phase", reload_phase_name(reload->phase)), LOG_NUMBER("seconds", seconds),
         LOG_INTEGER("worker", worker));

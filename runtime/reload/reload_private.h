@@ -9,7 +9,7 @@
 /* Every change of the phase goes through here. One that lasts is told in the log. */
 void reload_enter(struct reload *reload, enum reload_phase phase);
 
-enum { RELOAD_OVERDUE_SIZE = 128 };
+enum { RELOAD_OVERDUE_SIZE = 192 };
 
 /* Whether the swap has waited for a worker for so long that nobody who asked for a reload shall wait for it any longer;
  * then `why` says so. It is made when the worker goes on. */
@@ -19,9 +19,11 @@ bool reload_is_overdue(const struct reload *reload, char why[RELOAD_OVERDUE_SIZE
  * callback below, later; without memory in reload_end_round(), at once. */
 void reload_load(struct reload *reload);
 void reload_make(struct reload *reload);
+void reload_exclude(struct reload *reload); /* the files of routes that the plane refuses */
 void reload_store(struct reload *reload);
 void reload_on_loaded(struct reload *reload);
 void reload_on_made(struct reload *reload);
+void reload_on_excluded(struct reload *reload);
 
 /* Answers who waits, for this round or the next. */
 void reload_refuse_all(struct reload *reload, const char *why);

@@ -171,21 +171,31 @@ static int open_ports(struct reload_job *job, struct pace *pace) {
   return status;
 }
 
-/* The files that ask for ports which can't be opened are at fault. 0 or -ENOMEM. */
+/* The file of a route that can't go live is at fault. `reported`: which are already; a second time would take its last
+ * good version too. 0 or -ENOMEM. */
+static int exclude_file(const struct reload *reload, bool *reported, const struct route *route, const char *field,
+                        const char *message) {
+  size_t file = loaded_routes_find(&reload->loaded, route->file);
+  if (reported[file])
+    return 0;
+  reported[file] = true;
+  return loader_exclude_file(reload->instance->loader, route->file, route->name, field, message);
+}
+
+/* Those that ask for ports which can't be opened, or else those that the plane has refused. 0 or -ENOMEM. */
 static int exclude_files(const struct reload_job *job) {
   const struct reload *reload = job->reload;
+  const struct plane_faults *refusals = job->ports ? NULL : swap_refusals(&reload->swap);
   bool *reported = calloc(reload->loaded.file_count + 1, sizeof *reported);
   int status = reported ? 0 : -ENOMEM;
-  for (size_t i = 0; i < job->ports->failure_count && status == 0; i++) {
+  for (size_t i = 0; job->ports && i < job->ports->failure_count && status == 0; i++) {
     const struct port_failure *failure = &job->ports->failures[i];
-    const struct route *route = job->table->ports[failure->place].routes[0];
-    size_t file = loaded_routes_find(&reload->loaded, route->file);
-    if (reported[file])
-      continue; /* a second time would take its last good version too */
-    reported[file] = true;
-    status =
-        loader_exclude_file(reload->instance->loader, route->file, route->name, "match.ports", failure->error.message);
+    status = exclude_file(reload, reported, job->table->ports[failure->place].routes[0], "match.ports",
+                          failure->error.message);
   }
+  for (size_t i = 0; refusals && i < refusals->count && status == 0; i++)
+    status = exclude_file(reload, reported, refusals->faults[i].route, refusals->faults[i].field,
+                          refusals->faults[i].message);
   free(reported);
   return status;
 }
@@ -229,6 +239,21 @@ static void on_make_lost(struct loading_job *base, enum loader_loss loss, const 
 
 void reload_make(struct reload *reload) {
   struct reload_job *job = job_new(reload, run_make, on_made, on_make_lost);
+  if (job)
+    reload_job_post(job);
+}
+
+static void run_exclude(struct loading_job *base) { job_of(base)->status = exclude_files(job_of(base)); }
+
+static void on_excluded(struct loading_job *base) {
+  struct reload *reload = job_of(base)->reload;
+  reload->status = job_of(base)->status;
+  reload_job_drop(base);
+  reload_on_excluded(reload);
+}
+
+void reload_exclude(struct reload *reload) {
+  struct reload_job *job = job_new(reload, run_exclude, on_excluded, on_make_lost);
   if (job)
     reload_job_post(job);
 }

@@ -33,9 +33,9 @@ struct sequence {
 /* What of a route counts here, written down once: records are large, and lie apart. */
 struct listener {
   const struct port_range *ports;
-  uint32_t port_count;
-  uint32_t address;  /* of build->addresses */
-  uint32_t priority; /* 0 is the highest */
+  uint32_t port_count; /* 0 where a plane takes its connections */
+  uint32_t address;    /* of build->addresses */
+  uint32_t priority;   /* 0 is the highest */
 };
 
 struct build {
@@ -148,10 +148,11 @@ static int note_seats(struct build *build, struct runs *runs) {
     bool goes_on = runs->count > 0 && compare_endpoints(runs->runs[runs->count - 1].address, &route->address) == 0;
     if (has_address && !goes_on && add_run(runs, &route->address) < 0)
       return -ENOMEM;
-    build->listeners[i] = (struct listener){.ports = route->ports,
-                                            .port_count = (uint32_t)route->port_count,
-                                            .address = has_address ? (uint32_t)runs->count : 0,
-                                            .priority = (uint32_t)(INT64_C(0x7fffffff) - route->priority)};
+    build->listeners[i] =
+        (struct listener){.ports = route->ports,
+                          .port_count = route->engine == ENGINE_USERSPACE ? (uint32_t)route->port_count : 0,
+                          .address = has_address ? (uint32_t)runs->count : 0,
+                          .priority = (uint32_t)(INT64_C(0x7fffffff) - route->priority)};
   }
   return 0;
 }

@@ -12,6 +12,8 @@
 const char *const route_on_change_words[] = {
     [ROUTE_KEEP] = "keep", [ROUTE_DRAIN] = "drain", [ROUTE_CLOSE] = "close", NULL};
 
+const char *const route_engine_words[] = {[ENGINE_USERSPACE] = "userspace", [ENGINE_NFTABLES] = "nftables", NULL};
+
 const char *const keep_alive_words[] = {
     [KEEP_ALIVE_STANDARD] = "standard", [KEEP_ALIVE_EXTENDED] = "extended", [KEEP_ALIVE_IMMORTAL] = "immortal", NULL};
 
@@ -158,9 +160,9 @@ bool route_equal(const struct route *a, const struct route *b) {
   if (route_has_functions(a) || route_has_functions(b))
     return false;
   return same_text(a->name, b->name) && same_text(a->file, b->file) && a->priority == b->priority && same_match(a, b) &&
-         same_text(a->description, b->description) && same_tags(a, b) && a->action == b->action && a->tls == b->tls &&
-         same_targets(a, b) && same_admission(a, b) && a->balance == b->balance && a->half_open == b->half_open &&
-         a->on_change == b->on_change &&
+         same_text(a->description, b->description) && same_tags(a, b) && a->action == b->action &&
+         a->engine == b->engine && a->tls == b->tls && same_targets(a, b) && same_admission(a, b) &&
+         a->balance == b->balance && a->half_open == b->half_open && a->on_change == b->on_change &&
          /* nothing but numbers of one size in it, so no padding */
          memcmp(&a->timeouts, &b->timeouts, sizeof a->timeouts) == 0;
 }

@@ -33,6 +33,12 @@ void route_shared_unref(struct route_shared *shared); /* NULL is nothing */
 
 enum route_action { ROUTE_FORWARD, ROUTE_HANDLER };
 
+/* Who moves the bytes: the corridor, or a plane (engines/plane.h), and then no worker listens for the route. The schema
+ * takes those that this version has. */
+enum route_engine { ENGINE_USERSPACE, ENGINE_NFTABLES };
+
+extern const char *const route_engine_words[]; /* by the enum, then NULL */
+
 /* What a route does with TLS: NONE takes plain connections only where a port has both, PASSTHROUGH takes TLS and
  * forwards it byte for byte. */
 enum route_tls { ROUTE_TLS_NONE, ROUTE_TLS_PASSTHROUGH };
@@ -127,6 +133,7 @@ struct route {
 
   /* action */
   enum route_action action;
+  enum route_engine engine;
   enum route_tls tls;
   struct script_version *script; /* whose functions the slots name; NULL for a route without. Kept alive by the table */
   int when_function, handler_function, target_function;

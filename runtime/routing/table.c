@@ -42,6 +42,7 @@ static bool copy_routes(struct route_table *table, struct route *const *routes, 
     if (table->route_count % BREATHE_ROUTES == 0)
       pace_breathe(pace);
     table->routes[table->route_count] = route_ref(routes[table->route_count]);
+    table->engines |= 1U << routes[table->route_count]->engine;
   }
   memcpy(table->by_address, table->routes, count * sizeof(struct route *));
   return sort_by_address(table->by_address, count);
@@ -112,7 +113,7 @@ bool route_table_has(const struct route_table *table, const struct route *route)
 bool table_port_has(const struct table_port *port, const struct route *route) {
   if (port->port == 0)
     return port->routes[0] == route;
-  if (!endpoint_takes(&port->endpoint, &route->address))
+  if (route->engine != ENGINE_USERSPACE || !endpoint_takes(&port->endpoint, &route->address))
     return false;
   for (size_t i = 0; i < route->port_count; i++)
     if (route->ports[i].from <= port->port && port->port <= route->ports[i].to)

@@ -50,7 +50,8 @@ struct route_table {
   struct route **routes;
   struct route **by_address; /* the same, for route_table_has() */
   size_t route_count;
-  struct table_port *ports;
+  unsigned engines;         /* bits by enum route_engine: of which there are routes */
+  struct table_port *ports; /* of userspace's */
   size_t port_count;
   struct route_list **lists; /* what the ports share; one reference each */
   size_t list_count;

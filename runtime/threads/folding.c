@@ -54,6 +54,7 @@ static void fold_next(struct folding *folding) {
   folding->count = names_forget(folding->names, &folding->left, folding->numbers, FOLDING_MOST);
   if (folding->count == 0)
     return;
+  snapshots_fold_plane(folding->snapshots, folding->numbers, folding->count);
   folding->missing = folding->threads->count;
   for (size_t i = 0; i < folding->threads->count; i++) {
     folding->orders[i].message.deliver = on_fold;

@@ -186,6 +186,11 @@ void snapshots_fold(struct snapshots *snapshots, size_t worker, const unsigned *
   shard_copy_fold(&snapshots->parts[worker].last, numbers, count);
 }
 
+void snapshots_fold_plane(struct snapshots *snapshots, const unsigned *numbers, size_t count) {
+  for (size_t i = 0; snapshots->plane && i < count; i++)
+    metrics_shard_fold(snapshots->plane, numbers[i]);
+}
+
 void snapshots_deinit(struct snapshots *snapshots) {
   if (!snapshots->loop)
     return;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * What all workers have counted: each copies its shard between two of its events and sends the copy to the control
- * thread, where the copies are added up. A worker that does not answer in time is represented by its last copy. */
+ * What all workers, and the plane, have counted: each copies its shard between two of its events and sends the copy to
+ * the control thread, where the copies are added up. A worker that does not answer in time is represented by its last
+ * copy. */
 #pragma once
 
 #include "core/loop.h"
@@ -67,6 +68,7 @@ struct snapshot_waiter {
 struct snapshots {
   struct loop *loop;
   const struct names *names;
+  struct metrics_shard *plane; /* the control thread's, whose answers need no asking; NULL: there is no plane */
   struct snapshot_part *parts; /* one a worker */
   size_t count;
   uint64_t round;
@@ -84,6 +86,9 @@ void snapshots_set_worker(struct snapshots *snapshots, size_t index, struct work
 /* The worker has folded these numbers, after all copies that have come of it: so does the last one. */
 void snapshots_fold(struct snapshots *snapshots, size_t worker, const unsigned *numbers, size_t count);
 
+/* The plane folds them, for which there are no records left. */
+void snapshots_fold_plane(struct snapshots *snapshots, const unsigned *numbers, size_t count);
+
 /* Answers who waits with what there is. After the workers' threads have ended and the loop's messages are delivered;
  * before, only when no worker runs yet. Nothing when it is zeroed. */
 void snapshots_deinit(struct snapshots *snapshots);
@@ -98,7 +103,7 @@ void snapshots_ask_for(struct snapshots *snapshots, struct native_call *call, sn
 /* Whether every worker has answered in this round; while answers are made. */
 bool snapshots_are_complete(const struct snapshots *snapshots);
 
-/* The sum over the last copies for the route with this number. */
+/* The sum over the last copies and the plane's shard for the route with this number. */
 struct route_stats snapshots_sum_route(const struct snapshots *snapshots, unsigned number);
 
 /* The sums over the last copies, in the shape of native.snapshot(). NULL without memory. */

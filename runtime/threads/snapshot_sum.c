@@ -129,7 +129,16 @@ struct route_stats snapshots_sum_route(const struct snapshots *snapshots, unsign
     if (stats)
       route_stats_add(&sum, stats);
   }
+  const struct metrics_shard *plane = snapshots->plane;
+  if (plane && number < plane->route_count && plane->routes[number])
+    route_stats_add(&sum, plane->routes[number]);
   return sum;
+}
+
+static void add_route(const struct route_stats *stats, const struct names *names, struct route_stats *routes,
+                      struct route_stats *removed, struct route_stats *total) {
+  route_stats_add(names_is_removed(names, stats->number) ? removed : &routes[stats->number], stats);
+  route_stats_add(total, stats);
 }
 
 /* Adds up the copy: each name's to its own, those of names that have gone together, all to the total. */
@@ -137,11 +146,16 @@ static void add_copy(const struct shard_copy *copy, const struct names *names, s
                      struct route_stats *removed, struct route_stats *total) {
   route_stats_add(removed, &copy->removed);
   route_stats_add(total, &copy->removed);
-  for (size_t i = 0; i < copy->route_count; i++) {
-    const struct route_stats *stats = &copy->routes[i];
-    route_stats_add(names_is_removed(names, stats->number) ? removed : &routes[stats->number], stats);
-    route_stats_add(total, stats);
-  }
+  for (size_t i = 0; i < copy->route_count; i++)
+    add_route(&copy->routes[i], names, routes, removed, total);
+}
+
+static void add_plane(const struct metrics_shard *shard, const struct names *names, struct route_stats *routes,
+                      struct route_stats *removed, struct route_stats *total) {
+  route_stats_add(removed, &shard->removed);
+  route_stats_add(total, &shard->removed);
+  for (size_t i = 0; i < shard->live_count; i++)
+    add_route(shard->live[i], names, routes, removed, total);
 }
 
 static struct value *sum_of(const struct snapshots *snapshots, bool with_routes) {
@@ -157,6 +171,10 @@ static struct value *sum_of(const struct snapshots *snapshots, bool with_routes)
   for (size_t i = 0; i < snapshots->count; i++) {
     add_worker(&sum, &snapshots->parts[i].last.worker);
     add_copy(&snapshots->parts[i].last, snapshots->names, routes, &removed, &total);
+  }
+  if (snapshots->plane) {
+    add_worker(&sum, &snapshots->plane->worker);
+    add_plane(snapshots->plane, snapshots->names, routes, &removed, &total);
   }
   value_set_boolean(root, "complete", snapshots_are_complete(snapshots));
   value_set_counter(root, "connections", sum.connections);

@@ -43,6 +43,8 @@ static void on_carried_out(struct message *message, void *receiver) {
     return;
   if (swap->status == 0 && swap->taken == 0)
     swap->status = swap_is_stopping(swap);
+  if (swap->status == 0 && swap->with_plane)
+    plane_retire(swap->plane);
   swap_finish(swap, swap->status);
 }
 
@@ -86,22 +88,53 @@ static void post_all(struct swap *swap, void (*deliver)(struct message *, void *
     post(&swap->orders[i], deliver);
 }
 
+/* The workers that have prepared it give it up, and so has the plane. */
+static void swap_give_up(struct swap *swap, int status) {
+  swap->status = status;
+  if (swap->with_plane)
+    plane_abort(swap->plane);
+  if (swap->prepared > 0)
+    post_all(swap, on_abort);
+  else
+    swap_finish(swap, status);
+}
+
+static void on_swap_plane_committed(struct plane *plane, int status, void *context) {
+  struct swap *swap = context;
+  if (status == 0) {
+    post_all(swap, on_commit);
+    return;
+  }
+  swap->error = plane->error;
+  swap_give_up(swap, status);
+}
+
+static void on_swap_plane_prepared(struct plane *plane, int status, void *context) {
+  struct swap *swap = context;
+  if (status == 0) {
+    prepare_next(swap);
+    return;
+  }
+  swap->error = plane->error;
+  swap_give_up(swap, status);
+}
+
 static void on_prepared(struct message *message, void *receiver) {
   struct swap_order *order = (struct swap_order *)(void *)message;
   struct swap *swap = order->swap;
   (void)receiver;
   order->awaited = false;
-  swap->status = order->status;
-  if (order->status == 0)
-    swap->prepared++;
-  if (order->status == 0 && swap->prepared < swap->threads->count)
+  if (order->status != 0) {
+    swap_give_up(swap, order->status);
+    return;
+  }
+  swap->status = 0;
+  if (++swap->prepared < swap->threads->count)
     prepare_next(swap);
-  else if (order->status == 0)
-    post_all(swap, on_commit);
-  else if (swap->prepared > 0)
-    post_all(swap, on_abort);
+  else if (swap->with_plane)
+    plane_commit(swap->plane, on_swap_plane_committed, swap);
   else
-    swap_finish(swap, swap->status);
+    post_all(swap, on_commit);
 }
 
 /* On the worker's thread. What it writes into the swap, the others read only once it has answered. */
@@ -124,8 +157,17 @@ unsigned swap_awaited_worker(const struct swap *swap) {
   return 0;
 }
 
-int swap_init(struct swap *swap, struct threads *threads) {
-  *swap = (struct swap){.threads = threads, .orders = calloc(threads->count, sizeof *swap->orders)};
+const char *swap_awaited_engine(const struct swap *swap) {
+  bool is_awaited = swap->table && swap->with_plane && swap->plane->on_done;
+  return is_awaited ? route_engine_words[swap->plane->ops->engine] : NULL;
+}
+
+const struct plane_faults *swap_refusals(const struct swap *swap) {
+  return swap->with_plane && swap->plane->refusals.count > 0 ? &swap->plane->refusals : NULL;
+}
+
+int swap_init(struct swap *swap, struct threads *threads, struct plane *plane) {
+  *swap = (struct swap){.threads = threads, .plane = plane, .orders = calloc(threads->count, sizeof *swap->orders)};
   if (!swap->orders)
     return -ENOMEM;
   for (size_t i = 0; i < threads->count; i++)
@@ -146,5 +188,9 @@ void swap_begin(struct swap *swap, struct route_table *table, struct port_change
   swap->old_connections = swap->taken = 0;
   swap->error = (struct error){.code = 0};
   swap->on_done = on_done;
-  prepare_next(swap);
+  swap->with_plane = plane_is_concerned(swap->plane, table);
+  if (swap->with_plane)
+    plane_prepare(swap->plane, swap->table, on_swap_plane_prepared, swap);
+  else
+    prepare_next(swap);
 }

@@ -1,0 +1,304 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A whole moongate with a plane, from the command line to SIGTERM: what becomes of files whose routes a plane takes,
+ * refuses, or can't commit. Its library is a copy in which the schema takes the engine's name. */
+#include "control/control.h"
+
+#include "../support/plane_double.h"
+
+#include "instance/instance.h"
+#include "net/listener.h"
+#include "reload/files.h"
+#include "reload/reload.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { LOOK_MS = 100, LONGEST_LOOKS = 200, TEXT_SIZE = 512 };
+
+struct bench {
+  struct runtime runtime;
+  struct plane_double engine;
+  char directory[64];
+  struct endpoint moving; /* where the route is */
+  struct wheel_timer timer;
+  size_t step;
+  unsigned looks;
+  const char *failed; /* the step that did not come about */
+};
+
+struct step {
+  const char *what;
+  void (*begin)(struct bench *bench);
+  bool (*is_over)(const struct bench *bench);
+};
+
+static struct bench *bench_of_timer(struct wheel_timer *timer) {
+  return (struct bench *)(void *)((char *)timer - offsetof(struct bench, timer));
+}
+
+static void write_text(const struct bench *bench, const char *name, const char *text) {
+  char path[TEXT_SIZE];
+  snprintf(path, sizeof path, "%s/%s", bench->directory, name);
+  FILE *file = fopen(path, "we");
+  assert_non_null(file);
+  assert_true(fputs(text, file) >= 0);
+  fclose(file);
+}
+
+static size_t read_text(const struct bench *bench, const char *name, char text[TEXT_SIZE]) {
+  char path[TEXT_SIZE];
+  snprintf(path, sizeof path, "%s/%s", bench->directory, name);
+  FILE *file = fopen(path, "re");
+  size_t size = file ? fread(text, 1, TEXT_SIZE - 1, file) : 0;
+  text[size] = '\0';
+  if (file)
+    fclose(file);
+  return size;
+}
+
+static void format_route(const struct bench *bench, const char *engine, int target, char text[TEXT_SIZE]) {
+  snprintf(text, TEXT_SIZE,
+           "return {\n  name = \"k\",\n  match = {\n    address = \"127.0.0.1\",\n    ports = %u,\n  },\n"
+           "  action = { target = \"127.0.0.1:%d\", engine = \"%s\" },\n}\n",
+           endpoint_port(&bench->moving), target, engine);
+}
+
+static void save_route(const struct bench *bench, const char *engine, int target) {
+  char text[TEXT_SIZE];
+  format_route(bench, engine, target, text);
+  write_text(bench, "routes/k.lua", text);
+}
+
+static const struct instance *ready_instance(const struct bench *bench) {
+  const struct instance *instance = bench->runtime.instance;
+  return instance && instance->phase == INSTANCE_READY && instance->reload->phase == RELOAD_IDLE ? instance : NULL;
+}
+
+/* Nothing is under way, and the plane was told just that since the step began, or that again: what has failed is tried
+ * when the watcher tells of it, too. */
+static bool has_come_to(const struct bench *bench, const char *order) {
+  const char *told = bench->engine.order;
+  size_t length = strlen(order);
+  if (!ready_instance(bench) || bench->engine.plane.phase != PLANE_IDLE || !*told)
+    return false;
+  while (strncmp(told, order, length) == 0)
+    told += length;
+  return *told == '\0';
+}
+
+static bool is_listened_on(const struct bench *bench) {
+  struct error error;
+  return listener_probe(&bench->moving, &error) == -EADDRINUSE;
+}
+
+static const struct fault *only_fault(const struct bench *bench) {
+  const struct fault_list *faults = &bench->runtime.instance->loaded.faults;
+  return faults->count == 1 ? &faults->faults[0] : NULL;
+}
+
+static void start_nothing(struct bench *bench) { (void)bench; }
+
+static bool is_taken_up(const struct bench *bench) { return has_come_to(bench, "pcr") && !is_listened_on(bench); }
+
+static void save_what_is_refused(struct bench *bench) {
+  bench->engine.refuses = "k";
+  save_route(bench, "nftables", 2);
+}
+
+/* What was live stays, and the file is at fault, by route, field and line. */
+static bool is_refused(const struct bench *bench) {
+  if (!has_come_to(bench, "pa"))
+    return false;
+  const struct fault *fault = only_fault(bench);
+  return fault && strcmp(fault->route, "k") == 0 && strcmp(fault->field, "match.ports") == 0 && fault->line == 5 &&
+         strcmp(fault->message, "the kernel does not want it") == 0 &&
+         bench->runtime.instance->table->routes[0]->targets[0].port == 1;
+}
+
+static void put_what_is_refused_late(struct bench *bench) {
+  char text[TEXT_SIZE];
+  bench->engine.refuses = NULL;
+  bench->engine.refuses_late = "k";
+  format_route(bench, "nftables", 3, text);
+  write_text(bench, "put.lua", text);
+}
+
+static bool is_answered_with_the_fault(const struct bench *bench) {
+  char code[TEXT_SIZE], body[TEXT_SIZE];
+  return has_come_to(bench, "pca") && read_text(bench, "code", code) == 3 && strcmp(code, "409") == 0 &&
+         read_text(bench, "body", body) > 0 && strstr(body, "the kernel does not want it") != NULL &&
+         bench->runtime.instance->table->routes[0]->targets[0].port == 1;
+}
+
+static void save_what_is_mended(struct bench *bench) {
+  bench->engine.refuses_late = NULL;
+  save_route(bench, "nftables", 4);
+}
+
+static bool is_mended(const struct bench *bench) {
+  return has_come_to(bench, "pcr") && bench->runtime.instance->loaded.faults.count == 0 &&
+         bench->runtime.instance->table->routes[0]->targets[0].port == 4;
+}
+
+static void save_what_fails(struct bench *bench) {
+  bench->engine.fails = "c";
+  save_route(bench, "nftables", 5);
+}
+
+/* No route is to blame: all stays as it is. */
+static bool has_failed(const struct bench *bench) {
+  return has_come_to(bench, "pca") && bench->runtime.instance->table->routes[0]->targets[0].port == 4;
+}
+
+static void tell_a_fault(struct bench *bench) {
+  bench->engine.fails = NULL;
+  plane_tell_fault(&bench->engine.plane, double_find(bench->engine.plane.live, "k"), NULL, "somebody has flushed it");
+}
+
+static bool is_told_with_the_file(const struct bench *bench) {
+  struct value *files = value_table();
+  instance_list_files(bench->runtime.instance, files);
+  const struct value *file = files->first, *faults = value_get(file, "faults");
+  bool is_told = !value_get(file, "ok")->boolean && strcmp(value_get(file, "state")->string, "impaired") == 0 &&
+                 faults->first && value_get(faults->first, "line")->number > 0 &&
+                 strcmp(value_get(faults->first, "message")->string, "somebody has flushed it") == 0;
+  value_free(files);
+  return is_told;
+}
+
+static void count_bytes(struct bench *bench) {
+  plane_clear_faults(&bench->engine.plane);
+  bench->engine.counts = 100;
+  clock_advance(&bench->runtime.clock, (uint64_t)(PLANE_SAMPLE_MS + 10) * 1000000);
+}
+
+static bool is_counted(const struct bench *bench) {
+  const struct instance *instance = bench->runtime.instance;
+  return snapshots_sum_route(&instance->snapshots, instance->table->routes[0]->stats).bytes.in >= 100;
+}
+
+static void move_to_userspace(struct bench *bench) { save_route(bench, "userspace", 6); }
+static bool is_moved(const struct bench *bench) { return has_come_to(bench, "pcr") && is_listened_on(bench); }
+static void move_to_the_plane(struct bench *bench) { save_route(bench, "nftables", 7); }
+
+static const struct step steps[] = {
+    {"a start with a route of the plane", start_nothing, is_taken_up},
+    {"a route that is refused", save_what_is_refused, is_refused},
+    {"a file that is put, and can't be committed", put_what_is_refused_late, is_answered_with_the_fault},
+    {"the file is mended", save_what_is_mended, is_mended},
+    {"a commit that fails", save_what_fails, has_failed},
+    {"a fault of what is live", tell_a_fault, is_told_with_the_file},
+    {"bytes that the plane counts", count_bytes, is_counted},
+    {"a route that moves to userspace", move_to_userspace, is_moved},
+    {"… and back", move_to_the_plane, is_taken_up},
+};
+enum { STEPS = sizeof steps / sizeof steps[0] };
+
+static void begin_step(struct bench *bench) {
+  memset(bench->engine.order, 0, sizeof bench->engine.order);
+  bench->looks = 0;
+  steps[bench->step].begin(bench);
+}
+
+static void on_look(struct wheel_timer *timer) {
+  struct bench *bench = bench_of_timer(timer);
+  if (!steps[bench->step].is_over(bench) && ++bench->looks < LONGEST_LOOKS) {
+    loop_set_timer(&bench->runtime.loop, timer, LOOK_MS);
+    return;
+  }
+  if (bench->looks == LONGEST_LOOKS)
+    print_error("%s: \"%s\"\n", bench->failed = steps[bench->step].what, bench->engine.order);
+  if (!bench->failed && ++bench->step < STEPS) {
+    begin_step(bench);
+    loop_set_timer(&bench->runtime.loop, timer, LOOK_MS);
+    return;
+  }
+  memset(bench->engine.order, 0, sizeof bench->engine.order);
+  kill(getpid(), SIGTERM);
+}
+
+static void run(const struct bench *bench, const char *format) {
+  char command[TEXT_SIZE];
+  snprintf(command, sizeof command, format, bench->directory);
+  assert_int_equal(system(command), 0);
+}
+
+/* A moongate starts no programs: one that was started before puts the file, when it is there. */
+static void start_putting(const struct bench *bench) {
+  char command[4 * TEXT_SIZE];
+  snprintf(
+      command, sizeof command,
+      "cd %s && (for i in $(seq 600); do [ -s put.lua ] && break; sleep 0.05; done; curl -s -m 20 --unix-socket "
+      "control -X PUT --data-binary @put.lua -o body -w '%%{http_code}' http://localhost/api/v1/files/k.lua >code) &",
+      bench->directory);
+  assert_int_equal(system(command), 0);
+}
+
+static void make_directory(struct bench *bench) {
+  char text[TEXT_SIZE];
+  snprintf(bench->directory, sizeof bench->directory, "/tmp/moongate-planes-XXXXXX");
+  assert_non_null(mkdtemp(bench->directory));
+  run(bench, "cp -r lua %s/lua");
+  run(bench, "sed -i 's/enum = { \"userspace\" }/enum = { \"userspace\", \"nftables\" }/' %s/lua/moongate/schema.lua");
+  run(bench, "mkdir %s/routes");
+  snprintf(text, sizeof text,
+           "return { routes = \"%s/routes\", state = \"%s/state\", control = \"%s/control\",\n  admin = { listen = "
+           "false }, workers = 2 }\n",
+           bench->directory, bench->directory, bench->directory);
+  write_text(bench, "moongate.lua", text);
+}
+
+static void find_free_port(struct bench *bench) {
+  socklen_t length = sizeof bench->moving.storage;
+  int fd = socket(AF_INET, SOCK_STREAM, 0);
+  assert_int_equal(endpoint_from_literal(&bench->moving, "127.0.0.1", 0), 0);
+  assert_int_equal(bind(fd, (struct sockaddr *)&bench->moving.storage, bench->moving.length), 0);
+  assert_int_equal(getsockname(fd, (struct sockaddr *)&bench->moving.storage, &length), 0);
+  close(fd);
+}
+
+/* 0, or says what went wrong. */
+static int run_all(struct bench *bench) {
+  struct error error;
+  char library[TEXT_SIZE], config[TEXT_SIZE];
+  snprintf(library, sizeof library, "%s/lua", bench->directory);
+  snprintf(config, sizeof config, "%s/moongate.lua", bench->directory);
+  if (runtime_init(&bench->runtime, library, &error) != 0 ||
+      plane_init(&bench->engine.plane, &double_ops, &bench->runtime.loop, &bench->runtime.log) != 0)
+    return 1;
+  bench->runtime.plane = &bench->engine.plane;
+  bench->timer.on_expired = on_look;
+  begin_step(bench);
+  loop_set_timer(&bench->runtime.loop, &bench->timer, LOOK_MS);
+  int status = runtime_main(&bench->runtime, 3, (char *[]){"run", "--config", config});
+  loop_cancel_timer(&bench->runtime.loop, &bench->timer);
+  runtime_deinit(&bench->runtime);
+  if (bench->failed || bench->step < STEPS || status != 0 || strcmp(bench->engine.order, "x") != 0)
+    print_error("status %d in: %s (%s)\n", status, bench->failed ? bench->failed : "all", bench->engine.order);
+  return bench->failed || bench->step < STEPS || status != 0 || strcmp(bench->engine.order, "x") != 0;
+}
+
+static void a_plane_takes_part_in_the_life_of_an_instance(void **state) {
+  static struct bench bench;
+  int status;
+  (void)state;
+  make_directory(&bench);
+  find_free_port(&bench);
+  save_route(&bench, "nftables", 1);
+  start_putting(&bench);
+  pid_t child = fork();
+  if (child == 0)
+    _exit(run_all(&bench));
+  assert_int_equal(waitpid(child, &status, 0), child);
+  run(&bench, "rm -r %s");
+  assert_int_equal(status, 0);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {cmocka_unit_test(a_plane_takes_part_in_the_life_of_an_instance)};
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
