@@ -3,6 +3,7 @@
  * The module "moongate.native": arguments from Lua, calls that wait, plain data to Lua; and tasks begun from C. */
 #include "native/bind_native.h"
 
+#include "loading/load.h"
 #include "native/host.h"
 #include "script/value_push.h"
 
@@ -187,13 +188,22 @@ static int native_files(lua_State *L) {
   return native->ops->files ? native_return(L, native->ops->files(native->context)) : native_raise_not_running(L);
 }
 
+/* The name goes into a path. */
+static const char *native_check_file_name(lua_State *L, int index) {
+  size_t length;
+  const char *name = luaL_checklstring(L, index, &length);
+  luaL_argcheck(L, strlen(name) == length && strchr(name, '/') == NULL && route_file_is_read(name), index,
+                "the name of a route file expected");
+  return name;
+}
+
 static int native_put_file(lua_State *L) {
   const struct native_module *native = native_of(L);
   luaL_checktype(L, 1, LUA_TTABLE);
   lua_settop(L, 1);
   lua_getfield(L, 1, "name");
   lua_getfield(L, 1, "text"); /* options, name, text: they stay for as long as it waits */
-  const char *name = luaL_checkstring(L, 2);
+  const char *name = native_check_file_name(L, 2);
   size_t size;
   const char *text = luaL_checklstring(L, 3, &size);
   if (!native->ops->put_file)
@@ -205,7 +215,7 @@ static int native_put_file(lua_State *L) {
 
 static int native_delete_file(lua_State *L) {
   const struct native_module *native = native_of(L);
-  const char *name = luaL_checkstring(L, 1);
+  const char *name = native_check_file_name(L, 1);
   if (!native->ops->delete_file)
     return native_raise_not_running(L);
   struct native_call *call = native_call_begin(L);
