@@ -20,7 +20,7 @@ local function mark_lists(snapshot)
   end
   snapshot.workers, snapshot.trend = json.list(snapshot.workers), json.list(snapshot.trend)
   for _, pattern in pairs(snapshot.patterns) do
-    for _, key in ipairs({ "by_target", "by_route", "by_client", "by_port", "examples" }) do
+    for _, key in ipairs({ "by_target", "by_route", "by_client", "by_port", "by_function", "examples" }) do
       pattern[key] = json.list(pattern[key])
     end
   end
@@ -90,6 +90,8 @@ function diagnose.take(trigger)
     old_connections = counted.old_connections,
   }
   snapshot.faulty_files = faulty(status.files)
+  snapshot.config_faults = json.list(status.config_faults)
+  snapshot.restart_needed = json.list(status.restart_needed)
   snapshot.look_at = json.list(findings.of(snapshot))
   return snapshot
 end
@@ -110,7 +112,7 @@ function diagnose.make(trigger)
     local first = snapshot.look_at[1]
     log.warn("a snapshot of the connections", {
       trigger = trigger,
-      path = kept.path,
+      snapshot = kept.path,
       connections = snapshot.connections.open,
       look_at = first and first.text or "nothing stands out",
     })

@@ -3,6 +3,7 @@
  * The functions behind the table `moongate` (lua/moongate/init.lua), and what the library's own modules need from C:
  * time, sleeping, spawning, logging, the worker. Connecting is in bind_connect.c. */
 #include "bindings/bind_moongate.h"
+#include "bindings/log_fields.h"
 #include "connection/connection.h"
 #include "core/log.h"
 #include "luasocket/socket.h"
@@ -19,7 +20,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { MOST_FIELDS = 16, KEY_SIZE = 32, LOG_BURST_SECONDS = 10 };
+enum { LOG_BURST_SECONDS = 10 };
 
 static void on_sleep_cancel(struct script_wait *wait) {
   struct script_task *task = (struct script_task *)(void *)((char *)wait - offsetof(struct script_task, sleep));
@@ -74,75 +75,6 @@ static int core_worker(lua_State *L) {
   return 1;
 }
 
-/* What a line of the log has of its own: a reader of JSON takes the last of two equal keys, and so a forged one. */
-static bool is_reserved(const char *key) {
-  static const char *const reserved[] = {"time", "level", "msg"};
-  for (size_t i = 0; i < sizeof reserved / sizeof reserved[0]; i++)
-    if (strcmp(key, reserved[i]) == 0)
-      return true;
-  return false;
-}
-
-/* Keys are written as they are: only what logfmt takes in one; a reserved one as "field_time". */
-static void copy_key(char key[KEY_SIZE], const char *text) {
-  size_t i = 0;
-  if (is_reserved(text)) {
-    snprintf(key, KEY_SIZE, "field_%s", text);
-    return;
-  }
-  for (; text[i] != '\0' && i < KEY_SIZE - 1; i++) {
-    char c = text[i];
-    bool plain =
-        (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '.' || c == '-';
-    key[i] = plain ? c : '_';
-  }
-  key[i] = '\0';
-}
-
-/* Keys that were told apart by what a key can't have get underscores behind them. False where there is no room. */
-static bool make_unique(char keys[][KEY_SIZE], size_t count) {
-  for (size_t i = 0; i < count; i++) {
-    if (strcmp(keys[i], keys[count]) != 0)
-      continue;
-    size_t length = strlen(keys[count]);
-    if (length == KEY_SIZE - 1)
-      return false;
-    memcpy(keys[count] + length, "_", 2);
-    i = SIZE_MAX; /* from the start */
-  }
-  return true;
-}
-
-/* The fields of the table at `index`; texts that have to be made stay on the stack. */
-static size_t read_fields(lua_State *L, int index, struct log_field *fields, char keys[][KEY_SIZE]) {
-  size_t count = 0;
-  luaL_checkstack(L, MOST_FIELDS + 4, "too many fields");
-  lua_pushnil(L);
-  while (count < MOST_FIELDS && lua_next(L, index) != 0) {
-    if (lua_type(L, -2) != LUA_TSTRING) {
-      lua_pop(L, 1);
-      continue;
-    }
-    copy_key(keys[count], lua_tostring(L, -2));
-    if (!make_unique(keys, count)) {
-      lua_pop(L, 1);
-      continue;
-    }
-    if (lua_type(L, -1) == LUA_TNUMBER) {
-      fields[count] = LOG_NUMBER(keys[count], lua_tonumber(L, -1));
-      lua_pop(L, 1);
-    } else {
-      lua_getglobal(L, "tostring");
-      lua_insert(L, -2);
-      lua_call(L, 1, 1); /* key, text */
-      fields[count] = LOG_STRING(keys[count], lua_tostring(L, -1));
-      lua_insert(L, -2); /* text stays below the key */
-    }
-    count++;
-  }
-  return count;
-}
-
 /* Whether one more line fits; then `*suppressed` says how many did not since the last one that did. */
 static bool log_budget_pass(struct script_state *state, const struct log *log, uint64_t *suppressed) {
   struct script_log_budget *budget = &state->log_budget;
@@ -171,10 +103,9 @@ static int core_log(lua_State *L) {
   enum log_level level = (enum log_level)luaL_checkoption(L, 1, NULL, levels);
   const char *message = luaL_checkstring(L, 2);
   const struct log *log = script_state_log(script_state_of(L));
-  struct log_field fields[MOST_FIELDS];
+  struct log_fields fields;
   uint64_t suppressed = 0;
-  char keys[MOST_FIELDS][KEY_SIZE];
-  size_t count = 0;
+  fields.count = 0;
   lua_settop(L, 3);
   if (log == NULL || !log_enabled(log, level))
     return 0;
@@ -182,12 +113,12 @@ static int core_log(lua_State *L) {
     return 0;
   if (!lua_isnil(L, 3)) {
     luaL_checktype(L, 3, LUA_TTABLE);
-    count = read_fields(L, 3, fields, keys);
+    log_fields_read(L, 3, &fields);
   }
   if (suppressed > 0)
     LOG(log, LOG_WARN, "lines of moongate.log were left out: too many",
         LOG_STRING("file", script_state_file(script_state_of(L))), LOG_INTEGER("lines", suppressed));
-  log_write(log, level, message, fields, count);
+  log_write(log, level, message, fields.fields, fields.count);
   return 0;
 }
 

@@ -9,6 +9,7 @@
 #include "routing/policy.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { FIELDS_MOST = 20, PLACE_SIZE = ADDRESS_TEXT_SIZE + 16 };
@@ -38,21 +39,67 @@ static bool is_wanted(const struct worker *worker) {
   return policy && policy->access_log;
 }
 
-void access_log_write(const struct exchange *exchange) {
+/* On a clock that is read for it: the loop's is as coarse as the kernel's tick. */
+struct access_times {
+  uint64_t began_ns, state_since_ns;
+  uint64_t spent_ns[EXCHANGE_OVER];
+};
+
+static uint64_t access_clock(const struct exchange *exchange) {
+  return clock_ns(exchange_worker(exchange)->loop.clock);
+}
+
+void access_log_begin(struct exchange *exchange) {
+  struct access_times *times = is_wanted(exchange_worker(exchange)) ? calloc(1, sizeof *times) : NULL;
+  if (!times)
+    return;
+  times->began_ns = times->state_since_ns = access_clock(exchange);
+  exchange->times = times;
+}
+
+void access_log_leave_state(struct exchange *exchange) {
+  struct access_times *times = exchange->times;
+  uint64_t now = access_clock(exchange);
+  if (exchange->state < EXCHANGE_OVER)
+    times->spent_ns[exchange->state] += now - times->state_since_ns;
+  times->state_since_ns = now;
+}
+
+/* In seconds; what was not measured, because the log was off when the exchange began, as the loop's clock has it. */
+struct shown_times {
+  double whole, routing, connecting, closing;
+};
+
+static double round_to_us(uint64_t ns) { return (double)((ns + 500) / 1000) / 1e6; }
+
+static struct shown_times measure(const struct exchange *exchange) {
+  const struct access_times *times = exchange->times;
+  const struct connection *connection = exchange->connection;
+  const uint32_t *spent = exchange->spent_ms;
+  if (!times)
+    return (struct shown_times){seconds(exchange_now(exchange) - exchange->began), seconds(spent[EXCHANGE_ROUTING]),
+                                seconds(spent[EXCHANGE_CONNECTING]), seconds(connection->closing_ms)};
+  uint64_t now = access_clock(exchange);
+  return (struct shown_times){round_to_us(now - times->began_ns), round_to_us(times->spent_ns[EXCHANGE_ROUTING]),
+                              round_to_us(times->spent_ns[EXCHANGE_CONNECTING]),
+                              connection->closing_ms > 0 ? round_to_us(now - times->state_since_ns) : 0};
+}
+
+static void access_log_write(const struct exchange *exchange) {
   const struct connection *connection = exchange->connection;
   const struct worker *worker = connection->worker;
   bool wanted = is_wanted(worker);
   if (!wanted && !log_enabled(worker->log, LOG_DEBUG))
     return;
   const struct sniffed *sniffed = connection->sniffed;
-  const uint32_t *spent = exchange->spent_ms;
   const struct byte_count bytes = exchange_bytes(exchange);
-  clock_ms now = exchange_now(exchange);
-  char id[CONNECTION_ID_SIZE], client[PLACE_SIZE], hop[PLACE_SIZE], target[ACCESS_TARGET_SIZE];
+  const struct shown_times shown = measure(exchange);
+  char id[CONNECTION_ID_SIZE], client[ADDRESS_TEXT_SIZE], hop[PLACE_SIZE], target[ACCESS_TARGET_SIZE];
   struct log_field fields[FIELDS_MOST];
   size_t count = 0;
   fields[count++] = LOG_STRING("connection", connection_id(connection, id));
-  fields[count++] = LOG_STRING("client", format_place(&connection->client_address, client));
+  fields[count++] = LOG_STRING("client", ip_address_format(&connection->client_address, client));
+  fields[count++] = LOG_INTEGER("client_port", connection->client_address.port);
   fields[count++] = LOG_STRING("proxy", connection->proxied ? format_place(&connection->proxied->hop, hop) : NULL);
   fields[count++] = LOG_INTEGER("port", connection->port);
   fields[count++] = LOG_STRING("domain", sniffed_domain(sniffed));
@@ -60,12 +107,12 @@ void access_log_write(const struct exchange *exchange) {
   fields[count++] = LOG_STRING("route", exchange->route ? exchange->route->name : NULL);
   fields[count++] = LOG_STRING("target", access_log_target(exchange, target));
   fields[count++] = LOG_INTEGER("attempts", exchange->attempts);
-  fields[count++] = LOG_NUMBER("seconds", seconds(now - exchange->began));
-  fields[count++] = LOG_NUMBER("route_seconds", seconds(spent[EXCHANGE_ROUTING]));
-  if (exchange->attempts > 0 || spent[EXCHANGE_CONNECTING] > 0)
-    fields[count++] = LOG_NUMBER("connect_seconds", seconds(spent[EXCHANGE_CONNECTING]));
-  if (connection->closing_ms > 0)
-    fields[count++] = LOG_NUMBER("close_seconds", seconds(connection->closing_ms));
+  fields[count++] = LOG_NUMBER("seconds", shown.whole);
+  fields[count++] = LOG_NUMBER("route_seconds", shown.routing);
+  if (exchange->attempts > 0 || shown.connecting > 0)
+    fields[count++] = LOG_NUMBER("connect_seconds", shown.connecting);
+  if (shown.closing > 0)
+    fields[count++] = LOG_NUMBER("close_seconds", shown.closing);
   fields[count++] = LOG_INTEGER("in", bytes.in);
   fields[count++] = LOG_INTEGER("out", bytes.out);
   fields[count++] = LOG_STRING("client_side", label_of(exchange, PIPE_CLIENT));
@@ -74,4 +121,10 @@ void access_log_write(const struct exchange *exchange) {
     log_write(worker->log, LOG_DEBUG, "a connection has ended", fields, count);
   else if (!log_record(worker->log, LOG_INFO, "access", fields, count))
     worker->metrics->worker.errors[ERROR_ACCESS_LOG]++;
+}
+
+void access_log_end(struct exchange *exchange) {
+  access_log_write(exchange);
+  free(exchange->times);
+  exchange->times = NULL;
 }

@@ -20,11 +20,14 @@ void exchange_init(struct exchange *exchange, struct connection *connection, str
   route_choice_begin(&exchange->choice, table_port);
   exchange->port = -1;
   exchange->began = exchange->last_active = exchange->state_since = loop_now(&connection->worker->loop);
+  access_log_begin(exchange);
 }
 
 static void leave_exchange_state(struct exchange *exchange, clock_ms now) {
   uint64_t spent = exchange->spent_ms[exchange->state] + (now - exchange->state_since);
   exchange->spent_ms[exchange->state] = spent < UINT32_MAX ? (uint32_t)spent : UINT32_MAX;
+  if (exchange->times)
+    access_log_leave_state(exchange);
   exchange->state_since = now;
   exchange->dozes = false;
 }
@@ -106,7 +109,7 @@ void exchange_finish(struct exchange *exchange) {
   stream_close(&exchange->target_stream, true);
   if (exchange->on_old_table)
     worker->metrics->worker.old_connections--;
-  access_log_write(exchange);
+  access_log_end(exchange);
   free(exchange->host);
   exchange->host = NULL;
   admission_leave_route(exchange);

@@ -118,6 +118,8 @@ static void line_put_number(struct line *line, const struct log_field *field) {
     snprintf(digits, sizeof digits, "%lld", (long long)field->as.integer);
   else if (line->format == LOG_JSON && !isfinite(field->as.number))
     snprintf(digits, sizeof digits, "null");
+  else if (fabs(field->as.number) < 0x1p63 && field->as.number == rint(field->as.number))
+    snprintf(digits, sizeof digits, "%.0f", field->as.number); /* to the last digit */
   else
     snprintf(digits, sizeof digits, "%.15g", field->as.number);
   line_put_text(line, digits);
@@ -131,7 +133,8 @@ static void put_key(struct line *line, const char *key) {
 }
 
 static void put_field(struct line *line, const struct log_field *field) {
-  bool is_string = field->kind == LOG_FIELD_STRING;
+  bool is_raw = field->kind == LOG_FIELD_JSON && line->format == LOG_JSON;
+  bool is_string = field->kind == LOG_FIELD_STRING || (field->kind == LOG_FIELD_JSON && !is_raw);
   if (line->cut || (is_string && !field->as.string))
     return;
   size_t before = line->size;
@@ -139,6 +142,8 @@ static void put_field(struct line *line, const struct log_field *field) {
   size_t after_key = line->size;
   if (is_string && !line->cut)
     put_string(line, field->as.string);
+  else if (is_raw && !line->cut)
+    line_put_text(line, field->as.string);
   else if (!line->cut)
     line_put_number(line, field);
   /* No key without a value. */

@@ -23,7 +23,7 @@ struct log {
 /* A pair of a line. Made by the macros below; `key` is a literal. */
 struct log_field {
   const char *key;
-  enum { LOG_FIELD_STRING, LOG_FIELD_INTEGER, LOG_FIELD_NUMBER } kind;
+  enum { LOG_FIELD_STRING, LOG_FIELD_INTEGER, LOG_FIELD_NUMBER, LOG_FIELD_JSON } kind;
   union {
     const char *string; /* NULL: the field is left out */
     int64_t integer;
@@ -32,6 +32,8 @@ struct log_field {
 };
 
 #define LOG_STRING(k, v) ((struct log_field){.key = (k), .kind = LOG_FIELD_STRING, .as.string = (v)})
+/* A value that is JSON already: in JSON it stands as it is, in logfmt as a text. */
+#define LOG_JSON_TEXT(k, v) ((struct log_field){.key = (k), .kind = LOG_FIELD_JSON, .as.string = (v)})
 #define LOG_INTEGER(k, v) ((struct log_field){.key = (k), .kind = LOG_FIELD_INTEGER, .as.integer = (int64_t)(v)})
 #define LOG_NUMBER(k, v) ((struct log_field){.key = (k), .kind = LOG_FIELD_NUMBER, .as.number = (v)})
 

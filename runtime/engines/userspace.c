@@ -4,6 +4,7 @@
  * pipe. */
 #include "engines/userspace.h"
 
+#include "connection/access_log.h"
 #include "connection/corridor.h"
 #include "routing/balance.h"
 
@@ -79,15 +80,15 @@ static void log_failure(struct exchange *exchange, int status, bool last) {
   const char *host = exchange->host ? exchange->host : exchange->target->host;
   struct log_limits *limits = &worker->route_logs[last ? ROUTE_LOG_OUTCOME : ROUTE_LOG_TARGET];
   uint64_t suppressed;
-  char id[CONNECTION_ID_SIZE], client[ADDRESS_TEXT_SIZE];
+  char id[CONNECTION_ID_SIZE], client[ADDRESS_TEXT_SIZE], target[ACCESS_TARGET_SIZE];
   if (!log_enabled(worker->log, LOG_WARN) ||
       !log_limits_pass(limits, exchange->route->stats, loop_now(&worker->loop), &suppressed))
     return;
-  bool has_port = strncmp(host, "unix:", 5) != 0;
   LOG(worker->log, LOG_WARN, last ? "no target could be reached; the client is reset" : "a target could not be reached",
-      LOG_STRING("route", exchange->route->name), LOG_STRING("target", host),
-      has_port ? LOG_INTEGER("port", exchange->port) : LOG_STRING("port", NULL), LOG_STRING("error", describe(status)),
-      LOG_INTEGER("attempts", exchange->attempts), LOG_STRING("connection", exchange_id(exchange, id)),
+      LOG_STRING("route", exchange->route->name),
+      LOG_STRING("target", host_format(host, exchange->port, target, sizeof target)),
+      LOG_STRING("error", describe(status)), LOG_INTEGER("attempts", exchange->attempts),
+      LOG_STRING("connection", exchange_id(exchange, id)),
       LOG_STRING("client", ip_address_format(&exchange->connection->client_address, client)),
       LOG_INTEGER("not_logged_before", suppressed));
 }

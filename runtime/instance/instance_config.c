@@ -196,7 +196,7 @@ int instance_take_routes(struct instance *instance, int status) {
   if (!instance->table)
     return instance_complain(NULL, &error);
   if (instance->table->route_count == 0)
-    LOG(log, LOG_WARN, "there is no route, so nothing is served", LOG_STRING("routes", instance->config.routes));
+    LOG(log, LOG_WARN, "there is no route, so nothing is served", LOG_STRING("directory", instance->config.routes));
   instance->table->generation = 1;
   instance->resolved = calloc(instance->table->port_count + 1, sizeof *instance->resolved);
   if (instance->resolved)

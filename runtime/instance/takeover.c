@@ -70,11 +70,11 @@ static void tell_takeover(struct takeover *takeover) {
   const struct log *log = takeover->owner->instance->log;
   if (takeover->progress.failed == 0)
     LOG(log, LOG_WARN, "another worker accepts for one that is stuck", LOG_INTEGER("worker", takeover->stuck->number),
-        LOG_INTEGER("by", takeover->helper->number), LOG_INTEGER("ports", takeover->progress.ports));
+        LOG_INTEGER("helper", takeover->helper->number), LOG_INTEGER("port_count", takeover->progress.ports));
   else
     LOG(log, LOG_ERROR, "another worker can't accept on all ports of one that is stuck: what comes there waits",
-        LOG_INTEGER("worker", takeover->stuck->number), LOG_INTEGER("by", takeover->helper->number),
-        LOG_INTEGER("ports", takeover->progress.ports), LOG_INTEGER("failed", takeover->progress.failed),
+        LOG_INTEGER("worker", takeover->stuck->number), LOG_INTEGER("helper", takeover->helper->number),
+        LOG_INTEGER("port_count", takeover->progress.ports), LOG_INTEGER("failed", takeover->progress.failed),
         LOG_STRING("error", "no file descriptor left; raise the limit (ulimit -n, LimitNOFILE=)"));
 }
 

@@ -61,13 +61,30 @@ describe("the access log", function()
     local m = moongate.start { config = "log = { access = true }", routes = moongate.front(server:port()) }
     local port = exchange(m, server)
     local line = await_lines(m, 1)[1]
-    assert.are.same({ "127.0.0.1:" .. port, tostring(m:port "front"), "front" }, { line.client, line.port, line.route })
+    assert.are.same({ "127.0.0.1", tostring(port) }, { line.client, line.client_port })
+    assert.are.same({ tostring(m:port "front"), "front" }, { line.port, line.route })
     assert.are.same({ "127.0.0.1:" .. server:port(), "1" }, { line.target, line.attempts })
     assert.are.same({ "5", "2" }, { line["in"], line.out })
     assert.are.same({ "closed", "ended" }, { line.client_side, line.target_side })
     assert.truthy(line.connection:find "^%d+%-%d+$")
     assert.is_true(tonumber(line.seconds) >= tonumber(line.connect_seconds) and tonumber(line.connect_seconds) >= 0)
     assert.is_nil(line.proxy)
+  end)
+
+  it("has times to the microsecond", function()
+    local server = net.listen()
+    local m = moongate.start { config = "log = { access = true }", routes = moongate.front(server:port()) }
+    for _ = 1, 5 do
+      exchange(m, server)
+    end
+    local fine = 0
+    for _, line in ipairs(await_lines(m, 5)) do
+      local seconds, route, connect = tonumber(line.seconds), tonumber(line.route_seconds),
+        tonumber(line.connect_seconds)
+      assert.is_true(seconds < 10 and route > 0 and connect > 0 and route + connect <= seconds, line.seconds)
+      fine = fine + (math.abs(seconds * 1000 - math.floor(seconds * 1000 + 0.5)) > 1e-4 and 1 or 0)
+    end
+    assert.is_true(fine >= 3, "they come in whole milliseconds")
   end)
 
   it("has none unless it is asked for, and is switched without a restart", function()
@@ -122,7 +139,7 @@ describe("the access log", function()
     client:close()
     target:close()
     local line = await_lines(m, 1)[1]
-    assert.are.same({ "[2001:db8::7]:50000", hop, "5" }, { line.client, line.proxy, line["in"] })
+    assert.are.same({ "2001:db8::7", hop, "5" }, { line.client, line.proxy, line["in"] })
   end)
 
   it("tells the target that a function chose, the attempts, and that none could be reached", function()

@@ -32,6 +32,7 @@ describe("forwarding", function()
     expect_ended(net.connect(m:port "front"))
     expect_reason(m, "target", "refused")
     assert.are.equal(1, m:metric 'errors_total{type="connect_refused"}')
+    assert.truthy(m:log():find(" target=127%.0%.0%.1:%d+ error=") and not m:log():find(" port=", 1, true), m:log())
   end)
 
   it("to a unix socket that is not there ends the client's connection", function()
@@ -43,6 +44,7 @@ describe("forwarding", function()
     local line = m:await_log "[^\n]*no target could be reached[^\n]*"
     assert.truthy(line:find('error="no such socket"', 1, true), line)
     assert.falsy(line:find("port=", 1, true), line)
+    assert.truthy(line:find("target=unix:/nowhere/at/all ", 1, true), line)
   end)
 
   it("is told for each route, however often another one fails, with the outcome", function()
