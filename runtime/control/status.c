@@ -130,6 +130,15 @@ static void write_reload(struct value *root, struct instance *instance) {
   value_set_number(entry, "old_connections", (double)reload->swap.old_connections);
 }
 
+/* What of the config, as it was read last, is not live. */
+static void write_standing(struct value *root, const struct instance *instance) {
+  const struct config_standing *standing = &instance->reload->standing;
+  report_faults(value_set_table(root, "config_faults"), &standing->faults, NULL);
+  struct value *waiting = value_set_table(root, "restart_needed");
+  for (size_t i = 0; i < standing->waiting_count; i++)
+    value_set_string(waiting, NULL, standing->waiting[i]);
+}
+
 /* How long those that are left still have. */
 static void write_drain(struct value *root, const struct instance *instance) {
   if (instance->phase != INSTANCE_DRAINING)
@@ -195,6 +204,7 @@ static void write_instance(struct value *root, struct instance *instance) {
     status_write_ports(root, instance);
   }
   instance_list_files(instance, value_set_table(root, "files"));
+  write_standing(root, instance);
   write_reload(root, instance);
   write_engine(root, instance);
 }

@@ -71,6 +71,7 @@ static void commit(struct reload *reload) {
 /* The old state of files goes. */
 static void take_loaded(struct reload *reload) {
   struct instance *instance = reload->instance;
+  reload_log_recovered(reload);
   if (reload->has_config) {
     reconfigure(instance, &reload->config);
     diagnose_reconfigure(instance->diagnose);
@@ -226,6 +227,7 @@ static void renew_names(struct reload *reload) {
 
 void reload_on_loaded(struct reload *reload) {
   reload_log_faults(reload);
+  reload_keep_standing(reload);
   if (reload->status != 0 && reload->loaded.faults.count == 0) { /* no memory, no descriptors: nothing was looked at */
     reload_end_round(reload);
     return;
@@ -324,6 +326,7 @@ void reload_deinit(struct reload *reload) {
     return;
   swap_deinit(&reload->swap);
   clear_round(reload);
+  reload_clear_standing(reload);
   struct old_versions *old = &reload->instance->old;
   for (size_t i = 0; i < old->count; i++)
     script_version_unref(old->versions[i]);

@@ -35,6 +35,13 @@ struct reload_waiter {
   char file[RELOAD_NAME_SIZE];
 };
 
+/* The config as it was read last: what of it is not live. Stays when the round is over. */
+struct config_standing {
+  struct fault_list faults; /* then it is as it was before */
+  char **waiting;           /* settings that need a restart, as they are told to people */
+  size_t waiting_count;
+};
+
 struct reload {
   struct instance *instance;
   struct swap swap;
@@ -62,6 +69,7 @@ struct reload {
   struct route_table *replaced; /* the table before, for the loader thread to let go of */
   size_t refusals;              /* of files, because a port of theirs can't be opened */
   struct value *notes;          /* strings: settings that need a restart */
+  struct config_standing standing;
   struct reload_totals totals;
 };
 

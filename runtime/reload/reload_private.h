@@ -38,6 +38,14 @@ struct value *reload_answer(const struct reload *reload, const struct reload_wai
 /* Faults that the last round did not have. */
 void reload_log_faults(const struct reload *reload);
 
+/* Keeps what this round has found in the config, if it has read it. */
+void reload_keep_standing(struct reload *reload);
+
+void reload_clear_standing(struct reload *reload);
+
+/* Files that had faults until now, and have none in what goes live. Before that takes the place of the old state. */
+void reload_log_recovered(const struct reload *reload);
+
 /* One line: what changed, how long it took, how many connections go on with old versions. */
 void reload_log_swap(const struct reload *reload);
 

@@ -70,10 +70,6 @@ struct value *reload_refusal(const struct reload_waiter *waiter, const char *why
   value_set_table(root, "warnings");
   value_set_table(root, "notes");
   struct value *fault = value_set_table(value_set_table(root, "faults"), NULL);
-  value_set_string(fault, "file", "");
-  value_set_number(fault, "line", 0);
-  value_set_string(fault, "route", "");
-  value_set_string(fault, "field", "");
   value_set_string(fault, "message", why);
   return root;
 }
@@ -144,6 +140,55 @@ void reload_log_faults(const struct reload *reload) {
   instance_log_faults(log, LOG_WARN, "the routes: take note", &reload->loaded.warnings);
   for (const struct value *note = reload->notes ? reload->notes->first : NULL; note; note = note->next)
     LOG(log, LOG_WARN, "the config: a restart is needed", LOG_STRING("setting", note->string));
+}
+
+static void clear_waiting(struct config_standing *standing) {
+  for (size_t i = 0; i < standing->waiting_count; i++)
+    free(standing->waiting[i]);
+  free(standing->waiting);
+  standing->waiting = NULL;
+  standing->waiting_count = 0;
+}
+
+void reload_clear_standing(struct reload *reload) {
+  fault_list_clear(&reload->standing.faults);
+  clear_waiting(&reload->standing);
+}
+
+/* What there is no memory for is left out. */
+static void keep_waiting(struct config_standing *standing, const struct value *notes) {
+  size_t count = 0;
+  for (const struct value *note = notes->first; note; note = note->next)
+    count++;
+  clear_waiting(standing);
+  standing->waiting = calloc(count + 1, sizeof *standing->waiting);
+  for (const struct value *note = notes->first; note && standing->waiting; note = note->next)
+    if ((standing->waiting[standing->waiting_count] = strdup(note->string)))
+      standing->waiting_count++;
+}
+
+void reload_keep_standing(struct reload *reload) {
+  struct config_standing *standing = &reload->standing;
+  const struct log *log = &reload->instance->runtime->log;
+  if (!reload->with_config || (!reload->has_config && reload->config_faults.count == 0))
+    return;
+  if (standing->faults.count > 0 && reload->config_faults.count == 0)
+    LOG(log, LOG_INFO, "the config is well again", LOG_STRING("file", standing->faults.faults[0].file));
+  fault_list_clear(&standing->faults);
+  fault_list_append(&standing->faults, &reload->config_faults);
+  if (reload->notes)
+    keep_waiting(standing, reload->notes);
+}
+
+void reload_log_recovered(const struct reload *reload) {
+  const struct loaded_routes *before = &reload->instance->loaded, *now = &reload->loaded;
+  for (size_t i = 0; i < before->file_count; i++) {
+    const struct loaded_file *file = &before->files[i];
+    size_t at = file->ok ? now->file_count : loaded_routes_find(now, file->file);
+    if (at < now->file_count && now->files[at].ok)
+      LOG(&reload->instance->runtime->log, LOG_INFO, "a route file is well again", LOG_STRING("file", file->file),
+          LOG_INTEGER("version", now->files[at].version_number), LOG_INTEGER("routes", now->files[at].route_count));
+  }
 }
 
 static void join_names(const char *const *names, size_t count, char text[NAMES_SIZE]) {

@@ -31,6 +31,20 @@ local function files(body)
   return faulty > 0 and ("%d, %d with faults"):format(#body.files, faulty) or #body.files
 end
 
+-- "moongate.lua, 2 faults: it is as it was before", "moongate.lua, 1 setting waits for a restart".
+local function config(body)
+  local parts = { body.config }
+  local faults, waiting = #(body.config_faults or {}), #(body.restart_needed or {})
+  if faults > 0 then
+    parts[#parts + 1] = text.plural(faults, "fault") .. ": it is as it was before"
+  end
+  if waiting > 0 then
+    parts[#parts + 1] = waiting == 1 and "1 setting waits for a restart"
+      or ("%d settings wait for a restart"):format(waiting)
+  end
+  return #parts > 0 and table.concat(parts, ", ") or nil
+end
+
 local LOST_MOST = 4 -- threads that are replaced; with more nothing can be loaded
 
 local STATES = { "routing", "connecting", "forwarding", "handling", "idle", "closing" }
@@ -116,6 +130,7 @@ local function overview(body)
   end
   add("ports", body.ports and #body.ports > 0 and (routes.ports(body.ports):gsub(",", ", ")) or nil)
   add("routes", body.route_count or type(body.routes) == "table" and #body.routes or body.routes)
+  add("config", config(body))
   add("files", files(body))
   add("reload", reload_of(body))
   return lines
@@ -126,6 +141,12 @@ end
 ---@return string
 function status.format(body, width)
   local lines = { tables.labelled(overview(body), width) }
+  for _, fault in ipairs(body.config_faults or {}) do
+    lines[#lines + 1] = tables.paragraph(check.format(fault), "fault: ", "  ", width)
+  end
+  for _, setting in ipairs(body.restart_needed or {}) do
+    lines[#lines + 1] = tables.paragraph(setting, "a restart is needed: ", "  ", width)
+  end
   for _, file in ipairs(type(body.files) == "table" and body.files or {}) do
     for _, fault in ipairs(file.faults or {}) do
       lines[#lines + 1] = tables.paragraph(check.format(fault), "fault: ", "  ", width)

@@ -282,11 +282,21 @@ local function stopping(snapshot, add)
 end
 
 local function files(snapshot, add)
+  local faults, waiting = #(snapshot.config_faults or {}), #(snapshot.restart_needed or {})
+  if faults > 0 then
+    add(NOTE, ("the config has %s, so nothing of it has been taken up since, and what was live before is"):format(
+      text.plural(faults, "fault")), "moongate check")
+  end
+  if waiting > 0 then
+    local more = waiting > 1 and (" (and %d more)"):format(waiting - 1) or ""
+    add(NOTE, ("a restart is needed for what the config says: %s%s"):format(snapshot.restart_needed[1], more),
+      "moongate status")
+  end
   for index, file in ipairs(snapshot.faulty_files or {}) do
     if index <= NAMED then
       local what = file.state == "absent" and "and nothing of it is served" or "and its last good version is served"
-      local faults = text.plural(file.faults, "fault")
-      add(NOTE, ("route file %s has %s, %s"):format(file.file, faults, what), "moongate check")
+      add(NOTE, ("route file %s has %s, %s"):format(file.file, text.plural(file.faults, "fault"), what),
+        "moongate check")
     end
   end
   local reload = snapshot.reload or {}

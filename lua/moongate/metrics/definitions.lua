@@ -267,6 +267,24 @@ return {
     collect = of_reload "faults",
   },
   {
+    name = "moongate_config_faults",
+    type = "gauge",
+    help = "Faults in the config as it was read last; with one it is as it was before.",
+    labels = {},
+    collect = function(source, add)
+      add(#(source.status.config_faults or {}))
+    end,
+  },
+  {
+    name = "moongate_restart_needed_settings",
+    type = "gauge",
+    help = "Settings of the config that are not live before the next start.",
+    labels = {},
+    collect = function(source, add)
+      add(#(source.status.restart_needed or {}))
+    end,
+  },
+  {
     name = "moongate_old_versions",
     type = "gauge",
     help = "Replaced versions of route files that still run something.",
