@@ -5,6 +5,7 @@
 
 local moongate = require "spec.support.moongate"
 local net = require "spec.support.net"
+local netns = require "spec.support.netns"
 local process = require "spec.support.process"
 local subnet = require "spec.support.subnet"
 local unistd = require "posix.unistd"
@@ -13,18 +14,16 @@ local FRONT4, FRONT6 = subnet.address(1), subnet.address6(1)
 local FIRST, SECOND, THIRD = subnet.address(2), subnet.address(3), subnet.address(4)
 local FIRST6, SECOND6 = subnet.address6(2), subnet.address6(3)
 
+local ip = netns.ip
+
 describe("real addresses", function()
   local space = "moongate-spec-" .. unistd.getpid()
   local here, there = "mgs" .. unistd.getpid(), "mgt" .. unistd.getpid()
   local ready = false
 
-  local function ip(words)
-    return os.execute("ip " .. words .. " 2>/dev/null") == 0
-  end
-
   setup(function()
     ready = unistd.geteuid() == 0
-      and ip("netns add " .. space)
+      and netns.add(space)
       and ip(("link add %s type veth peer name %s netns %s"):format(here, there, space))
       and ip(("-n %s addr add %s/%d dev %s"):format(space, FRONT4, subnet.PREFIX, there))
       and ip(("-n %s addr add %s/%d dev %s nodad"):format(space, FRONT6, subnet.PREFIX6, there))
@@ -41,7 +40,7 @@ describe("real addresses", function()
 
   teardown(function()
     ip("link del " .. here)
-    ip("netns del " .. space)
+    netns.remove(space)
   end)
 
   after_each(moongate.finish)

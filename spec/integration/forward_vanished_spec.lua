@@ -5,6 +5,7 @@
 
 local moongate = require "spec.support.moongate"
 local net = require "spec.support.net"
+local netns = require "spec.support.netns"
 local process = require "spec.support.process"
 local subnet = require "spec.support.subnet"
 local unistd = require "posix.unistd"
@@ -15,13 +16,11 @@ local CABLES = {
   target = { name = "mgd" .. unistd.getpid(), inner = subnet.address(9), outer = subnet.address(10) },
 }
 
+local ip = netns.ip
+
 describe("a peer that vanishes", function()
   local space = "moongate-vanish-" .. unistd.getpid()
   local ready = false
-
-  local function ip(words)
-    return os.execute("ip " .. words .. " 2>/dev/null") == 0
-  end
 
   local function lay(cable)
     return ip(("link add %s type veth peer name %sx netns %s"):format(cable.name, cable.name, space))
@@ -37,7 +36,7 @@ describe("a peer that vanishes", function()
 
   before_each(function()
     ready = unistd.geteuid() == 0
-      and ip("netns add " .. space)
+      and netns.add(space)
       and ip(("-n %s link set lo up"):format(space))
       and lay(CABLES.client)
       and lay(CABLES.target)
@@ -47,7 +46,7 @@ describe("a peer that vanishes", function()
     moongate.finish()
     ip("link del " .. CABLES.client.name)
     ip("link del " .. CABLES.target.name)
-    ip("netns del " .. space)
+    netns.remove(space)
   end)
 
   -- A moongate, and one connection through it: both ends. nil: it can't be tried here.
