@@ -70,7 +70,10 @@ struct shown_times {
   double whole, routing, connecting, closing;
 };
 
-static double round_to_us(uint64_t ns) { return (double)((ns + 500) / 1000) / 1e6; }
+static double round_to_us(uint64_t ns) {
+  uint64_t us = (ns + 500) / 1000;
+  return (double)us / 1e6;
+}
 
 static struct shown_times measure(const struct exchange *exchange) {
   const struct access_times *times = exchange->times;
