@@ -4,11 +4,12 @@
  * them only through this table. */
 #pragma once
 
-#include "script/state.h"
-
 #include <lauxlib.h>
 #include <lua.h>
 #include <stdbool.h>
+
+struct script_place;
+struct script_state;
 
 /* Functions of ours as messages name them: "socket:" and socket_methods. */
 struct argument_names {

@@ -8,7 +8,6 @@
 #include "script/parts.h"
 #include "script/shared.h"
 #include "script/state_private.h"
-#include "script/version.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -272,9 +271,10 @@ void script_state_unref(struct script_state *state) {
   if (--state->references > 0)
     return;
   struct script_version *retired_from = state->retired_from;
+  void (*on_gone)(struct script_version *) = state->on_gone;
   state_free(state);
   if (retired_from != NULL)
-    script_version_state_gone(retired_from);
+    on_gone(retired_from);
 }
 
 bool script_state_is_tight(const struct script_state *state) {

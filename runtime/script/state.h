@@ -100,12 +100,13 @@ struct script_state {
   struct script_place *place;          /* NULL while loading */
   struct list_node node;               /* in place->states */
   struct script_version *version;      /* whose state it is, not owned; NULL for trusted ones and once it is retired */
-  struct script_version *retired_from; /* … whose state it was then; one reference */
-  unsigned references;                 /* tasks that run, and who made it */
-  struct script_task *running;         /* the task that is being resumed now; NULL */
-  struct script_task *tasks;           /* all that have begun and are not freed (scheduler.c) */
-  struct list_node sockets;            /* those that Lua has, or has forgotten (bind_socket.c) */
-  struct list_node timers;             /* bind_timer.c */
+  struct script_version *retired_from; /* … whose state it was then; one reference, let go of by … */
+  void (*on_gone)(struct script_version *retired_from);
+  unsigned references;         /* tasks that run, and who made it */
+  struct script_task *running; /* the task that is being resumed now; NULL */
+  struct script_task *tasks;   /* all that have begun and are not freed (scheduler.c) */
+  struct list_node sockets;    /* those that Lua has, or has forgotten (bind_socket.c) */
+  struct list_node timers;     /* bind_timer.c */
   unsigned timer_count;
   enum timers_phase timers_phase;
   struct script_log_budget log_budget;

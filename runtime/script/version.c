@@ -54,6 +54,12 @@ struct script_state *script_version_state(const struct script_version *version, 
   return worker >= 1 && worker <= version->state_count ? version->states[worker - 1] : NULL;
 }
 
+/* The state has been closed that was retired from it. */
+static void on_version_state_gone(struct script_version *version) {
+  atomic_fetch_sub_explicit(&version->living, 1, memory_order_release);
+  script_version_unref(version);
+}
+
 void script_version_retire(struct script_version *version, unsigned worker) {
   struct script_state *state = script_version_state(version, worker);
   if (state == NULL)
@@ -65,13 +71,9 @@ void script_version_retire(struct script_version *version, unsigned worker) {
   version->states[worker - 1] = NULL;
   state->version = NULL;
   state->retired_from = script_version_ref(version);
+  state->on_gone = on_version_state_gone;
   atomic_fetch_add_explicit(&version->living, 1, memory_order_relaxed);
   script_state_unref(state);
-}
-
-void script_version_state_gone(struct script_version *version) {
-  atomic_fetch_sub_explicit(&version->living, 1, memory_order_release);
-  script_version_unref(version);
 }
 
 void script_version_push(struct script_version *version, unsigned worker, int slot, lua_State *L) {

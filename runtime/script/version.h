@@ -47,8 +47,5 @@ struct script_state *script_version_state(const struct script_version *version, 
 /* On a worker's thread: it is done with the version; its state goes when its last task has ended. */
 void script_version_retire(struct script_version *version, unsigned worker);
 
-/* state.c: a retired state of the version is gone. */
-void script_version_state_gone(struct script_version *version);
-
 /* Pushes function `slot` on `L`, a coroutine of that worker's state. */
 void script_version_push(struct script_version *version, unsigned worker, int slot, lua_State *L);
