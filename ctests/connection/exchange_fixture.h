@@ -42,6 +42,7 @@ struct fixture {
   uint16_t ports[2];
   bool wants_a;             /* what `when` of the route "a" answers */
   bool holds;               /* functions wait */
+  bool begins;              /* where an exchange ends, another begins: the last of the parts */
   bool closes;              /* functions close the exchange that asks them, where it stands */
   struct exchange *waiting; /* of which the last one waits */
   int cancelled, closing, freed;
@@ -105,12 +106,16 @@ static inline void part_over(struct part *part) {
   stream_close(&part->client, false);
 }
 
+static inline struct part *fixture_begin(struct fixture *fixture, size_t index);
+
 static inline void on_exchange_over(struct codec *codec, struct exchange *exchange, enum pipe_side side,
                                     enum close_reason reason) {
   struct part *part = part_of(fixture_of_codec(codec), exchange);
   part->side = side;
   part->reason = reason;
   part_over(part);
+  if (fixture_of_codec(codec)->begins)
+    fixture_begin(fixture_of_codec(codec), PARTS - 1);
 }
 
 static inline void on_connection_closing(struct codec *codec) {

@@ -86,6 +86,21 @@ static void idle_it_is_of_the_current_table(void **state) {
   assert_int_equal(0, fixture->worker.metrics->worker.old_connections);
 }
 
+static void what_begins_in_the_middle_of_a_swap_is_of_the_new_table(void **state) {
+  struct fixture *fixture = *state;
+  struct part *one = fixture_forward(fixture, 0, false), *last = &fixture->parts[PARTS - 1];
+  one->exchange->route->on_change = ROUTE_CLOSE;
+  fixture->begins = true;
+  fixture->holds = true;
+  fixture_swap(fixture, fixture_table(PORT));
+  fixture->begins = false;
+  assert_int_equal(CLOSE_CHANGED, one->reason);
+  fixture_rounds(fixture, 2);
+  last->exchange->script = NULL;
+  fixture_answer(last->exchange, SLOT_WHEN_A);
+  assert_true(route_table_has(fixture->table, last->exchange->route));
+}
+
 static void idle_it_ends_with_its_port(void **state) {
   struct fixture *fixture = *state;
   fixture_swap(fixture, fixture_table(PORT + 1));
@@ -125,6 +140,8 @@ int main(void) {
       cmocka_unit_test_setup_teardown(the_lifetime_of_the_first_route_is_the_connections, fixture_set_up,
                                       fixture_tear_down),
       cmocka_unit_test_setup_teardown(idle_it_is_of_the_current_table, fixture_set_up, fixture_tear_down),
+      cmocka_unit_test_setup_teardown(what_begins_in_the_middle_of_a_swap_is_of_the_new_table, fixture_set_up,
+                                      fixture_tear_down),
       cmocka_unit_test_setup_teardown(idle_it_ends_with_its_port, fixture_set_up, fixture_tear_down),
       cmocka_unit_test_setup_teardown(its_port_gone_it_ends_with_its_last_exchange, fixture_set_up, fixture_tear_down),
       cmocka_unit_test_setup_teardown(a_worker_that_drains_closes_idle_ones, fixture_set_up, fixture_tear_down),

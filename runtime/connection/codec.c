@@ -6,6 +6,7 @@
 
 #include "connection/connection_private.h"
 
+#include <assert.h>
 #include <stddef.h>
 #include <stdlib.h>
 
@@ -36,6 +37,7 @@ static void move_port(struct codec *codec, const uint32_t *places, const struct 
 
 enum step_result connection_take_codec(struct connection *connection, struct codec *codec) {
   struct exchange *first = &connection->first;
+  assert(!connection->codec && first->state == EXCHANGE_ROUTING && first->step == 0);
   const struct route_table *before = first->pin->table, *table = connection->worker->pin->table;
   codec->table_port = first->table_port;
   if (before != table) {

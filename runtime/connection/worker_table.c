@@ -128,9 +128,9 @@ static void go_live(struct worker *worker, struct table_change *change) {
   worker->pin = change->pin;
   if (worker->hooks->table_live)
     worker->hooks->table_live(worker, worker->pin->table);
-  mark_old_connections(worker);
   if (old)
-    codec_move_all(worker, old->table);
+    codec_move_all(worker, old->table); /* before an exchange ends, whose codec may begin another */
+  mark_old_connections(worker);
   table_pin_unref(worker, old);
 }
 
