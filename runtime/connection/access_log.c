@@ -32,8 +32,6 @@ static const char *label_of(const struct exchange *exchange, enum pipe_side side
   return close_reason_label((enum close_reason)exchange->reasons[side]);
 }
 
-static double seconds(uint64_t ms) { return (double)ms / 1000; }
-
 static bool is_wanted(const struct worker *worker) {
   const struct policy *policy = worker->pin ? worker->pin->table->policy : NULL;
   return policy && policy->access_log;
@@ -50,7 +48,10 @@ static uint64_t access_clock(const struct exchange *exchange) {
 }
 
 void access_log_begin(struct exchange *exchange) {
-  struct access_times *times = is_wanted(exchange_worker(exchange)) ? calloc(1, sizeof *times) : NULL;
+  const struct worker *worker = exchange_worker(exchange);
+  if (!is_wanted(worker) && !log_enabled(worker->log, LOG_DEBUG))
+    return;
+  struct access_times *times = calloc(1, sizeof *times);
   if (!times)
     return;
   times->began_ns = times->state_since_ns = access_clock(exchange);
@@ -65,7 +66,7 @@ void access_log_leave_state(struct exchange *exchange) {
   times->state_since_ns = now;
 }
 
-/* In seconds; what was not measured, because the log was off when the exchange began, as the loop's clock has it. */
+/* In seconds; below 0: not measured. */
 struct shown_times {
   double whole, routing, connecting, closing;
 };
@@ -78,10 +79,8 @@ static double round_to_us(uint64_t ns) {
 static struct shown_times measure(const struct exchange *exchange) {
   const struct access_times *times = exchange->times;
   const struct connection *connection = exchange->connection;
-  const uint32_t *spent = exchange->spent_ms;
-  if (!times)
-    return (struct shown_times){seconds(exchange_now(exchange) - exchange->began), seconds(spent[EXCHANGE_ROUTING]),
-                                seconds(spent[EXCHANGE_CONNECTING]), seconds(connection->closing_ms)};
+  if (!times) /* the log asked for nothing when the exchange began */
+    return (struct shown_times){(double)(exchange_now(exchange) - exchange->began) / 1000, -1, -1, -1};
   uint64_t now = access_clock(exchange);
   return (struct shown_times){round_to_us(now - times->began_ns), round_to_us(times->spent_ns[EXCHANGE_ROUTING]),
                               round_to_us(times->spent_ns[EXCHANGE_CONNECTING]),
@@ -111,8 +110,9 @@ static void access_log_write(const struct exchange *exchange) {
   fields[count++] = LOG_STRING("target", access_log_target(exchange, target));
   fields[count++] = LOG_INTEGER("attempts", exchange->attempts);
   fields[count++] = LOG_NUMBER("seconds", shown.whole);
-  fields[count++] = LOG_NUMBER("route_seconds", shown.routing);
-  if (exchange->attempts > 0 || shown.connecting > 0)
+  if (shown.routing >= 0)
+    fields[count++] = LOG_NUMBER("route_seconds", shown.routing);
+  if (shown.connecting > 0 || (shown.connecting >= 0 && exchange->attempts > 0))
     fields[count++] = LOG_NUMBER("connect_seconds", shown.connecting);
   if (shown.closing > 0)
     fields[count++] = LOG_NUMBER("close_seconds", shown.closing);

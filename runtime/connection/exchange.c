@@ -24,8 +24,6 @@ void exchange_init(struct exchange *exchange, struct connection *connection, str
 }
 
 static void leave_exchange_state(struct exchange *exchange, clock_ms now) {
-  uint64_t spent = exchange->spent_ms[exchange->state] + (now - exchange->state_since);
-  exchange->spent_ms[exchange->state] = spent < UINT32_MAX ? (uint32_t)spent : UINT32_MAX;
   if (exchange->times)
     access_log_leave_state(exchange);
   exchange->state_since = now;

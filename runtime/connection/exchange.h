@@ -101,10 +101,9 @@ struct exchange {
     struct byte_count before; /* bytes of the client's wire that were not, and will not be, the target's */
     struct byte_count bytes;  /* with a codec: what it was charged, see exchange_charge() */
   };
-  void *script;                     /* what script_hooks has running for it */
-  struct function_answer *answer;   /* of the function that was asked last; NULL mostly */
-  uint32_t spent_ms[EXCHANGE_OVER]; /* in each state that it has left */
-  struct access_times *times;       /* the same to the microsecond, for the access log; NULL: it is off */
+  void *script;                   /* what script_hooks has running for it */
+  struct function_answer *answer; /* of the function that was asked last; NULL mostly */
+  struct access_times *times;     /* in each state that it has left, for the access log; NULL: it asks for none */
   clock_ms began, last_active, state_since;
   struct peer_look look;
   clock_ms silent_since[PIPE_SIDES]; /* by enum pipe_side: see net/silence.h; 0: it is not */
