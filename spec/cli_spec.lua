@@ -344,6 +344,8 @@ describe("moongate.cli", function()
           bytes = { ["in"] = 1536, out = 10 },
           routes = { {}, {} },
           files = { { file = "a.lua", faults = { { file = "routes/a.lua", line = 2, message = "bad" } } } },
+          engine = { name = "nftables", faults = { { message = "another table drops all" } } },
+          reload = { phase = "swapping", phase_ms = 3000, engine = "nftables" },
         },
         '{"version":"1.2.3","routes":[]}\n'
     end
@@ -361,7 +363,9 @@ connections  3 open (2 forwarding, 1 closing), 40 in all
 bytes        1.5 KiB in, 10 B out
 routes       2
 files        1, 1 with faults
+reload       waits for the engine nftables
 fault: routes/a.lua:2: bad
+fault: the engine nftables: another table drops all
 ]],
       printed
     )

@@ -53,6 +53,17 @@ describe("the findings of a snapshot", function()
     assert.are.equal("moongate conns --stuck --target 10.0.0.5:80", found[1].command)
   end)
 
+  it("say what an engine reports of what is live", function()
+    local found = findings.of(snapshot {
+      faulty_files = { { file = "k.lua", state = "impaired", faults = 1 } },
+      engine = { name = "nftables", faults = { { message = "another table drops all" } } },
+    })
+    assert.are.same({ "problem", "files" }, { found[1].severity, found[1].about })
+    assert.are.equal("an engine reports 1 fault of what is live of route file k.lua", found[1].text)
+    assert.are.same({ "problem", "engine" }, { found[2].severity, found[2].about })
+    assert.are.equal("the engine nftables: another table drops all", found[2].text)
+  end)
+
   it("say where nothing would end it", function()
     local found = findings.of(snapshot {
       patterns = pattern("stuck", 1, 700, { by_target = { { name = "a:80", count = 1, oldest = 700 } } }),

@@ -82,6 +82,9 @@ local function status_of_api()
   end
   status.config_faults, status.restart_needed = json.list(status.config_faults), json.list(status.restart_needed)
   status.ports, status.stuck, status.complete = json.list(status.ports), json.list(status.stuck), totals.complete
+  if status.engine then
+    status.engine.faults = json.list(status.engine.faults)
+  end
   if status.reload then
     status.reload.old_connections = totals.old_connections
     status.reload.lost_files = json.list(status.reload.lost_files)

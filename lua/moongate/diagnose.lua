@@ -92,6 +92,10 @@ function diagnose.take(trigger)
   snapshot.faulty_files = faulty(status.files)
   snapshot.config_faults = json.list(status.config_faults)
   snapshot.restart_needed = json.list(status.restart_needed)
+  snapshot.engine = status.engine
+  if snapshot.engine then
+    snapshot.engine.faults = json.list(snapshot.engine.faults)
+  end
   snapshot.look_at = json.list(findings.of(snapshot))
   return snapshot
 end

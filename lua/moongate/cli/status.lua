@@ -64,7 +64,9 @@ end
 -- "loading routes/site.lua for 3s, 1 thread hangs in another"; nil when there is nothing to say.
 local function reload_of(body)
   local reload, parts = body.reload or {}, {}
-  if reload.file then
+  if reload.engine then
+    parts[1] = ("waits for the engine %s"):format(reload.engine)
+  elseif reload.file then
     parts[1] = text.loading { file = reload.file, seconds = reload.phase_ms / 1000 }
   elseif (reload.phase_ms or 0) >= LONG_MS then
     parts[1] = ("%s for %s"):format(reload.phase, text.format_duration(math.floor(reload.phase_ms / 1000)))
@@ -151,6 +153,10 @@ function status.format(body, width)
     for _, fault in ipairs(file.faults or {}) do
       lines[#lines + 1] = tables.paragraph(check.format(fault), "fault: ", "  ", width)
     end
+  end
+  for _, fault in ipairs(type(body.engine) == "table" and body.engine.faults or {}) do
+    local whole = ("the engine %s: %s"):format(body.engine.name, fault.message)
+    lines[#lines + 1] = tables.paragraph(whole, "fault: ", "  ", width)
   end
   return table.concat(lines)
 end

@@ -281,11 +281,19 @@ local function stopping(snapshot, add)
   end
 end
 
+local function engine(snapshot, add)
+  for index, fault in ipairs(snapshot.engine and snapshot.engine.faults or {}) do
+    if index <= NAMED then
+      add(PROBLEM, ("the engine %s: %s"):format(snapshot.engine.name, fault.message), "moongate status")
+    end
+  end
+end
+
 local function files(snapshot, add)
-  local faults, waiting = #(snapshot.config_faults or {}), #(snapshot.restart_needed or {})
-  if faults > 0 then
+  local config_faults, waiting = #(snapshot.config_faults or {}), #(snapshot.restart_needed or {})
+  if config_faults > 0 then
     add(NOTE, ("the config has %s, so nothing of it has been taken up since, and what was live before is"):format(
-      text.plural(faults, "fault")), "moongate check")
+      text.plural(config_faults, "fault")), "moongate check")
   end
   if waiting > 0 then
     local more = waiting > 1 and (" (and %d more)"):format(waiting - 1) or ""
@@ -294,9 +302,14 @@ local function files(snapshot, add)
   end
   for index, file in ipairs(snapshot.faulty_files or {}) do
     if index <= NAMED then
-      local what = file.state == "absent" and "and nothing of it is served" or "and its last good version is served"
-      add(NOTE, ("route file %s has %s, %s"):format(file.file, text.plural(file.faults, "fault"), what),
-        "moongate check")
+      local faults = text.plural(file.faults, "fault")
+      if file.state == "impaired" then
+        add(PROBLEM, ("an engine reports %s of what is live of route file %s"):format(faults, file.file),
+          "moongate status")
+      else
+        local what = file.state == "absent" and "and nothing of it is served" or "and its last good version is served"
+        add(NOTE, ("route file %s has %s, %s"):format(file.file, faults, what), "moongate check")
+      end
     end
   end
   local reload = snapshot.reload or {}
@@ -329,6 +342,7 @@ function findings.of(snapshot)
   growth(snapshot, adder("growth"))
   ended(snapshot, adder("terminations"))
   files(snapshot, adder("files"))
+  engine(snapshot, adder("engine"))
   stopping(snapshot, adder("draining"))
   for _, note in ipairs(notes) do
     problems[#problems + 1] = note

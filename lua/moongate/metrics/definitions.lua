@@ -262,7 +262,7 @@ return {
   {
     name = "moongate_route_file_faults",
     type = "gauge",
-    help = "Faults in the route files as they stand now.",
+    help = "Faults in the route files as they stand now, and of engines.",
     labels = {},
     collect = of_reload "faults",
   },
