@@ -242,7 +242,7 @@ static void what_it_holds_goes_back_to_the_source(void **state) {
     struct fixture *f = setup_with(splice, FLOW_TO_THE_END);
     jam(f);
     assert_int_equal(f->flow.spliced > 0, splice);
-    assert_int_equal(flow_give_back(&f->flow, &f->shared), 0);
+    assert_int_equal(flow_give_back(&f->flow, &f->shared, &f->from.unread), 0);
     assert_int_equal(flow_held(&f->flow), 0);
     shutdown(f->sender, SHUT_WR);
     expect_rest(f);
@@ -268,7 +268,7 @@ static void what_a_broken_destination_has_not_taken_goes_back_too(void **state) 
     }
     assert_int_equal(f->result, FLOW_BROKEN);
     assert_int_equal(f->flow.status, -ECONNRESET);
-    assert_int_equal(flow_give_back(&f->flow, &f->shared), 0);
+    assert_int_equal(flow_give_back(&f->flow, &f->shared, &f->from.unread), 0);
     expect_rest(f);
     teardown(f);
   }
@@ -300,7 +300,7 @@ static void bytes_read_ahead_wait_for_a_full_destination(void **state) {
   (void)state;
   struct fixture *f = setup_with(false, FLOW_TO_THE_END);
   jam(f);
-  assert_int_equal(flow_give_back(&f->flow, &f->shared), 0);
+  assert_int_equal(flow_give_back(&f->flow, &f->shared, &f->from.unread), 0);
   uint64_t before = flow_moved(&f->flow, FLOW_TO_THE_END);
   struct flow again;
   flow_begin(&again, &f->from, &f->to, 5);

@@ -49,8 +49,9 @@ static void on_flow_freeing(struct deferred *deferred) {
 static void flow_detach(struct socket_flow *moving) {
   if (moving->from->flow_from != moving)
     return;
-  if (flow_give_back(&moving->flow, moving->shared) != 0)
+  if (flow_give_back(&moving->flow, moving->shared, &moving->from->ahead) != 0)
     moving->error = moving->from->failure = "out of memory";
+  socket_count_ahead(moving->from);
   moving->from->flow_from = NULL;
   moving->to->flow_to = NULL;
 }
@@ -257,9 +258,9 @@ static void pass_ahead(struct socket_flow *moving) {
   const uint8_t *bytes = socket_bytes_ahead(from, &size);
   if (size > 0) {
     socket_consume(from, flow_pass(&moving->flow, bytes, size));
-    socket_keep_fresh(from);
     note_moved(moving);
   }
+  socket_keep_fresh(from);
   if (from->ended || from->failure != NULL)
     moving->flow.ended = true;
 }

@@ -48,11 +48,11 @@ static int unsplice(struct flow *flow) {
   return 0;
 }
 
-int flow_give_back(struct flow *flow, const struct flow_shared *shared) {
+int flow_give_back(struct flow *flow, const struct flow_shared *shared, struct buffer **front) {
   size_t held = flow_held(flow);
   int status = flow->spliced > 0 ? unsplice(flow) : 0;
   if (status == 0 && held > 0)
-    status = stream_unread(flow->from, buffer_bytes(flow->pending), held);
+    status = buffer_prepend(front, buffer_bytes(flow->pending), held);
   flow->left += held;
   flow_drop(flow, shared);
   return status;

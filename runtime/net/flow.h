@@ -72,8 +72,9 @@ static inline uint64_t flow_moved(const struct flow *flow, uint64_t count) {
   return count - flow->left - flow_held(flow);
 }
 
-/* What it holds goes back in front of the source. 0, or -ENOMEM and it is lost. Ends the flow, as flow_drop(). */
-int flow_give_back(struct flow *flow, const struct flow_shared *shared);
+/* What it holds goes back, in front of what the source's user has read ahead of it in `*front` (NULL: nothing). 0, or
+ * -ENOMEM and it is lost. Ends the flow, as flow_drop(). */
+int flow_give_back(struct flow *flow, const struct flow_shared *shared, struct buffer **front);
 
 /* What it holds is lost. */
 void flow_drop(struct flow *flow, const struct flow_shared *shared);

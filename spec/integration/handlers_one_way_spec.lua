@@ -123,6 +123,27 @@ describe("a handler's pipe of one way", function()
     end)
   end
 
+  for source, ends in pairs { ["goes on"] = false, ["has ended"] = true } do
+    it("gives back what it could not pass on in front of what was read ahead of a source that " .. source, function()
+      local m, client = start(
+        [[local filling = ("x"):rep(65536)
+          other:settimeout(0.2)
+          repeat until not other:send(filling)
+          socket:peek(11)
+          socket:settimeout("300ms", "b")
+          local _, why, moved = socket:pipe(other, { bytes = 5 })
+          socket:settimeout()
+          moongate.log.info(show("got", moved, why, socket:receive(10)))]],
+        { peers = narrow }
+      )
+      client:send(ends and "0123456789" or "0123456789-")
+      if ends then
+        client:shutdown()
+      end
+      m:await_log "got|0|timeout|0123456789"
+    end)
+  end
+
   it("ends with its source, and passes no end on", function()
     local m, client, target = start [[
       local moved, err = socket:pipe(other, { one_way = true })
