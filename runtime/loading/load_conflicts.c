@@ -149,8 +149,11 @@ static int load_copy(struct load_run *run, struct loaded_file *file, const struc
   }
   if (status == -ENOENT || status == -ECANCELED)
     return status == -ENOENT ? 0 : status;
-  bool same = status == 0 && failed && failed->size == copy.size && copy.text &&
-              memcmp(failed->text, copy.text, copy.size) == 0 && module_list_is_current(&modules, &run->cache);
+  int same = status == 0 && failed && failed->size == copy.size && copy.text &&
+             memcmp(failed->text, copy.text, copy.size) == 0;
+  if (same)
+    same = load_modules_are_same(run, LOAD_COPY, file, &modules);
+  status = same < 0 ? same : status;
   run->kind = LOAD_COPY;
   if (status == 0 && !same)
     status = load_file(run, file->file, &copy, run->workers, &modules, good, NULL, &faults, &warnings);

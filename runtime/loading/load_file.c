@@ -237,7 +237,20 @@ uint64_t load_key(const struct load_run *run, const char *file, const char *path
   return text_hash(path, strlen(path), key);
 }
 
-bool load_is_same(struct load_run *run, const struct file_version *good, const struct source *source, uint64_t key) {
-  return good->key == key && good->size == source->size && memcmp(good->text, source->text, source->size) == 0 &&
-         module_list_is_current(&good->modules, &run->cache);
+int load_is_same(struct load_run *run, const struct file_version *good, const struct loaded_file *file,
+                 const struct source *source, uint64_t key) {
+  if (!good || good->key != key || good->size != source->size || memcmp(good->text, source->text, source->size) != 0)
+    return 0;
+  return load_modules_are_same(run, LOAD_ROUTES, file, &good->modules);
+}
+
+int load_modules_are_same(struct load_run *run, enum load_kind kind, const struct loaded_file *file,
+                          const struct module_list *modules) {
+  if (modules->count == 0)
+    return 1;
+  load_now_begin(run, &(struct load_now){kind, file->file, file->path, NULL, 0, NULL});
+  int same = module_list_is_current(modules, &run->cache, run->blocking);
+  if (same >= 0)
+    load_now_end(run);
+  return same;
 }

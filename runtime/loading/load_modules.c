@@ -83,7 +83,7 @@ struct module *module_list_find(const struct module_list *list, const char *path
 
 void module_list_clear(struct module_list *list) {
   for (size_t i = 0; i < list->count; i++)
-    module_unref(list->modules[i]);
+    module_unref(list->modules[i]); /* NOLINT(clang-analyzer-unix.Malloc): it has a reference of the list's */
   free(list->modules);
   *list = (struct module_list){0};
 }
@@ -123,19 +123,41 @@ static bool same_bytes(const struct module *a, const struct module *b) {
   return a->error == b->error && a->size == b->size && (a->error || memcmp(a->text, b->text, a->size) == 0);
 }
 
-bool module_list_is_current(const struct module_list *list, struct module_list *cache) {
-  for (size_t i = 0; i < list->count; i++) {
-    struct module *module = list->modules[i];
-    size_t place = 0;
-    if (!find_cached(cache, module->path, &place) && file_stamp_is_current(&module->stamp, module->path) &&
-        module_insert(cache, place, module_ref(module)) < 0)
-      return false;
-    const struct module *now = module_cache_read(cache, module->path);
-    if (!now || !same_bytes(now, module))
-      return false;
-    module->stamp = now->stamp;
+/* What is on the disk now where `module` was read from, which is itself when its stamp says so. NULL without memory. */
+static const struct module *read_again(struct module *module, const struct file_stamp *stamp,
+                                       struct module_list *cache) {
+  size_t place = 0;
+  find_cached(cache, module->path, &place);
+  if (!file_stamp_is_current(stamp, module->path))
+    return module_cache_read(cache, module->path);
+  return module_insert(cache, place, module_ref(module)) == 0 ? module : NULL;
+}
+
+static int module_is_current(struct module *module, struct module_list *cache, struct blocking *blocking) {
+  size_t place;
+  const struct module *now = find_cached(cache, module->path, &place);
+  if (!now) {
+    const struct file_stamp stamp = module->stamp; /* who gives the thread up may forget it */
+    blocking_begin(blocking);
+    now = read_again(module, &stamp, cache);
+    if (!blocking_end(blocking))
+      return -ECANCELED;
   }
-  return true;
+  if (!now || !same_bytes(now, module))
+    return 0;
+  module->stamp = now->stamp;
+  return 1;
+}
+
+int module_list_is_current(const struct module_list *list, struct module_list *cache, struct blocking *blocking) {
+  struct module_list held = {0}; /* who gives the thread up may drop the list */
+  int same = 1;
+  for (size_t i = 0; i < list->count && same > 0; i++)
+    same = module_list_add_again(&held, list->modules[i]) == 0;
+  for (size_t i = 0; i < held.count && same > 0; i++)
+    same = module_is_current(held.modules[i], cache, blocking);
+  module_list_clear(&held);
+  return same;
 }
 
 /* Who gives the thread up looks at what has been found. */

@@ -45,8 +45,10 @@ void module_list_clear(struct module_list *list);
  * memory. */
 struct module *module_cache_read(struct module_list *cache, const char *path);
 
-/* Are all of them as they are on the disk? Those that say so by their stamps are not read, but entered into `cache`. */
-bool module_list_is_current(const struct module_list *list, struct module_list *cache);
+/* Are all of them as they are on the disk? Those that say so by their stamps are not read, but entered into `cache`.
+ * The disk may not answer: the thread is away meanwhile. 1, 0, or -ECANCELED: it was given up, and `list` may be gone.
+ */
+int module_list_is_current(const struct module_list *list, struct module_list *cache, struct blocking *blocking);
 
 /* What `require` of a state reads with while a file is loaded. */
 struct module_reader {

@@ -25,11 +25,13 @@ static void remember_failure(struct file_memory *memory, const struct source *so
   failure->key = key;
 }
 
-static bool fails_as_before(struct load_run *run, const struct file_failure *failure, const struct source *source,
-                            uint64_t key) {
-  return failure->is_known && failure->key == key && failure->size == source->size &&
-         failure->hash == text_hash(source->text, source->size, 0) &&
-         module_list_is_current(&failure->modules, &run->cache);
+/* 1, 0, or -ECANCELED. */
+static int fails_as_before(struct load_run *run, const struct file_failure *failure, const struct loaded_file *file,
+                           const struct source *source, uint64_t key) {
+  if (!failure->is_known || failure->key != key || failure->size != source->size ||
+      failure->hash != text_hash(source->text, source->size, 0))
+    return 0;
+  return load_modules_are_same(run, LOAD_ROUTES, file, &failure->modules);
 }
 
 void load_keep_fresh(struct file_memory *memory, struct file_version *good) {
@@ -54,11 +56,13 @@ static void take_new(struct file_memory *memory, struct loaded_file *file, struc
 static int load_changed(struct load_run *run, struct file_memory *memory, struct loaded_file *file,
                         const struct source *source, uint64_t key) {
   struct fault_list *all = &run->loaded->faults, faults = {0}, warnings = {0};
-  int status = 0;
-  if (fails_as_before(run, &memory->failure, source, key)) {
+  int status = fails_as_before(run, &memory->failure, file, source, key);
+  if (status > 0) {
     status = fault_list_append(all, &memory->failure.faults);
     return status < 0 ? status : load_stand_in(run, file, source);
   }
+  if (status < 0)
+    return status;
   struct file_version *good = NULL;
   struct module_list tried = {0};
   status = load_file(run, file->file, source, run->workers, NULL, &good, &tried, &faults, &warnings);
@@ -150,13 +154,29 @@ static int is_as_stamped(struct load_run *run, struct file_memory *memory, const
   if (!blocking_end(run->blocking))
     return -ECANCELED;
   load_now_end(run);
-  return is_current && module_list_is_current(&memory->committed->modules, &run->cache);
+  return is_current ? load_modules_are_same(run, LOAD_ROUTES, file, &memory->committed->modules) : 0;
 }
 
 static int take_as_stamped(struct load_run *run, struct file_memory *memory, struct loaded_file *file) {
   const struct source source = {.text = memory->committed->text, .size = memory->committed->size};
   take_committed(memory, file);
   return exclude(run, file, &source);
+}
+
+/* What is known of these bytes already, or what comes of running them. 0, -ENOMEM or -ECANCELED. */
+static int load_source(struct load_run *run, struct file_memory *memory, struct loaded_file *file,
+                       const struct source *source, uint64_t key) {
+  int same = load_is_same(run, memory->committed, file, source, key);
+  if (same > 0) {
+    memory->committed->stamp = source->stamp;
+    take_committed(memory, file);
+    return 0;
+  }
+  if (same == 0)
+    same = load_is_same(run, memory->fresh, file, source, key);
+  if (same < 0)
+    return same;
+  return same ? take_fresh(run, memory, file, source) : load_changed(run, memory, file, source, key);
 }
 
 int load_one(struct load_run *run, struct loaded_file *file) {
@@ -179,15 +199,7 @@ int load_one(struct load_run *run, struct loaded_file *file) {
     status = fault_list_add(&run->loaded->faults, file->path, 0, NULL, NULL, error.message);
     return status < 0 ? status : load_stand_in(run, file, NULL);
   }
-  if (memory->committed && load_is_same(run, memory->committed, &source, key)) {
-    memory->committed->stamp = source.stamp;
-    take_committed(memory, file);
-    status = 0;
-  } else if (memory->fresh && load_is_same(run, memory->fresh, &source, key)) {
-    status = take_fresh(run, memory, file, &source);
-  } else {
-    status = load_changed(run, memory, file, &source, key);
-  }
+  status = load_source(run, memory, file, &source, key);
   if (status == 0 && file->ok) /* else who was lost has come back, and the loader's memory is another's */
     status = exclude(run, file, &source);
   source_clear(&source);

@@ -194,8 +194,13 @@ void load_now_store(struct loader *loader, const char *file);
 /* What the config says to the file, as a number. */
 uint64_t load_key(const struct load_run *run, const char *file, const char *path);
 
-/* Is `known` what loading `source` now would give? */
-bool load_is_same(struct load_run *run, const struct file_version *good, const struct source *source, uint64_t key);
+/* Is `good` (NULL is not) what loading `source` now would give? 1, 0, or -ECANCELED: the thread was given up. */
+int load_is_same(struct load_run *run, const struct file_version *good, const struct loaded_file *file,
+                 const struct source *source, uint64_t key);
+
+/* Are the modules of the file, or of its copy, as they are on the disk? Likewise. */
+int load_modules_are_same(struct load_run *run, enum load_kind kind, const struct loaded_file *file,
+                          const struct module_list *modules);
 
 /* It need not be made again when the same bytes are loaded next. */
 void load_keep_fresh(struct file_memory *memory, struct file_version *good);

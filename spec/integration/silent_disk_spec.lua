@@ -188,11 +188,15 @@ describe("a disk that does not answer", function()
     ["in finding the routes"] = "realpath /routes",
     ["in reading the config"] = "open /moongate.lua",
     ["in setting what is watched"] = "inotify_add_watch /routes",
+    ["in looking whether a module is as it was"] = "open /part.lua",
   } do
     it(("holds up a reload within the bound, %s"):format(place), function()
       local m = start()
+      process.write(m.directory .. "/part.lua", "return {}")
+      m:write("parted.lua", "require 'part' " .. answering("parted", "well"))
       m:write("gone.lua", answering("gone", "well"))
       await_answer(m, "gone", "well")
+      await_answer(m, "parted", "well")
       process.wait_for(function()
         return lfs.attributes(m.directory .. "/state/last-good/gone.lua")
       end)
@@ -209,6 +213,7 @@ describe("a disk that does not answer", function()
       answer(m)
       m:write("a.lua", answering("a", "three"))
       await_answer(m, "a", "three")
+      assert.are.equal("well", ask(m, "parted"))
       local took = process.now()
       assert.are.equal(0, m:stop())
       assert.is_true(process.now() - took < 3)
