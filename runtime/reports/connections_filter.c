@@ -44,6 +44,15 @@ static bool read_name(const char *text, size_t length, struct connection_name *n
   return strcmp(again, given) == 0;
 }
 
+/* One that is said twice is one connection, which is ended once. */
+static void keep_each_once(struct connections_filter *filter) {
+  size_t kept = 0;
+  for (size_t i = 0; i < filter->name_count; i++)
+    if (kept == 0 || compare_names(&filter->names[kept - 1], &filter->names[i]) != 0)
+      filter->names[kept++] = filter->names[i];
+  filter->name_count = kept;
+}
+
 /* The ids of a list with commas. What is none is nobody's. */
 static int read_names(struct connections_filter *filter, const char *text, struct error *error) {
   size_t most = 1;
@@ -62,6 +71,7 @@ static int read_names(struct connections_filter *filter, const char *text, struc
     text += length + 1;
   }
   qsort(filter->names, filter->name_count, sizeof *filter->names, compare_names);
+  keep_each_once(filter);
   return 0;
 }
 

@@ -86,6 +86,23 @@ describe("kill", function()
     assert.are.equal(0, m:metric "active_connections")
   end)
 
+  it("ends one that is named twice once", function()
+    local m = moongate.start { routes = TWO }
+    net.connect(m:port "hold")
+    net.connect(m:port "hold")
+    local ids = ids_of(m, "hold", 2)
+    local words = { ids[1] }
+    for i = 1, 256 do -- more than a request takes
+      words[i + 1] = "0-" .. 1000000 + i
+    end
+    words[#words + 1] = ids[1]
+    local answer = command(m, unpack(words))
+    assert.are.equal("ended 1 connection\n", answer.out)
+    assert.is_nil(answer.err:find(" " .. ids[1] .. " ", 1, true))
+    local status, body = m:request("DELETE", ("/api/v1/connections?id=%s,%s"):format(ids[2], ids[2]))
+    assert.are.same({ 200, 1, {} }, { status, cjson.decode(body).killed, cjson.decode(body).unknown })
+  end)
+
   it("ends those that wait for their client to end, too", function()
     local m = moongate.start {
       config = 'timeouts = { linger = "1h" }, log = { access = true },',

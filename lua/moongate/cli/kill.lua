@@ -85,15 +85,25 @@ local function add(sum, body)
   return sum
 end
 
+-- Of several requests, the second would not find what the first has ended.
+local function each_once(ids)
+  local list, seen = {}, {}
+  for _, id in ipairs(ids) do
+    list[#list + 1] = not seen[id] and id or nil
+    seen[id] = true
+  end
+  return list
+end
+
 -- The answer, or nil, why there is none, and the API's status.
 local function end_those(options)
   if #options.id == 0 then
     return asking.delete(options.control, asking.target(PATH, options, which.FILTERS), PATIENCE)
   end
-  local sum = {}
-  for first = 1, #options.id, AT_ONCE do
-    local last = math.min(#options.id, first + AT_ONCE - 1)
-    local ids = table.concat(options.id, ",", first, last)
+  local sum, wanted = {}, each_once(options.id)
+  for first = 1, #wanted, AT_ONCE do
+    local last = math.min(#wanted, first + AT_ONCE - 1)
+    local ids = table.concat(wanted, ",", first, last)
     local target = asking.target(PATH, { id = ids }, { "id" })
     local body, why, _, code = asking.delete(options.control, target, PATIENCE)
     if not body then
