@@ -138,7 +138,7 @@ static int option_of(int fd, int level, int name) {
 static void accepted_sockets_inherit_the_tcp_options(void **state) {
   struct fixture *fixture = *state;
   const struct tcp_options tcp = {
-      .no_delay = true, .keep_alive = true, .probe_after_s = 601, .probe_interval_s = 61, .probes = 7};
+      .no_delay = true, .keep_alive = true, .probe_after_ms = 601999, .probe_interval_ms = 61000, .probes = 7};
   struct endpoint endpoint = literal("127.0.0.1", 0);
   struct listener *listener = open_listener(fixture, &endpoint, &tcp);
   int client = connect_to(listener_endpoint(listener));

@@ -165,7 +165,7 @@ enum step_result step_enter(struct connection *connection) {
   if (!connection->worker->admission || is_routed_at_once || is_exempt(first))
     return STEP_DONE;
   const struct limit_rule rule = {
-      .scope = LIMIT_SCOPE_UNROUTED, .connections = policy->limits.connections, .block_ms = policy->block_ms};
+      .scope = LIMIT_SCOPE_UNROUTED, .connections = policy->limits.connections.count, .block_ms = policy->block_ms};
   return count_address(first, &rule, &connection->address_held);
 }
 
@@ -206,9 +206,9 @@ static enum step_result count_client(struct exchange *exchange) {
   const struct route *route = exchange->route;
   const struct policy *policy = policy_of(exchange);
   const struct address_limits *own = &route->security.limits;
-  static const struct address_limits none = {.has_connections = true, .has_rate = true};
+  static const struct address_limits none = {{.is_set = true}, {.is_set = true}};
   const struct address_limits *config = policy ? &policy->limits : &none;
-  if (!connection->worker->admission || (connection->admitted && !own->has_connections))
+  if (!connection->worker->admission || (connection->admitted && !own->connections.is_set))
     return STEP_DONE;
   if (!connection->admitted) {
     limits_release(connection->worker->admission->limits, connection->address_held);
@@ -216,17 +216,17 @@ static enum step_result count_client(struct exchange *exchange) {
   }
   if (is_exempt(exchange))
     return STEP_DONE;
-  const struct address_limits *rate = own->has_rate ? own : config;
+  const struct address_limit *rate = own->rate.is_set ? &own->rate : &config->rate;
   uint32_t own_scope = route->shared ? route->shared->scope : LIMIT_SCOPE_ROUTES,
-           rate_scope = own->has_rate ? own_scope : LIMIT_SCOPE_ALL;
+           rate_scope = own->rate.is_set ? own_scope : LIMIT_SCOPE_ALL;
   const struct limit_rule rule = {
-      .scope = own->has_connections ? own_scope : LIMIT_SCOPE_ALL,
-      .connections = own->has_connections ? own->connections : config->connections,
-      .rate = connection->admitted ? 0 : rate->rate,
+      .scope = own->connections.is_set ? own_scope : LIMIT_SCOPE_ALL,
+      .connections = own->connections.is_set ? own->connections.count : config->connections.count,
+      .rate = connection->admitted ? 0 : rate->count,
       .window_ms = rate->window_ms,
       .block_ms = policy ? policy->block_ms : 0,
   };
-  struct limit_entry **held = own->has_connections ? &exchange->address_held : &connection->address_held;
+  struct limit_entry **held = own->connections.is_set ? &exchange->address_held : &connection->address_held;
   return rule.scope == rate_scope || connection->admitted ? count_address(exchange, &rule, held)
                                                           : count_apart(exchange, &rule, rate_scope, held);
 }

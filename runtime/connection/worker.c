@@ -29,7 +29,7 @@ int worker_init(struct worker *worker, unsigned number, unsigned count, struct c
   worker->metrics = metrics_shard_new();
   worker->pipes =
       (struct flow_shared){.loop = &worker->loop, .bytes = malloc(COPY_BUFFER_SIZE), .size = COPY_BUFFER_SIZE};
-  unsigned pipes = settings->splice_pipes;
+  unsigned pipes = worker_pipes(worker);
   worker->pipes.pool = pipes ? splice_pool_new(&worker->loop, pipes, settings->descriptors) : NULL;
   worker->resolver = resolver_new(&worker->loop, &settings->dns, error);
   worker->piece.on_expired = worker_do_piece;

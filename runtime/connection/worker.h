@@ -67,7 +67,7 @@ struct worker_settings {
   struct resolver_options dns;
   uint64_t script_time_ms;
   uint64_t script_memory;
-  unsigned splice_pipes; /* a worker's share of limits.splice_pipes */
+  unsigned splice_pipes; /* of all workers together */
   int descriptors;       /* traffic takes none from this number on: they are for who looks. 0: takes any */
   struct loop *within;   /* NULL, but for specs: the worker has no thread, and its loop is part of this one */
   bool any_ports;        /* specs: the kernel gives every port; connections come in on the one that their route names */
@@ -136,6 +136,12 @@ struct worker {
   void (*on_drained)(struct worker *worker, void *context); /* the last connection is gone */
   void *drain_context;
 };
+
+/* Its share of the pipes: one at least, where there are any. */
+static inline unsigned worker_pipes(const struct worker *worker) {
+  unsigned pipes = worker->settings->splice_pipes;
+  return pipes > 0 && pipes < worker->count ? 1 : pipes / worker->count;
+}
 
 /* Everything but thread, script and table. `log`, `settings` and `hooks` outlive it. */
 int worker_init(struct worker *worker, unsigned number, unsigned count, struct clock *clock, const struct log *log,

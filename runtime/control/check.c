@@ -44,7 +44,7 @@ static void check_table(struct value *found, struct loader *loader, const struct
     report_fault(found, "", 0, "", "", error.message);
     return;
   }
-  const struct table_port *clash = instance_find_admin_clash(table, config->admin_listen);
+  const struct table_port *clash = instance_find_admin_clash(table, config->admin.listen);
   if (clash)
     report_admin_clash(found, loader, loaded, clash);
   route_table_unref(table);
@@ -103,7 +103,7 @@ static void check_routes(struct value *root, struct value *found, struct value *
   struct loaded_routes loaded = {.file_count = 0};
   struct config stateless = *config;
   stateless.state = NULL;
-  loading->bound_ms = config->load_time_ms;
+  loading->bound_ms = config->limits.load_time_ms;
   loading_load_routes(loading, &stateless, config->workers > 1 ? 2 : 1, NULL, NULL, &loaded);
   if (only) {
     report_file(root, found, warnings, only, &loaded, config);

@@ -160,7 +160,7 @@ int instance_make_workers(struct instance *instance, struct error *error) {
   instance->threads.context = instance;
   instance->config.settings.descriptors = descriptors_for_traffic();
   int status = threads_init(&instance->threads, instance->config.workers, &runtime->loop, instance->log,
-                            &instance->config.settings, instance->config.limit_addresses, error);
+                            &instance->config.settings, instance->config.limits.addresses, error);
   if (status)
     return status;
   limits_set_ipv6_prefix(instance->threads.admission.limits, instance->config.policy->ipv6_prefix);

@@ -156,10 +156,10 @@ static struct value *admission(void *context) {
   const struct config *config = instance ? &instance->config : NULL;
   struct value *root = value_table();
   if (config) {
-    value_set_string(root, "token", config->admin_token);
-    value_set_string(root, "hosts", config->admin_hosts);
-    value_set_boolean(root, "write", config->admin_write);
-    value_set_boolean(root, "public_metrics", config->admin_public_metrics);
+    value_set_string(root, "token", config->admin.token);
+    value_set_string(root, "hosts", config->admin.hosts);
+    value_set_boolean(root, "write", config->admin.write);
+    value_set_boolean(root, "public_metrics", config->admin.public_metrics);
   }
   return root;
 }

@@ -108,8 +108,8 @@ static int testing_read_config(struct testing *testing, const struct testing_set
   if (status != 0)
     return -1;
   struct config *config = &instance->config;
-  testing->log.level = config->log_level;
-  testing->log.format = config->log_format;
+  testing->log.level = config->log.level;
+  testing->log.format = config->log.format;
   config->workers = 1;
   config->settings.within = &instance->runtime->loop;
   config->settings.any_ports = true;
@@ -124,7 +124,7 @@ static int load_directory(struct instance *instance) {
   int status = loading_start(&instance->loading, NULL, instance->log, instance->loader, &error);
   if (status < 0)
     return status;
-  instance->loading.bound_ms = instance->config.load_time_ms;
+  instance->loading.bound_ms = instance->config.limits.load_time_ms;
   status = loading_load_routes(&instance->loading, &instance->config, 1, instance_number_of, &instance->names,
                                &instance->loaded);
   instance->runtime->left_behind |= loading_deinit(&instance->loading);

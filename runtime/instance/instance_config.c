@@ -76,9 +76,9 @@ static int read_instance_config(struct instance *instance, const struct native_s
   fault_list_clear(&faults);
   if (status != 0)
     return -1;
-  instance->loading.bound_ms = instance->config.load_time_ms;
-  runtime->log.level = instance->config.log_level;
-  runtime->log.format = instance->config.log_format;
+  instance->loading.bound_ms = instance->config.limits.load_time_ms;
+  runtime->log.level = instance->config.log.level;
+  runtime->log.format = instance->config.log.format;
   instance_log_faults(&runtime->log, LOG_WARN, "the config: take note", &instance->config.warnings);
   instance->workers_wanted = settings->workers;
   if ((settings->config && !(instance->config_path = strdup(settings->config))) ||
@@ -230,8 +230,8 @@ static int read_config_again(struct instance *instance, const struct native_sett
   struct config before = instance->config;
   instance->config = config;
   config_clear(&before);
-  instance->runtime->log.level = instance->config.log_level;
-  instance->runtime->log.format = instance->config.log_format;
+  instance->runtime->log.level = instance->config.log.level;
+  instance->runtime->log.format = instance->config.log.format;
   if (notes) {
     value_free(notes);
     return 0;

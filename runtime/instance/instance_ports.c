@@ -63,7 +63,7 @@ void instance_explain_admin_clash(const struct table_port *clash, struct error *
 int instance_note_admin_clash(const struct instance *instance, struct port_change *ports) {
   struct error error;
   const struct table_port *clash =
-      instance->admin ? instance_find_admin_clash(ports->table, instance->config.admin_listen) : NULL;
+      instance->admin ? instance_find_admin_clash(ports->table, instance->config.admin.listen) : NULL;
   if (!clash)
     return 0;
   instance_explain_admin_clash(clash, &error);
@@ -72,7 +72,7 @@ int instance_note_admin_clash(const struct instance *instance, struct port_chang
 
 int instance_open_admin(struct instance *instance) {
   struct runtime *runtime = instance->runtime;
-  const char *listen = instance->config.admin_listen;
+  const char *listen = instance->config.admin.listen;
   struct endpoint endpoint;
   struct error error;
   if (!listen)

@@ -4,7 +4,10 @@
  * what only C can tell (whether an address is one) is an error here. */
 #include "loading/load_private.h"
 
+#include "core/text.h"
+#include "loading/digest.h"
 #include "loading/fields.h"
+#include "loading/option_read.h"
 #include "routing/balance.h"
 
 #include <errno.h>
@@ -27,43 +30,6 @@ static void *compile_allocate(lua_State *L, size_t count, size_t size) {
   return block;
 }
 
-static void compile_domains(lua_State *L, int match, struct route *route) {
-  lua_getfield(L, match, "domains");
-  int domains = lua_gettop(L);
-  size_t count = lua_istable(L, domains) ? lua_objlen(L, domains) : 0;
-  if (count > 0)
-    route->domains = compile_allocate(L, count, sizeof *route->domains);
-  for (size_t i = 0; i < count; i++) {
-    lua_rawgeti(L, domains, (int)i + 1);
-    compile_text(L, &route->domains[i], luaL_checkstring(L, -1));
-    route->domain_count = i + 1;
-    lua_pop(L, 1);
-  }
-  lua_pop(L, 1);
-}
-
-static int compile_clients(lua_State *L, int match, struct route *route, struct error *error) {
-  int top = lua_gettop(L);
-  lua_getfield(L, match, "client_ip");
-  if (lua_istable(L, -1)) {
-    size_t count = lua_objlen(L, -1);
-    /* Memory of Lua's, so that a raise can't lose it; the strings are the table's. */
-    const char **texts = lua_newuserdata(L, (count + 1) * sizeof *texts);
-    for (size_t i = 0; i < count; i++) {
-      lua_rawgeti(L, top + 1, (int)i + 1);
-      texts[i] = luaL_checkstring(L, -1);
-      lua_pop(L, 1);
-    }
-    route->client_ips = ip_set_new(texts, count, error);
-    if (!route->client_ips) {
-      error_set_place(error, "match.client_ip");
-      return -EINVAL;
-    }
-  }
-  lua_settop(L, top);
-  return 0;
-}
-
 static int compile_address(lua_State *L, int match, struct route *route, struct error *error) {
   lua_getfield(L, match, "address");
   const char *address = lua_tostring(L, -1);
@@ -76,16 +42,7 @@ static int compile_address(lua_State *L, int match, struct route *route, struct 
   return status;
 }
 
-static int compile_match(lua_State *L, int t, struct route *route, struct error *error) {
-  int match = field_table(L, t, "match");
-  route->when_function = field_slot(L, match, "when");
-  route->tls_versions = (unsigned)field_number(L, match, "tls_version");
-  compile_domains(L, match, route);
-  int status = compile_address(L, match, route, error);
-  if (status == 0)
-    status = compile_clients(L, match, route, error);
-  if (status < 0)
-    return status;
+static void compile_ports(lua_State *L, int match, struct route *route) {
   int ports = field_table(L, match, "ports");
   size_t count = lua_objlen(L, ports);
   route->ports = compile_allocate(L, count, sizeof *route->ports);
@@ -97,8 +54,7 @@ static int compile_match(lua_State *L, int t, struct route *route, struct error 
     lua_pop(L, 1);
   }
   route->port_count = count;
-  lua_settop(L, match - 1);
-  return 0;
+  lua_pop(L, 1);
 }
 
 static void compile_target(lua_State *L, int t, struct route_target *target) {
@@ -115,36 +71,14 @@ static void compile_target(lua_State *L, int t, struct route_target *target) {
   target->port_function = field_slot(L, t, "port_function");
 }
 
-/* A slot, or one of the words. */
-static void compile_balance(lua_State *L, int action, struct route *route) {
-  static const char *const words[] = {[BALANCE_ROUND_ROBIN] = "round-robin",
-                                      [BALANCE_LEAST_CONNECTIONS] = "least-connections",
-                                      [BALANCE_SOURCE_HASH] = "source-hash",
-                                      NULL};
-  route->balance_function = field_slot(L, action, "balance_function");
-  if (route->balance_function != ROUTE_NO_FUNCTION) {
-    route->balance = BALANCE_FUNCTION;
-    return;
-  }
-  lua_getfield(L, action, "balance");
-  if (lua_isstring(L, -1))
-    route->balance = (enum route_balance)luaL_checkoption(L, -1, NULL, words);
-  lua_pop(L, 1);
-}
-
-static int compile_action(lua_State *L, int t, struct route *route, struct error *error) {
-  int action = field_table(L, t, "action");
-  route->handler_function = field_slot(L, action, "handler");
-  route->target_function = field_slot(L, action, "target_function");
+/* What is done, and where to, when the options have been read. */
+static int compile_action(lua_State *L, int action, struct route *route, struct error *error) {
   route->action = route->handler_function != ROUTE_NO_FUNCTION ? ROUTE_HANDLER : ROUTE_FORWARD;
-  route->half_open = field_boolean(L, action, "half_open");
-  route->engine = (enum route_engine)field_word(L, action, "engine", route_engine_words);
-  compile_balance(L, action, route);
+  if (route->balance_function != ROUTE_NO_FUNCTION)
+    route->balance = BALANCE_FUNCTION;
   lua_getfield(L, action, "tls");
   route->tls = lua_istable(L, -1) ? ROUTE_TLS_PASSTHROUGH : ROUTE_TLS_NONE;
   lua_pop(L, 1);
-  if (compile_proxy_send(L, action, &route->proxy_send, error) < 0)
-    return -ENOMEM;
   int targets = field_table(L, action, "targets");
   size_t count = lua_objlen(L, targets);
   if (count > 0)
@@ -155,48 +89,10 @@ static int compile_action(lua_State *L, int t, struct route *route, struct error
     compile_target(L, lua_gettop(L), &route->targets[i]);
     lua_pop(L, 1);
   }
-  lua_settop(L, action - 1);
+  lua_pop(L, 1);
   if (count > 0 && (route_build_rotation(route) < 0 || route_count_loads(route) < 0))
     return error_set(error, ENOMEM, "not enough memory");
   return 0;
-}
-
-void compile_timeouts(lua_State *L, int index, struct route_timeouts *timeouts) {
-  int fields = field_table(L, index, "timeouts");
-#define FIELD(name) timeouts->name = (uint64_t)field_number(L, fields, #name)
-  FIELD(connect);
-  FIELD(initial_data);
-  FIELD(idle);
-  FIELD(lifetime);
-  FIELD(half_closed);
-  FIELD(linger);
-  FIELD(shutdown);
-#undef FIELD
-  int pair = field_table(L, fields, "half_dead");
-  timeouts->half_dead = (uint64_t)field_number(L, pair, "plain");
-  timeouts->half_dead_tls = (uint64_t)field_number(L, pair, "tls");
-  pair = field_table(L, fields, "stuck");
-  timeouts->stuck = (uint64_t)field_number(L, pair, "plain");
-  timeouts->stuck_tls = (uint64_t)field_number(L, pair, "tls");
-  lua_settop(L, fields - 1);
-}
-
-/* What is for people. */
-static void compile_notes(lua_State *L, int t, struct route *route) {
-  lua_getfield(L, t, "description");
-  if (lua_isstring(L, -1) && lua_tostring(L, -1)[0])
-    compile_text(L, &route->description, lua_tostring(L, -1));
-  lua_getfield(L, t, "tags");
-  int tags = lua_gettop(L);
-  size_t count = lua_istable(L, tags) ? lua_objlen(L, tags) : 0;
-  if (count > 0)
-    route->tags = compile_allocate(L, count, sizeof *route->tags);
-  for (; route->tag_count < count; route->tag_count++) {
-    lua_rawgeti(L, tags, (int)route->tag_count + 1);
-    compile_text(L, &route->tags[route->tag_count], lua_tostring(L, -1));
-    lua_pop(L, 1);
-  }
-  lua_settop(L, tags - 2);
 }
 
 int compile_route(lua_State *L, int index, const char *file, struct route **compiled, struct error *error) {
@@ -205,26 +101,18 @@ int compile_route(lua_State *L, int index, const char *file, struct route **comp
   struct route *route = *compiled = route_new();
   if (!route)
     return error_set(error, ENOMEM, "not enough memory");
-  lua_getfield(L, t, "name");
-  compile_text(L, &route->name, lua_tostring(L, -1));
-  lua_pop(L, 1);
   compile_text(L, &route->file, file);
   route->line = (int)field_number(L, t, "line");
-  lua_getfield(L, t, "on_change");
-  if (lua_isstring(L, -1)) {
-    route->on_change = (enum route_on_change)luaL_checkoption(L, -1, NULL, route_on_change_words);
-  }
-  lua_pop(L, 1);
-  route->priority = (int)field_number(L, t, "priority");
-  compile_notes(L, t, route);
-  int status = compile_match(L, t, route, error);
+  lua_pushnil(L); /* where it stands is nothing that it says */
+  lua_setfield(L, t, "line");
+  route->digest = digest_of_value(L, t, text_hash(file, strlen(file), 0));
+  int status = options_read(&route_options, L, t, route, error);
+  int match = field_table(L, t, "match"), action = field_table(L, t, "action");
   if (status == 0)
-    status = compile_action(L, t, route, error);
+    status = compile_address(L, match, route, error);
+  compile_ports(L, match, route);
   if (status == 0)
-    status = compile_security(L, t, route, error);
-  if (status == 0) {
-    compile_timeouts(L, t, &route->timeouts);
-    compile_keep_alive(L, t, &route->keep_alive);
-  }
+    status = compile_action(L, action, route, error);
+  lua_settop(L, match - 1);
   return status;
 }

@@ -45,11 +45,3 @@ static inline int field_table(lua_State *L, int t, const char *key) {
   luaL_checktype(L, -1, LUA_TTABLE);
   return lua_gettop(L);
 }
-
-/* A copy; *copy stays as it is where there is none. */
-static inline void field_string(lua_State *L, int t, const char *key, char **copy) {
-  lua_getfield(L, t, key);
-  if (lua_isstring(L, -1) && !(*copy = strdup(lua_tostring(L, -1))))
-    luaL_error(L, "not enough memory");
-  lua_pop(L, 1);
-}

@@ -69,9 +69,9 @@ struct script_state *loader_user_state(const struct loader *loader, const struct
       .module_path = module_path,
       .log = loader->log,
       .shared = loader->shared,
-      .timers = config->timers,
-      .open_files = config->open_files,
-      .log_lines = config->log_lines,
+      .timers = config->limits.timers,
+      .open_files = config->limits.open_files,
+      .log_lines = config->limits.log_lines,
   };
   pace_breathe(loader->pace);
   struct script_state *state = script_state_new(&options, error);

@@ -66,9 +66,29 @@ struct diagnose_settings {
   unsigned keep; /* files */
 };
 
+struct admin_settings {
+  char *listen; /* "127.0.0.1:9090"; NULL: off */
+  char *token;  /* NULL: reading needs none, and writing calls are answered on the control socket only */
+  char *hosts;  /* names that Host may say, with commas between; NULL: none */
+  bool write, public_metrics;
+};
+
+struct log_settings {
+  enum log_level level;
+  enum log_format format;
+};
+
+/* Those of `limits` that are the control thread's and the loader's. */
+struct limit_settings {
+  unsigned addresses, old_versions, log_lines, timers, open_files;
+  uint64_t load_time_ms;
+};
+
+/* What the schema declares stands under the name that it has there (routing/option.h). */
 struct config {
   char *path;       /* NULL: there is no file, all defaults */
   uint64_t hash;    /* of the file's text */
+  uint64_t digest;  /* of what it says to route files: they are loaded anew when it changes */
   char *routes;     /* directory */
   const char *only; /* of it this file alone is looked at (`check`); the caller's. NULL: all */
   unsigned workers; /* 1 to 256 */
@@ -76,28 +96,19 @@ struct config {
   char *state;      /* the directory, likewise; NULL: this user has none (no HOME) */
   char *user, *group; /* whom to become; NULL: nobody else */
   bool has_nftables;  /* the file has a table of that name: CAP_NET_ADMIN is kept */
-  char *admin_listen; /* "127.0.0.1:9090"; NULL: off */
-  char *admin_token;  /* NULL: reading needs none, and writing calls are answered on the control socket only */
-  char *admin_hosts;  /* names that Host may say, with commas between; "" or NULL: none */
-  bool admin_write, admin_public_metrics;
-  enum log_level log_level;
-  enum log_format log_format;
+  struct admin_settings admin;
+  struct log_settings log;
   struct route_timeouts timeouts;
   struct route_keep_alive keep_alive; /* without a function */
-  unsigned proxy_send;                /* proxy_protocol.send: the version; 0: none */
+  struct route_proxy_send proxy_send; /* proxy_protocol.send: the version alone */
   struct policy *policy;              /* one reference */
-  unsigned limit_addresses;           /* limits.addresses */
-  unsigned old_versions;              /* limits.old_versions */
-  uint64_t load_time_ms;              /* limits.load_time */
+  struct limit_settings limits;
   struct shared_limits shared;
-  unsigned log_lines;  /* limits.log_lines */
-  unsigned timers;     /* limits.timers */
-  unsigned open_files; /* limits.open_files */
-  char *defaults;      /* the schema's own text of `defaults`, the partial route under every route; NULL: none */
+  char *defaults;  /* the schema's own text of `defaults`, the partial route under every route; NULL: none */
+  char *inherited; /* … and of what else routes take from the config */
   struct diagnose_settings diagnose;
-  struct worker_settings settings; /* splice_pipes is one worker's share */
-  char *dns_servers;               /* what settings.dns.servers points to */
-  char **jit_files;                /* base names of route files that run compiled */
+  struct worker_settings settings;
+  char **jit_files; /* base names of route files that run compiled */
   size_t jit_file_count;
   struct fault_list warnings; /* what is accepted and has no effect in this version */
 };
@@ -169,6 +180,10 @@ int loader_read_config(struct loader *loader, const struct config_overrides *ove
 int loader_read_config_leniently(struct loader *loader, const struct config_overrides *overrides, struct config *config,
                                  struct fault_list *faults);
 void config_clear(struct config *config);
+
+/* Makes `config` what a reload makes of it: it takes of `next` what need not wait for the next start, and leaves it the
+ * rest and what it had itself. */
+void config_take(struct config *config, struct config *next);
 
 /* What is served in the place of a file that is at fault. */
 enum file_stand_in {

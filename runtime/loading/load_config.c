@@ -5,6 +5,7 @@
 
 #include "core/text.h"
 #include "loading/fields.h"
+#include "loading/option_read.h"
 
 #include <errno.h>
 #include <lauxlib.h>
@@ -74,115 +75,21 @@ static void push_environment(lua_State *L, const struct config_load *load) {
   lua_setfield(L, -2, "variables");
 }
 
-static void read_config_log(lua_State *L, int t, struct config *config) {
-  static const char *const levels[] = {
-      [LOG_DEBUG] = "debug", [LOG_INFO] = "info", [LOG_WARN] = "warn", [LOG_ERROR] = "error", [LOG_OFF] = "off", NULL};
-  static const char *const formats[] = {[LOG_LOGFMT] = "logfmt", [LOG_JSON] = "json", NULL};
-  int fields = field_table(L, t, "log");
-  config->log_level = (enum log_level)field_word(L, fields, "level", levels);
-  config->log_format = (enum log_format)field_word(L, fields, "format", formats);
-  lua_settop(L, fields - 1);
-}
-
-static void read_config_settings(lua_State *L, int t, struct config *config) {
-  struct worker_settings *settings = &config->settings;
-  int fields = field_table(L, t, "tcp");
-  settings->tcp = (struct tcp_options){
-      .no_delay = field_boolean(L, fields, "no_delay"),
-      .keep_alive = field_boolean(L, fields, "keep_alive"),
-      .probe_after_s = (int)((uint64_t)field_number(L, fields, "probe_after") / 1000),
-      .probe_interval_s = (int)((uint64_t)field_number(L, fields, "probe_interval") / 1000),
-      .probes = (int)field_number(L, fields, "probes"),
-      .unacknowledged_ms = (uint64_t)field_number(L, fields, "unacknowledged"),
-  };
-  fields = field_table(L, t, "dns");
-  field_string(L, fields, "servers", &config->dns_servers);
-  settings->dns = (struct resolver_options){
-      .servers = config->dns_servers,
-      .timeout_ms = (uint32_t)field_number(L, fields, "timeout"),
-      .tries = (uint32_t)field_number(L, fields, "tries"),
-      .cache_entries = (uint32_t)field_number(L, fields, "cache"),
-      .negative_ttl_s = 5,
-      .max_ttl_s = 3600,
-  };
-  fields = field_table(L, t, "limits");
-  settings->script_time_ms = (uint64_t)field_number(L, fields, "script_time");
-  settings->script_memory = (uint64_t)field_number(L, fields, "script_memory");
-  config->load_time_ms = (uint64_t)field_number(L, fields, "load_time");
-  config->old_versions = (unsigned)field_number(L, fields, "old_versions");
-  config->log_lines = (unsigned)field_number(L, fields, "log_lines");
-  config->timers = (unsigned)field_number(L, fields, "timers");
-  config->open_files = (unsigned)field_number(L, fields, "open_files");
-  config->shared = (struct shared_limits){
-      .shared_dictionaries = (unsigned)field_number(L, fields, "shared_dictionaries"),
-      .shared_memory = (uint64_t)field_number(L, fields, "shared_memory"),
-      .metric_series = (unsigned)field_number(L, fields, "metric_series"),
-  };
-  unsigned pipes = (unsigned)field_number(L, fields, "splice_pipes");
-  settings->splice_pipes = pipes > 0 && pipes < config->workers ? 1 : pipes / config->workers;
-  lua_settop(L, fields - 3);
-}
-
-static void read_jit_files(lua_State *L, int t, struct config *config) {
-  int script = field_table(L, t, "script"), files = field_table(L, script, "jit");
-  size_t count = lua_objlen(L, files);
-  if (count > 0 && !(config->jit_files = calloc(count, sizeof *config->jit_files)))
-    luaL_error(L, "not enough memory");
-  for (size_t i = 0; i < count; i++) {
-    lua_rawgeti(L, files, (int)i + 1);
-    if (!(config->jit_files[i] = strdup(lua_tostring(L, -1))))
-      luaL_error(L, "not enough memory");
-    config->jit_file_count = i + 1;
-    lua_pop(L, 1);
-  }
-  lua_settop(L, script - 1);
-}
-
-static void read_connections(lua_State *L, int t, struct config *config) {
-  int fields = field_table(L, t, "limits");
-  config->limit_addresses = (unsigned)field_number(L, fields, "addresses");
-  fields = field_table(L, t, "proxy_protocol");
-  int send = field_table(L, fields, "send");
-  config->proxy_send = (unsigned)field_number(L, send, "version");
-  lua_settop(L, send - 3);
-  compile_keep_alive(L, t, &config->keep_alive);
-}
-
-static void read_diagnose(lua_State *L, int t, struct diagnose_settings *diagnose) {
-  int fields = field_table(L, t, "diagnose");
-  *diagnose = (struct diagnose_settings){
-      .every_ms = (uint64_t)field_number(L, fields, "every"),
-      .connections = (uint32_t)field_number(L, fields, "connections"),
-      .spike = (uint32_t)field_number(L, fields, "spike"),
-      .old_ms = (uint64_t)field_number(L, fields, "old"),
-      .keep = (unsigned)field_number(L, fields, "keep"),
-  };
-  lua_settop(L, fields - 1);
-}
-
-static void load_config_fields(lua_State *L, int t, const struct config_load *load) {
+/* -ENOMEM, -EINVAL and a fault, or 0. Raises without memory. */
+static int load_config_fields(struct config_load *load, lua_State *L, int t) {
   struct config *config = load->config;
-  field_string(L, t, "routes", &config->routes);
-  field_string(L, t, "control", &config->control);
-  field_string(L, t, "state", &config->state);
-  field_string(L, t, "user", &config->user);
-  field_string(L, t, "group", &config->group);
-  config->has_nftables = field_boolean(L, t, "has_nftables");
-  config->workers = load->overrides->workers > 0 ? load->overrides->workers : (unsigned)field_number(L, t, "workers");
-  field_string(L, t, "defaults", &config->defaults);
-  int admin = field_table(L, t, "admin");
-  field_string(L, admin, "listen", &config->admin_listen);
-  field_string(L, admin, "token", &config->admin_token);
-  field_string(L, admin, "hosts", &config->admin_hosts);
-  config->admin_write = field_boolean(L, admin, "write");
-  config->admin_public_metrics = field_boolean(L, admin, "public_metrics");
-  lua_settop(L, admin - 1);
-  read_config_log(L, t, config);
-  compile_timeouts(L, t, &config->timeouts);
-  read_config_settings(L, t, config);
-  read_jit_files(L, t, config);
-  read_connections(L, t, config);
-  read_diagnose(L, t, &config->diagnose);
+  struct error error;
+  config->settings.dns = (struct resolver_options){.negative_ttl_s = 5, .max_ttl_s = 3600};
+  int status = options_read(&config_options, L, t, config, &error);
+  if (load->overrides->workers > 0)
+    config->workers = load->overrides->workers;
+  config->digest = options_digest(&config_options, L, t);
+  if (!(config->policy = policy_new()))
+    return -ENOMEM;
+  config->policy->digest = options_digest(&policy_options, L, t);
+  if (status == 0)
+    status = options_read(&policy_options, L, t, config->policy, &error);
+  return status == -EINVAL ? config_add_fault(load, &error) : status;
 }
 
 /* Checks the value on top of `L`, of the trusted state. */
@@ -204,11 +111,8 @@ static int config_check(struct config_load *load, lua_State *L) {
     return -EINVAL;
   fault_list_add_from(&load->config->warnings, file_name(load), L, field_table(L, result, "warnings"));
   int normal = field_table(L, result, at_fault ? "stand_in" : "config");
-  load_config_fields(L, normal, load);
-  if (!(load->config->policy = policy_new()))
-    return -ENOMEM;
-  int wrong = compile_policy(L, normal, load->config->policy, &error) < 0 ? config_add_fault(load, &error) : 0;
-  return at_fault ? -EINVAL : wrong;
+  status = load_config_fields(load, L, normal);
+  return at_fault && status != -ENOMEM ? -EINVAL : status;
 }
 
 static int check_nothing(lua_State *L) {
@@ -374,20 +278,19 @@ int load_config_value(struct loader *loader, struct script_state *state, struct 
 
 void config_clear(struct config *config) {
   free(config->path);
-  free(config->routes);
-  free(config->control);
-  free(config->state);
-  free(config->user);
-  free(config->group);
-  free(config->admin_listen);
-  free(config->admin_token);
-  free(config->admin_hosts);
-  free(config->dns_servers);
-  free(config->defaults);
-  for (size_t i = 0; i < config->jit_file_count; i++)
-    free(config->jit_files[i]);
-  free(config->jit_files);
+  options_clear(&config_options, config);
   fault_list_clear(&config->warnings);
   policy_unref(config->policy);
   *config = (struct config){0};
+}
+
+void config_take(struct config *config, struct config *next) {
+  const struct config before = *config;
+  options_swap(&config_options, config, next);
+  config->hash = next->hash;
+  config->digest = next->digest;
+  config->policy = next->policy;
+  config->warnings = next->warnings;
+  next->policy = before.policy;
+  next->warnings = before.warnings;
 }

@@ -220,21 +220,8 @@ int load_file(struct load_run *run, const char *file, const struct source *sourc
 }
 
 uint64_t load_key(const struct load_run *run, const char *file, const char *path) {
-  const struct config *config = run->config;
-  const uint64_t numbers[] = {config->settings.script_time_ms,
-                              config->settings.script_memory,
-                              run->workers,
-                              is_jit_file(config, file),
-                              config->keep_alive.treatment,
-                              config->keep_alive.multiplier,
-                              config->proxy_send,
-                              config->timers,
-                              config->open_files,
-                              config->log_lines};
-  uint64_t key = text_hash(&config->timeouts, sizeof config->timeouts, 1);
-  key = text_hash(numbers, sizeof numbers, key);
-  key = text_hash(config->defaults, config->defaults ? strlen(config->defaults) : 0, key);
-  return text_hash(path, strlen(path), key);
+  const uint64_t numbers[] = {run->config->digest, run->workers, is_jit_file(run->config, file)};
+  return text_hash(path, strlen(path), text_hash(numbers, sizeof numbers, 1));
 }
 
 int load_is_same(struct load_run *run, const struct file_version *good, const struct loaded_file *file,

@@ -142,15 +142,6 @@ int load_config_value(struct loader *loader, struct script_state *state, struct 
  * the first moment, also when Lua raises, as it does without memory. 0, or -EINVAL and `error`, its place the field. */
 int compile_route(lua_State *L, int index, const char *file, struct route **compiled, struct error *error);
 
-/* The `timeouts` of a normal config or route at the absolute `index` of `L`. Raises without memory. */
-void compile_timeouts(lua_State *L, int index, struct route_timeouts *timeouts);
-
-/* Likewise of a normal route at the absolute `t`, or config; those that return say what is wrong, with its place. */
-int compile_security(lua_State *L, int t, struct route *route, struct error *error);
-void compile_keep_alive(lua_State *L, int t, struct route_keep_alive *keep_alive);
-int compile_proxy_send(lua_State *L, int action, struct route_proxy_send *send, struct error *error);
-int compile_policy(lua_State *L, int t, struct policy *policy, struct error *error);
-
 /* Has the schema check what the file returned, which stands on top of its state, and leaves the schema's answer on top
  * of `L`, of the trusted state; all between them goes through here. Raises without memory. 0, or -EINVAL and `error`.
  */

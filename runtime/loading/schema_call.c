@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * How the schema (lua/moongate/schema/routes.lua) is asked about route files. routes.check(value, options) is about one
- * file: `options` has file, path, source (its text), timeouts (the config's), defaults (likewise, as config.lua wrote
+ * file: `options` has file, path, source (its text), inherited and defaults (the config's, as config.lua wrote
  * them), names (empty), refused (why there is no value) and breathe. routes.admit(known, names) is about several:
  * `known` is what check's answer had for it, kept here in the trusted state, `names` the index of those before. */
 #include "loading/load_private.h"
@@ -10,33 +10,6 @@
 #include <errno.h>
 #include <lauxlib.h>
 #include <string.h>
-
-static void push_timeouts(lua_State *L, const struct route_timeouts *timeouts) {
-  lua_newtable(L);
-#define FIELD(name) (lua_pushnumber(L, (lua_Number)timeouts->name), lua_setfield(L, -2, #name))
-  FIELD(connect);
-  FIELD(initial_data);
-  FIELD(idle);
-  FIELD(lifetime);
-  FIELD(half_closed);
-  FIELD(linger);
-  FIELD(shutdown);
-#undef FIELD
-#define PAIR(name)                                                                                                     \
-  (lua_createtable(L, 0, 2), lua_pushnumber(L, (lua_Number)timeouts->name), lua_setfield(L, -2, "plain"),              \
-   lua_pushnumber(L, (lua_Number)timeouts->name##_tls), lua_setfield(L, -2, "tls"), lua_setfield(L, -2, #name))
-  PAIR(half_dead);
-  PAIR(stuck);
-#undef PAIR
-}
-
-static void push_keep_alive(lua_State *L, const struct route_keep_alive *keep_alive) {
-  lua_createtable(L, 0, 2);
-  lua_pushstring(L, keep_alive_words[keep_alive->treatment]);
-  lua_setfield(L, -2, "treatment");
-  lua_pushinteger(L, (lua_Integer)keep_alive->multiplier);
-  lua_setfield(L, -2, "multiplier");
-}
 
 static int breathe(lua_State *L) {
   pace_breathe(lua_touserdata(L, lua_upvalueindex(1)));
@@ -52,14 +25,8 @@ static void push_options(lua_State *L, const struct file_load *load) {
   lua_setfield(L, -2, "path");
   lua_pushlstring(L, load->source.text, load->source.size);
   lua_setfield(L, -2, "source");
-  push_timeouts(L, &config->timeouts);
-  lua_setfield(L, -2, "timeouts");
-  push_keep_alive(L, &config->keep_alive);
-  lua_setfield(L, -2, "keep_alive");
-  if (config->proxy_send > 0) {
-    lua_pushinteger(L, (lua_Integer)config->proxy_send);
-    lua_setfield(L, -2, "proxy_send");
-  }
+  lua_pushstring(L, config->inherited);
+  lua_setfield(L, -2, "inherited");
   lua_pushstring(L, config->defaults);
   lua_setfield(L, -2, "defaults");
   lua_newtable(L);

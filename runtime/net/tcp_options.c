@@ -18,17 +18,17 @@ int tcp_options_keep_alive(int fd, const struct tcp_options *options) {
   if (!options->keep_alive)
     return 0;
   int status = tcp_option_set(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
-  if (status == 0 && options->probe_after_s > 0)
-    status = tcp_option_set(fd, IPPROTO_TCP, TCP_KEEPIDLE, options->probe_after_s);
-  if (status == 0 && options->probe_interval_s > 0)
-    status = tcp_option_set(fd, IPPROTO_TCP, TCP_KEEPINTVL, options->probe_interval_s);
+  if (status == 0 && options->probe_after_ms > 0)
+    status = tcp_option_set(fd, IPPROTO_TCP, TCP_KEEPIDLE, (int)(options->probe_after_ms / 1000));
+  if (status == 0 && options->probe_interval_ms > 0)
+    status = tcp_option_set(fd, IPPROTO_TCP, TCP_KEEPINTVL, (int)(options->probe_interval_ms / 1000));
   if (status == 0 && options->probes > 0)
     status = tcp_option_set(fd, IPPROTO_TCP, TCP_KEEPCNT, options->probes);
   return status;
 }
 
 uint64_t tcp_options_probes_due(const struct tcp_options *options) {
-  uint64_t after = (uint64_t)options->probe_after_s * 1000;
+  uint64_t after = options->probe_after_ms;
   return after && after < PROBES_LATEST_MS ? after : PROBES_LATEST_MS;
 }
 

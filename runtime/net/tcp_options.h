@@ -11,8 +11,8 @@
 struct tcp_options {
   bool no_delay;
   bool keep_alive;
-  int probe_after_s;          /* TCP_KEEPIDLE; 0 here and below: the kernel's default */
-  int probe_interval_s;       /* TCP_KEEPINTVL */
+  uint64_t probe_after_ms;    /* TCP_KEEPIDLE, in whole seconds; 0 here and below: the kernel's default */
+  uint64_t probe_interval_ms; /* TCP_KEEPINTVL, likewise */
   int probes;                 /* TCP_KEEPCNT */
   uint64_t unacknowledged_ms; /* no option of a socket: see net/silence.h; 0: never */
 };

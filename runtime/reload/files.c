@@ -134,7 +134,7 @@ static struct value *refuse_ports(const struct file_put *put) {
 static struct value *refuse_admin_clash(const struct file_put *put) {
   const struct instance *instance = put->instance;
   const struct table_port *clash =
-      instance->admin ? instance_find_admin_clash(put->check->table, instance->config.admin_listen) : NULL;
+      instance->admin ? instance_find_admin_clash(put->check->table, instance->config.admin.listen) : NULL;
   struct error error;
   if (!clash)
     return NULL;

@@ -89,7 +89,7 @@ static void supersede(struct reload *reload, size_t count) {
   LOG(&reload->instance->runtime->log, LOG_WARN,
       "too many old versions of files live: closing the connections of the oldest",
       LOG_STRING("file", old->versions[0]->file), LOG_INTEGER("versions", count),
-      LOG_INTEGER("limits.old_versions", reload->instance->config.old_versions));
+      LOG_INTEGER("limits.old_versions", reload->instance->config.limits.old_versions));
   for (size_t i = 0; i < threads->count; i++)
     script_worker_supersede_soon(&threads->threads[i]->worker, old->versions, count);
   for (size_t i = 0; i < count; i++)
@@ -125,8 +125,8 @@ static void remember_old(struct reload *reload, const struct route_table *before
     if (before->scripts[i]->generation != table->generation)
       old->versions[old->count++] = script_version_ref(before->scripts[i]);
   reload_forget_finished(reload);
-  if (old->count > reload->instance->config.old_versions)
-    supersede(reload, old->count - reload->instance->config.old_versions);
+  if (old->count > reload->instance->config.limits.old_versions)
+    supersede(reload, old->count - reload->instance->config.limits.old_versions);
 }
 
 static void reload_announce_all(struct reload *reload) {

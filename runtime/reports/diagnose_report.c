@@ -131,7 +131,7 @@ static void write_worker(struct value *list, const struct connections_part *part
   value_set_number(entry, "script_memory", (double)part->sample.script_memory);
   value_set_number(entry, "script_states", (double)part->sample.script_states);
   value_set_number(entry, "pipes", part->sample.pipes);
-  value_set_number(entry, "pipes_limit", part->worker->settings->splice_pipes);
+  value_set_number(entry, "pipes_limit", worker_pipes(part->worker));
 }
 
 static void diagnose_write_workers(struct value *root, const struct connections_round *round,
@@ -212,9 +212,9 @@ static void write_config(struct value *root, const struct instance *instance) {
   value_set_boolean(table, "access_log", config->policy->access_log);
   struct value *limits = value_set_table(table, "limits");
   value_set_number(limits, "connections", config->policy->connections);
-  value_set_number(limits, "connections_per_ip", config->policy->limits.connections);
+  value_set_number(limits, "connections_per_ip", config->policy->limits.connections.count);
   value_set_number(limits, "idle_near_cap", diagnose_seconds(config->policy->idle_near_cap_ms));
-  value_set_number(limits, "old_versions", config->old_versions);
+  value_set_number(limits, "old_versions", config->limits.old_versions);
   struct value *times = value_set_table(table, "timeouts");
   value_set_number(times, "connect", diagnose_seconds(timeouts->connect));
   value_set_number(times, "initial_data", diagnose_seconds(timeouts->initial_data));

@@ -224,7 +224,7 @@ static struct value *explain_files(struct runtime *runtime, const struct native_
   } else {
     free(config.state); /* what an earlier run stored is not what the files say */
     config.state = NULL;
-    loading.bound_ms = config.load_time_ms;
+    loading.bound_ms = config.limits.load_time_ms;
     loading_load_routes(&loading, &config, 1, NULL, NULL, &loaded);
     report_faults(found, &loaded.faults, NULL);
     struct route_table *table = instance_make_table(NULL, NULL, &loaded, config.policy, &error);

@@ -27,7 +27,7 @@ static uint64_t blocked_for(const struct explained *explained, const struct rout
   struct limits *limits = instance ? instance->threads.admission.limits : NULL;
   const uint32_t scopes[] = {LIMIT_SCOPE_ALL, route->shared ? route->shared->scope : LIMIT_SCOPE_ROUTES};
   uint64_t most = limits ? explained->table->policy->block_ms : 0, longest = 0;
-  bool has_own = route->security.limits.has_connections && route->security.limits.has_rate;
+  bool has_own = route->security.limits.connections.is_set && route->security.limits.rate.is_set;
   for (unsigned i = has_own; i < 2 && most > 0; i++) {
     struct limit_report report;
     if (limits_find(limits, &explained->question.client, scopes[i], loop_now(&instance->runtime->loop), &report) &&

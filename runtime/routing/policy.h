@@ -20,6 +20,7 @@ enum proxy_accept {
 
 struct policy {
   atomic_uint references;
+  uint64_t digest;              /* of all that it says: two that say the same have the same */
   struct ip_set *allow, *block; /* security.ip_allow, ip_block; NULL: all, none */
   uint32_t connections;         /* limits.connections, over all workers; 0: no limit */
   struct address_limits limits; /* limits.connections_per_ip, connection_rate; both are said */
@@ -36,6 +37,3 @@ struct policy {
 struct policy *policy_new(void);
 struct policy *policy_ref(struct policy *policy);
 void policy_unref(struct policy *policy); /* of both, NULL is nothing */
-
-/* Do both say the same? */
-bool policy_equal(const struct policy *a, const struct policy *b);

@@ -4,10 +4,14 @@
 #include "routing/route.h"
 
 #include "routing/balance.h"
+#include "routing/option.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+
+_Static_assert(OPTION_HAS_COUNT(struct route, domains, domain_count), "OPTION_TEXTS");
+_Static_assert(OPTION_HAS_COUNT(struct route, tags, tag_count), "OPTION_TEXTS");
 
 const char *const route_on_change_words[] = {
     [ROUTE_KEEP] = "keep", [ROUTE_DRAIN] = "drain", [ROUTE_CLOSE] = "close", NULL};
@@ -65,26 +69,13 @@ void route_unref(struct route *route) {
   free(route->targets);
   free(route->rotation);
   free(route->ports);
-  for (size_t i = 0; i < route->domain_count; i++)
-    free(route->domains[i]);
-  free(route->domains);
-  ip_set_unref(route->client_ips);
-  for (size_t i = 0; i < route->tag_count; i++)
-    free(route->tags[i]);
-  free(route->tags);
-  free(route->description);
-  ip_set_unref(route->security.allow);
-  ip_set_unref(route->security.block);
-  free(route->proxy_send.tlvs);
-  free(route->name);
+  options_clear(&route_options, route);
   free(route->file);
   free(route);
 }
 
 bool route_has_functions(const struct route *route) {
-  if (route->when_function != ROUTE_NO_FUNCTION || route->handler_function != ROUTE_NO_FUNCTION ||
-      route->target_function != ROUTE_NO_FUNCTION || route->balance_function != ROUTE_NO_FUNCTION ||
-      route->keep_alive.function != ROUTE_NO_FUNCTION || route->security.authorize_function != ROUTE_NO_FUNCTION)
+  if (options_have_function(&route_options, route))
     return true;
   for (size_t i = 0; i < route->target_count; i++)
     if (route->targets[i].host_function != ROUTE_NO_FUNCTION || route->targets[i].port_function != ROUTE_NO_FUNCTION)
@@ -92,79 +83,8 @@ bool route_has_functions(const struct route *route) {
   return false;
 }
 
-static bool same_text(const char *a, const char *b) { return a == b || (a && b && strcmp(a, b) == 0); }
-
-static bool same_address(const struct endpoint *a, const struct endpoint *b) {
-  return a->length == b->length && memcmp(&a->storage, &b->storage, a->length) == 0;
-}
-
-static bool same_tags(const struct route *a, const struct route *b) {
-  if (a->tag_count != b->tag_count)
-    return false;
-  for (size_t i = 0; i < a->tag_count; i++)
-    if (!same_text(a->tags[i], b->tags[i]))
-      return false;
-  return true;
-}
-
-static bool same_ports(const struct route *a, const struct route *b) {
-  if (a->port_count != b->port_count)
-    return false;
-  for (size_t i = 0; i < a->port_count; i++)
-    if (a->ports[i].from != b->ports[i].from || a->ports[i].to != b->ports[i].to)
-      return false;
-  return true;
-}
-
-static bool same_domains(const struct route *a, const struct route *b) {
-  if (a->domain_count != b->domain_count)
-    return false;
-  for (size_t i = 0; i < a->domain_count; i++)
-    if (strcmp(a->domains[i], b->domains[i]) != 0)
-      return false;
-  return true;
-}
-
-static bool same_match(const struct route *a, const struct route *b) {
-  return same_address(&a->address, &b->address) && same_ports(a, b) && same_domains(a, b) &&
-         ip_set_equal(a->client_ips, b->client_ips) && a->tls_versions == b->tls_versions;
-}
-
-static bool same_targets(const struct route *a, const struct route *b) {
-  if (a->target_count != b->target_count)
-    return false;
-  for (size_t i = 0; i < a->target_count; i++) {
-    const struct route_target *x = &a->targets[i], *y = &b->targets[i];
-    if (!same_text(x->host, y->host) || x->port != y->port || x->preserve_port != y->preserve_port ||
-        x->weight != y->weight)
-      return false;
-  }
-  return true;
-}
-
-bool address_limits_equal(const struct address_limits *a, const struct address_limits *b) {
-  return a->has_connections == b->has_connections && a->has_rate == b->has_rate && a->connections == b->connections &&
-         a->rate == b->rate && a->window_ms == b->window_ms;
-}
-
-static bool same_admission(const struct route *a, const struct route *b) {
-  return ip_set_same(a->security.allow, b->security.allow) && ip_set_same(a->security.block, b->security.block) &&
-         a->security.max_connections == b->security.max_connections &&
-         address_limits_equal(&a->security.limits, &b->security.limits) &&
-         a->keep_alive.treatment == b->keep_alive.treatment && a->keep_alive.multiplier == b->keep_alive.multiplier &&
-         a->proxy_send.version == b->proxy_send.version && a->proxy_send.tlvs_size == b->proxy_send.tlvs_size &&
-         (a->proxy_send.tlvs_size == 0 || memcmp(a->proxy_send.tlvs, b->proxy_send.tlvs, a->proxy_send.tlvs_size) == 0);
-}
-
 bool route_equal(const struct route *a, const struct route *b) {
-  if (route_has_functions(a) || route_has_functions(b))
-    return false;
-  return same_text(a->name, b->name) && same_text(a->file, b->file) && a->priority == b->priority && same_match(a, b) &&
-         same_text(a->description, b->description) && same_tags(a, b) && a->action == b->action &&
-         a->engine == b->engine && a->tls == b->tls && same_targets(a, b) && same_admission(a, b) &&
-         a->balance == b->balance && a->half_open == b->half_open && a->on_change == b->on_change &&
-         /* nothing but numbers of one size in it, so no padding */
-         memcmp(&a->timeouts, &b->timeouts, sizeof a->timeouts) == 0;
+  return !route_has_functions(a) && !route_has_functions(b) && a->digest == b->digest;
 }
 
 static unsigned greatest_common_divisor(unsigned a, unsigned b) {

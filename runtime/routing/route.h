@@ -7,6 +7,7 @@
 #include "core/clock.h"
 #include "net/address.h"
 #include "net/ip_set.h"
+#include "routing/route_parts.h"
 #include "tls/version.h"
 
 #include <stdatomic.h>
@@ -15,8 +16,6 @@
 #include <stdint.h>
 
 struct script_version; /* script/version.h: a loaded version of a route file with its Lua states */
-
-enum { ROUTE_NO_FUNCTION = -1 };
 
 /* What belongs to a route's name and is shared by the workers: it outlives the records of that name. */
 struct route_shared {
@@ -54,40 +53,12 @@ struct route_timeouts {
       stuck_tls;
 };
 
-/* keep_alive: how idle and lifetime are treated. EXTENDED multiplies both, IMMORTAL lifts both, and `stuck` too. */
-enum keep_alive_treatment { KEEP_ALIVE_STANDARD, KEEP_ALIVE_EXTENDED, KEEP_ALIVE_IMMORTAL };
-
-extern const char *const keep_alive_words[]; /* by the enum, then NULL */
-
-struct route_keep_alive {
-  enum keep_alive_treatment treatment;
-  unsigned multiplier; /* 1 to 1000 */
-  int function;        /* slot of function(context), asked once when the route is known; ROUTE_NO_FUNCTION */
-};
-
-/* Limits of one address. What is not said is inherited; 0 lifts a limit. */
-struct address_limits {
-  bool has_connections, has_rate;
-  uint32_t connections; /* at once */
-  uint32_t rate;        /* new ones in any window */
-  uint64_t window_ms;
-};
-
-bool address_limits_equal(const struct address_limits *a, const struct address_limits *b);
-
 /* Who may use a route; looked at after it was chosen. */
 struct route_security {
   struct ip_set *allow, *block; /* NULL: all, none. `block` wins */
   uint32_t max_connections;     /* of the route, over all workers; 0: no limit */
   struct address_limits limits; /* in the place of the config's (routing/policy.h) */
   int authorize_function;       /* slot, or ROUTE_NO_FUNCTION */
-};
-
-/* The PROXY header that goes before a client's bytes to the target. */
-struct route_proxy_send {
-  unsigned version; /* 0: none */
-  uint8_t *tlvs;    /* of the route, as they go over the wire; NULL: none */
-  size_t tlvs_size;
 };
 
 /* action.balance: how one of several targets is chosen. */
@@ -111,11 +82,13 @@ struct port_range {
   uint16_t from, to; /* inclusive; 0 to 0: one port, given by the kernel */
 };
 
+/* What the schema declares stands under the name that it has there (routing/option.h). */
 struct route {
   atomic_uint references;
   char *name;      /* unique in a table */
   char *file;      /* base name of its file */
   atomic_int line; /* where it stands in it; 0 when not known. The one thing that changes, for people */
+  uint64_t digest; /* of all that it says, its name and file included (loading/digest.h) */
   unsigned stats;  /* metrics/: the number of its name */
   int priority;
   char *description; /* for people; NULL or "": none */
@@ -161,8 +134,8 @@ void route_unref(struct route *route); /* NULL is nothing */
 /* Does anything of it run in Lua? */
 bool route_has_functions(const struct route *route);
 
-/* Do both say the same: name, file, match, action, timeouts, all but the line and what belongs to the name (statistics,
- * what is shared)? Then one record can stand for the other. Never true of routes with functions. */
+/* Do both say the same, all but the line and what belongs to the name (statistics, what is shared)? Then one record can
+ * stand for the other. Never true of routes with functions. */
 bool route_equal(const struct route *a, const struct route *b);
 
 /* Fills `rotation` from the targets' weights (smooth weighted round robin). 0 or -ENOMEM. */

@@ -49,6 +49,9 @@ local function resolve(normal, environment)
     normal.dns.servers = table.concat(normal.dns.servers, ",")
   end
   normal.admin.hosts = table.concat(normal.admin.hosts, ",")
+  local inherited = { timeouts = normal.timeouts, keep_alive = normal.keep_alive }
+  inherited.proxy_send = normal.proxy_protocol.send.version
+  normal.inherited = defaults.write(inherited)
 end
 
 -- What is left of the value without what is at fault: two keys deep, since a list without an item is another list.

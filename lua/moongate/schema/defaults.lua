@@ -99,7 +99,14 @@ function defaults.types.partial_route(check, value)
     fault.path, fault.field = path, fault.field ~= "" and "defaults." .. fault.field or "defaults"
     check.faults[#check.faults + 1] = fault
   end
-  return #check.faults == before and next(plain) ~= nil and "return " .. write(plain) or nil
+  return #check.faults == before and next(plain) ~= nil and defaults.write(plain) or nil
+end
+
+---Plain data as text, the same for the same values: for `read`.
+---@param value table
+---@return string
+function defaults.write(value)
+  return "return " .. write(value)
 end
 
 ---In the place of what `types.partial_route` makes, when nobody knows what the defaults are to be: what a route leaves

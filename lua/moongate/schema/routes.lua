@@ -60,7 +60,8 @@ local function with_inherited(options)
   for name, descriptor in pairs(schema.route.fields.action.fields) do
     action.fields[name] = descriptor
   end
-  action.fields.send_proxy_protocol = { type = "proxy_send", default = options.proxy_send or false }
+  local send = options.proxy_send ~= 0 and options.proxy_send or false
+  action.fields.send_proxy_protocol = { type = "proxy_send", default = send }
   fields.action = action
   return { type = "table", kind = "route", fields = fields }
 end
@@ -190,6 +191,18 @@ local function name_defaults(check, base, raw, first)
   end
 end
 
+-- The one of the last file: most have the same.
+local last_text, last_descriptor
+
+local function descriptor_for(options)
+  if not options.inherited then
+    return with_inherited(options)
+  elseif options.inherited ~= last_text then
+    last_text, last_descriptor = options.inherited, with_inherited(defaults.read(options.inherited))
+  end
+  return last_descriptor
+end
+
 ---@class moongate.schema.File a file that is being checked
 ---@field check moongate.Check
 ---@field descriptor table of a route
@@ -299,9 +312,10 @@ end
 ---@field file string base name
 ---@field path string for messages
 ---@field source string|nil the text of the file, for the lines of faults
----@field timeouts table the config's, normal
+---@field inherited string|nil what routes take from the config, as it wrote it; else it stands here:
+---@field timeouts table|nil the config's, normal
 ---@field keep_alive table|nil likewise
----@field proxy_send integer|nil likewise, the version
+---@field proxy_send integer|nil likewise, the version; 0: none
 ---@field defaults string|nil the config's, normal
 ---@field names moongate.schema.Index the routes of the files before; those of this file are added, if it has no fault
 ---@field breathe fun()|nil called often: the thread that checks gives way to others
@@ -311,7 +325,7 @@ end
 ---@param options moongate.schema.FileOptions
 ---@return table normal { routes = those that are enabled, functions =, faults =, warnings =, known = for `admit` }
 function routes.check(value, options)
-  local descriptor = with_inherited(options)
+  local descriptor = descriptor_for(options)
   local check = Check.new(types, descriptor)
   local base, unknown = defaults.read(options.defaults)
   check.open = unknown
