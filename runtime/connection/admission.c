@@ -325,12 +325,14 @@ void admission_leave_route(struct exchange *exchange) {
 void admission_leave(struct connection *connection) {
   struct admission *admission = connection->worker->admission;
   if (admission) {
-    limits_release(admission->limits, connection->address_held);
+    if (connection->address_held)
+      limits_release(admission->limits, connection->address_held);
     if (connection->counted)
       atomic_fetch_sub_explicit(&admission->connections, 1, memory_order_relaxed);
   }
   connection->address_held = NULL;
   connection->counted = false;
-  free(connection->proxied);
+  if (connection->proxied)
+    free(connection->proxied);
   connection->proxied = NULL;
 }

@@ -69,7 +69,9 @@ static void connection_leave(struct connection *connection) {
   bool was_closing = connection->state == CONNECTION_CLOSING;
   connection_set_state(connection, CONNECTION_CLOSED);
   connection->worker->metrics->worker.states[CONNECTION_CLOSED]--;
-  uint64_t spent = was_closing ? connection->state_since - since : 0;
+  if (!was_closing)
+    return;
+  uint64_t spent = connection->state_since - since;
   connection->closing_ms = spent < UINT32_MAX ? (uint32_t)spent : UINT32_MAX;
 }
 
@@ -85,7 +87,8 @@ static void connection_finish(struct connection *connection, bool reset) {
     if (connection->reasons[side] != CLOSE_NONE)
       shard->worker.terminations[side][connection->reasons[side]]++;
   count_out(connection);
-  free(connection->sniffed);
+  if (connection->sniffed)
+    free(connection->sniffed);
   connection->sniffed = NULL;
   admission_leave(connection);
   connection_walks_leave(worker, connection);

@@ -93,10 +93,11 @@ struct exchange_cut exchange_stop(struct exchange *exchange, enum pipe_side side
   exchange->reset_target = !exchange->connection->codec && running && broken && !cut_target &&
                            exchange->route->timeouts.linger > 0 && stream_unsent(&exchange->target_stream) > 0;
   userspace_cancel(exchange, cut_target || broken || cut.short_of_end);
-  if (exchange->answer)
+  if (exchange->answer) {
     free(exchange->answer->string);
-  free(exchange->answer);
-  exchange->answer = NULL;
+    free(exchange->answer);
+    exchange->answer = NULL;
+  }
   leave_exchange_state(exchange, exchange_now(exchange));
   exchange->state = EXCHANGE_OVER;
   return cut;
@@ -108,7 +109,8 @@ void exchange_finish(struct exchange *exchange) {
   if (exchange->on_old_table)
     worker->metrics->worker.old_connections--;
   access_log_end(exchange);
-  free(exchange->host);
+  if (exchange->host)
+    free(exchange->host);
   exchange->host = NULL;
   admission_leave_route(exchange);
   exchange_unpin_table(exchange);

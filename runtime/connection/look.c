@@ -289,6 +289,23 @@ void exchange_arm_first(struct exchange *exchange) {
   arm_at(exchange->connection, at);
 }
 
+/* `at`, or when to look sooner at one that is joined. */
+static clock_ms joined_look(const struct exchange *exchange, clock_ms at) {
+  bool forwards = exchange->state == EXCHANGE_FORWARDING;
+  if (forwards && !exchange->probed && probes_at(exchange) < at)
+    at = probes_at(exchange);
+  uint64_t unasked = exchange_unasked_limit(exchange);
+  if (unasked > 0 && unasked_look(exchange, unasked) < at)
+    at = unasked_look(exchange, unasked);
+  clock_ms silence = silence_look_at(exchange);
+  at = silence < at ? silence : at;
+  if (!exchange_worker(exchange)->draining || forwards)
+    return at;
+  /* A handler may come to wait for its client without anybody being told. */
+  clock_ms again = exchange_now(exchange) + DRAIN_QUIET_MS;
+  return again < at ? again : at;
+}
+
 void exchange_arm_timer(struct exchange *exchange) {
   if (exchange->state >= EXCHANGE_OVER)
     return;
@@ -298,17 +315,7 @@ void exchange_arm_timer(struct exchange *exchange) {
     clock_ms notice = bound.at - notice_of(exchange, bound.reason);
     at = notice < at ? notice : at;
   }
-  if (exchange->state == EXCHANGE_FORWARDING && !exchange->probed && probes_at(exchange) < at)
-    at = probes_at(exchange);
-  uint64_t unasked = exchange_unasked_limit(exchange);
-  if (unasked > 0 && unasked_look(exchange, unasked) < at)
-    at = unasked_look(exchange, unasked);
-  clock_ms look = silence_look_at(exchange);
-  at = look < at ? look : at;
-  if (exchange_worker(exchange)->draining && exchange->state == EXCHANGE_HANDLING) {
-    /* It may come to wait for its client without anybody being told. */
-    clock_ms again = exchange_now(exchange) + DRAIN_QUIET_MS;
-    at = again < at ? again : at;
-  }
+  if (is_joined(exchange))
+    at = joined_look(exchange, at);
   arm_at(exchange->connection, at);
 }
