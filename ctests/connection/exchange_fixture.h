@@ -202,8 +202,10 @@ static inline int fixture_set_up(void **state) {
   fixture_swap(fixture, fixture_table(PORT));
   fixture_connect(fixture);
   assert_int_equal(CONNECTION_ROUTING, fixture->connection->state);
+  assert_int_equal(0, fixture->worker.codec_count);
   fixture->codec = (struct codec){.ops = &fixture_codec_ops};
   assert_int_equal(STEP_GONE, connection_take_codec(fixture->connection, &fixture->codec));
+  assert_int_equal(1, fixture->worker.codec_count);
   *state = fixture;
   return 0;
 }
@@ -212,6 +214,7 @@ static inline int fixture_tear_down(void **state) {
   struct fixture *fixture = *state;
   worker_deinit(&fixture->worker);
   assert_int_equal(1, fixture->freed);
+  assert_int_equal(0, fixture->worker.codec_count);
   route_table_unref(fixture->table);
   for (size_t i = 0; i < PARTS; i++) {
     if (fixture->parts[i].far > 0)

@@ -48,6 +48,7 @@ enum step_result connection_take_codec(struct connection *connection, struct cod
   codec->idle = first->table_port->initial_data;
   codec->linger = first->table_port->linger;
   connection->codec = codec;
+  connection->worker->codec_count++;
   connection->client.on_ready = NULL;
   first->state = EXCHANGE_OVER;
   list_remove(&first->node);
@@ -149,6 +150,7 @@ struct exchange_cut codec_close_exchanges(struct connection *connection, enum pi
 bool codec_count_out(struct connection *connection) {
   struct codec *codec = connection->codec;
   settle_bytes(connection);
+  connection->worker->codec_count--;
   if (!codec->route)
     return false;
   stats_of(connection, codec->route)->active--;
@@ -160,6 +162,8 @@ bool codec_count_out(struct connection *connection) {
 void codec_move_all(struct worker *worker, const struct route_table *before) {
   const struct route_table *table = worker->pin->table;
   uint32_t *places = NULL;
+  if (worker->codec_count == 0) /* a hundred thousand others are not gone through for nothing */
+    return;
   LIST_FOREACH(node, &worker->connections) {
     struct connection *connection = LIST_OWNER(node, struct connection, node);
     struct codec *codec = connection->codec;

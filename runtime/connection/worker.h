@@ -123,6 +123,7 @@ struct worker {
   struct deferred over_go; /* … which it does */
   struct list_node walks;  /* connection/walk.h: who is going through them */
   size_t connection_count;
+  size_t codec_count; /* of them, those with a codec (connection/codec.h) */
   uint64_t last_id;
   struct log_limit refused_log, hello_log;
   struct log_limits route_logs[ROUTE_LOG_COUNT];
