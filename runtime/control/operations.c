@@ -141,13 +141,13 @@ static void diagnose(void *context, struct native_call *call) {
     operation_refuse(runtime, call);
 }
 
-static struct value *keep_diagnosis(void *context, const char *trigger, const char *text, size_t size) {
+static void keep_diagnosis(void *context, const char *trigger, const char *text, size_t size,
+                           struct native_call *call) {
   struct runtime *runtime = context;
   if (runtime->instance)
-    return diagnose_keep(runtime->instance, trigger, text, size);
-  struct value *root = value_table();
-  value_set_string(root, "error", why_not(runtime));
-  return root;
+    diagnose_keep(runtime->instance, trigger, text, size, call);
+  else
+    operation_refuse(runtime, call);
 }
 
 static struct value *admission(void *context) {

@@ -244,7 +244,10 @@ static int native_keep_diagnosis(lua_State *L) {
   luaL_argcheck(L, length > 0 && strspn(trigger, "abcdefghijklmnopqrstuvwxyz") == length, 1, "a plain word expected");
   if (!native->ops->keep_diagnosis)
     return native_raise_not_running(L);
-  return native_return(L, native->ops->keep_diagnosis(native->context, trigger, text, size));
+  lua_settop(L, 2); /* they stay for as long as it waits */
+  struct native_call *call = native_call_begin(L);
+  native->ops->keep_diagnosis(native->context, trigger, text, size, call);
+  return native_call_finish(L, call);
 }
 
 static int native_admission(lua_State *L) {

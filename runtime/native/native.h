@@ -154,8 +154,8 @@ struct native_ops {
    * status = }. */
   void (*diagnose)(void *context, struct native_call *call);
   /* native.keep_diagnosis(trigger, text): keeps it as a file under the state directory: { path = } or { path =, error =
-   * }. `trigger` is a plain word. The caller frees it. */
-  struct value *(*keep_diagnosis)(void *context, const char *trigger, const char *text, size_t size);
+   * }. `trigger` is a plain word. */
+  void (*keep_diagnosis)(void *context, const char *trigger, const char *text, size_t size, struct native_call *call);
   /* native.admission(): who may ask the admin interface, as the config's `admin` has it: { token =, hosts = "a,b",
    * write =, public_metrics = }; {} while moongate stops. Never to be printed. The caller frees it. */
   struct value *(*admission)(void *context);

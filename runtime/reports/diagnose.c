@@ -184,6 +184,7 @@ int diagnose_start(struct instance *instance) {
   if (!diagnose->watches)
     return -ENOMEM;
   diagnose->instance = instance;
+  list_init(&diagnose->waiting);
   diagnose->count = count;
   diagnose->since_ms = instance->started_ms;
   diagnose->timer.on_expired = on_due;
@@ -201,11 +202,13 @@ void diagnose_stop(struct diagnose *diagnose) {
   loop_cancel_timer(&diagnose->instance->runtime->loop, &diagnose->timer);
   diagnose->timer.on_expired = NULL;
   diagnose->instance->runtime->to_diagnose = 0;
+  diagnose_keep_stop(diagnose);
 }
 
 void diagnose_deinit(struct diagnose *diagnose) {
   diagnose_stop(diagnose);
   free(diagnose->watches);
+  blocking_unref(diagnose->keep_lost);
   *diagnose = (struct diagnose){.instance = NULL};
 }
 

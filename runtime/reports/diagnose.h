@@ -64,6 +64,8 @@ struct diagnose {
   struct worker_stats since;                        /* what had been counted at the last snapshot */
   clock_ms since_ms;                                /* when; at first the start */
   struct diagnose_pause pauses[DIAGNOSE_CAUSE_COUNT];
+  struct list_node waiting;   /* files that are being written */
+  struct blocking *keep_lost; /* the thread that was lost in the last of those; NULL: none */
 };
 
 /* Zeroed at first. After the workers' threads have begun. 0 or -ENOMEM. */
@@ -84,7 +86,11 @@ void diagnose_begin(struct diagnose *diagnose, enum diagnose_cause cause);
 
 /* See native_ops.diagnose and native_ops.keep_diagnosis. */
 void diagnose_ask(struct instance *instance, struct native_call *call);
-struct value *diagnose_keep(struct instance *instance, const char *trigger, const char *text, size_t size);
+void diagnose_keep(struct instance *instance, const char *trigger, const char *text, size_t size,
+                   struct native_call *call);
+
+/* diagnose_file.c: answers who waits for a file. */
+void diagnose_keep_stop(struct diagnose *diagnose);
 
 /* diagnose_report.c: the answer to diagnose_ask(). */
 struct connections_round;

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -116,6 +117,18 @@ struct dirent *readdir(DIR *entries) {
   struct dirent *(*next)(DIR *) = (struct dirent * (*)(DIR *)) dlsym(RTLD_NEXT, "readdir");
   wait_at("readdir", dirfd(entries), NULL);
   return next(entries);
+}
+
+/* NOLINTNEXTLINE(readability-inconsistent-declaration-parameter-name): theirs are reserved */
+ssize_t pwrite(int fd, const void *bytes, size_t size, off_t offset) {
+  wait_at("pwrite", fd, NULL);
+  return (ssize_t)syscall(SYS_pwrite64, fd, bytes, size, offset);
+}
+
+/* NOLINTNEXTLINE(readability-inconsistent-declaration-parameter-name): theirs are reserved */
+int stat(const char *path, struct stat *found) {
+  wait_for_disk("stat", path);
+  return fstatat(AT_FDCWD, path, found, 0);
 }
 
 /* NOLINTNEXTLINE(readability-inconsistent-declaration-parameter-name): theirs are reserved */
