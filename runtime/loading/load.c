@@ -42,6 +42,7 @@ void loader_free(struct loader *loader) {
   script_shared_unref(loader->shared);
   blocking_unref(loader->store_lost);
   blocking_unref(loader->list_lost);
+  blocking_unref(loader->modules_lost);
   blocking_unref(loader->config_loss.lost);
   free(loader->config_loss.message);
   load_mark_free(loader->mark);
@@ -183,14 +184,13 @@ static void collect_garbage(struct loader *loader) {
   loader->lua_memory = loader->trusted->memory_used;
 }
 
-void load_run_deinit(struct load_run *run, int status) {
+int load_run_deinit(struct load_run *run, int status) {
   module_list_clear(&run->cache);
-  if (status == -ECANCELED)
-    return;
-  if (run->is_marked)
-    load_mark_set(run->loader->mark, NULL);
+  if (status == -ECANCELED || (run->is_marked && load_mark_away(run, NULL) < 0))
+    return -ECANCELED;
   schema_index_begin(run->loader); /* what was found between files is looked for anew, and is in the way till then */
   collect_garbage(run->loader);
+  return status;
 }
 
 /* What is not committed goes. */

@@ -153,6 +153,9 @@ struct blocking *loader_turn_from(struct loader *loader, const char *subject);
  * A file is at fault with `message` from now on; the others are for the caller to tell. */
 enum loader_loss loader_give_up(struct loader *loader, const char *message);
 
+/* After that: nothing is being run. By the thread that uses it, which may be given up in it. */
+void loader_unmark(struct loader *loader);
+
 /* Keeps a mark under `state` on what is being run (loading/load_mark.h): what has ended an earlier process is at fault
  * from now on. 0, or a negative errno and `error`: then it does without. */
 int loader_keep_mark(struct loader *loader, const char *state, struct error *error);

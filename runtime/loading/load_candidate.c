@@ -119,7 +119,7 @@ int loader_check_candidate(struct loader *loader, const struct config *config, c
     if (status == 0) {
       forget_last(loader);
       status = candidate_check(&run, name, path, text, size, faults, table);
-      load_run_deinit(&run, status);
+      status = load_run_deinit(&run, status);
     }
   }
   free(path);

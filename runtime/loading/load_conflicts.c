@@ -217,18 +217,40 @@ static int add_directory(struct loaded_routes *loaded, const char *path, size_t 
   return directories[loaded->module_directory_count] && ++loaded->module_directory_count ? 0 : -ENOMEM;
 }
 
+/* What there is of the path, not less than `least` of it. */
+static void find_directory(char **path, size_t least) {
+  struct stat found;
+  while (*path && strlen(*path) > least && !(stat(*path, &found) == 0 && S_ISDIR(found.st_mode))) {
+    char *parent = path_directory(*path);
+    free(*path);
+    *path = parent;
+  }
+}
+
+/* The same; all of it while who looked last has had no answer yet. `*path` NULL: there is no memory. 0 or -ECANCELED.
+ */
+static int find_directory_away(struct load_run *run, char **path, size_t least) {
+  const struct blocking *lost = run->loader->modules_lost;
+  char *subject = *path;
+  if (strlen(subject) <= least || (lost && blocking_is_lost(run->loader->modules_lost)))
+    return 0;
+  load_now_begin(run, &(struct load_now){.kind = LOAD_MODULES, .path = subject});
+  blocking_begin(run->blocking);
+  find_directory(path, least);
+  if (!blocking_end(run->blocking))
+    return -ECANCELED;
+  load_now_end(run);
+  return 0;
+}
+
 /* The directory of a module, or of what there is of its path. */
 static int add_directories(struct load_run *run, const struct module_list *modules) {
   size_t least = strlen(run->module_path);
   for (size_t i = 0; i < modules->count; i++) {
     char *path = path_directory(modules->modules[i]->path);
-    struct stat found;
-    while (path && strlen(path) > least && !(stat(path, &found) == 0 && S_ISDIR(found.st_mode))) {
-      char *parent = path_directory(path);
-      free(path);
-      path = parent;
-    }
-    int status = path ? add_directory(run->loaded, path, strlen(path)) : -ENOMEM;
+    int status = path ? find_directory_away(run, &path, least) : -ENOMEM;
+    if (status == 0)
+      status = path ? add_directory(run->loaded, path, strlen(path)) : -ENOMEM;
     free(path);
     if (status < 0)
       return status;

@@ -163,14 +163,13 @@ static const char ENDED[] =
     "is not run: the process ended while this text was loaded last, by it or by who killed it just then. Whatever is "
     "changed in it, if only a blank, it is run again";
 
-/* Marks what is run from now on. False: it has ended a process. */
-static bool mark(struct load_run *run, const struct file_version *good, const struct source *source) {
+/* Marks what is run from now on. 0, -EALREADY: it has ended a process, or -ECANCELED. */
+static int mark(struct load_run *run, const struct file_version *good, const struct source *source) {
   const struct load_mark_text text = {good->file, source->path, good->size, good->hash};
   if (load_mark_has_ended(run->loader->mark, &text))
-    return false;
-  load_mark_set(run->loader->mark, &text);
+    return -EALREADY;
   run->is_marked = true;
-  return true;
+  return load_mark_away(run, &text);
 }
 
 int load_file(struct load_run *run, const char *file, const struct source *source, unsigned workers,
@@ -182,8 +181,11 @@ int load_file(struct load_run *run, const char *file, const struct source *sourc
     return -ENOMEM;
   }
   good->key = load_key(run, file, source->path);
-  if (!mark(run, good, source)) {
+  int marked = mark(run, good, source);
+  if (marked < 0) {
     file_version_unref(good);
+    if (marked == -ECANCELED)
+      return marked;
     return fault_list_add(faults, source->path, 0, NULL, NULL, ENDED) < 0 ? -ENOMEM : -EINVAL;
   }
   struct file_load load = {

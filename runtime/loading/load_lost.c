@@ -6,6 +6,7 @@
 
 #include "core/text.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,6 +29,23 @@ void load_now_store(struct loader *loader, const char *file) {
   loader->now = (struct load_now){.kind = LOAD_STORE};
   snprintf(subject, sizeof subject, "%s (writing its last good version)", file);
   blocking_enter(loader->blocking, subject);
+}
+
+int load_mark_away(struct load_run *run, const struct load_mark_text *text) {
+  struct load_mark *mark = run->loader->mark;
+  if (!mark)
+    return 0;
+  load_now_begin(run, &(struct load_now){.kind = LOAD_MARK, .path = "`loading` under `state` (marking what is run)"});
+  blocking_begin(run->blocking);
+  load_mark_set(mark, text);
+  if (!blocking_end(run->blocking))
+    return -ECANCELED;
+  load_now_end(run);
+  return 0;
+}
+
+void loader_unmark(struct loader *loader) {
+  load_mark_away(&(struct load_run){.loader = loader, .blocking = loader->blocking}, NULL);
 }
 
 struct blocking *loader_turn_from(struct loader *loader, const char *subject) {
@@ -76,25 +94,33 @@ static void remember_config(struct config_loss *loss, const struct source *sourc
 enum loader_loss loader_give_up(struct loader *loader, const char *message) {
   const struct load_now now = loader->now;
   struct file_memory *memory = now.file ? memory_find(&loader->memory, now.file) : NULL;
+  struct blocking *blocking = loader->blocking;
   loader->now = (struct load_now){.kind = LOAD_NOTHING};
-  load_mark_set(loader->mark, NULL);
+  loader->blocking = NULL; /* the next user's is another */
   if (memory && now.kind == LOAD_ROUTES)
-    remember_file(memory, &now, message, loader->blocking);
+    remember_file(memory, &now, message, blocking);
   else if (memory && now.kind == LOAD_COPY)
     memory->copy_is_lost = true;
   switch (now.kind) {
   case LOAD_CANDIDATE:
     return LOSS_CANDIDATE;
   case LOAD_CONFIG:
-    remember_config(&loader->config_loss, now.source, message, loader->blocking);
+    remember_config(&loader->config_loss, now.source, message, blocking);
     return LOSS_CONFIG;
   case LOAD_STORE:
     blocking_unref(loader->store_lost);
-    loader->store_lost = blocking_ref(loader->blocking);
+    loader->store_lost = blocking_ref(blocking);
     return LOSS_STORE;
   case LOAD_LIST:
     blocking_unref(loader->list_lost);
-    loader->list_lost = blocking_ref(loader->blocking);
+    loader->list_lost = blocking_ref(blocking);
+    return LOSS_FILE;
+  case LOAD_MODULES:
+    blocking_unref(loader->modules_lost);
+    loader->modules_lost = blocking_ref(blocking);
+    return LOSS_FILE;
+  case LOAD_MARK:
+    load_mark_abandon(loader->mark);
     return LOSS_FILE;
   case LOAD_OTHER:
     return LOSS_OTHER;

@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,7 +36,8 @@ struct load_mark {
   bool is_own;
   pthread_mutex_t lock; /* for the record, and what follows */
   bool withdrawn;
-  size_t count; /* immutable, like the rest, once it is open */
+  atomic_bool abandoned; /* the lock may never be had again */
+  size_t count;          /* immutable, like the rest, once it is open */
   struct ended ended[ENDED_MOST];
 };
 
@@ -153,7 +155,7 @@ struct load_mark *load_mark_open(const char *state, struct error *error) {
 }
 
 void load_mark_free(struct load_mark *mark) {
-  if (!mark)
+  if (!mark || atomic_load(&mark->abandoned)) /* then it is left to who may come back */
     return;
   if (mark->is_own)
     close(mark->fd);
@@ -163,6 +165,8 @@ void load_mark_free(struct load_mark *mark) {
 
 static void write_record(struct load_mark *mark, const struct load_mark_text *text, bool withdraw) {
   char record[RECORD_SIZE];
+  if (atomic_load(&mark->abandoned))
+    return;
   fill_record(record, text);
   pthread_mutex_lock(&mark->lock);
   if (mark->fd >= 0 && !mark->withdrawn) {
@@ -182,6 +186,8 @@ void load_mark_withdraw(struct load_mark *mark) {
   if (mark)
     write_record(mark, NULL, true);
 }
+
+void load_mark_abandon(struct load_mark *mark) { atomic_store(&mark->abandoned, true); }
 
 bool load_mark_has_ended(const struct load_mark *mark, const struct load_mark_text *text) {
   for (size_t i = 0; mark && i < mark->count; i++)

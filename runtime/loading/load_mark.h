@@ -32,6 +32,9 @@ void load_mark_free(struct load_mark *mark); /* NULL is nothing */
 /* What is being run from now on; NULL: nothing. `mark` may be NULL. */
 void load_mark_set(struct load_mark *mark, const struct load_mark_text *text);
 
+/* Who writes it does not come back: nothing is marked any more, and nobody waits for him. Any thread. */
+void load_mark_abandon(struct load_mark *mark);
+
 /* The process ends for another reason: nothing is being run, and nothing will be. Any thread. */
 void load_mark_withdraw(struct load_mark *mark);
 

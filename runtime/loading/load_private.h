@@ -32,6 +32,8 @@ enum load_kind {
   LOAD_CANDIDATE,
   LOAD_CONFIG,
   LOAD_STORE,
+  LOAD_MARK,
+  LOAD_MODULES,
   LOAD_LIST,
   LOAD_OTHER,
 };
@@ -61,8 +63,9 @@ struct loader {
   struct pace *pace;         /* NULL: it does not give way */
   struct blocking *blocking; /* of the thread that uses it; NULL: that can't be given up */
   struct load_now now;
-  struct load_mark *mark;     /* NULL: none is kept */
-  struct blocking *list_lost; /* … in reading the directory of the route files */
+  struct load_mark *mark;        /* NULL: none is kept */
+  struct blocking *list_lost;    /* … in reading the directory of the route files */
+  struct blocking *modules_lost; /* … in looking for the directories of modules */
   struct config_loss config_loss;
   struct blocking *store_lost;  /* the thread that was lost in writing last good versions; NULL: none */
   struct script_shared *shared; /* of the states that it makes */
@@ -180,6 +183,9 @@ int load_file(struct load_run *run, const char *file, const struct source *sourc
 /* The loader is at a file from now on, or at none. */
 void load_now_begin(struct load_run *run, const struct load_now *now);
 void load_now_end(struct load_run *run);
+
+/* load_mark_set(), while the thread is away. 0 or -ECANCELED. */
+int load_mark_away(struct load_run *run, const struct load_mark_text *text);
 void load_now_store(struct loader *loader, const char *file);
 
 /* What the config says to the file, as a number. */
@@ -238,7 +244,7 @@ char *last_good_path(const char *state, const char *file);
 /* Sets the loader's places, and the run up. 0, -ENOMEM, or -ECANCELED. */
 int load_run_init(struct load_run *run, struct loader *loader, const struct config *config, unsigned workers,
                   struct loaded_routes *loaded);
-void load_run_deinit(struct load_run *run, int status); /* that of the load */
+int load_run_deinit(struct load_run *run, int status); /* that of the load; returns it, or -ECANCELED */
 
 /* "directory/name"; NULL without memory. */
 char *path_join(const char *directory, const char *name);

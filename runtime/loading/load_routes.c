@@ -345,8 +345,7 @@ int loader_load_routes(struct loader *loader, const struct config *config, unsig
     for (size_t i = 0; i < loaded->file_count; i++)
       status = loaded->files[i].ok ? status : -EINVAL;
   }
-  load_run_deinit(&run, status);
-  return status;
+  return load_run_deinit(&run, status);
 }
 
 size_t loaded_routes_find(const struct loaded_routes *loaded, const char *file) {

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum {
@@ -128,6 +129,44 @@ static void loading_take_over(void *context) {
   loss->what = loader_give_up(loading->loader, loss->message);
 }
 
+/* The mark of what was run when a thread was lost goes, which takes a disk. */
+struct unmarking {
+  struct loading_job job;
+  struct loader *loader;
+};
+
+static void run_unmark(struct loading_job *job) { loader_unmark(((struct unmarking *)(void *)job)->loader); }
+
+static void free_unmarking(struct loading_job *job) { free(job); }
+
+static void on_unmark_lost(struct loading_job *job, enum loader_loss loss, const char *message) {
+  (void)job, (void)loss, (void)message;
+}
+
+static bool on_unmark_refused(struct loading_job *job, const char *message) {
+  (void)message;
+  free(job);
+  return true;
+}
+
+/* Where somebody waits, or the process ends, which has a bound of its own, it is done at once. */
+static void unmark(struct loading *loading) {
+  if (loading->stopping || loading->waited_for) {
+    loader_unmark(loading->loader);
+    return;
+  }
+  struct unmarking *unmarking = calloc(1, sizeof *unmarking);
+  if (!unmarking)
+    return;
+  unmarking->loader = loading->loader;
+  unmarking->job = (struct loading_job){.run = run_unmark,
+                                        .on_done = free_unmarking,
+                                        .on_lost = on_unmark_lost,
+                                        .on_refused = on_unmark_refused,
+                                        .drop = free_unmarking};
+  loading_post(loading, &unmarking->job);
+}
+
 /* True: it is lost, and its job has been told so. */
 static bool give_up(struct loading *loading, const struct blocking_view *view) {
   char message[LOADING_MESSAGE_SIZE];
@@ -149,6 +188,8 @@ static bool give_up(struct loading *loading, const struct blocking_view *view) {
       LOG_INTEGER("lost_loaders", loading->lost_count));
   if (!loading->stopping) /* then whose the job is does not know it, and does not hear of it */
     job->on_lost(job, loss.what, message);
+  if (loss.what != LOSS_OTHER && loss.what != LOSS_STORE)
+    unmark(loading);
   loading_thread_leave(thread);
   return true;
 }
@@ -261,9 +302,13 @@ int loading_wait(struct loading *loading, struct loading_job *job) {
   loading->current = job;
   loading->looked_ns = 0;
   loading_thread_run(loading->thread, job, false, false);
+  loading->waited_for = true;
   while (!loading_thread_await(loading->thread, LOOK_MS))
-    if (loading_look(loading))
+    if (loading_look(loading)) {
+      loading->waited_for = false;
       return -ETIMEDOUT;
+    }
+  loading->waited_for = false;
   loading->current = NULL;
   return 0;
 }

@@ -40,6 +40,7 @@ struct loading {
                                holds it against nobody */
   bool long_is_logged;      /* the log has it */
   uint64_t none_logged_ns;  /* when it was said last that there is no thread; 0: not */
+  bool waited_for;          /* loading_wait() is under way */
   bool stopping;
   void (*on_stopped)(void *context);
   void *context;

@@ -187,6 +187,7 @@ describe("a disk that does not answer", function()
     ["in removing a last good version"] = "unlinkat /state/last-good/gone.lua",
     ["in finding the routes"] = "realpath /routes",
     ["in reading the config"] = "open /moongate.lua",
+    ["in marking what is loaded"] = "pwrite /state/loading",
     ["in setting what is watched"] = "inotify_add_watch /routes",
     ["in looking whether a module is as it was"] = "open /part.lua",
   } do
@@ -279,5 +280,53 @@ describe("a disk that does not answer", function()
     assert.are.equal(0, expect_fast(function()
       return (m:stop())
     end))
+  end)
+
+  for what, calls in pairs {
+    ["at a module"] = { "open /modules/shared.lua", "stat /modules/shared.lua" },
+    ["for the directory of a module"] = { "stat /modules" },
+  } do
+    it(("holds up a change within the bound, in looking %s"):format(what), function()
+      local m = start()
+      assert(lfs.mkdir(m.directory .. "/modules"))
+      process.write(m.directory .. "/modules/shared.lua", "return 'well'")
+      m:write("b.lua", "require 'modules.shared'\n" .. answering("b", "well"))
+      await_answer(m, "b", "well")
+      silence(m, unpack(calls))
+      m:write("a.lua", answering("a", "two"))
+      await_silence(m)
+      expect_others_served(m)
+      await_answer(m, "a", "two")
+      assert.are.equal("well", ask(m, "b"))
+      m:write("a.lua", answering("a", "three"))
+      await_answer(m, "a", "three")
+      assert.is_true(m:status().reload.lost_loaders <= 2)
+      answer(m)
+      process.write(m.directory .. "/modules/shared.lua", "return 'better'")
+      process.wait_for(function()
+        local b = m:files()["b.lua"]
+        return b.ok and b.version > 1
+      end, 10, "the module to be taken up")
+    end)
+  end
+
+  it("does not keep a signal from ending a start that waits for it in marking what is loaded", function()
+    local space = moongate.workspace {
+      config = "limits = { load_time = '60s' },",
+      routes = { ["a.lua"] = answering("a", "one") },
+    }
+    space.disk = space.directory .. "/disk"
+    process.write(space.disk, "pwrite /state/loading")
+    process.write(space.disk .. ".waits", "")
+    local m = moongate.start {
+      space = space,
+      ready = false,
+      env = { LD_PRELOAD = moongate.support .. "/disk_preload.so", MOONGATE_SPEC_DISK = space.disk },
+    }
+    m.may_fail = true
+    await_silence(m)
+    assert.are.equal(200, (m:get "/healthz"))
+    m.process:signal "SIGTERM"
+    assert.matches("^signal 1[45]$", m.process:wait(3))
   end)
 end)
