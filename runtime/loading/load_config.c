@@ -17,6 +17,8 @@
 /* What the config itself may use, before it has said what files may. */
 enum { CONFIG_TIME_MS = 1000, CONFIG_MEMORY = 256 * 1024 * 1024, MAX_CPUS = 4096 };
 
+_Static_assert(OPTION_HAS_COUNT(struct config, jit_files, jit_file_count), "OPTION_TEXTS");
+
 struct config_load {
   struct loader *loader;
   const struct config_overrides *overrides;
