@@ -179,6 +179,14 @@ static inline void fixture_swap(struct fixture *fixture, struct route_table *tab
   fixture->table = table;
 }
 
+/* Goes on by a little; used up to TURNS times for a condition, which is 10 s. */
+enum { TURNS = 10000 };
+
+static inline void fixture_turn(struct fixture *fixture) {
+  fixture_rounds(fixture, 1);
+  usleep(1000);
+}
+
 /* A connection that waits for its first byte. */
 static inline void fixture_connect(struct fixture *fixture) {
   struct sockaddr_in peer = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(0x7f000001), .sin_port = htons(1234)};
@@ -246,8 +254,8 @@ static inline struct part *fixture_begin(struct fixture *fixture, size_t index) 
 static inline struct part *fixture_forward(struct fixture *fixture, size_t index, bool to_a) {
   fixture->wants_a = to_a;
   struct part *part = fixture_begin(fixture, index);
-  for (int i = 0; i < 1000 && part->exchange && part->exchange->state != EXCHANGE_FORWARDING; i++)
-    fixture_rounds(fixture, 1);
+  for (int i = 0; i < TURNS && part->exchange && part->exchange->state != EXCHANGE_FORWARDING; i++)
+    fixture_turn(fixture);
   assert_int_equal(EXCHANGE_FORWARDING, part->exchange->state);
   part->target = accept4(fixture->listeners[to_a ? 0 : 1], NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
   assert_true(part->target >= 0);
@@ -257,10 +265,11 @@ static inline struct part *fixture_forward(struct fixture *fixture, size_t index
 static inline void expect_bytes(struct fixture *fixture, int fd, const char *text) {
   char bytes[256];
   size_t got = 0;
-  for (int i = 0; i < 1000 && got < strlen(text); i++) {
+  for (int i = 0; i < TURNS && got < strlen(text); i++) {
     ssize_t more = read(fd, bytes + got, strlen(text) - got);
     got += more > 0 ? (size_t)more : 0;
-    fixture_rounds(fixture, 1);
+    if (got < strlen(text))
+      fixture_turn(fixture);
   }
   assert_int_equal(strlen(text), got);
   assert_memory_equal(text, bytes, got);
@@ -271,8 +280,8 @@ static inline void fixture_read_wire(struct fixture *fixture, const char *text) 
   char bytes[256];
   size_t got = 0;
   assert_int_equal(strlen(text), write(fixture->wire, text, strlen(text)));
-  for (int i = 0; i < 1000 && got < strlen(text); i++) {
-    fixture_rounds(fixture, 1);
+  for (int i = 0; i < TURNS && got < strlen(text); i++) {
+    fixture_turn(fixture);
     ssize_t more = stream_read(&fixture->connection->client, bytes, sizeof bytes);
     got += more > 0 ? (size_t)more : 0;
   }

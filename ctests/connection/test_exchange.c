@@ -68,8 +68,8 @@ static void a_target_that_ends_ends_its_exchange_only(void **state) {
   struct part *one = fixture_forward(fixture, 0, true), *two = fixture_forward(fixture, 1, false);
   close(one->target);
   one->target = 0;
-  for (int i = 0; i < 1000 && one->exchange; i++)
-    fixture_rounds(fixture, 1);
+  for (int i = 0; i < TURNS && one->exchange; i++)
+    fixture_turn(fixture);
   assert_null(one->exchange);
   assert_int_equal(PIPE_TARGET, one->side);
   assert_int_equal(CLOSE_ENDED, one->reason);
@@ -91,8 +91,8 @@ static void a_function_that_is_waited_for_is_cancelled_with_its_exchange_only(vo
   fixture->holds = false;
   three->exchange->script = NULL;
   fixture_answer(three->exchange, SLOT_WHEN_A);
-  for (int i = 0; i < 1000 && three->exchange->state != EXCHANGE_FORWARDING; i++)
-    fixture_rounds(fixture, 1);
+  for (int i = 0; i < TURNS && three->exchange->state != EXCHANGE_FORWARDING; i++)
+    fixture_turn(fixture);
   assert_int_equal(EXCHANGE_FORWARDING, three->exchange->state);
   assert_int_equal(EXCHANGE_FORWARDING, one->exchange->state);
 }

@@ -67,7 +67,7 @@ static void count_out(struct connection *connection) {
 static void connection_leave(struct connection *connection) {
   clock_ms since = connection->state_since;
   bool was_closing = connection->state == CONNECTION_CLOSING;
-  connection_set_state(connection, CONNECTION_CLOSED);
+  connection_set_state(connection, CONNECTION_CLOSED, loop_now(&connection->worker->loop));
   connection->worker->metrics->worker.states[CONNECTION_CLOSED]--;
   if (!was_closing)
     return;
@@ -164,22 +164,22 @@ static uint64_t next_look(const struct peer_look *last, size_t unsent, clock_ms 
 }
 
 /* When it is over, whatever the client takes. One whose lifetime has passed has `linger` all the same. */
-static clock_ms closing_end(const struct connection *connection) {
+static clock_ms closing_end(const struct connection *connection, uint64_t wait) {
   uint64_t lifetime = connection_lifetime(connection);
-  clock_ms least = connection->state_since + linger_of(connection);
+  clock_ms least = connection->state_since + wait;
   clock_ms end =
       lifetime ? connection_started(connection) + lifetime : connection->state_since + CONNECTION_CLOSING_MOST_MS;
   return end > least ? end : least;
 }
 
-static void give_linger(struct connection *connection) {
-  clock_ms until = loop_now(&connection->worker->loop) + linger_of(connection), end = closing_end(connection);
+static void give_linger(struct connection *connection, uint64_t wait) {
+  clock_ms until = loop_now(&connection->worker->loop) + wait, end = closing_end(connection, wait);
   connection->linger_until = until < end ? until : end;
 }
 
 /* Its time is up, and it has not taken all. */
 static enum close_reason reason_of_rest(const struct connection *connection, bool progress) {
-  clock_ms end = closing_end(connection);
+  clock_ms end = closing_end(connection, linger_of(connection));
   bool was_taking = progress || end > connection->state_since + linger_of(connection);
   return connection->linger_until == end && was_taking && connection_lifetime(connection) ? CLOSE_LIFETIME
                                                                                           : CLOSE_LINGER;
@@ -201,7 +201,7 @@ void connection_check_linger(struct connection *connection) {
   uint64_t look = resets ? next_look(seen, unsent, now) : UINT64_MAX;
   bool progress = unsent > 0 && unsent < seen->unsent && seen->unsent != SIZE_MAX;
   if (progress)
-    give_linger(connection);
+    give_linger(connection, linger_of(connection));
   seen->unsent = unsent;
   seen->at = now;
   if (now < connection->linger_until) {
@@ -220,11 +220,13 @@ static void on_broken(struct stream *stream, void *context) {
 }
 
 static void linger(struct connection *connection) {
+  uint64_t wait = linger_of(connection);
+  clock_ms now = loop_now(&connection->worker->loop);
   /* SIZE_MAX: looked at when the timer comes, which most never see */
-  *last_look(connection) = (struct peer_look){loop_now(&connection->worker->loop), SIZE_MAX};
-  connection_set_state(connection, CONNECTION_CLOSING);
-  give_linger(connection);
-  if (linger_of(connection) == 0) {
+  *last_look(connection) = (struct peer_look){now, SIZE_MAX};
+  connection_set_state(connection, CONNECTION_CLOSING, now);
+  give_linger(connection, wait);
+  if (wait == 0) {
     connection_finish(connection, connection->reset_client);
     return;
   }

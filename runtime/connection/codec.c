@@ -123,7 +123,7 @@ void codec_go_on(struct connection *connection) {
   const struct exchange *leading = connection_leading(connection);
   enum connection_state state = leading ? (enum connection_state)leading->state : CONNECTION_IDLE;
   if (state != (enum connection_state)connection->state)
-    connection_set_state(connection, state);
+    connection_set_state(connection, state, loop_now(&connection->worker->loop));
   if (leading)
     return;
   settle_bytes(connection);

@@ -46,9 +46,8 @@ clock_ms connection_last_active(const struct connection *connection) {
   return last;
 }
 
-void connection_set_state(struct connection *connection, enum connection_state state) {
+void connection_set_state(struct connection *connection, enum connection_state state, clock_ms now) {
   struct worker_stats *stats = &connection->worker->metrics->worker;
-  clock_ms now = loop_now(&connection->worker->loop);
   stats->states[connection->state]--;
   stats->states[state]++;
   stats->state_ms[connection->state] += now - connection->state_since;

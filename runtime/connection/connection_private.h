@@ -9,7 +9,7 @@
 void connection_start(struct connection *connection);
 
 /* What people see. An exchange's is set by exchange_set_state(). */
-void connection_set_state(struct connection *connection, enum connection_state state);
+void connection_set_state(struct connection *connection, enum connection_state state, clock_ms now);
 
 /* Sets the timer for whatever bound of it or of its exchanges comes next. */
 void connection_arm_timer(struct connection *connection);

@@ -31,10 +31,12 @@ static void leave_exchange_state(struct exchange *exchange, clock_ms now) {
 }
 
 void exchange_set_state(struct exchange *exchange, enum exchange_state state) {
-  leave_exchange_state(exchange, exchange_now(exchange));
+  struct connection *connection = exchange->connection;
+  clock_ms now = loop_now(&connection->worker->loop);
+  leave_exchange_state(exchange, now);
   exchange->state = (uint8_t)state;
-  if (exchange == connection_leading(exchange->connection))
-    connection_set_state(exchange->connection, (enum connection_state)state);
+  if (!connection->codec || exchange == connection_leading(connection))
+    connection_set_state(connection, (enum connection_state)state, now);
 }
 
 void exchange_unpin_table(struct exchange *exchange) {
