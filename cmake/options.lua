@@ -28,6 +28,18 @@ local function words_name(words)
   return words_of[text]
 end
 
+-- By the C enum; what a later version takes, which the schema refuses until then, stands behind.
+local function words_of_option(descriptor)
+  if descriptor.normal_words or not descriptor.enum then
+    return descriptor.normal_words
+  end
+  local words = { unpack(descriptor.enum) }
+  for _, word in ipairs(descriptor.enum_later or {}) do
+    words[#words + 1] = word
+  end
+  return words
+end
+
 local SLOTS = { ["function"] = true, handler = true }
 local ROW = '    {"%s", {"%s", NULL}, %s(%s, %s), OPTION_PLACE(%s, %s), %s, %s, %s, %s},\n'
 
@@ -37,7 +49,7 @@ local function add_row(root, path, place, descriptor, waits)
   if root == "config" and place:match("^policy%.") then
     record, field = "policy", place:match("^policy%.(.+)$")
   end
-  local words = descriptor.normal_words or descriptor.enum
+  local words = words_of_option(descriptor)
   local kind = SLOTS[descriptor.type] and "OPTION_SLOT_KIND" or words and "OPTION_WORD_KIND" or "OPTION_KIND"
   local is_compared = record == "policy" or (root == "config" and not waits and not descriptor.apart)
   tables[record][#tables[record] + 1] = ROW:format(

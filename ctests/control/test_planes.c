@@ -243,7 +243,8 @@ static void make_directory(struct bench *bench) {
   snprintf(bench->directory, sizeof bench->directory, "/tmp/moongate-planes-XXXXXX");
   assert_non_null(mkdtemp(bench->directory));
   run(bench, "cp -r lua %s/lua");
-  run(bench, "sed -i 's/enum = { \"userspace\" }/enum = { \"userspace\", \"nftables\" }/' %s/lua/moongate/schema.lua");
+  run(bench, "grep -rlZ 'enum = { \"userspace\" }' %s/lua | "
+             "xargs -0 sed -i 's/enum = { \"userspace\" }/enum = { \"userspace\", \"nftables\" }/'");
   run(bench, "mkdir %s/routes");
   snprintf(text, sizeof text,
            "return { routes = \"%s/routes\", state = \"%s/state\", control = \"%s/control\",\n  admin = { listen = "
