@@ -53,38 +53,38 @@ static void test_what_was_being_run_is_known_to_all_that_follow(void **state) {
   assert_false(load_mark_has_ended(mark, &site));
   load_mark_set(mark, &page);
   load_mark_set(mark, &site);
-  load_mark_free(mark);
+  load_mark_unref(mark);
   for (int i = 0; i < 3; i++) {
     mark = open_mark(*state);
     assert_true(load_mark_has_ended(mark, &site));
     assert_false(load_mark_has_ended(mark, &page));
     const struct load_mark_text changed = {site.file, site.path, site.size + 1, site.hash};
     assert_false(load_mark_has_ended(mark, &changed));
-    load_mark_free(mark);
+    load_mark_unref(mark);
   }
   mark = open_mark(*state);
   load_mark_set(mark, &page);
-  load_mark_free(mark);
+  load_mark_unref(mark);
   mark = open_mark(*state);
   assert_true(load_mark_has_ended(mark, &site));
   assert_true(load_mark_has_ended(mark, &page));
-  load_mark_free(mark);
+  load_mark_unref(mark);
 }
 
 static void test_what_has_been_run_is_no_reason(void **state) {
   struct load_mark *mark = open_mark(*state);
   load_mark_set(mark, &site);
   load_mark_set(mark, NULL);
-  load_mark_free(mark);
+  load_mark_unref(mark);
   mark = open_mark(*state);
   assert_false(load_mark_has_ended(mark, &site));
   load_mark_set(mark, &site);
   load_mark_withdraw(mark);
   load_mark_set(mark, &site); /* by a thread that does not know yet */
-  load_mark_free(mark);
+  load_mark_unref(mark);
   mark = open_mark(*state);
   assert_false(load_mark_has_ended(mark, &site));
-  load_mark_free(mark);
+  load_mark_unref(mark);
 }
 
 static void test_names_that_are_no_line_mark_nothing(void **state) {
@@ -96,18 +96,18 @@ static void test_names_that_are_no_line_mark_nothing(void **state) {
     const struct load_mark_text odd = {names[i], names[i], 1, 2};
     struct load_mark *mark = open_mark(*state);
     load_mark_set(mark, &odd);
-    load_mark_free(mark);
+    load_mark_unref(mark);
     mark = open_mark(*state);
     assert_false(load_mark_has_ended(mark, &odd));
-    load_mark_free(mark);
+    load_mark_unref(mark);
   }
   const struct load_mark_text blank = {"a b.lua", "routes of mine/a b.lua", 1, 2};
   struct load_mark *mark = open_mark(*state);
   load_mark_set(mark, &blank);
-  load_mark_free(mark);
+  load_mark_unref(mark);
   mark = open_mark(*state);
   assert_true(load_mark_has_ended(mark, &blank));
-  load_mark_free(mark);
+  load_mark_unref(mark);
 }
 
 static void test_a_file_of_another_kind_says_nothing(void **state) {
@@ -128,10 +128,10 @@ static void test_a_file_of_another_kind_says_nothing(void **state) {
     struct load_mark *mark = open_mark(fixture);
     assert_false(load_mark_has_ended(mark, &site));
     load_mark_set(mark, &site);
-    load_mark_free(mark);
+    load_mark_unref(mark);
     mark = open_mark(fixture);
     assert_true(load_mark_has_ended(mark, &site));
-    load_mark_free(mark);
+    load_mark_unref(mark);
     unlink(path);
   }
 }
@@ -143,13 +143,13 @@ static void test_at_most_so_many_are_kept_the_newest_of_all(void **state) {
     snprintf(name, sizeof name, "%d.lua", i);
     struct load_mark *mark = open_mark(*state);
     load_mark_set(mark, &text);
-    load_mark_free(mark);
+    load_mark_unref(mark);
   }
   struct load_mark *mark = open_mark(*state);
   assert_true(load_mark_has_ended(mark, &text));
   snprintf(name, sizeof name, "%d.lua", 0);
   assert_false(load_mark_has_ended(mark, &text));
-  load_mark_free(mark);
+  load_mark_unref(mark);
 }
 
 static void test_a_place_that_can_not_be_written_is_said(void **state) {
@@ -161,7 +161,7 @@ static void test_a_place_that_can_not_be_written_is_said(void **state) {
   assert_non_null(mark);
   assert_int_not_equal(error.code, 0);
   load_mark_set(mark, &site);
-  load_mark_free(mark);
+  load_mark_unref(mark);
 }
 
 static void test_a_file_of_the_callers_can_be_read_back(void **state) {
@@ -175,7 +175,7 @@ static void test_a_file_of_the_callers_can_be_read_back(void **state) {
   assert_string_equal(path, "routes/site.lua");
   load_mark_set(mark, NULL);
   assert_false(load_mark_read(fd, path, sizeof path));
-  load_mark_free(mark);
+  load_mark_unref(mark);
   assert_int_equal(close(fd), 0);
 }
 

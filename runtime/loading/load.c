@@ -45,7 +45,7 @@ void loader_free(struct loader *loader) {
   blocking_unref(loader->modules_lost);
   blocking_unref(loader->config_loss.lost);
   free(loader->config_loss.message);
-  load_mark_free(loader->mark);
+  load_mark_unref(loader->mark);
   memory_clear(&loader->memory);
   free(loader->routes);
   free(loader->module_path);

@@ -36,9 +36,12 @@ int load_mark_away(struct load_run *run, const struct load_mark_text *text) {
   if (!mark)
     return 0;
   load_now_begin(run, &(struct load_now){.kind = LOAD_MARK, .path = "`loading` under `state` (marking what is run)"});
+  load_mark_ref(mark); /* who is lost in it may be back when the loader has gone */
   blocking_begin(run->blocking);
   load_mark_set(mark, text);
-  if (!blocking_end(run->blocking))
+  bool kept = blocking_end(run->blocking);
+  load_mark_unref(mark);
+  if (!kept)
     return -ECANCELED;
   load_now_end(run);
   return 0;

@@ -32,6 +32,7 @@ struct ended {
 };
 
 struct load_mark {
+  atomic_uint references;
   int fd; /* -1: nothing is marked */
   bool is_own;
   pthread_mutex_t lock; /* for the record, and what follows */
@@ -126,6 +127,7 @@ struct load_mark *load_mark_open_at(int fd) {
   struct load_mark *mark = calloc(1, sizeof *mark);
   if (!mark)
     return NULL;
+  atomic_init(&mark->references, 1);
   mark->fd = fd;
   pthread_mutex_init(&mark->lock, NULL);
   return mark;
@@ -154,8 +156,13 @@ struct load_mark *load_mark_open(const char *state, struct error *error) {
   return mark;
 }
 
-void load_mark_free(struct load_mark *mark) {
-  if (!mark || atomic_load(&mark->abandoned)) /* then it is left to who may come back */
+struct load_mark *load_mark_ref(struct load_mark *mark) {
+  atomic_fetch_add(&mark->references, 1);
+  return mark;
+}
+
+void load_mark_unref(struct load_mark *mark) {
+  if (!mark || atomic_fetch_sub(&mark->references, 1) > 1)
     return;
   if (mark->is_own)
     close(mark->fd);

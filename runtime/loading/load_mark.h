@@ -27,12 +27,16 @@ struct load_mark *load_mark_open(const char *state, struct error *error);
 
 /* In a file of the caller's, which stays its own, from its beginning; nothing is read. NULL without memory. */
 struct load_mark *load_mark_open_at(int fd);
-void load_mark_free(struct load_mark *mark); /* NULL is nothing */
+
+/* A reference more, and one less; a new mark has one. Any thread. */
+struct load_mark *load_mark_ref(struct load_mark *mark);
+void load_mark_unref(struct load_mark *mark); /* NULL is nothing */
 
 /* What is being run from now on; NULL: nothing. `mark` may be NULL. */
 void load_mark_set(struct load_mark *mark, const struct load_mark_text *text);
 
-/* Who writes it does not come back: nothing is marked any more, and nobody waits for him. Any thread. */
+/* Who writes it does not come back: nothing is marked any more, and nobody waits for him, who has a reference of
+ * his own. Any thread. */
 void load_mark_abandon(struct load_mark *mark);
 
 /* The process ends for another reason: nothing is being run, and nothing will be. Any thread. */
