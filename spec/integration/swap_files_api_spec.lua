@@ -129,6 +129,9 @@ describe("route files by the API", function()
     expect_warnings "put.lua"
     m:write("saved.lua", warned "saved")
     m:await_log 'msg="the routes: take note" file=[^\n]*saved.lua'
+    process.wait_for(function() -- they are told before the swap
+      return m:files()["saved.lua"]
+    end, 10, "saved.lua to be live")
     expect_warnings "saved.lua"
     expect_warnings "put.lua"
     assert.are.equal(200, (m:request("PUT", "/api/v1/files/put.lua", { body = "return {}" })))
