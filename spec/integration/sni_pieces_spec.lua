@@ -11,11 +11,11 @@ describe("a ClientHello in pieces", function()
   local m, port, targets
 
   before_each(function()
-    port = net.free_ports(1)
     targets = {}
     for _, name in ipairs { "www.example.com", "a.example.com", "b.example.com", "none" } do
       targets[name] = net.listen { backlog = 512 }
     end
+    port = net.free_ports(1) -- after them: a target might be given it
     m = moongate.start {
       workers = 2,
       routes = hellos.routes(port, {
