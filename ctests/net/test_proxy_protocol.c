@@ -178,7 +178,6 @@ static void version_2_is_read_strictly(void **state) {
   uint8_t body[64] = {0};
   assert_int_equal(parse_v2(0x31, 0x11, 12, body, 12), PROXY_MALFORMED); /* version 3 */
   assert_int_equal(parse_v2(0x22, 0x11, 12, body, 12), PROXY_MALFORMED); /* no such command */
-  assert_int_equal(parse_v2(0x21, 0x41, 12, body, 12), PROXY_MALFORMED); /* no such family */
   assert_int_equal(parse_v2(0x21, 0x11, 11, body, 11), PROXY_MALFORMED); /* too short for its addresses */
   assert_int_equal(parse_v2(0x21, 0x21, 35, body, 35), PROXY_MALFORMED);
   assert_int_equal(parse_v2(0x21, 0x11, PROXY_TLVS_MOST + 1, body, 12), PROXY_TOO_LONG);
@@ -186,6 +185,44 @@ static void version_2_is_read_strictly(void **state) {
   assert_int_equal(parse_v2(0x21, 0x11, 16, body, 16), PROXY_MALFORMED);
   assert_int_equal(parse_v2(0x21, 0x11, 14, body, 14), PROXY_MALFORMED); /* half a TLV's head */
   assert_int_equal(parse_v2(0x21, 0x11, 12, body, 12), 28);
+}
+
+/* The family is one that nobody knows, or none: what stands behind it is skipped, and the connection is the peer's. */
+static void of_a_family_that_is_not_known_nothing_is_taken_but_the_header(void **state) {
+  (void)state;
+  static const uint8_t families[] = {0x00, 0x01, 0x10, 0x13, 0x20, 0x31, 0x41, 0xff};
+  static const uint8_t bodies[][14] = {
+      {192, 0, 2, 7, 198, 51, 100, 1, 4, 210, 1, 187}, {0}, {PROXY_TLV_CRC32C, 0, 3, 1, 2, 3}, {5, 0, 9, 1}};
+  for (size_t i = 0; i < sizeof families; i++)
+    for (size_t j = 0; j < sizeof bodies / sizeof bodies[0]; j++) {
+      uint8_t bytes[256] = {0};
+      size_t size = 16 + (families[i] == 0x31 ? 216 : sizeof bodies[j]);
+      struct proxy_header header;
+      memcpy(bytes, signature, sizeof signature);
+      memcpy(bytes + 12, (uint8_t[]){0x21, families[i], 0, (uint8_t)(size - 16)}, 4);
+      memcpy(bytes + 16, bodies[j], sizeof bodies[j]);
+      for (size_t short_of = 0; short_of < size; short_of++)
+        assert_int_equal(parse_bytes(bytes, short_of, &header), PROXY_MORE);
+      assert_int_equal(proxy_header_parse(bytes, size, &header), size);
+      assert_false(header.has_addresses);
+      assert_int_equal(header.tlvs_size, 0);
+    }
+}
+
+static void without_addresses_there_may_be_tlvs(void **state) {
+  (void)state;
+  uint8_t bytes[16 + 5] = {[12] = 0x21, [13] = 0x00, [15] = 5, [16] = PROXY_TLV_UNIQUE_ID, [18] = 2, 'i', 'd'};
+  struct proxy_header header;
+  memcpy(bytes, signature, sizeof signature);
+  assert_int_equal(proxy_header_parse(bytes, sizeof bytes, &header), sizeof bytes);
+  assert_false(header.has_addresses);
+  assert_int_equal(header.tlvs_size, 5);
+  bytes[16] = PROXY_TLV_CRC32C;
+  bytes[18] = 4;
+  bytes[15] = 7;
+  uint8_t wrong[16 + 7] = {0};
+  memcpy(wrong, bytes, sizeof bytes);
+  assert_int_equal(parse_bytes(wrong, sizeof wrong, &header), PROXY_BAD_CRC32C);
 }
 
 static void a_checksum_is_checked(void **state) {
@@ -229,6 +266,8 @@ int main(void) {
       cmocka_unit_test(version_2_is_read_back_with_its_tlvs_whatever_arrives_when),
       cmocka_unit_test(local_is_taken_and_its_contents_ignored),
       cmocka_unit_test(version_2_is_read_strictly),
+      cmocka_unit_test(of_a_family_that_is_not_known_nothing_is_taken_but_the_header),
+      cmocka_unit_test(without_addresses_there_may_be_tlvs),
       cmocka_unit_test(a_checksum_is_checked),
       cmocka_unit_test(version_1_is_written_as_it_is_read),
   };

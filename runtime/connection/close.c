@@ -255,6 +255,7 @@ static bool resets_client(const struct connection *connection, enum close_reason
   case CLOSE_UNKNOWN_SERVER_NAME:
   case CLOSE_CLIENT_HELLO:
   case CLOSE_PLAIN_HTTP:
+  case CLOSE_PROBE:
   case CLOSE_NEAR_CAP:
   case CLOSE_IDLE:
   case CLOSE_LIFETIME:

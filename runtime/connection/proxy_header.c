@@ -101,11 +101,21 @@ static enum step_result go_without(struct connection *connection) {
   return STEP_DONE;
 }
 
+/* A load balancer that looks whether somebody listens: nobody is refused, and no target hears of it. The end of the
+ * connection is in the log, at the level debug, as any other's. */
+static enum step_result see_off_probe(struct connection *connection) {
+  connection_close(connection, PIPE_CLIENT, CLOSE_PROBE);
+  return STEP_REFUSED;
+}
+
 /* `got` bytes are there so far; `over`: no more will come in time. */
 static enum step_result look_at_header(struct connection *connection, const uint8_t *bytes, size_t got, bool over) {
   bool must = connection->first.pin->table->policy->accept == PROXY_ACCEPT_MUST;
+  bool left = connection->client.readiness & (must ? STREAM_ENDED | STREAM_FAILED : STREAM_BROKEN);
   struct proxy_header header;
   ssize_t size = proxy_header_parse(bytes, got, &header);
+  if (got == 0 && left)
+    return see_off_probe(connection);
   if (size > 0)
     return take(connection, &header, (size_t)size);
   if (size == PROXY_ABSENT || (size == PROXY_MORE && over && got == 0))
@@ -128,10 +138,8 @@ static enum step_result read_header(struct connection *connection) {
   ssize_t got = 0;
   if (client->readiness & STREAM_READABLE) {
     got = stream_peek(client, worker->pipes.bytes, PROXY_MOST + 1);
-    if (got < 0 && got != STREAM_WANT_READ) {
-      connection_close(connection, PIPE_CLIENT, CLOSE_RESET);
-      return STEP_REFUSED;
-    }
+    if (got < 0 && got != STREAM_WANT_READ)
+      return see_off_probe(connection);
   }
   if (got < 0)
     got = 0;

@@ -43,14 +43,16 @@ static bool has_tlv(const struct route_proxy_send *send_as, uint8_t type) {
   return false;
 }
 
-/* What the hop before us has ended of TLS is said on: nobody behind it can know it otherwise. */
+/* Passes on what the hop before us has said: the id that it has given the connection, for logs along the way; and,
+ * with `tls`, what it has ended of TLS. Nobody behind us can know it otherwise. */
 static void pass_tlvs(struct proxy_writer *writer, const struct proxied *proxied,
-                      const struct route_proxy_send *send_as) {
+                      const struct route_proxy_send *send_as, bool tls) {
   size_t at = 0;
   struct proxy_tlv tlv;
   while (proxy_tlv_next(proxied->tlvs, proxied->tlvs_size, &at, &tlv)) {
-    bool is_known = tlv.type == PROXY_TLV_ALPN || tlv.type == PROXY_TLV_AUTHORITY || tlv.type == PROXY_TLV_SSL;
-    if (is_known && !has_tlv(send_as, tlv.type) && writer->room - writer->size >= PROXY_TLV_HEAD + (size_t)tlv.size)
+    bool is_tls = tlv.type == PROXY_TLV_ALPN || tlv.type == PROXY_TLV_AUTHORITY || tlv.type == PROXY_TLV_SSL;
+    bool passes = tlv.type == PROXY_TLV_UNIQUE_ID || (is_tls && tls);
+    if (passes && !has_tlv(send_as, tlv.type) && writer->room - writer->size >= PROXY_TLV_HEAD + (size_t)tlv.size)
       proxy_v2_add(writer, tlv.type, tlv.value, tlv.size);
   }
 }
@@ -98,12 +100,13 @@ static size_t write_v2(const struct exchange *exchange, uint8_t *bytes, size_t r
   struct proxy_writer writer;
   proxy_v2_begin(&writer, bytes, room, &connection->client_address, destination);
   proxy_v2_put(&writer, send_as->tlvs, send_as->tlvs_size);
-  if (tls_stream_is(exchange->client))
+  bool is_tls = tls_stream_is(exchange->client);
+  if (is_tls)
     write_agreement(&writer, exchange->client, send_as);
   else if (sniffed)
     add_unless_own(&writer, send_as, PROXY_TLV_AUTHORITY, sniffed->text, sniffed->domain_size);
-  else if (connection->proxied)
-    pass_tlvs(&writer, connection->proxied, send_as);
+  if (connection->proxied)
+    pass_tlvs(&writer, connection->proxied, send_as, !is_tls && !sniffed);
   return proxy_v2_end(&writer);
 }
 

@@ -25,6 +25,8 @@
   X(CLOSE_PLAIN_HTTP, "plain_http", "a plain HTTP request came on a port that has TLS routes only")                    \
   X(CLOSE_PROXY_HEADER, "proxy_header",                                                                                \
     "its PROXY header was malformed, cut short, missing where it must be, or came from a peer that is not trusted")    \
+  X(CLOSE_PROBE, "probe",                                                                                              \
+    "a trusted peer connected and left without a byte, where a PROXY header must be: a check of its own")              \
   X(CLOSE_NOT_ALLOWED, "not_allowed", "security.ip_allow or ip_block keeps its address out")                           \
   X(CLOSE_NOT_AUTHORIZED, "not_authorized", "security.authorize said no")                                              \
   X(CLOSE_LIMIT_CONNECTIONS, "limit_connections", "as many connections as limits.connections allows are open")         \

@@ -41,6 +41,8 @@ const char *socket_error_text(int status) {
     return "permission denied";
   case EPROTO:
     return "protocol error";
+  case -STREAM_REFUSED:
+    return "PROXY header refused";
   case EKEYREJECTED:
     return "certificate not trusted";
   case ENODATA:

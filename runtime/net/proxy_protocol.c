@@ -159,8 +159,9 @@ static int check_tlvs(const uint8_t *bytes, size_t size, const struct proxy_head
   return at == header->tlvs_size ? 0 : PROXY_MALFORMED;
 }
 
-/* Bytes of addresses that a family has; those that are none of ours are said to have none, and no TLVs are looked for
- * behind them. -1: unknown. */
+enum { V2_UNKNOWN_SIZE = -1 };
+
+/* Bytes of addresses that a family has. Of one that we don't know nobody can say where they end and TLVs begin. */
 static int addresses_size(uint8_t family) {
   switch (family) {
   case 0x11:
@@ -175,7 +176,7 @@ static int addresses_size(uint8_t family) {
   case V2_UNSPECIFIED:
     return 0;
   default:
-    return -1;
+    return V2_UNKNOWN_SIZE;
   }
 }
 
@@ -190,34 +191,43 @@ static void take_addresses(uint8_t family, const uint8_t *at, struct proxy_heade
   header->has_addresses = true;
 }
 
+/* The `size` bytes that stand behind the addresses of a header that is `whole` bytes long. 0, or what is wrong. */
+static int take_tlvs(const uint8_t *bytes, size_t whole, size_t size, struct proxy_header *header) {
+  bool may_be_addresses =
+      bytes[sizeof v2_signature + 1] == V2_UNSPECIFIED; /* some write the client's here all the same: to be ignored */
+  header->tlvs = bytes + whole - size;
+  header->tlvs_size = size;
+  int status = check_tlvs(bytes, whole, header);
+  if (!may_be_addresses || (status != PROXY_MALFORMED && header->tlvs[0] != 0)) /* no TLV has the type 0 */
+    return status;
+  header->tlvs = NULL;
+  header->tlvs_size = 0;
+  return 0;
+}
+
 static ssize_t parse_v2(const uint8_t *bytes, size_t size, struct proxy_header *header) {
   enum { SIGNATURE = sizeof v2_signature };
   if (memcmp(bytes, v2_signature, size < SIGNATURE ? size : SIGNATURE) != 0)
     return PROXY_ABSENT;
   if (size > SIGNATURE && bytes[SIGNATURE] != V2_LOCAL && bytes[SIGNATURE] != V2_PROXY)
     return PROXY_MALFORMED;
-  bool is_local = size > SIGNATURE && bytes[SIGNATURE] == V2_LOCAL;
-  /* Behind LOCAL everything is to be ignored, the family too (section 2.2). */
-  int addresses = size > SIGNATURE + 1 && !is_local ? addresses_size(bytes[SIGNATURE + 1]) : 0;
-  if (addresses < 0)
-    return PROXY_MALFORMED;
   if (size < PROXY_V2_FIXED)
     return PROXY_MORE;
+  /* Behind LOCAL everything is to be ignored, the family too (section 2.2). */
+  uint8_t family = bytes[SIGNATURE + 1];
+  int addresses = bytes[SIGNATURE] == V2_LOCAL ? V2_UNKNOWN_SIZE : addresses_size(family);
   size_t length = read_16(bytes + SIGNATURE + 2);
   if (length > PROXY_TLVS_MOST)
     return PROXY_TOO_LONG;
-  if (length < (size_t)addresses)
+  if (addresses != V2_UNKNOWN_SIZE && length < (size_t)addresses)
     return PROXY_MALFORMED;
   if (size < PROXY_V2_FIXED + length)
     return PROXY_MORE;
-  uint8_t family = bytes[SIGNATURE + 1];
   header->version = 2;
-  if (!is_local && (family == V2_TCP4 || family == V2_TCP6))
+  if (addresses != V2_UNKNOWN_SIZE && (family == V2_TCP4 || family == V2_TCP6))
     take_addresses(family, bytes + PROXY_V2_FIXED, header);
-  if (!is_local && length > (size_t)addresses) {
-    header->tlvs = bytes + PROXY_V2_FIXED + addresses;
-    header->tlvs_size = length - (size_t)addresses;
-    int status = check_tlvs(bytes, PROXY_V2_FIXED + length, header);
+  if (addresses != V2_UNKNOWN_SIZE && length > (size_t)addresses) {
+    int status = take_tlvs(bytes, PROXY_V2_FIXED + length, length - (size_t)addresses, header);
     if (status != 0)
       return status;
   }

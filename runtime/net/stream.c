@@ -239,7 +239,7 @@ enum { GUARD_SECOND = 128 }; /* beside the count: it is the second signature tha
 
 static ssize_t guarded_read(struct stream *stream, void *bytes, size_t size) {
   if (stream_is_tripped(stream))
-    return -EPROTO;
+    return STREAM_REFUSED;
   ssize_t got = socket_read(stream, bytes, size);
   for (ssize_t i = 0; i < got; i++) {
     char byte = ((const char *)bytes)[i];
@@ -254,16 +254,20 @@ static ssize_t guarded_read(struct stream *stream, void *bytes, size_t size) {
     stream->guarded++;
     if (count + 1 == proxy_signature_sizes[second]) {
       stream->guarded = STREAM_GUARD_TRIPPED;
-      return -EPROTO;
+      return STREAM_REFUSED;
     }
   }
   return got;
 }
 
+static ssize_t guarded_writev(struct stream *stream, const struct iovec *parts, int count) {
+  return stream_is_tripped(stream) ? STREAM_REFUSED : socket_writev(stream, parts, count);
+}
+
 static const struct stream_ops guarded_stream_ops = {
     .name = "guarded socket",
     .read = guarded_read,
-    .writev = socket_writev,
+    .writev = guarded_writev,
     .shutdown = socket_shutdown,
     .is_plain = true, /* of what comes from it, at least a byte is read before anything is spliced */
 };

@@ -13,6 +13,7 @@
 #include "core/loop.h"
 #include "core/tally.h"
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -101,12 +102,13 @@ ssize_t stream_peek(struct stream *stream, void *bytes, size_t size);
 /* Takes `size` bytes out of the socket, where they were seen, uncounted and unseen. 0 or a negative errno. */
 int stream_skip(struct stream *stream, size_t size);
 
-/* From now on, until the first byte that shows it is none, a PROXY header in front of what is read is an error: the
- * read that would complete its signature returns -EPROTO instead. Costs nothing afterwards. On a plain socket that
- * nothing was read from yet. */
-void stream_guard(struct stream *stream);
+/* What reads and writes return for good once a guarded stream has met a PROXY header. */
+enum { STREAM_REFUSED = -EPROTONOSUPPORT, STREAM_GUARD_TRIPPED = UINT8_MAX };
 
-enum { STREAM_GUARD_TRIPPED = UINT8_MAX };
+/* From now on, until the first byte that shows it is none, a PROXY header in front of what is read is an error: the
+ * read that would complete its signature returns STREAM_REFUSED instead. Costs nothing afterwards. On a plain socket
+ * that nothing was read from yet. */
+void stream_guard(struct stream *stream);
 
 /* Has that read been? */
 static inline bool stream_is_tripped(const struct stream *stream) { return stream->guarded == STREAM_GUARD_TRIPPED; }

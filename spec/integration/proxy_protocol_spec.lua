@@ -79,6 +79,41 @@ describe("the PROXY protocol", function()
     end
   end)
 
+  it("takes a header of a family that is none of ours, and leaves the addresses aside", function()
+    local m = start "true"
+    for _, family in ipairs { 0x00, 0x41, 0x12 } do
+      local client = say(m, v2(0x21, family, ADDRESSES) .. "more\n")
+      assert.truthy(client:receive_line():find "^127%.0%.0%.1 ", family)
+      assert.are.equal("more", client:receive_line())
+      client:close()
+    end
+  end)
+
+  it("takes a trusted peer that leaves without a byte for a check, not for somebody to refuse", function()
+    local m = start "true"
+    for i = 1, 6 do
+      local client = assert(net.connect(m:port "front"))
+      if i % 2 == 0 then
+        client:shutdown()
+        assert.are.equal("end", select(2, client:receive_all()))
+        client:close()
+      else
+        client:reset()
+      end
+    end
+    m:await_metric('connection_terminations_total{side="client",reason="probe"}', 6)
+    assert.are.equal(0, m:metric 'errors_total{type="proxy_header"}')
+    assert.falsy(m:log():find("a peer was refused", 1, true))
+    m:stop()
+    m = start(nil, nil, nil, "10s")
+    local client = assert(net.connect(m:port "front"))
+    client:reset()
+    m:await_metric('connection_terminations_total{side="client",reason="probe"}', 1)
+    client = assert(net.connect(m:port "front"))
+    client:shutdown() -- such as `nc` with nothing to say
+    assert.truthy(client:receive_line():find "^127%.0%.0%.1 ")
+  end)
+
   it("goes without a header that a trusted peer need not send", function()
     local m = start()
     local client = say(m, "GET /\n")
@@ -169,6 +204,30 @@ describe("the PROXY protocol", function()
     m:await_metric('connection_terminations_total{side="client",reason="proxy_header"}', 2)
   end)
 
+  it("is an error of its own to a handler, whose bytes then go nowhere", function()
+    local handler = [[handler = function(socket)
+      local got, why = socket:receive "*l"
+      moongate.log.info("heard", { got = tostring(got), why = why })
+      local sent
+      sent, why = socket:send "a secret\n"
+      moongate.log.info("said", { sent = tostring(sent), why = why })
+      sent, why = socket:starttls()
+      moongate.log.info("encrypted", { sent = tostring(sent), why = why })
+    end]]
+    local m = start(nil, '"192.0.2.0/24"', handler)
+    for _, header in ipairs { "PROXY TCP4 192.0.2.7 198.51.100.1 1 2\r\n", v2(0x21, 0x11, ADDRESSES) } do
+      local client = say(m, header .. "and more\n")
+      assert.are.same({ "", "reset" }, { client:receive_all() })
+      client:close()
+    end
+    m:await_metric('connection_terminations_total{side="client",reason="proxy_header"}', 2)
+    for _, line in ipairs { '"heard" got', '"said" sent' } do
+      m:await_log(line .. '=nil why="PROXY header refused"')
+    end
+    m:await_log '"encrypted" sent=nil'
+    assert.are.equal(0, m:metric 'bytes_total{direction="out"}')
+  end)
+
   it("leaves bytes alone where nobody is trusted, or accept is false", function()
     for _, case in ipairs { { nil, "" }, { "false", nil } } do
       local m = start(case[1], case[2])
@@ -256,7 +315,7 @@ describe("the PROXY protocol", function()
     assert.are.same({}, read_v2(target).tlvs)
   end)
 
-  it("passes on what a hop has said of the client's TLS, and nothing else of it", function()
+  it("passes on what a hop has said of the client's TLS, and its id, and nothing else of it", function()
     local target = net.listen()
     local m = moongate.start {
       config = 'proxy_protocol = { trusted = { "127.0.0.1" }, send = 2, timeout = "10s" },',
@@ -266,9 +325,29 @@ describe("the PROXY protocol", function()
     local tlvs = "\1\0\2h2" .. "\2\0\5a.exa" .. "\32\0" .. string.char(#ssl) .. ssl .. "\5\0\2id" .. "\234\0\1v"
     say(m, v2(0x21, 0x11, ADDRESSES .. tlvs) .. "x")
     local got = read_v2(target)
-    assert.are.same({ [1] = "h2", [2] = "a.exa", [32] = ssl }, got.tlvs)
+    assert.are.same({ [1] = "h2", [2] = "a.exa", [32] = ssl, [5] = "id" }, got.tlvs)
     assert.are.equal(ADDRESSES, got.body:sub(1, 12))
     assert.are.equal("x", (got.rest:receive(1)))
+  end)
+
+  it("passes the id on with TLS too, unless the route says another", function()
+    local hellos = require "spec.support.hellos"
+    local target, hello = net.listen(), hellos.recorded.openssl_1_3.bytes
+    local m = moongate.start {
+      config = 'proxy_protocol = { trusted = { "127.0.0.1" }, timeout = "10s" },',
+      routes = ([[
+        local function pass(name, send)
+          return { name = name, match = { ports = 0 },
+            action = { target = "127.0.0.1:%d", tls = { mode = "passthrough" }, send_proxy_protocol = send } }
+        end
+        return { pass("theirs", 2), pass("ours", { version = 2, tlvs = { [5] = "own" } }) }
+      ]]):format(target:port()),
+    }
+    for name, id in pairs { theirs = "id", ours = "own" } do
+      local client = net.connect(m:port(name))
+      client:send(v2(0x21, 0x11, ADDRESSES .. "\5\0\2id" .. "\1\0\2h2") .. hello)
+      assert.are.same({ [2] = "a.example.com", [5] = id }, read_v2(target).tlvs)
+    end
   end)
 
   it("goes to unix sockets, from handlers that forward, and to where a target function says", function()

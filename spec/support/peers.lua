@@ -74,7 +74,7 @@ function peers.nginx_tls()
 end
 
 -- haproxy in TCP mode before a port: { port = }. options.bind and options.server: what else stands in these lines, such
--- as "accept-proxy" and "send-proxy-v2".
+-- as "accept-proxy" and "send-proxy-v2"; options.listen: a line of its own.
 function peers.haproxy(target, options)
   options = options or {}
   local directory = process.directory()
@@ -87,8 +87,9 @@ defaults
   timeout server 30s
 listen front
   bind 127.0.0.1:%d %s
+  %s
   server back 127.0.0.1:%d %s
-]]):format(port, options.bind or "", target, options.server or ""))
+]]):format(port, options.bind or "", options.listen or "", target, options.server or ""))
   local child = process.start { "haproxy", "-db", "-q", "-f", directory .. "/haproxy.cfg" }
   await_port(child, port)
   return { port = port, process = child }

@@ -6,8 +6,8 @@
 
 --- What failed: "timeout" (the socket's, see settimeout), "closed" (ended, reset, or closed by us), "line too long"
 --- (over 64 KiB), "too much data" ("*a" with more than a quarter of limits.script_memory), "out of memory". With TLS:
---- "truncated" (ended without close_notify), "protocol error".
----@alias moongate.SocketError "timeout"|"closed"|"line too long"|"too much data"|"out of memory"|"truncated"|"protocol error"|string
+--- "truncated" (ended without close_notify), "protocol error". "PROXY header refused": one from a stranger.
+---@alias moongate.SocketError "timeout"|"closed"|"line too long"|"too much data"|"out of memory"|"truncated"|"protocol error"|"PROXY header refused"|string
 
 --- Options of a server (a handler's client): certificate, client_ca, alpn, min_version. Of a client: certificate,
 --- verify, ca, server_name, alpn, min_version.
