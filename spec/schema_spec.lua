@@ -121,7 +121,7 @@ describe("the config", function()
     assert.are.same({}, faults(result))
     assert.are.same({}, result.warnings)
     result = read({
-      metrics = { top_ips = 5 },
+      metrics = { percentiles = false },
       acme = { email = "a@example.com" },
     })
     local fields = {}
@@ -129,7 +129,7 @@ describe("the config", function()
       fields[#fields + 1] = warning.field
       assert.are.equal("has no effect in this version", warning.message)
     end
-    assert.are.same({ "acme.email", "metrics.top_ips" }, fields)
+    assert.are.same({ "acme.email", "metrics.percentiles" }, fields)
     assert.are.same({}, read({ metrics = { anonymize_ips = false } }).warnings)
     local line = faults(read({ metrics = { anonymize_ips = true } }))[1]
     assert.truthy(line:find("metrics.anonymize_ips: not supported in this version", 1, true), line)

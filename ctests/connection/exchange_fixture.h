@@ -187,13 +187,18 @@ static inline void fixture_turn(struct fixture *fixture) {
   usleep(1000);
 }
 
-/* A connection that waits for its first byte. */
-static inline void fixture_connect(struct fixture *fixture) {
-  struct sockaddr_in peer = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(0x7f000001), .sin_port = htons(1234)};
+/* A connection from this address (127.0.0.1 is 1) that waits for its first byte. Its client's end. */
+static inline int fixture_connect_from(struct fixture *fixture, uint32_t number) {
+  struct sockaddr_in peer = {
+      .sin_family = AF_INET, .sin_addr.s_addr = htonl(0x7f000000 + number), .sin_port = htons(1234)};
   int pair[2];
   assert_int_equal(0, socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair));
-  fixture->wire = pair[0];
   assert_int_equal(0, worker_accept(&fixture->worker, PORT, pair[1], (struct sockaddr *)&peer));
+  return pair[0];
+}
+
+static inline void fixture_connect(struct fixture *fixture) {
+  fixture->wire = fixture_connect_from(fixture, 1);
   fixture->connection = LIST_OWNER(fixture->worker.connections.previous, struct connection, node);
 }
 
@@ -325,7 +330,18 @@ static inline void expect_counts(struct fixture *fixture, unsigned route, uint64
   assert_int_equal(connections, stats->connections);
 }
 
-/* What all routes, and none, have is what there was. */
+/* What all addresses have, and "other". */
+static inline struct client_count fixture_sum_clients(const struct metrics_shard *metrics) {
+  struct client_row rows[16];
+  struct client_count sum = metrics->clients.other;
+  assert_in_range(clients_count(&metrics->clients), 0, 16);
+  clients_copy(&metrics->clients, rows);
+  for (size_t i = 0; i < clients_count(&metrics->clients); i++)
+    client_count_add(&sum, &rows[i].count);
+  return sum;
+}
+
+/* What all routes, and none, have is what there was, and so is what all addresses have. */
 static inline void expect_sums(struct fixture *fixture, uint64_t in, uint64_t out) {
   struct route_stats sum = {.connections = 0};
   const struct metrics_shard *metrics = fixture->worker.metrics;
@@ -335,4 +351,9 @@ static inline void expect_sums(struct fixture *fixture, uint64_t in, uint64_t ou
   assert_int_equal(out, sum.bytes.out);
   assert_int_equal(metrics->worker.active, sum.active);
   assert_int_equal(metrics->worker.connections, sum.connections + stats_of_route(fixture, METRIC_NO_ROUTE)->active);
+  const struct client_count clients = fixture_sum_clients(metrics);
+  assert_int_equal(in, clients.bytes.in);
+  assert_int_equal(out, clients.bytes.out);
+  assert_int_equal(metrics->worker.active, clients.active);
+  assert_int_equal(sum.connections, clients.connections);
 }

@@ -32,6 +32,33 @@ static void two_at_a_time_are_routed_and_counted_each_by_itself(void **state) {
   assert_int_equal(16, fixture->connection->tally.own.out);
 }
 
+/* … while others of its worker come and go, for whose addresses there is no room. */
+static void an_address_keeps_what_its_exchanges_had_when_others_are_evicted(void **state) {
+  struct fixture *fixture = *state;
+  struct clients *clients = &fixture->worker.metrics->clients;
+  clients_set_bounds(clients, 2, 64);
+  struct part *one = fixture_forward(fixture, 0, true), *two = fixture_forward(fixture, 1, false);
+  for (uint32_t i = 2; i < 10; i++) {
+    int wire = fixture_connect_from(fixture, i);
+    struct connection *other = LIST_OWNER(fixture->worker.connections.previous, struct connection, node);
+    assert_true(clients_has_entered(clients, other->tally.client));
+    expect_sums(fixture, 4 * (i - 2), 4 * (i - 2));
+    connection_kill(other);
+    close(wire);
+    fixture_rounds(fixture, 2);
+    fixture_send(fixture, i % 2 ? one : two, "1:", "in");
+    fixture_reply(fixture, i % 2 ? one : two, "2:", "ut");
+    exchange_charge(i % 2 ? one->exchange : two->exchange, 2, 2); /* the heads too */
+  }
+  expect_counts(fixture, ROUTE_A, 16, 16, 1);
+  expect_counts(fixture, ROUTE_B, 16, 16, 0);
+  expect_sums(fixture, 32, 32);
+  assert_int_equal(2, clients_count(clients));
+  assert_int_equal(32, fixture->connection->tally.client->bytes.in);
+  assert_int_equal(1, fixture->connection->tally.client->connections);
+  assert_int_equal(7, clients->other.connections);
+}
+
 static void one_after_another_counts_nothing_again(void **state) {
   struct fixture *fixture = *state;
   for (size_t i = 0; i < 3; i++) {
@@ -168,6 +195,8 @@ static void a_connection_without_any_exchange_is_of_no_route(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup_teardown(two_at_a_time_are_routed_and_counted_each_by_itself, fixture_set_up,
+                                      fixture_tear_down),
+      cmocka_unit_test_setup_teardown(an_address_keeps_what_its_exchanges_had_when_others_are_evicted, fixture_set_up,
                                       fixture_tear_down),
       cmocka_unit_test_setup_teardown(one_after_another_counts_nothing_again, fixture_set_up, fixture_tear_down),
       cmocka_unit_test_setup_teardown(one_is_cancelled_and_the_other_goes_on, fixture_set_up, fixture_tear_down),

@@ -35,7 +35,7 @@ static void the_config_is_taken_as_it_is_written(void **state) {
           fixture,
           "return { routes = '/elsewhere', admin = { listen = false, token = 'secret' }, log = { level = 'debug', "
           "format = 'json' }, dns = { servers = { '192.0.2.1', '192.0.2.2:53' } }, control = '/c.sock',\n"
-          "script = { jit = 'fast.lua' }, metrics = { top_ips = 7 } }"),
+          "script = { jit = 'fast.lua' }, metrics = { percentiles = false } }"),
       0);
   const struct config *config = &fixture->config;
   assert_string_equal(config->routes, "/elsewhere");
@@ -48,7 +48,7 @@ static void the_config_is_taken_as_it_is_written(void **state) {
   assert_in_range(config->workers, 1, 256);
   assert_int_equal(config->jit_file_count, 1);
   const struct fault *warning = only_fault(&config->warnings);
-  assert_string_equal(warning->field, "metrics.top_ips");
+  assert_string_equal(warning->field, "metrics.percentiles");
   assert_contains(warning->message, "no effect in this version");
 }
 

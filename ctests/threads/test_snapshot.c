@@ -9,6 +9,7 @@
 #include "native/host.h"
 #include "net/pipe.h"
 
+#include <arpa/inet.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -178,6 +179,54 @@ static void counts_of_all_workers_are_added_up(void **state) {
   value_free(sum);
 }
 
+/* An address has connections on any worker; "other" has what is counted by none, and what a kernel engine counted. */
+static void the_sum_over_all_addresses_is_the_total(void **state) {
+  struct bench *bench = *state;
+  unsigned api = names_number(&bench->names, "api", NULL);
+  struct sockaddr_in peers[WORKERS + 1] = {{.sin_family = AF_INET}};
+  struct metrics_shard *plane = metrics_shard_new();
+  bench->snapshots.plane = plane;
+  metrics_shard_route(plane, api)->bytes = (struct byte_count){5, 6};
+  metrics_shard_route(plane, api)->connections = 3;
+  plane->removed.bytes.in = 1;
+  for (unsigned i = 0; i < WORKERS; i++) {
+    struct metrics_shard *shard = bench->workers[i].metrics;
+    for (unsigned p = 0; p <= i; p++) { /* the first has one on both workers */
+      struct ip_address address;
+      peers[p] = (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(0x7f000001 + p)};
+      ip_address_from_sockaddr(&address, (const struct sockaddr *)&peers[p]);
+      struct tally tally = {.own = {100, 1000}, .client = clients_begin(&shard->clients)};
+      tally.client = clients_enter(&shard->clients, tally.client, &address);
+      tally_set_route(&tally, &metrics_shard_route(shard, api)->bytes);
+      tally_in(&tally, 7);
+      tally_out(&tally, 8);
+      tally.client->connections++;
+    }
+  }
+  metrics_shard_route(bench->workers[0].metrics, METRIC_NO_ROUTE)->bytes.out = 9;
+  bench->workers[0].metrics->clients.other.bytes.out = 9;
+  start_asking(bench, 0);
+  run_until(bench, 1, 3);
+  struct value *sum = snapshots_clients(&bench->snapshots, NULL);
+  assert_true(value_is_whole(sum));
+  const struct value *clients = value_get(sum, "clients"), *other = value_get(sum, "other_clients");
+  assert_string_equal(value_get(item(clients, 0), "client")->string, "127.0.0.1");
+  assert_true(number_at(item(clients, 0), "bytes_in") == 214);
+  assert_true(number_at(item(clients, 0), "bytes_out") == 2016);
+  assert_true(number_at(item(clients, 0), "connections") == 2);
+  assert_true(number_at(item(clients, 0), "active") == 2);
+  assert_string_equal(value_get(item(clients, 1), "client")->string, "127.0.0.2");
+  assert_true(number_at(item(clients, 1), "bytes_in") == 107);
+  assert_null(item(clients, 1)->next);
+  assert_true(number_at(other, "connections") == 3);
+  assert_true(number_at(sum, "bytes_in") == 214 + 107 + number_at(other, "bytes_in"));
+  assert_true(number_at(sum, "bytes_out") == 2016 + 1008 + number_at(other, "bytes_out"));
+  assert_null(value_get(sum, "routes"));
+  value_free(sum);
+  bench->snapshots.plane = NULL;
+  metrics_shard_free(plane);
+}
+
 static void reasons_and_states_are_there_with_zero_and_none_is_not(void **state) {
   struct bench *bench = *state;
   struct value *sum = snapshots_sum(&bench->snapshots);
@@ -266,6 +315,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup_teardown(counts_of_the_plane_are_in_the_sums, set_up, tear_down),
       cmocka_unit_test_setup_teardown(counts_of_all_workers_are_added_up, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(the_sum_over_all_addresses_is_the_total, set_up, tear_down),
       cmocka_unit_test_setup_teardown(reasons_and_states_are_there_with_zero_and_none_is_not, set_up, tear_down),
       cmocka_unit_test_setup_teardown(routes_come_in_the_order_of_their_names, set_up, tear_down),
       cmocka_unit_test_setup_teardown(an_answer_is_never_older_than_its_question, set_up, tear_down),

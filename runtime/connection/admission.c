@@ -155,6 +155,7 @@ const char *admission_find_refusal(const struct ip_set *allow, const struct ip_s
 enum step_result step_enter(struct connection *connection) {
   struct exchange *first = &connection->first;
   const struct policy *policy = policy_of(first);
+  connection_enter_client(connection);
   if (!policy)
     return STEP_DONE;
   const char *option = admission_find_refusal(policy->allow, policy->block, &connection->client_address);

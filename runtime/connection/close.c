@@ -40,7 +40,9 @@ static struct peer_look *last_look(struct connection *connection) {
 
 /* It counts as a connection, with its bytes, of the route that stands for none. */
 static void count_unrouted(struct connection *connection) {
-  struct route_stats *none = metrics_shard_route(connection->worker->metrics, METRIC_NO_ROUTE);
+  struct route_stats *none = metrics_shard_none(connection->worker->metrics);
+  connection_enter_client(connection); /* one that was refused before is its address' too */
+  connection->tally.client->connections++;
   none->connections++;
   none->active--;
   tally_set_route(&connection->tally, &none->bytes);
@@ -87,6 +89,7 @@ static void connection_finish(struct connection *connection, bool reset) {
     if (connection->reasons[side] != CLOSE_NONE)
       shard->worker.terminations[side][connection->reasons[side]]++;
   count_out(connection);
+  clients_leave(&shard->clients, connection->tally.client);
   if (connection->sniffed)
     free(connection->sniffed);
   connection->sniffed = NULL;

@@ -94,6 +94,11 @@ static struct route_stats *stats_of(const struct connection *connection, const s
   return metrics_shard_route(connection->worker->metrics, route->stats);
 }
 
+void codec_charge(struct connection *connection, const struct route *route, struct byte_count bytes) {
+  tally_add(&stats_of(connection, route)->bytes, bytes);
+  tally_add(&connection->tally.client->bytes, bytes);
+}
+
 void exchange_charge(struct exchange *exchange, uint64_t in, uint64_t out) {
   struct connection *connection = exchange->connection;
   struct codec *codec = connection->codec;
@@ -103,7 +108,7 @@ void exchange_charge(struct exchange *exchange, uint64_t in, uint64_t out) {
   tally_add(&codec->claimed, part);
   tally_add(&exchange->bytes, part);
   if (exchange->route)
-    tally_add(&stats_of(connection, exchange->route)->bytes, part);
+    codec_charge(connection, exchange->route, part);
 }
 
 /* What no exchange has been charged is the first route's. */
@@ -113,7 +118,7 @@ static void settle_bytes(struct connection *connection) {
   struct byte_count rest = {own->in - codec->claimed.in, own->out - codec->claimed.out};
   if (!codec->route)
     return;
-  tally_add(&stats_of(connection, codec->route)->bytes, rest);
+  codec_charge(connection, codec->route, rest);
   tally_add(&codec->claimed, rest);
 }
 

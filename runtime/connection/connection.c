@@ -56,6 +56,11 @@ void connection_set_state(struct connection *connection, enum connection_state s
   connection->state_since = now;
 }
 
+void connection_enter_client(struct connection *connection) {
+  struct clients *clients = &connection->worker->metrics->clients;
+  connection->tally.client = clients_enter(clients, connection->tally.client, &connection->client_address);
+}
+
 void connection_accept(struct worker *worker, const struct table_port *table_port, uint16_t port, int fd,
                        const struct sockaddr *peer) {
   struct worker_stats *stats = &worker->metrics->worker;
@@ -85,6 +90,7 @@ void connection_accept(struct worker *worker, const struct table_port *table_por
   stats->connections++;
   stats->active++;
   stats->states[CONNECTION_ROUTING]++;
-  metrics_shard_route(worker->metrics, METRIC_NO_ROUTE)->active++;
+  metrics_shard_none(worker->metrics)->active++;
+  connection->tally.client = clients_begin(&worker->metrics->clients);
   connection_start(connection);
 }

@@ -11,6 +11,9 @@ void connection_start(struct connection *connection);
 /* What people see. An exchange's is set by exchange_set_state(). */
 void connection_set_state(struct connection *connection, enum connection_state state, clock_ms now);
 
+/* Its client's address is known for good: that is what it is counted by. Doing so again does nothing. */
+void connection_enter_client(struct connection *connection);
+
 /* Sets the timer for whatever bound of it or of its exchanges comes next. */
 void connection_arm_timer(struct connection *connection);
 
@@ -47,6 +50,9 @@ void exchange_finish(struct exchange *exchange);
 
 /* With a codec: an exchange that has been stopped ends, and leaves its connection. */
 void codec_end_exchange(struct exchange *exchange);
+
+/* With a codec: these bytes, which were nobody's, are the route's, and the client's. */
+void codec_charge(struct connection *connection, const struct route *route, struct byte_count bytes);
 
 /* With a codec: exchanges have come or gone, and the connection with what is left of them is to be seen, and bounded.
  */

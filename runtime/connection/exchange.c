@@ -19,24 +19,23 @@ void exchange_init(struct exchange *exchange, struct connection *connection, str
   exchange->table_port = table_port;
   route_choice_begin(&exchange->choice, table_port);
   exchange->port = -1;
-  exchange->began = exchange->last_active = exchange->state_since = loop_now(&connection->worker->loop);
+  exchange->began = exchange->last_active = loop_now(&connection->worker->loop);
   access_log_begin(exchange);
 }
 
-static void leave_exchange_state(struct exchange *exchange, clock_ms now) {
+/* Since when it is in one its connection knows, and of those it was in the access log, where it is asked for. */
+static void leave_exchange_state(struct exchange *exchange) {
   if (exchange->times)
     access_log_leave_state(exchange);
-  exchange->state_since = now;
   exchange->dozes = false;
 }
 
 void exchange_set_state(struct exchange *exchange, enum exchange_state state) {
   struct connection *connection = exchange->connection;
-  clock_ms now = loop_now(&connection->worker->loop);
-  leave_exchange_state(exchange, now);
+  leave_exchange_state(exchange);
   exchange->state = (uint8_t)state;
   if (!connection->codec || exchange == connection_leading(connection))
-    connection_set_state(connection, (enum connection_state)state, now);
+    connection_set_state(connection, (enum connection_state)state, loop_now(&connection->worker->loop));
 }
 
 void exchange_unpin_table(struct exchange *exchange) {
@@ -100,7 +99,7 @@ struct exchange_cut exchange_stop(struct exchange *exchange, enum pipe_side side
     free(exchange->answer);
     exchange->answer = NULL;
   }
-  leave_exchange_state(exchange, exchange_now(exchange));
+  leave_exchange_state(exchange);
   exchange->state = EXCHANGE_OVER;
   return cut;
 }

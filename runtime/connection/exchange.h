@@ -104,7 +104,7 @@ struct exchange {
   void *script;                   /* what script_hooks has running for it */
   struct function_answer *answer; /* of the function that was asked last; NULL mostly */
   struct access_times *times;     /* in each state that it has left, for the access log; NULL: it asks for none */
-  clock_ms began, last_active, state_since;
+  clock_ms began, last_active;
   struct peer_look look;
   clock_ms silent_since[PIPE_SIDES]; /* by enum pipe_side: see net/silence.h; 0: it is not */
 };

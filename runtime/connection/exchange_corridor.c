@@ -91,7 +91,8 @@ void exchange_function_answered(struct exchange *exchange, struct function_answe
 static void count_first_route(struct connection *connection, struct route *route, struct route_stats *stats) {
   stats->connections++;
   stats->active++;
-  metrics_shard_route(connection->worker->metrics, METRIC_NO_ROUTE)->active--;
+  connection->tally.client->connections++;
+  metrics_shard_none(connection->worker->metrics)->active--;
   if (connection->codec)
     connection->codec->route = route_ref(route);
   else
@@ -109,7 +110,7 @@ static enum step_result take_route(struct exchange *exchange, struct route *rout
   if (!connection->codec || !connection->codec->route)
     count_first_route(connection, route, stats);
   if (connection->codec)
-    tally_add(&stats->bytes, exchange->bytes); /* what it was charged before */
+    codec_charge(connection, route, exchange->bytes); /* what it was charged before */
   worker_treat_late(exchange);
   return exchange->state < EXCHANGE_OVER ? STEP_DONE : STEP_GONE;
 }

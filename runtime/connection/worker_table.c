@@ -5,6 +5,7 @@
  * atomics. */
 #include "connection/connection_private.h"
 #include "connection/port_change.h"
+#include "routing/policy.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -122,10 +123,17 @@ static void mark_old_connections(struct worker *worker) {
   }
 }
 
+static void bound_clients(struct worker *worker) {
+  const struct policy *policy = worker->pin->table->policy;
+  if (policy)
+    clients_set_bounds(&worker->metrics->clients, policy->track_ips ? policy->top_ips : 0, policy->ipv6_prefix);
+}
+
 static void go_live(struct worker *worker, struct table_change *change) {
   struct table_pin *old = worker->pin;
   worker_take_ports(worker, change);
   worker->pin = change->pin;
+  bound_clients(worker);
   if (worker->hooks->table_live)
     worker->hooks->table_live(worker, worker->pin->table);
   if (old)

@@ -17,11 +17,19 @@ void instance_snapshot(struct instance *instance, struct native_call *call) {
     native_call_answer(call, value_table());
 }
 
-void instance_totals(struct instance *instance, struct native_call *call) {
+static void instance_measure(struct instance *instance, struct native_call *call, snapshot_answer_fn *answer) {
   if (instance->snapshots.loop)
-    snapshots_ask_for(&instance->snapshots, call, snapshots_totals, NULL);
+    snapshots_ask_for(&instance->snapshots, call, answer, NULL);
   else
     native_call_answer(call, value_table());
+}
+
+void instance_totals(struct instance *instance, struct native_call *call) {
+  instance_measure(instance, call, snapshots_totals);
+}
+
+void instance_clients(struct instance *instance, struct native_call *call) {
+  instance_measure(instance, call, snapshots_clients);
 }
 
 static void question_drop(struct shared_question *question, struct value *value) {

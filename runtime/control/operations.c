@@ -46,6 +46,14 @@ static void totals(void *context, struct native_call *call) {
     native_call_answer(call, value_table());
 }
 
+static void operation_clients(void *context, struct native_call *call) {
+  struct runtime *runtime = context;
+  if (runtime->instance)
+    instance_clients(runtime->instance, call);
+  else
+    native_call_answer(call, value_table());
+}
+
 static struct value *operation_status(void *context) { return status_report(context); }
 
 static struct value *readiness(void *context) { return readiness_report(context); }
@@ -169,6 +177,7 @@ const struct native_ops operations = {
     .run = operation_run,
     .snapshot = operation_snapshot,
     .totals = totals,
+    .clients = operation_clients,
     .status = operation_status,
     .readiness = readiness,
     .defaults = defaults,

@@ -9,6 +9,8 @@
 
 struct metrics_shard *metrics_shard_new(void) {
   struct metrics_shard *shard = calloc(1, sizeof *shard);
+  if (shard)
+    clients_init(&shard->clients);
   if (shard && !metrics_shard_route(shard, METRIC_NO_ROUTE)) {
     metrics_shard_free(shard);
     return NULL;
@@ -23,6 +25,7 @@ void metrics_shard_free(struct metrics_shard *shard) {
     free(shard->live[i]);
   free(shard->live);
   free(shard->routes);
+  clients_deinit(&shard->clients);
   free(shard);
 }
 
@@ -47,9 +50,7 @@ static bool grow_live(struct metrics_shard *shard) {
   return true;
 }
 
-struct route_stats *metrics_shard_route(struct metrics_shard *shard, unsigned number) {
-  if (number < shard->route_count && shard->routes[number])
-    return shard->routes[number];
+struct route_stats *metrics_shard_make_route(struct metrics_shard *shard, unsigned number) {
   if ((number >= shard->route_count && !grow_routes(shard, number)) ||
       (shard->live_count == shard->live_room && !grow_live(shard)))
     return NULL;

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "core/tally.h"
+#include "metrics/clients.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -70,13 +71,24 @@ struct metrics_shard {
   struct route_stats **live; /* those of `routes` that there are */
   size_t live_count, live_room;
   struct route_stats removed; /* the sum of those that have been folded */
+  struct clients clients;     /* the same bytes and connections by the clients' addresses */
 };
 
 struct metrics_shard *metrics_shard_new(void);
 void metrics_shard_free(struct metrics_shard *shard);
 
-/* The counters of a name; the pointer stays valid as long as the shard. NULL without memory. */
-struct route_stats *metrics_shard_route(struct metrics_shard *shard, unsigned number);
+struct route_stats *metrics_shard_make_route(struct metrics_shard *shard, unsigned number);
+
+/* The counters of a name; the pointer stays valid until it is folded. NULL without memory. */
+static inline struct route_stats *metrics_shard_route(struct metrics_shard *shard, unsigned number) {
+  struct route_stats *stats = number < shard->route_count ? shard->routes[number] : NULL;
+  return stats ? stats : metrics_shard_make_route(shard, number);
+}
+
+/* Those of what was never routed. */
+static inline struct route_stats *metrics_shard_none(const struct metrics_shard *shard) {
+  return shard->routes[METRIC_NO_ROUTE];
+}
 
 /* Nothing counts under this number any more: what did is added to `removed`, and the number may be another name's. */
 void metrics_shard_fold(struct metrics_shard *shard, unsigned number);

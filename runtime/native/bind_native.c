@@ -151,6 +151,12 @@ static int native_totals(lua_State *L) {
   return native_call_finish(L, call);
 }
 
+static int native_clients(lua_State *L) {
+  struct native_call *call = native_call_begin(L);
+  native_of(L)->ops->clients(native_of(L)->context, call);
+  return native_call_finish(L, call);
+}
+
 static int native_status(lua_State *L) { return native_return(L, native_of(L)->ops->status(native_of(L)->context)); }
 
 static int native_readiness(lua_State *L) {
@@ -262,6 +268,7 @@ static const struct luaL_Reg functions[] = {
     {"run", native_run},
     {"snapshot", native_snapshot},
     {"totals", native_totals},
+    {"clients", native_clients},
     {"status", native_status},
     {"readiness", native_readiness},
     {"defaults", native_defaults},

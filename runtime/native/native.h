@@ -107,6 +107,9 @@ struct native_ops {
   void (*snapshot)(void *context, struct native_call *call);
   /* native.totals(): the same, without the routes one by one. */
   void (*totals)(void *context, struct native_call *call);
+  /* native.clients(): the same, and `clients` = { { client = "192.0.2.7" or "2001:db8::/64", bytes_in =, bytes_out =,
+   * connections =, active = }, … }, with `other_clients` for what is counted by no address: their sum is the total. */
+  void (*clients)(void *context, struct native_call *call);
   /* native.status(), native.defaults(), and native.readiness(), whose cost does not grow: { starting =, ready =,
    * draining =, loading = { file =, seconds = } of the start, workers =, stuck = { { number =, seconds =, route =,
    * file =, kernel =, accepted_by = }, … } }. */

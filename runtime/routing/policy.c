@@ -13,6 +13,8 @@ struct policy *policy_new(void) {
     return NULL;
   atomic_init(&policy->references, 1);
   policy->ipv6_prefix = 64;
+  policy->track_ips = true;
+  policy->top_ips = 1000;
   return policy;
 }
 

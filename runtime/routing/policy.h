@@ -31,6 +31,8 @@ struct policy {
   enum proxy_accept accept;
   uint64_t proxy_timeout_ms; /* proxy_protocol.timeout */
   bool access_log;           /* log.access */
+  bool track_ips;            /* metrics.track_ips */
+  unsigned top_ips;          /* metrics.top_ips */
 };
 
 /* One that limits nothing and trusts nobody, of one reference. NULL without memory. */

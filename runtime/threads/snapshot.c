@@ -26,6 +26,14 @@ static bool snapshots_make_room(struct shard_copy *copy, const struct metrics_sh
     copy->slots = slots;
     copy->slot_count = shard->route_count;
   }
+  size_t clients = clients_count(&shard->clients);
+  if (copy->client_capacity < clients) {
+    struct client_row *rows = realloc(copy->clients, clients * sizeof *rows);
+    if (!rows)
+      return false;
+    copy->clients = rows;
+    copy->client_capacity = clients;
+  }
   return true;
 }
 
@@ -39,6 +47,9 @@ int shard_copy_take(struct shard_copy *copy, const struct metrics_shard *shard) 
     copy->routes[i] = *shard->live[i];
     copy->slots[copy->routes[i].number] = (uint32_t)i;
   }
+  copy->client_count = clients_count(&shard->clients);
+  copy->other_clients = shard->clients.other;
+  clients_copy(&shard->clients, copy->clients);
   return 0;
 }
 
@@ -65,6 +76,7 @@ void shard_copy_fold(struct shard_copy *copy, const unsigned *numbers, size_t co
 void shard_copy_deinit(struct shard_copy *copy) {
   free(copy->routes);
   free(copy->slots);
+  free(copy->clients);
   *copy = (struct shard_copy){.routes = NULL};
 }
 

@@ -26,6 +26,9 @@ struct shard_copy {
   size_t route_count, capacity;
   uint32_t *slots; /* by the number of the route's name; what stands there may be of an earlier copy */
   size_t slot_count;
+  struct client_row *clients; /* in no order */
+  size_t client_count, client_capacity;
+  struct client_count other_clients;
 };
 
 /* 0, or -ENOMEM and `copy` as it was. On the worker's thread. */
@@ -111,3 +114,7 @@ struct value *snapshots_sum(const struct snapshots *snapshots);
 
 /* The same without the routes: a snapshot_answer_fn, to which `context` is nothing. */
 struct value *snapshots_totals(const struct snapshots *snapshots, void *context);
+
+/* The same again, with what is counted by client address: in the shape of native.clients(). Likewise.
+ * (snapshot_clients.c) */
+struct value *snapshots_clients(const struct snapshots *snapshots, void *context);

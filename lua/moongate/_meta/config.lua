@@ -95,8 +95,8 @@
 ---@field retention_minutes? moongate.Duration|false Of samples by the minute ("24h"); no effect in this version
 ---@field sample? moongate.Duration Between samples ("1s"); no effect in this version
 ---@field statsd? string host:port of a StatsD server; no effect in this version
----@field top_ips? integer Addresses that are kept (1000); no effect in this version
----@field track_ips? boolean Count by client address (true); no effect in this version
+---@field top_ips? integer Addresses by which a worker counts; the longest unused goes to `(other)` (1000)
+---@field track_ips? boolean Count bytes and connections by client address; false: all is `(other)` (true)
 
 ---Forwarding in the kernel
 ---@class moongate.Config.Nftables

@@ -361,8 +361,20 @@ local config = {
         retention_minutes = duration("24h", "Of samples by the minute"),
         percentiles = { type = "boolean", default = true, doc = "Keep histograms" },
         path = { type = "string", default = "/metrics", doc = "Of the Prometheus text" },
-        track_ips = { type = "boolean", default = true, doc = "Count by client address" },
-        top_ips = { type = "integer", default = 1000, min = 0, max = 1000000, doc = "Addresses that are kept" },
+        track_ips = {
+          c = "policy.track_ips",
+          type = "boolean",
+          default = true,
+          doc = "Count bytes and connections by client address; false: all is `(other)`",
+        },
+        top_ips = {
+          c = "policy.top_ips",
+          type = "integer",
+          default = 1000,
+          min = 0,
+          max = 100000,
+          doc = "Addresses by which a worker counts; the longest unused goes to `(other)`",
+        },
         anonymize_ips = { type = "boolean", default = false, doc = "Cut addresses in logs, snapshots and the API" },
         statsd = { type = "string", doc = "host:port of a StatsD server" },
       }),
@@ -417,7 +429,10 @@ local config = {
   },
 }
 
+local metrics = config.fields.metrics.fields
+metrics.track_ips.later, metrics.top_ips.later = nil, nil
+
 -- Whoever asks for it must not find addresses where they were to be cut.
-config.fields.metrics.fields.anonymize_ips.later = "refuse"
+metrics.anonymize_ips.later = "refuse"
 
 return config
