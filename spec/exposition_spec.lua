@@ -101,6 +101,8 @@ describe("exposition", function()
       ["moongate_last_swap_seconds"] = "0.012",
       ["moongate_route_file_faults"] = "2",
       ["moongate_old_versions"] = "1",
+      ["moongate_route_files_waiting"] = "0",
+      ["moongate_part_faults"] = "0",
       ["moongate_config_faults"] = "1",
       ["moongate_restart_needed_settings"] = "2",
       ["moongate_old_version_connections"] = "5",

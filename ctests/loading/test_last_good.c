@@ -153,7 +153,7 @@ static void a_file_that_is_excluded_at_start_does_not_stand_in_for_itself(void *
   store(fixture);
   restart(fixture);
   assert_int_equal(load(fixture), 0);
-  assert_int_equal(loader_exclude_file(fixture->loader, "a.lua", "a", "match.ports", "port 80 is taken"), 0);
+  assert_int_equal(loader_exclude_file(fixture->loader, "a.lua", "a", "match.ports", "port 80 is taken", false), 0);
   assert_int_equal(load(fixture), -EINVAL);
   assert_int_equal(file_of(fixture, "a.lua")->stands_in, FILE_NOTHING);
 }

@@ -275,7 +275,7 @@ static void an_excluded_file_keeps_what_is_live_until_the_next_commit(void **sta
   assert_int_equal(load_and_commit(fixture), 0);
   write_file(fixture, "routes/a.lua", "return\n" PLAIN("a", "80"));
   assert_int_equal(load(fixture), 0);
-  assert_int_equal(loader_exclude_file(fixture->loader, "a.lua", "a", "match.ports", "port 80 is taken"), 0);
+  assert_int_equal(loader_exclude_file(fixture->loader, "a.lua", "a", "match.ports", "port 80 is taken", false), 0);
   assert_int_equal(load(fixture), -EINVAL);
   const struct fault *fault = only_fault(&fixture->loaded.faults);
   assert_string_equal(fault->message, "port 80 is taken");
@@ -283,7 +283,7 @@ static void an_excluded_file_keeps_what_is_live_until_the_next_commit(void **sta
   assert_int_equal(fault->line, 2);
   assert_int_equal(route_of(fixture, "a.lua", "a")->ports[0].from, 1);
   assert_int_equal(file_of(fixture, "a.lua")->stands_in, FILE_LIVE);
-  assert_int_equal(loader_exclude_file(fixture->loader, "a.lua", "a", "match.ports", "port 80 is taken"), 0);
+  assert_int_equal(loader_exclude_file(fixture->loader, "a.lua", "a", "match.ports", "port 80 is taken", false), 0);
   assert_int_equal(load(fixture), -EINVAL);
   assert_int_equal(file_of(fixture, "a.lua")->stands_in, FILE_NOTHING);
   assert_int_equal(loader_commit(fixture->loader, &fixture->loaded), 0);

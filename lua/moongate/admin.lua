@@ -80,6 +80,7 @@ local function status_of_api()
   for _, route in ipairs(status.routes) do
     route.ports = json.list(route.ports)
   end
+  status.faults = json.list(status.faults)
   status.config_faults, status.restart_needed = json.list(status.config_faults), json.list(status.restart_needed)
   status.ports, status.stuck, status.complete = json.list(status.ports), json.list(status.stuck), totals.complete
   if status.engine then

@@ -30,7 +30,8 @@ local function faulty(files)
   local list = {}
   for _, file in ipairs(files or {}) do
     if not file.ok then
-      list[#list + 1] = { file = file.file, state = file.state, faults = #(file.faults or {}) }
+      list[#list + 1] =
+        { file = file.file, state = file.state, waits = file.waits, faults = #(file.faults or {}) }
     end
   end
   return json.list(list)
@@ -90,6 +91,7 @@ function diagnose.take(trigger)
     old_connections = counted.old_connections,
   }
   snapshot.faulty_files = faulty(status.files)
+  snapshot.faults = json.list(status.faults)
   snapshot.config_faults = json.list(status.config_faults)
   snapshot.restart_needed = json.list(status.restart_needed)
   snapshot.engine = status.engine

@@ -20,6 +20,7 @@ void instance_release(struct instance *instance) {
   struct runtime *runtime = instance->runtime;
   files_stop(instance);
   reload_stop(instance->reload);
+  parts_stop(instance);
   signals_leave(instance->signals);
   loop_cancel_timer(&runtime->loop, &instance->patience);
   loop_undefer(&runtime->loop, &instance->finish);
@@ -113,6 +114,7 @@ void instance_stop(struct instance *instance) {
     return;
   files_stop(instance);
   reload_stop(instance->reload);
+  parts_stop(instance);
   diagnose_stop(instance->diagnose);
   heartbeats_stop(instance->heartbeats);
   instance->phase = INSTANCE_STOPPING;
@@ -179,6 +181,7 @@ void instance_init(struct life *life, struct runtime *runtime, const struct log 
   instance->connections = &life->connections;
   instance->diagnose = &life->diagnose;
   instance->heartbeats = &life->heartbeats;
+  instance->parts = life->parts;
   instance->reload = &life->reload;
   instance->stop = instance_stop;
   instance->runtime = runtime;

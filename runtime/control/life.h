@@ -5,6 +5,7 @@
 
 #include "instance/heartbeat.h"
 #include "instance/instance.h"
+#include "instance/parts.h"
 #include "reload/reload.h"
 #include "reports/connections.h"
 #include "reports/diagnose.h"
@@ -14,6 +15,7 @@ struct life {
   struct connections connections;
   struct diagnose diagnose;
   struct heartbeats heartbeats;
+  struct part parts[PART_COUNT];
   struct reload reload;
 };
 

@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 enum { SUBJECT_SIZE = 640 };
 
@@ -80,13 +81,74 @@ static void fail_start(struct instance *instance) {
 }
 
 static void begin_serving(struct instance *instance) {
-  if (start_threads(instance) == 0)
+  if (instance_tell_faults(instance) == 0 && start_threads(instance) == 0)
     set_ready(instance);
   else
     fail_start(instance);
 }
 
-/* A route that can't be had at the start ends it, as a port does that can't be opened. */
+static void on_first_loaded(void *context, int status);
+
+static void load_first(struct instance *instance) {
+  struct error error;
+  if (loading_begin_routes(&instance->loading, &instance->config, instance->config.workers, &instance->loaded,
+                           on_first_loaded, instance) == 0)
+    return;
+  error_set(&error, ENOMEM, "no memory to start");
+  instance_complain(NULL, &error);
+  fail_start(instance);
+}
+
+/* The files of routes that can't be had, each once: a second time would take its last good version too. */
+struct start_refusal {
+  struct instance *instance;
+  bool *reported;
+  int status;
+};
+
+static void start_refuse(struct start_refusal *refusal, const struct route *route, const char *field,
+                         const char *message, const struct table_port *awaited) {
+  struct instance *instance = refusal->instance;
+  size_t file = loaded_routes_find(&instance->loaded, route->file);
+  if (refusal->reported[file] || refusal->status != 0)
+    return;
+  refusal->reported[file] = true;
+  refusal->status = reload_exclude_file(instance->reload, instance->loader, route, field, message,
+                                        awaited ? &awaited->endpoint : NULL);
+}
+
+static void refuse_each(struct start_refusal *refusal, const struct port_change *ports, const struct plane *plane) {
+  for (size_t i = 0; ports && i < ports->failure_count; i++) {
+    const struct port_failure *failure = &ports->failures[i];
+    const struct table_port *port = &ports->table->ports[failure->place];
+    start_refuse(refusal, port->routes[0], "match.ports", failure->error.message,
+                 instance_error_passes(&failure->error) ? port : NULL);
+  }
+  for (size_t i = 0; plane && i < plane->refusals.count; i++)
+    start_refuse(refusal, plane->refusals.faults[i].route, plane->refusals.faults[i].field,
+                 plane->refusals.faults[i].message, NULL);
+}
+
+/* Those files have their last good version, or stay out; what is left of them is loaded once more. One of `ports` and
+ * `plane` has refused it. */
+static void load_without(struct instance *instance, const struct port_change *ports, const struct plane *plane) {
+  struct error error;
+  struct start_refusal refusal = {.instance = instance,
+                                  .reported = calloc(instance->loaded.file_count + 1, sizeof(bool))};
+  refusal.status = refusal.reported ? 0 : -ENOMEM;
+  if (refusal.status == 0)
+    refuse_each(&refusal, ports, plane);
+  free(refusal.reported);
+  if (refusal.status == 0 && ++instance->refusals <= 2 * instance->loaded.file_count + 2) {
+    instance_drop_routes(instance);
+    load_first(instance);
+    return;
+  }
+  error_set(&error, EINVAL, "the routes can't go live, whichever files are left out");
+  instance_complain(NULL, &error);
+  fail_start(instance);
+}
+
 static void complain_of_plane(const struct plane *plane) {
   const struct plane_fault *refusal = plane->refusals.count > 0 ? &plane->refusals.faults[0] : NULL;
   char subject[SUBJECT_SIZE] = "engine";
@@ -108,8 +170,12 @@ static void on_first_committed(struct plane *plane, int status, void *context) {
     begin_serving(instance);
     return;
   }
-  complain_of_plane(plane);
   plane_abort(plane);
+  if (plane->refusals.count > 0 && !instance->strict) {
+    load_without(instance, NULL, plane);
+    return;
+  }
+  complain_of_plane(plane);
   fail_start(instance);
 }
 
@@ -120,14 +186,28 @@ static void on_first_prepared(struct plane *plane, int status, void *context) {
     on_first_committed(plane, status, context);
 }
 
-static void on_first_loaded(void *context, int status) {
-  struct instance *instance = context;
-  if (instance_take_routes(instance, status) != 0 || instance_probe_ports(instance) != 0)
-    fail_start(instance);
-  else if (plane_is_concerned(instance->plane, instance->table))
+/* Nobody else has its ports. */
+static void serve_table(struct instance *instance) {
+  if (plane_is_concerned(instance->plane, instance->table))
     plane_prepare(instance->plane, instance->table, on_first_prepared, instance);
   else
     begin_serving(instance);
+}
+
+static void on_first_loaded(void *context, int status) {
+  struct instance *instance = context;
+  struct port_change *ports = instance_take_routes(instance, status) == 0 ? instance_probe_ports(instance) : NULL;
+  if (!ports) {
+    fail_start(instance);
+  } else if (ports->failure_count == 0) {
+    serve_table(instance);
+  } else if (!instance->strict) {
+    load_without(instance, ports, NULL);
+  } else {
+    instance_complain_of_port(&ports->failures[0], instance->table);
+    fail_start(instance);
+  }
+  port_change_free(ports);
 }
 
 /* 0 or -1, having said why. */
@@ -147,11 +227,8 @@ static int begin_start(struct instance *instance, const struct native_settings *
     return instance_complain(NULL, &error);
   if (instance_open_admin(instance) != 0)
     return -1;
-  if (loading_begin_routes(&instance->loading, &instance->config, instance->config.workers, &instance->loaded,
-                           on_first_loaded, instance) == 0)
-    return 0;
-  error_set(&error, ENOMEM, "no memory to start");
-  return instance_complain(NULL, &error);
+  load_first(instance);
+  return 0;
 }
 
 void instance_start(struct instance *instance, const struct native_settings *settings) {

@@ -5,6 +5,7 @@
 #include "control/operations.h"
 #include "instance/heartbeat.h"
 #include "instance/instance.h"
+#include "instance/parts.h"
 #include "instance/runtime.h"
 #include "reload/files.h"
 #include "reload/reload.h"
@@ -204,6 +205,7 @@ static void write_instance(struct value *root, struct instance *instance) {
     status_write_ports(root, instance);
   }
   instance_list_files(instance, value_set_table(root, "files"));
+  parts_report(instance, value_set_table(root, "faults"));
   write_standing(root, instance);
   write_reload(root, instance);
   write_engine(root, instance);

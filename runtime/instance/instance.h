@@ -24,6 +24,7 @@
 struct connections;
 struct diagnose;
 struct heartbeats;
+struct part;
 struct reload;
 struct route_order;
 struct runtime;
@@ -77,6 +78,8 @@ struct instance {
   struct connections *connections;
   struct diagnose *diagnose;
   struct heartbeats *heartbeats;
+  struct part *parts;        /* instance/parts.h: those that traffic can do without */
+  unsigned refusals;         /* of files at the start, because what their routes ask for can't be had */
   struct route_order *order; /* NULL: not asked for yet, or of an earlier table */
   struct signals *signals;
   struct reload *reload;
@@ -120,6 +123,13 @@ int instance_load_config(struct instance *instance, const struct native_settings
 /* instance_config.c: the table of the routes that were loaded with that status. 0 or -1, having said why. */
 int instance_take_routes(struct instance *instance, int status);
 
+/* instance_config.c: lets go of it, for the routes are loaded once more. */
+void instance_drop_routes(struct instance *instance);
+
+/* instance_config.c: says what is wrong with the files of the table that is going to be served. 0, or -1 when there is
+ * none of them, having said why. */
+int instance_tell_faults(const struct instance *instance);
+
 /* instance_ports.c: the port of the table that would be in the way of `admin_listen`, or NULL. */
 const struct table_port *instance_find_admin_clash(const struct route_table *table, const char *admin_listen);
 
@@ -132,12 +142,19 @@ int instance_note_admin_clash(const struct instance *instance, struct port_chang
 /* instance_ports.c: the control socket, and whom it belongs to. 0 or -1, having said why. */
 int instance_open_control(struct instance *instance);
 
-/* instance_ports.c: the admin listener. 0 or -1, having said why. */
+/* instance_ports.c: the admin listener, or else it is tried again. 0, or -1 when that is not to be lived with
+ * (--strict), having said why. */
 int instance_open_admin(struct instance *instance);
 
-/* instance_ports.c: nobody else has the table's ports. Before our own are open, or each would be found in the way of
- * itself. 0 or -1, having said why. */
-int instance_probe_ports(const struct instance *instance);
+/* instance_ports.c: looks whether somebody else has the table's ports. Before our own are open, or each would be found
+ * in the way of itself. NULL without memory. */
+struct port_change *instance_probe_ports(const struct instance *instance);
+
+/* instance_ports.c: that a port of the table can't be opened keeps moongate from starting. */
+void instance_complain_of_port(const struct port_failure *failure, const struct route_table *table);
+
+/* Is it one that passes by itself: what a route asks for is another's, or not there yet? */
+bool instance_error_passes(const struct error *error);
 
 /* instance_ports.c: a log line for each route, and the one that says that all is ready. */
 void instance_announce(const struct instance *instance);

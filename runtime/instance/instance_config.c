@@ -48,6 +48,10 @@ static const char *outcome_of(const struct loaded_routes *loaded, const struct f
   size_t i = loaded_routes_find(loaded, slash ? slash + 1 : fault->file);
   if (i == loaded->file_count || strcmp(loaded->files[i].path, fault->file) != 0)
     return "a fault in the routes: what was live stays";
+  if (loaded->files[i].waits)
+    return loaded->files[i].stands_in != FILE_NOTHING
+               ? "a fault in the routes: the file waits, and its last good version is served meanwhile"
+               : "a fault in the routes: the file waits, and goes live by itself when it can";
   return loaded->files[i].ok || loaded->files[i].stands_in != FILE_NOTHING
              ? "a fault in the routes: the file keeps its last good version"
              : "a fault in the routes: the file has no good version, and is left out";
@@ -175,34 +179,61 @@ static int judge_faults(const struct instance *instance, int status) {
     print_faults(faults);
     return -1;
   }
-  if (!instance->strict) {
-    for (size_t i = 0; i < faults->count; i++)
-      instance_log_route_fault(&instance->runtime->log, &instance->loaded, &faults->faults[i]);
+  if (!instance->strict)
     return 0;
-  }
   print_faults(faults);
   error_set(&error, EINVAL, "--strict: mend what is named above, or start without it");
   return instance_complain(NULL, &error);
 }
 
 int instance_take_routes(struct instance *instance, int status) {
-  const struct log *log = &instance->runtime->log;
   struct error error;
-  instance_log_faults(log, LOG_WARN, "the routes: take note", &instance->loaded.warnings);
   if (judge_faults(instance, status) != 0)
     return -1;
   loaded_routes_number(&instance->loaded, instance_number_of, &instance->names);
   instance->table = instance_make_table(NULL, NULL, &instance->loaded, instance->config.policy, &error);
   if (!instance->table)
     return instance_complain(NULL, &error);
-  if (instance->table->route_count == 0)
-    LOG(log, LOG_WARN, "there is no route, so nothing is served", LOG_STRING("directory", instance->config.routes));
   instance->table->generation = 1;
   instance->resolved = calloc(instance->table->port_count + 1, sizeof *instance->resolved);
   if (instance->resolved)
     return 0;
   error_set(&error, ENOMEM, "no memory for the route table");
   return instance_complain(NULL, &error);
+}
+
+void instance_drop_routes(struct instance *instance) {
+  route_table_unref(instance->table);
+  instance->table = NULL;
+  free(instance->resolved);
+  instance->resolved = NULL;
+  loaded_routes_clear(&instance->loaded);
+}
+
+/* Is there no file that can be served, of those that there are? */
+static bool nothing_works(const struct loaded_routes *loaded) {
+  for (size_t i = 0; i < loaded->file_count; i++)
+    if (loaded->files[i].ok || loaded->files[i].stands_in != FILE_NOTHING)
+      return false;
+  return loaded->file_count > 0;
+}
+
+int instance_tell_faults(const struct instance *instance) {
+  const struct log *log = &instance->runtime->log;
+  const struct loaded_routes *loaded = &instance->loaded;
+  struct error error;
+  instance_log_faults(log, LOG_WARN, "the routes: take note", &loaded->warnings);
+  if (nothing_works(loaded)) {
+    print_faults(&loaded->faults);
+    error_set(&error, EINVAL, "no route file can be served: mend one of them, or start without any");
+    error_set_place(&error, "%s", instance->config.routes);
+    return instance_complain(NULL, &error);
+  }
+  for (size_t i = 0; i < loaded->faults.count; i++)
+    instance_log_route_fault(log, loaded, &loaded->faults.faults[i]);
+  if (instance->table->route_count == 0)
+    LOG(log, LOG_WARN, "there is no route, so nothing is served", LOG_STRING("directory", instance->config.routes));
+  return 0;
 }
 
 /* What was read with root's rights is read again as a reload will: the start has nothing that a reload would not. What

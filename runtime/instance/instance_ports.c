@@ -3,6 +3,7 @@
  * What an instance opens, and what it says about that: first of all it makes sure that nobody else has its ports,
  * because sharing them (SO_REUSEPORT) would go unnoticed. */
 #include "instance/instance.h"
+#include "instance/parts.h"
 #include "instance/runtime.h"
 
 #include <errno.h>
@@ -57,30 +58,45 @@ const struct table_port *instance_find_admin_clash(const struct route_table *tab
 }
 
 void instance_explain_admin_clash(const struct table_port *clash, struct error *error) {
-  error_set(error, EADDRINUSE, "port %u is that of admin.listen; change one of the two", clash->port);
+  error_set(error, EINVAL, "port %u is that of admin.listen; change one of the two", clash->port);
 }
 
 int instance_note_admin_clash(const struct instance *instance, struct port_change *ports) {
   struct error error;
-  const struct table_port *clash =
-      instance->admin ? instance_find_admin_clash(ports->table, instance->config.admin.listen) : NULL;
+  const struct table_port *clash = instance_find_admin_clash(ports->table, instance->config.admin.listen);
   if (!clash)
     return 0;
   instance_explain_admin_clash(clash, &error);
   return port_change_fail(ports, (uint32_t)(clash - ports->table->ports), &error);
 }
 
-int instance_open_admin(struct instance *instance) {
+/* 0 or a negative errno and `error`. */
+static int try_admin(struct instance *instance, struct error *error) {
   struct runtime *runtime = instance->runtime;
-  const char *listen = instance->config.admin.listen;
   struct endpoint endpoint;
+  if (parse_listen(instance->config.admin.listen, &endpoint, error) != 0 || listener_probe(&endpoint, error) != 0)
+    return -error->code;
+  instance->admin = admin_open(&runtime->loop, &runtime->host, &runtime->log, &endpoint, "tcp", error);
+  return instance->admin ? 0 : -error->code;
+}
+
+static void open_admin_again(struct instance *instance) {
   struct error error;
-  if (!listen)
+  if (try_admin(instance, &error) == 0)
+    part_succeed(instance, PART_ADMIN);
+  else
+    part_fail(instance, PART_ADMIN, &error);
+}
+
+int instance_open_admin(struct instance *instance) {
+  struct error error;
+  if (!instance->config.admin.listen || try_admin(instance, &error) == 0)
     return 0;
-  if (parse_listen(listen, &endpoint, &error) != 0 || listener_probe(&endpoint, &error) != 0)
+  if (instance->strict)
     return instance_complain("admin.listen", &error);
-  instance->admin = admin_open(&runtime->loop, &runtime->host, &runtime->log, &endpoint, "tcp", &error);
-  return instance->admin ? 0 : instance_complain("admin.listen", &error);
+  instance->parts[PART_ADMIN].again = open_admin_again;
+  part_fail(instance, PART_ADMIN, &error);
+  return 0;
 }
 
 /* Whoever owns the directory may have put something else there meanwhile. 0 or a negative errno. */
@@ -132,21 +148,23 @@ int instance_open_control(struct instance *instance) {
   return instance->control ? give_control(instance) : instance_complain("control socket", &error);
 }
 
-int instance_probe_ports(const struct instance *instance) {
-  const struct route_table *table = instance->table;
-  for (size_t i = 0; i < table->port_count; i++) {
-    const struct table_port *port = &table->ports[i];
-    struct error error;
-    if (port->port == 0 || listener_probe(&port->endpoint, &error) == 0)
-      continue;
-    char subject[SUBJECT_SIZE];
-    snprintf(subject, sizeof subject, "route \"%s\" (%s)", port->routes[0]->name, port->routes[0]->file);
-    if (error.code == EADDRINUSE && instance->admin && endpoint_port(admin_endpoint(instance->admin)) == port->port) {
-      instance_explain_admin_clash(port, &error);
-    }
-    return instance_complain(subject, &error);
-  }
-  return 0;
+struct port_change *instance_probe_ports(const struct instance *instance) {
+  struct port_change *ports = port_change_new(NULL, instance->table);
+  if (ports && instance_note_admin_clash(instance, ports) == 0 && port_change_probe(ports, NULL) == 0)
+    return ports;
+  port_change_free(ports);
+  return NULL;
+}
+
+void instance_complain_of_port(const struct port_failure *failure, const struct route_table *table) {
+  char subject[SUBJECT_SIZE];
+  const struct route *route = table->ports[failure->place].routes[0];
+  snprintf(subject, sizeof subject, "route \"%s\" (%s)", route->name, route->file);
+  instance_complain(subject, &failure->error);
+}
+
+bool instance_error_passes(const struct error *error) {
+  return error->code == EADDRINUSE || error->code == EADDRNOTAVAIL;
 }
 
 /* "8080" or "8000-8010 9000": the real ones. */

@@ -204,6 +204,7 @@ struct loaded_file {
   bool ok;                      /* what is in the directory is what is served */
   bool same;                    /* as committed: nothing of it has changed. Also of a live stand-in */
   bool fault_is_old;            /* not ok, for the same reason as in the load before, from the same bytes */
+  bool waits;                   /* not ok, and it goes live as it is when it can (loader_exclude_file()) */
   enum file_stand_in stands_in; /* when not ok */
   struct file_version *good;    /* the rest is its; NULL, and the rest 0, when nothing is served for the file */
   struct route **routes;
@@ -289,9 +290,13 @@ int loader_commit(struct loader *loader, const struct loaded_routes *loaded);
 int loader_store_last_good(struct loader *loader, const char *state, uint64_t most_ms, struct error *error);
 
 /* Until the next commit, loads take the file (base name) as being at fault with `message`, for the route (may be NULL):
- * a port can't be opened. Told once, its stand-in is served; told twice, nothing is. 0 or -ENOMEM. */
+ * a port can't be opened. Told once, its stand-in is served; told twice, nothing is. `waits`: it goes live without
+ * being changed, once what it asks for can be had. 0 or -ENOMEM. */
 int loader_exclude_file(struct loader *loader, const char *file, const char *route, const char *field,
-                        const char *message);
+                        const char *message, bool waits);
+
+/* As a commit does. */
+void loader_forget_exclusions(struct loader *loader);
 
 /* Appends why files were at fault that were run and have not changed since. 0 or -ENOMEM. */
 int loader_list_failures(const struct loader *loader, struct fault_list *faults);

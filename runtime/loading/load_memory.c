@@ -174,7 +174,7 @@ const struct exclusion *memory_exclusion(const struct memory *memory, const char
 }
 
 int loader_exclude_file(struct loader *loader, const char *file, const char *route, const char *field,
-                        const char *message) {
+                        const char *message, bool waits) {
   struct file_memory *found = memory_enter(&loader->memory, file);
   struct fault fault;
   if (!found || fault_make(&fault, NULL, 0, route, field, message) < 0)
@@ -183,8 +183,11 @@ int loader_exclude_file(struct loader *loader, const char *file, const char *rou
     fault_clear(&found->exclusion.fault);
   found->exclusion.fault = fault;
   found->exclusion.times++;
+  found->exclusion.waits = waits;
   return 0;
 }
+
+void loader_forget_exclusions(struct loader *loader) { memory_clear_exclusions(&loader->memory); }
 
 int loader_list_failures(const struct loader *loader, struct fault_list *faults) {
   int status = 0;

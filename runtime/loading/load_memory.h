@@ -46,7 +46,8 @@ struct file_failure {
 
 /* A file that was told to be at fault (loader_exclude_file()). */
 struct exclusion {
-  unsigned times;     /* 0: it was not */
+  unsigned times; /* 0: it was not */
+  bool waits;
   struct fault fault; /* its file is empty */
 };
 

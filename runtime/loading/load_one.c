@@ -108,6 +108,7 @@ static int exclude(struct load_run *run, struct loaded_file *file, const struct 
   if (!exclusion)
     return 0;
   int status = add_exclusion_fault(run, file, exclusion);
+  file->waits = exclusion->waits;
   return status == 0 ? load_stand_in(run, file, source) : status;
 }
 

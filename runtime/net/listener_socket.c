@@ -30,9 +30,15 @@ static const char *unix_path(const struct endpoint *endpoint) {
   return (const char *)&endpoint->storage + offsetof(struct sockaddr_un, sun_path);
 }
 
+static const char *format_host(const struct endpoint *endpoint, char text[ADDRESS_TEXT_SIZE]) {
+  struct ip_address ip;
+  ip_address_from_sockaddr(&ip, (const struct sockaddr *)&endpoint->storage);
+  return ip_address_format(&ip, text);
+}
+
 /* Says what binding `endpoint` failed with, and what to do. Returns -code. */
 static int explain_listen_error(struct error *error, int code, const struct endpoint *endpoint) {
-  char place[ENDPOINT_TEXT_SIZE];
+  char place[ENDPOINT_TEXT_SIZE], host[ADDRESS_TEXT_SIZE];
   unsigned port = endpoint_port(endpoint);
   bool is_unix = endpoint->storage.ss_family == AF_UNIX;
   if (code == EADDRINUSE && is_unix)
@@ -47,7 +53,8 @@ static int explain_listen_error(struct error *error, int code, const struct endp
   else if ((code == EACCES || code == EPERM) && is_unix)
     error_set(error, code, "no permission to make a socket there; check the owner and the mode of its directory");
   else if (code == EADDRNOTAVAIL)
-    error_set(error, code, "no interface of this machine has this address; correct it or add it to an interface");
+    error_set(error, code, "no interface of this machine has the address %s; correct it or add it to an interface",
+              format_host(endpoint, host));
   else if (code == EAFNOSUPPORT)
     error_set(error, code, "this machine's kernel does not know this kind of address (is IPv6 switched off?)");
   else if ((code == ENOENT || code == ENOTDIR) && is_unix)

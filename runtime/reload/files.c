@@ -133,8 +133,7 @@ static struct value *refuse_ports(const struct file_put *put) {
 
 static struct value *refuse_admin_clash(const struct file_put *put) {
   const struct instance *instance = put->instance;
-  const struct table_port *clash =
-      instance->admin ? instance_find_admin_clash(put->check->table, instance->config.admin.listen) : NULL;
+  const struct table_port *clash = instance_find_admin_clash(put->check->table, instance->config.admin.listen);
   struct error error;
   if (!clash)
     return NULL;
@@ -329,6 +328,7 @@ void instance_list_files(const struct instance *instance, struct value *list) {
     report_of_file(told, faults, file->path);
     bool is_impaired = report_engine_faults(told, instance, file) > 0;
     value_set_boolean(entry, "ok", file->ok && !is_impaired);
+    value_set_boolean(entry, "waits", file->waits);
     value_set_string(entry, "state", is_impaired && file->ok ? "impaired" : state_of(file));
     value_set_number(entry, "routes", (double)file->route_count);
     value_set_number(entry, "functions", (double)file->function_count);

@@ -52,6 +52,7 @@ void reload_end_round(struct reload *reload) {
   reload->now_count = 0;
   reload_enter(reload, RELOAD_IDLE);
   clear_round(reload);
+  reload_await(reload);
   folding_begin(&reload->instance->folding);
   if (reload->again)
     reload_begin_round(reload);
@@ -245,6 +246,7 @@ static void reload_begin_round(struct reload *reload) {
   reload->now_count = reload->next_count;
   reload->next_count = 0;
   reload->refusals = 0;
+  reload_forget_awaited(reload);
   reload->began_ns = clock_ns(&reload->instance->runtime->clock);
   reload_load(reload);
 }
@@ -283,7 +285,14 @@ void instance_reload_file(struct instance *instance, const char *file, int statu
   request(instance, false, &waiter);
 }
 
-static void on_directory_changed(void *context) { instance_reload(context, false, NULL); }
+/* What waits is looked at soon, once somebody has done something. */
+static void on_directory_changed(void *context) {
+  struct instance *instance = context;
+  instance->reload->await_ms = 0;
+  instance_reload(instance, false, NULL);
+}
+
+void reload_by_itself(struct reload *reload) { instance_reload(reload->instance, false, NULL); }
 
 int reload_start(struct instance *instance, struct error *error) {
   struct reload *reload = instance->reload;
@@ -300,6 +309,7 @@ int reload_start(struct instance *instance, struct error *error) {
     LOG(log, LOG_WARN, "changes are not noticed by themselves: moongate reload takes them up",
         LOG_STRING("error", cause.message));
   commit(reload);
+  reload_await(reload);
   return 0;
 }
 
@@ -317,6 +327,7 @@ void reload_stop(struct reload *reload) {
   watcher_free(reload->watcher);
   reload->watcher = NULL;
   loop_cancel_timer(&reload->instance->runtime->loop, &reload->patience);
+  loop_cancel_timer(&reload->instance->runtime->loop, &reload->await);
   reload->again = false;
   reload_refuse_all(reload, "moongate is stopping");
 }
@@ -326,6 +337,7 @@ void reload_deinit(struct reload *reload) {
     return;
   swap_deinit(&reload->swap);
   clear_round(reload);
+  reload_forget_awaited(reload);
   reload_clear_standing(reload);
   struct old_versions *old = &reload->instance->old;
   for (size_t i = 0; i < old->count; i++)

@@ -21,6 +21,12 @@ enum {
 
 enum reload_phase { RELOAD_IDLE, RELOAD_LOADING, RELOAD_SWAPPING, RELOAD_STORING, RELOAD_PHASE_COUNT };
 
+/* A file that waits for what it asks for: a port that another process has, an address that is not there yet. */
+struct reload_awaited {
+  char *file;
+  struct endpoint endpoint;
+};
+
 /* What the last rounds came to, for status and metrics. */
 struct reload_totals {
   uint64_t swaps;
@@ -68,7 +74,11 @@ struct reload {
   struct port_change *ports;    /* between the live table and this one */
   struct route_table *replaced; /* the table before, for the loader thread to let go of */
   size_t refusals;              /* of files, because a port of theirs can't be opened */
-  struct value *notes;          /* strings: settings that need a restart */
+  struct reload_awaited *awaited;
+  size_t awaited_count;
+  uint64_t await_ms; /* before the next look, when nothing else comes */
+  struct wheel_timer await;
+  struct value *notes; /* strings: settings that need a restart */
   struct config_standing standing;
   struct reload_totals totals;
 };
@@ -89,6 +99,11 @@ void instance_reload(struct instance *instance, bool with_config, struct native_
 
 /* The same, for a file that was put or deleted: `call` is answered with `status` when the file is as it should be. */
 void instance_reload_file(struct instance *instance, const char *file, int status, struct native_call *call);
+
+/* The file of a route that can't go live is at fault from now on, as loader_exclude_file() says; with `awaited` until
+ * that can be bound. While no round is under way, or in its own steps. 0 or -ENOMEM. */
+int reload_exclude_file(struct reload *reload, struct loader *loader, const struct route *route, const char *field,
+                        const char *message, const struct endpoint *awaited);
 
 /* For people: "idle", "loading", … */
 const char *reload_phase_name(enum reload_phase phase);

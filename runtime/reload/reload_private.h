@@ -25,6 +25,15 @@ void reload_on_loaded(struct reload *reload);
 void reload_on_made(struct reload *reload);
 void reload_on_excluded(struct reload *reload);
 
+/* A round that nobody has asked for, because something that it depends on has changed. */
+void reload_by_itself(struct reload *reload);
+
+/* Forgets the files that wait, for a round that finds out anew. */
+void reload_forget_awaited(struct reload *reload);
+
+/* Once a round is over: looks from time to time whether what files wait for can be had. */
+void reload_await(struct reload *reload);
+
 /* Answers who waits, for this round or the next. */
 void reload_refuse_all(struct reload *reload, const char *why);
 

@@ -81,6 +81,8 @@ static void run_load(struct loading_job *base) {
   struct reload_job *job = job_of(base);
   struct instance *instance = job->reload->instance;
   struct loader *loader = instance->loader;
+  if (job->reload->refusals == 0)
+    loader_forget_exclusions(loader); /* of a round that was given up */
   if (job->reads_config) {
     struct config_overrides overrides = {instance->config_path, instance->routes_path, instance->workers_wanted};
     loader_read_anew(loader);
@@ -173,29 +175,30 @@ static int open_ports(struct reload_job *job, struct pace *pace) {
 
 /* The file of a route that can't go live is at fault. `reported`: which are already; a second time would take its last
  * good version too. 0 or -ENOMEM. */
-static int exclude_file(const struct reload *reload, bool *reported, const struct route *route, const char *field,
-                        const char *message) {
+static int exclude_file(struct reload *reload, bool *reported, const struct route *route, const char *field,
+                        const char *message, const struct endpoint *awaited) {
   size_t file = loaded_routes_find(&reload->loaded, route->file);
   if (reported[file])
     return 0;
   reported[file] = true;
-  return loader_exclude_file(reload->instance->loader, route->file, route->name, field, message);
+  return reload_exclude_file(reload, reload->instance->loader, route, field, message, awaited);
 }
 
 /* Those that ask for ports which can't be opened, or else those that the plane has refused. 0 or -ENOMEM. */
 static int exclude_files(const struct reload_job *job) {
-  const struct reload *reload = job->reload;
+  struct reload *reload = job->reload;
   const struct plane_faults *refusals = job->ports ? NULL : swap_refusals(&reload->swap);
   bool *reported = calloc(reload->loaded.file_count + 1, sizeof *reported);
   int status = reported ? 0 : -ENOMEM;
   for (size_t i = 0; job->ports && i < job->ports->failure_count && status == 0; i++) {
     const struct port_failure *failure = &job->ports->failures[i];
-    status = exclude_file(reload, reported, job->table->ports[failure->place].routes[0], "match.ports",
-                          failure->error.message);
+    const struct table_port *port = &job->table->ports[failure->place];
+    status = exclude_file(reload, reported, port->routes[0], "match.ports", failure->error.message,
+                          instance_error_passes(&failure->error) ? &port->endpoint : NULL);
   }
   for (size_t i = 0; refusals && i < refusals->count && status == 0; i++)
     status = exclude_file(reload, reported, refusals->faults[i].route, refusals->faults[i].field,
-                          refusals->faults[i].message);
+                          refusals->faults[i].message, NULL);
   free(reported);
   return status;
 }

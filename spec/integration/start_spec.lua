@@ -73,10 +73,19 @@ describe("moongate run", function()
     expect(failing { routes = forward(net.free_ports(1), "198.51.100.1") }, "198.51.100.1", "front")
   end)
 
-  it("binds the admin port or says that it can't", function()
+  it("binds the admin port or, when it is strict, says that it can't", function()
     local taken = net.listen()
-    local text = failing { config = ("admin = { listen = '127.0.0.1:%d' }"):format(taken:port()), routes = "return {}" }
+    local text = failing {
+      config = ("admin = { listen = '127.0.0.1:%d' }"):format(taken:port()),
+      routes = "return {}",
+      flags = { "--strict" },
+    }
     expect(text, taken:port(), "admin")
+  end)
+
+  it("does not start when none of its files can be served", function()
+    local text = failing { routes = { ["bad.lua"] = "return {\n  name = = 1 }", ["worse.lua"] = "return 1" } }
+    expect(text, "bad.lua:2:", "worse.lua", "no route file can be served")
   end)
 
   it("does not start with a faulty file when it is strict", function()

@@ -130,6 +130,28 @@ describe("the ports of a changed file", function()
     assert.are.equal("v2", (swapping.ask(port)))
   end)
 
+  it("that another program had are taken up by themselves, and told once and once more", function()
+    local m = swapping.start { ["a.lua"] = counting("a", "v1"), ["b.lua"] = counting("b", "v1") }
+    local port = swapping.port "k"
+    local owner = net.listen { host = swapping.host, port = port }
+    m:write("b.lua", on_port("b", "v2", port))
+    assert.truthy(m:await_fault("b.lua", tostring(port)).message:find("goes live by itself", 1, true))
+    assert.is_true(m:files()["b.lua"].waits)
+    local status, body = m:request("PUT", "/api/v1/files/b.lua", { body = on_port("b", "v3", port) })
+    assert.are.equal(422, status, body)
+    process.nap(1.5)
+    assert.are.equal("v1", (swapping.ask "b"))
+    local swaps = m:metric "swaps_total"
+    owner:close()
+    swapping.await(port, "v2")
+    m:await_well "b.lua"
+    assert.is_false(m:files()["b.lua"].waits)
+    assert.are.equal(swaps + 1, m:metric "swaps_total")
+    m:await_log "a route file is well again[^\n]*b%.lua"
+    local _, told = m:log():gsub("the file waits, and its last good version", "")
+    assert.are.equal(1, told, m:log())
+  end)
+
   it("in a queue are accepted before they are closed", function()
     local m = swapping.start { ["a.lua"] = counting("a", "v1"), ["b.lua"] = counting("b", "v1") }
     -- Whoever has connected when the port goes is answered, and not reset.

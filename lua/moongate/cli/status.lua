@@ -19,16 +19,20 @@ function status.define(command)
   command:flag("--json", "Print the answer of " .. PATH .. ".")
 end
 
--- "12", "12, 2 with faults"
+-- "12", "12, 2 with faults", "12, 2 with faults, 1 of them waits for what it asks for"
 local function files(body)
   if type(body.files) ~= "table" then
     return nil
   end
-  local faulty = 0
+  local faulty, waiting = 0, 0
   for _, file in ipairs(body.files) do
     faulty = faulty + (#(file.faults or {}) > 0 and 1 or 0)
+    waiting = waiting + (file.waits and 1 or 0)
   end
-  return faulty > 0 and ("%d, %d with faults"):format(#body.files, faulty) or #body.files
+  local waits = waiting == 0 and ""
+    or (", %d of them %s for what %s"):format(waiting, waiting == 1 and "waits" or "wait",
+      waiting == 1 and "it asks for" or "they ask for")
+  return faulty > 0 and ("%d, %d with faults%s"):format(#body.files, faulty, waits) or #body.files
 end
 
 -- "moongate.lua, 2 faults: it is as it was before", "moongate.lua, 1 setting waits for a restart".
@@ -143,6 +147,9 @@ end
 ---@return string
 function status.format(body, width)
   local lines = { tables.labelled(overview(body), width) }
+  for _, fault in ipairs(body.faults or {}) do
+    lines[#lines + 1] = tables.paragraph(check.format(fault), "fault: ", "  ", width)
+  end
   for _, fault in ipairs(body.config_faults or {}) do
     lines[#lines + 1] = tables.paragraph(check.format(fault), "fault: ", "  ", width)
   end

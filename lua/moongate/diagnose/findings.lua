@@ -290,6 +290,9 @@ local function engine(snapshot, add)
 end
 
 local function files(snapshot, add)
+  for _, fault in ipairs(snapshot.faults or {}) do
+    add(PROBLEM, ("%s: %s"):format(fault.field, fault.message), "moongate status")
+  end
   local config_faults, waiting = #(snapshot.config_faults or {}), #(snapshot.restart_needed or {})
   if config_faults > 0 then
     add(NOTE, ("the config has %s, so nothing of it has been taken up since, and what was live before is"):format(
@@ -307,7 +310,8 @@ local function files(snapshot, add)
         add(PROBLEM, ("an engine reports %s of what is live of route file %s"):format(faults, file.file),
           "moongate status")
       else
-        local what = file.state == "absent" and "and nothing of it is served" or "and its last good version is served"
+        local what = file.waits and "and waits for what it asks for"
+          or file.state == "absent" and "and nothing of it is served" or "and its last good version is served"
         add(NOTE, ("route file %s has %s, %s"):format(file.file, faults, what), "moongate check")
       end
     end

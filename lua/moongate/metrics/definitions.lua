@@ -267,6 +267,28 @@ return {
     collect = of_reload "faults",
   },
   {
+    name = "moongate_route_files_waiting",
+    type = "gauge",
+    help = "Route files that wait for a port or an address, and go live by themselves when they can.",
+    labels = {},
+    collect = function(source, add)
+      local waiting = 0
+      for _, file in ipairs(source.status.files or {}) do
+        waiting = waiting + (file.waits and 1 or 0)
+      end
+      add(waiting)
+    end,
+  },
+  {
+    name = "moongate_part_faults",
+    type = "gauge",
+    help = "Parts that traffic can do without, and that do not work: the admin listener, the state directory.",
+    labels = {},
+    collect = function(source, add)
+      add(#(source.status.faults or {}))
+    end,
+  },
+  {
     name = "moongate_config_faults",
     type = "gauge",
     help = "Faults in the config as it was read last; with one it is as it was before.",
