@@ -60,16 +60,13 @@ local function as_loader(chunk, kind)
   end
 end
 
--- What libraries for LuaSocket ask for is ours.
+-- What LuaSocket has in C, and where its Lua differs from the RFCs, is ours; the rest of it is found as any module is.
 local compatible = {
   ["socket"] = "moongate.luasocket",
-  ["socket.core"] = "moongate.luasocket",
+  ["socket.core"] = "moongate.luasocket.core",
   ["socket.unix"] = "moongate.luasocket.unix",
   ["socket.url"] = "moongate.luasocket.url",
-  ["socket.headers"] = "moongate.luasocket.headers",
-  ["ltn12"] = "moongate.luasocket.ltn12",
-  ["mime"] = "moongate.luasocket.mime",
-  ["mime.core"] = "moongate.luasocket.mime",
+  ["mime.core"] = "moongate.mime_core",
 }
 
 local function find(name)

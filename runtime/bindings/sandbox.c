@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT
  *
  * What a new state has in it: Lua's own libraries, as many as its kind may have, and the search for modules that
- * `require` is made of: the embedded library, then C modules of this folder, then the user's modules. What user code
- * may not reach is taken away, and the rest of the sandbox set up, by lua/moongate/sandbox.lua. At the end stands the
- * table by which script/ reaches all that. */
+ * `require` is made of: the embedded library, then C modules of this folder, then the user's modules, then LuaSocket's.
+ * What user code may not reach is taken away, and the rest of the sandbox set up, by lua/moongate/sandbox.lua. At the
+ * end stands the table by which script/ reaches all that. */
 #include "bindings/bind_context.h"
 #include "bindings/bind_http.h"
 #include "bindings/bind_moongate.h"
 #include "bindings/embedded.h"
 #include "core/text_file.h"
+#include "luasocket/bind_mime.h"
 #include "luasocket/socket.h"
 #include "patterns/patterns.h"
 #include "script/arguments.h"
@@ -29,6 +30,7 @@ enum { PATH_SIZE = 4096, PIECE_SIZE = 4096 };
 /* C modules that `require` finds besides the Lua library. */
 static const struct luaL_Reg natives[] = {
     {"moongate.http_parser", luaopen_moongate_http_parser},
+    {"moongate.mime_core", luaopen_mime_core},
     {"moongate.pcre", luaopen_moongate_pcre},
 };
 
@@ -168,9 +170,13 @@ static bool load_embedded(lua_State *L, const char *name) {
   return false;
 }
 
+static bool is_of_library(const char *name) {
+  return strncmp(name, "moongate", 8) == 0 && (name[8] == '\0' || name[8] == '.');
+}
+
 static bool load_library(lua_State *L, const struct script_state *state, const char *name) {
   char path[PATH_SIZE];
-  if (strncmp(name, "moongate", 8) != 0 || (name[8] != '\0' && name[8] != '.') || !module_path(name, path, sizeof path))
+  if (!is_of_library(name) || !module_path(name, path, sizeof path))
     return false;
   if (state->options.library != NULL)
     return load_from(L, state->options.library, path, true);
@@ -186,8 +192,8 @@ static int open_native(lua_State *L) {
   return 1;
 }
 
-/* core.search(name): the module's chunk and "library", "native" or "user"; nil when there is none. Raises on errors in
- * it. */
+/* core.search(name): the module's chunk and "library", "native", "user", or "neighbour" (LuaSocket's, unless the user
+ * has another one); nil when there is none. Raises on errors in it. */
 static int search(lua_State *L) {
   const struct script_state *state = script_state_of(L);
   const char *name = argument_text(L, 1);
@@ -209,6 +215,10 @@ static int search(lua_State *L) {
   if (state->options.module_path != NULL && module_path(name, path, sizeof path) &&
       load_from(L, state->options.module_path, path, false)) {
     lua_pushliteral(L, "user");
+    return 2;
+  }
+  if (!state->options.trusted && !is_of_library(name) && load_embedded(L, name)) {
+    lua_pushliteral(L, "neighbour");
     return 2;
   }
   lua_pushnil(L);
