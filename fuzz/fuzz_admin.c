@@ -85,16 +85,21 @@ static void ask_routes(void *context, const struct native_routes *wanted, struct
   native_call_answer(call, root);
 }
 
-static void ask_connections(void *context, const struct native_connections *wanted, struct native_call *call) {
-  (void)context;
+/* What is selected by is the arguments' "where". */
+static void answer_question(void *context, const char *question, const struct value *arguments,
+                            struct native_call *call) {
+  struct admin_fuzz *fuzz = context;
   struct value *root = marked();
-  check_page(&wanted->page);
+  fuzz->written += strcmp(question, "kill") == 0;
+  check_page(&(struct native_page){.limit = (size_t)value_get_number(arguments, "limit", 0)});
+  value_set_number(root, "total", 1);
+  value_set_number(root, "open", 1);
   value_set_boolean(root, "complete", false);
-  struct value *one = value_set_table(value_set_table(root, "connections"), NULL);
-  const char *const texts[] = {wanted->id,     wanted->route,  wanted->state,
-                               wanted->domain, wanted->target, wanted->client};
-  for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
-    echo(one, (const char[]){(char)('a' + i), 0}, texts[i]);
+  value_set_table(root, "workers");
+  struct value *one = value_set_table(value_set_table(root, question), NULL);
+  const struct value *where = value_get(arguments, "where");
+  for (const struct value *clause = where ? where->first : NULL; clause; clause = clause->next)
+    echo(one, clause->key, value_get_text(where, clause->key));
   native_call_answer(call, root);
 }
 
@@ -222,7 +227,7 @@ static const struct native_ops ops = {
     .put_file = put_file,
     .delete_file = delete_file,
     .routes = ask_routes,
-    .connections = ask_connections,
+    .ask = answer_question,
     .addresses = ask_addresses,
     .explain = ask_explain,
     .drain = drain,

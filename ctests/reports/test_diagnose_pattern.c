@@ -80,10 +80,11 @@ static void test_one_without_a_route_has_no_outgoing_side(void **state) {
 
 static void test_who_waits_for_a_function_is_not_blamed_itself(void **state) {
   (void)state;
-  struct function_note note = {.since = PATTERN_QUIET_MS - 1};
-  struct connection_entry entry = {.state = CONNECTION_ROUTING, .age = 2 * PATTERN_QUIET_MS, .waits = &note};
+  struct connection_entry entry = {.state = CONNECTION_ROUTING,
+                                   .age = 2 * PATTERN_QUIET_MS,
+                                   .waits = {.function = "match.when", .since = PATTERN_QUIET_MS - 1}};
   assert_int_equal(shown(&entry), 0);
-  note.since = PATTERN_QUIET_MS;
+  entry.waits.since = PATTERN_QUIET_MS;
   assert_int_equal(shown(&entry), 1 << PATTERN_FUNCTION);
   entry.state = CONNECTION_CONNECTING;
   entry.finding = (struct connection_finding){CONNECTION_SLOW_CONNECT, 2 * PATTERN_QUIET_MS, 30000};
@@ -115,9 +116,8 @@ static void test_what_a_peer_does_not_take_shows_after_a_while(void **state) {
 
 static void test_what_keep_alive_keeps_is_quiet_for_long(void **state) {
   (void)state;
-  struct route route = {.name = NULL};
   struct connection_entry entry = {.state = CONNECTION_FORWARDING,
-                                   .route = &route,
+                                   .route = "a",
                                    .age = HOUR,
                                    .idle = HOUR,
                                    .bytes = {.in = 1, .out = 1},

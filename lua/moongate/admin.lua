@@ -6,6 +6,7 @@
 
 local access = require "moongate.admin.access"
 local answers = require "moongate.admin.answers"
+local connections = require "moongate.admin.connections"
 local diagnose = require "moongate.diagnose"
 local drain = require "moongate.admin.drain"
 local exposition = require "moongate.metrics.exposition"
@@ -117,8 +118,8 @@ local PAGES = {
     path = "/api/v1/connections",
     text = "the connections: ?stuck=1 ?route= ?client= ?state= ?sort= and more, see the docs; DELETE: ends those",
     calls = {
-      GET = { answer = questions.connections },
-      DELETE = { answer = questions.kill_many, writes = true },
+      GET = { answer = connections.list },
+      DELETE = { answer = connections.kill_many, writes = true },
     },
   },
   reading("/api/v1/addresses", "the addresses that the limits know: ?blocked=1 ?client= ?scope= ?route= ?sort=",
@@ -149,7 +150,7 @@ local PAGES_OF_ONE = {
     prefix = "/api/v1/connections/",
     path = "/api/v1/connections/ID",
     text = "DELETE: ends a connection",
-    calls = { DELETE = { answer = questions.kill, writes = true } },
+    calls = { DELETE = { answer = connections.kill, writes = true } },
   },
   {
     prefix = "/api/v1/files/",

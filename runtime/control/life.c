@@ -30,7 +30,7 @@ void instance_release(struct instance *instance) {
   snapshots_deinit(&instance->snapshots); /* answers, and who is answered may ask for the status */
   if (instance->plane)
     plane_deinit(instance->plane);
-  connections_deinit(instance->connections);
+  asks_deinit(&instance->asks);
   diagnose_deinit(instance->diagnose);
   heartbeats_deinit(instance->heartbeats);
   admin_close(instance->control);
@@ -178,7 +178,6 @@ int instance_make_workers(struct instance *instance, struct error *error) {
 
 void instance_init(struct life *life, struct runtime *runtime, const struct log *log) {
   struct instance *instance = &life->instance;
-  instance->connections = &life->connections;
   instance->diagnose = &life->diagnose;
   instance->heartbeats = &life->heartbeats;
   instance->parts = life->parts;
@@ -190,7 +189,7 @@ void instance_init(struct life *life, struct runtime *runtime, const struct log 
   list_init(&instance->puts);
   list_init(&instance->changes);
   list_init(&instance->drain_waiters);
-  connections_init(instance->connections, instance);
+  asks_init(&instance->asks, &runtime->loop, &instance->threads, instance);
   instance->started = clock_wall(&runtime->clock);
   instance->started_ms = clock_now(&runtime->clock);
   instance->finish.run = on_finish;

@@ -7,12 +7,10 @@
 #include "instance/instance.h"
 #include "instance/parts.h"
 #include "reload/reload.h"
-#include "reports/connections.h"
 #include "reports/diagnose.h"
 
 struct life {
   struct instance instance;
-  struct connections connections;
   struct diagnose diagnose;
   struct heartbeats heartbeats;
   struct part parts[PART_COUNT];

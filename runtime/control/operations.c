@@ -11,8 +11,8 @@
 #include "loading/load.h"
 #include "reload/files.h"
 #include "reload/reload.h"
-#include "reports/connections.h"
 #include "reports/diagnose.h"
+#include "reports/questions.h"
 #include "reports/reports.h"
 #include "reports/routes_report.h"
 
@@ -123,10 +123,11 @@ static void routes(void *context, const struct native_routes *wanted, struct nat
     operation_refuse(runtime, call);
 }
 
-static void operation_connections(void *context, const struct native_connections *wanted, struct native_call *call) {
+static void operation_ask(void *context, const char *question, const struct value *arguments,
+                          struct native_call *call) {
   struct runtime *runtime = context;
   if (runtime->instance)
-    connections_ask(runtime->instance->connections, wanted, call);
+    questions_ask(runtime->instance, question, arguments, call);
   else
     operation_refuse(runtime, call);
 }
@@ -186,7 +187,7 @@ const struct native_ops operations = {
     .put_file = put_file,
     .delete_file = delete_file,
     .routes = routes,
-    .connections = operation_connections,
+    .ask = operation_ask,
     .addresses = addresses_report,
     .explain = explain_choice,
     .drain = drain,

@@ -13,6 +13,7 @@
 #include "process/instance_lock.h"
 #include "process/signals.h"
 #include "routing/table.h"
+#include "threads/ask.h"
 #include "threads/folding.h"
 #include "threads/loading.h"
 #include "threads/names.h"
@@ -21,7 +22,6 @@
 
 #include <stdbool.h>
 
-struct connections;
 struct diagnose;
 struct heartbeats;
 struct part;
@@ -75,7 +75,7 @@ struct instance {
   struct plane *plane; /* the runtime's, beside them; NULL: there is none, as in specs */
   struct snapshots snapshots;
   struct folding folding;
-  struct connections *connections;
+  struct asks asks;
   struct diagnose *diagnose;
   struct heartbeats *heartbeats;
   struct part *parts;        /* instance/parts.h: those that traffic can do without */

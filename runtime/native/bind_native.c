@@ -23,6 +23,8 @@ struct native_call {
   struct value *value;
   native_answer_fn *on_answer; /* of a call that C makes; NULL */
   void *context;
+  void (*on_cancel)(void *context); /* NULL: nobody is told */
+  void *cancel_context;
 };
 
 const struct native_module *native_of(lua_State *L) { return lua_touserdata(L, lua_upvalueindex(1)); }
@@ -48,6 +50,13 @@ int native_return(lua_State *L, struct value *value) {
 static void on_native_call_cancel(struct script_wait *wait) {
   struct native_call *call = (struct native_call *)(void *)((char *)wait - offsetof(struct native_call, wait));
   call->cancelled = true;
+  if (call->on_cancel)
+    call->on_cancel(call->cancel_context);
+}
+
+void native_call_on_cancel(struct native_call *call, void (*on_cancel)(void *context), void *context) {
+  call->on_cancel = on_cancel;
+  call->cancel_context = context;
 }
 
 void native_call_answer(struct native_call *call, struct value *value) {
@@ -167,6 +176,54 @@ static int native_defaults(lua_State *L) {
   return native_return(L, native_of(L)->ops->defaults(native_of(L)->context));
 }
 
+enum { ARGUMENTS_DEEPEST = 3, ARGUMENTS_MOST = 100 };
+
+/* The table on top: lists, and texts as keys; numbers, texts, flags and tables as values. NULL, or what is wrong. */
+static const char *read_arguments(lua_State *L, struct value *into, unsigned depth) {
+  size_t left = ARGUMENTS_MOST;
+  if (depth > ARGUMENTS_DEEPEST || !lua_checkstack(L, 4))
+    return "nested too deeply";
+  for (lua_pushnil(L); lua_next(L, -2) != 0; lua_pop(L, 1)) {
+    const char *key = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : NULL, *wrong = NULL;
+    size_t length;
+    if (left-- == 0)
+      return "too much of it";
+    if (lua_type(L, -1) == LUA_TNUMBER)
+      value_set_number(into, key, lua_tonumber(L, -1));
+    else if (lua_type(L, -1) == LUA_TBOOLEAN)
+      value_set_boolean(into, key, lua_toboolean(L, -1));
+    else if (lua_type(L, -1) == LUA_TTABLE)
+      wrong = read_arguments(L, value_set_table(into, key), depth + 1);
+    else if (lua_type(L, -1) != LUA_TSTRING || strlen(lua_tolstring(L, -1, &length)) != length)
+      wrong = "neither number, text, flag nor table, or with a NUL";
+    else
+      value_set_string(into, key, lua_tostring(L, -1));
+    if (wrong)
+      return wrong;
+  }
+  return NULL;
+}
+
+static int native_ask(lua_State *L) {
+  const struct native_module *native = native_of(L);
+  const char *question = luaL_checkstring(L, 1);
+  luaL_checktype(L, 2, LUA_TTABLE);
+  lua_settop(L, 2);
+  if (!native->ops->ask)
+    return native_raise_not_running(L);
+  struct native_call *call = native_call_begin(L);
+  struct value *arguments = value_table();
+  const char *wrong = read_arguments(L, arguments, 0);
+  if (wrong || !value_is_whole(arguments)) {
+    value_free(arguments);
+    free(call);
+    return luaL_error(L, "%s", wrong ? wrong : "not enough memory");
+  }
+  native->ops->ask(native->context, question, arguments, call);
+  value_free(arguments);
+  return native_call_finish(L, call);
+}
+
 int native_raise_not_running(lua_State *L) { return luaL_error(L, "moongate is not running"); }
 
 static int native_reload(lua_State *L) {
@@ -276,9 +333,8 @@ static const struct luaL_Reg functions[] = {
     {"files", native_files},
     {"put_file", native_put_file},
     {"delete_file", native_delete_file},
+    {"ask", native_ask},
     {"routes", native_list_routes},
-    {"connections", native_list_connections},
-    {"kill", native_kill_connections},
     {"addresses", native_list_addresses},
     {"explain", native_explain_choice},
     {"drain", native_drain},

@@ -23,8 +23,6 @@ int native_raise_not_running(struct lua_State *L);
 
 /* The functions of bind_native_questions.c. */
 int native_list_routes(struct lua_State *L);
-int native_list_connections(struct lua_State *L);
-int native_kill_connections(struct lua_State *L);
 int native_list_addresses(struct lua_State *L);
 int native_explain_choice(struct lua_State *L);
 

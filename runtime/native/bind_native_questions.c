@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * native.routes, native.connections, native.kill, native.addresses and native.explain: their options, from a table in
+ * native.routes, native.addresses and native.explain: their options, from a table in
  * Lua to plain C. The strings stay on the stack, and so alive, until the function returns. */
 #include "native/bind_native.h"
 
@@ -50,8 +50,6 @@ static bool flag_option(lua_State *L, const char *name) {
 
 static int port_option(lua_State *L) { return (int)number_option(L, "port", UINT16_MAX, -1); }
 
-static uint64_t ms_option(lua_State *L, const char *name) { return (uint64_t)(number_option(L, name, 1e12, 0) * 1000); }
-
 static struct native_page page_option(lua_State *L) {
   return (struct native_page){.limit = (size_t)number_option(L, "limit", LIMIT_MOST, LIMIT_DEFAULT),
                               .offset = (size_t)number_option(L, "offset", 1e15, 0)};
@@ -68,46 +66,6 @@ int native_list_routes(lua_State *L) {
   native->ops->routes(native->context, &wanted, call);
   return native_call_finish(L, call);
 }
-
-static enum native_order order_option(lua_State *L) {
-  static const char *const orders[] = {
-      [ORDER_AGE] = "age", [ORDER_IDLE] = "idle", [ORDER_BYTES] = "bytes", [ORDER_CLIENT] = "client"};
-  _Static_assert(sizeof orders / sizeof orders[0] == ORDER_CLIENT + 1, "a word for each order");
-  const char *text = text_option(L, "sort");
-  for (unsigned i = 0; text && i < sizeof orders / sizeof orders[0]; i++)
-    if (strcmp(text, orders[i]) == 0)
-      return (enum native_order)i;
-  if (text)
-    luaL_error(L, "sort: there is no order \"%s\"", text);
-  return ORDER_AGE;
-}
-
-static int ask_connections(lua_State *L, bool kill) {
-  const struct native_module *native = native_of(L);
-  check_question_options(L);
-  struct native_connections wanted = {.id = text_option(L, "id"),
-                                      .route = text_option(L, "route"),
-                                      .client = text_option(L, "client"),
-                                      .state = text_option(L, "state"),
-                                      .domain = text_option(L, "domain"),
-                                      .target = text_option(L, "target"),
-                                      .port = port_option(L),
-                                      .older_ms = ms_option(L, "older"),
-                                      .idle_ms = ms_option(L, "idle"),
-                                      .stuck = flag_option(L, "stuck"),
-                                      .order = order_option(L),
-                                      .page = page_option(L),
-                                      .kill = kill};
-  if (!native->ops->connections)
-    return native_raise_not_running(L);
-  struct native_call *call = native_call_begin(L);
-  native->ops->connections(native->context, &wanted, call);
-  return native_call_finish(L, call);
-}
-
-int native_list_connections(lua_State *L) { return ask_connections(L, false); }
-
-int native_kill_connections(lua_State *L) { return ask_connections(L, true); }
 
 static enum native_address_order address_order_option(lua_State *L) {
   static const char *const orders[] = {

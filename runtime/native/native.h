@@ -23,6 +23,10 @@ struct native_call;
  * Lua. */
 void native_call_answer(struct native_call *call, struct value *value);
 
+/* What is called when who waits for the call goes, from within that: the call is still to be answered, later (NULL:
+ * nothing). */
+void native_call_on_cancel(struct native_call *call, void (*on_cancel)(void *context), void *context);
+
 /* A call that C makes itself: `on_answer` is handed the value, which is the callee's and may be NULL. NULL without
  * memory.
  */
@@ -49,21 +53,6 @@ struct native_routes {
   const char *route, *file;
   int port;
   struct native_page page;
-};
-
-enum native_order { ORDER_AGE, ORDER_IDLE, ORDER_BYTES, ORDER_CLIENT };
-
-/* Which connections are asked for: NULL, -1 and 0: any. */
-struct native_connections {
-  const char *id; /* one or several, as in "1-7,0-12" */
-  const char *route, *state, *domain, *target;
-  const char *client; /* an address, CIDR or glob */
-  int port;
-  uint64_t older_ms, idle_ms;
-  bool stuck; /* only those that are suspect (connection/class.h) */
-  enum native_order order;
-  struct native_page page;
-  bool kill; /* not to be told, but ended */
 };
 
 enum native_address_order {
@@ -128,16 +117,12 @@ struct native_ops {
   void (*put_file)(void *context, const char *name, const char *text, size_t size, struct native_call *call);
   /* native.delete_file(name): answers { status = 200 | 404 | …, generation =, message = }. */
   void (*delete_file)(void *context, const char *name, struct native_call *call);
+  /* native.ask(question, arguments): one of reports/questions.c, with a table of plain data. Answers what that says, or
+   * { error =, status = }. */
+  void (*ask)(void *context, const char *question, const struct value *arguments, struct native_call *call);
   /* native.routes{ route =, file =, port =, limit =, offset = }: answers { total =, routes = { { name =, file =, line
    * =, … }, … } }, in the order of choice, or { error =, status = }. */
   void (*routes)(void *context, const struct native_routes *wanted, struct native_call *call);
-  /* native.connections{ id =, route =, client =, state =, port =, domain =, target =, older =, idle =, stuck =, sort =,
-   * limit =, offset = }, times in seconds: answers { total =, open =, complete =, connections = { … } }, or
-   * { error =, status = }. */
-  void (*connections)(void *context, const struct native_connections *wanted, struct native_call *call);
-  /* native.kill{ the same, without sort, limit and offset } ends them: answers { killed =, open =, complete =, unknown
-   * = { an id that nobody has, … }, waiting = workers that have not answered in time, and do it when they can }, or {
-   * error =, status = }. It is handed to `connections`, with `kill`. */
   /* native.addresses{ client =, scope =, route =, blocked =, sort =, limit =, offset = }: { total =, remembered =,
    * blocked =, complete =, addresses = { { address =, scope =, route =, connections =, rate =, refused =, blocked_for =
    * in seconds }, … } }, or { error =, status = }. The caller frees it. */

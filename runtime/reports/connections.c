@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * A round for each question: a message goes to every worker, comes back to itself after each piece, and in the end to
- * the control thread. */
-#include "reports/connections_private.h"
+ * The questions about connections: what a worker does for them, and the answer. */
+#include "reports/connections.h"
 
 #include "instance/instance.h"
 #include "instance/runtime.h"
@@ -11,229 +10,145 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 
-/* Answers with what is wrong. */
-static void connections_refuse(struct native_call *call, int status, const char *message) {
-  struct value *root = value_table();
-  value_set_number(root, "status", status);
-  value_set_string(root, "error", message);
-  native_call_answer(call, root);
-}
+static const struct record_field found_fields[] = {RECORD_FIELD(connections_found, NULL, "open", open, 0)};
 
-static void free_blocks(struct entry_block *block) {
-  for (struct entry_block *next; block; block = next) {
-    next = block->next;
-    for (size_t i = 0; i < block->count; i++)
-      connection_entry_clear(&block->entries[i]);
-    free(block);
-  }
-}
+/* Of struct connections_found what is remembered. */
+static const struct record_type found_record = {
+    .size = sizeof(uint64_t),
+    .fields = found_fields,
+    .field_count = 1,
+};
 
-static void free_round(struct connections_round *round) {
-  for (size_t i = 0; i < round->part_count; i++)
-    free_blocks(round->parts[i].first);
-  connections_filter_deinit(&round->filter);
-  list_remove(&round->node);
-  round->owner->count -= round->call != NULL;
-  free(round);
-}
-
-/* Workers know when a connection has been there for too long; how long it still has when moongate stops is known here.
- */
-static void bound_by_drain(struct connections_round *round) {
-  const struct instance *instance = round->owner->instance;
-  if (instance->phase < INSTANCE_DRAINING)
-    return;
-  clock_ms now = clock_now(&instance->runtime->clock), end = instance->drain_until;
-  uint64_t left = end > now ? end - now : 0;
-  for (size_t i = 0; i < round->part_count; i++)
-    for (struct entry_block *block = round->parts[i].asked ? NULL : round->parts[i].first; block; block = block->next)
-      for (size_t k = 0; k < block->count; k++) {
-        struct connection_entry *entry = &block->entries[k];
-        if (entry->deadline <= left)
-          continue;
-        entry->deadline = left;
-        entry->deadline_reason = CLOSE_SHUTDOWN;
-      }
-}
-
-/* Answering runs Lua, so it comes last. */
-static void connections_answer(struct connections_round *round) {
-  struct native_call *call = round->call;
-  bound_by_drain(round);
-  struct value *value = round->report(round);
-  round->call = NULL;
-  round->owner->count--;
-  loop_cancel_timer(&round->owner->instance->runtime->loop, &round->timer);
-  if (round->missing == 0)
-    free_round(round);
-  native_call_answer(call, value);
-}
-
-static void on_connections_answer(struct message *message, void *receiver) {
-  struct connections_part *part = (struct connections_part *)(void *)message;
-  struct connections_round *round = part->round;
-  (void)receiver;
-  part->asked = false;
-  if (--round->missing > 0)
-    return;
-  if (round->call)
-    connections_answer(round);
-  else
-    free_round(round);
-}
-
-static void on_connections_patience_over(struct wheel_timer *timer) {
-  connections_answer((struct connections_round *)(void *)((char *)timer - offsetof(struct connections_round, timer)));
-}
-
-/* The rest runs on the worker's thread, up to connections_ask_worker(). */
-
-static bool connections_add(struct connections_part *part, const struct connection *connection) {
-  struct entry_block *block = part->last;
-  if (!block || block->count == CONNECTIONS_PIECE) {
-    block = malloc(sizeof *block);
-    if (!block)
-      return false;
-    block->next = NULL;
-    block->count = 0;
-    if (part->last)
-      part->last->next = block;
-    else
-      part->first = block;
-    part->last = block;
-  }
-  struct connection_entry *entry = &block->entries[block->count++];
-  *entry = (struct connection_entry){.number = 0};
-  if (connection_entry_fill(entry, connection) == 0)
-    return true;
-  connection_entry_clear(entry);
-  block->count--;
-  return false;
-}
-
-/* Does what was asked for. 0, or -ENOMEM. */
-static int connections_take(struct connections_part *part, struct connection *connection) {
-  if (!part->round->filter.wanted.kill)
-    return connections_add(part, connection) ? 0 : -ENOMEM;
-  connections_filter_note_killed(&part->round->filter, connection);
-  connection_kill(connection);
-  part->killed++;
-  return 0;
-}
-
-/* Whether there is more to look at. */
-static bool sample_on(struct connections_part *part, struct worker *worker) {
-  const struct connections_filter *filter = &part->round->filter;
-  size_t most = part->killed + CONNECTIONS_KILL_PIECE;
-  for (size_t i = 0; i < CONNECTIONS_PIECE && part->killed < most; i++) {
-    struct connection *connection = connection_walk_next(&part->walk, worker);
-    if (!connection) {
-      part->complete = true;
-      return false;
-    }
-    part->open++;
-    if (!connections_filter_pass(filter, connection) || connections_take(part, connection) == 0)
-      continue;
-    part->failed = true;
-    connection_walk_end(&part->walk);
-    return false;
-  }
-  return true;
-}
-
-static void on_connections_question(struct message *message, void *receiver) {
-  struct connections_part *part = (struct connections_part *)(void *)message;
-  struct worker *worker = receiver;
-  if (!part->begun && part->round->looks)
-    worker_sample_take(&part->sample, worker, part->asked_ns, true);
+bool connections_step(struct connections_found *found, struct ask_part *part, const struct selection_query *query,
+                      bool kill) {
+  enum { SORTED_AT_ONCE = 512 };
+  struct connection_entry entry;
+  size_t killed = 0;
   if (!part->begun)
-    connection_walk_begin(&part->walk, worker);
-  part->begun = true;
-  if (sample_on(part, worker)) {
-    if (mailbox_post(&worker->loop.mailbox, message))
-      return;
-    connection_walk_end(&part->walk); /* the worker is ending */
+    connection_walk_begin(&found->walk, part->worker);
+  for (size_t i = 0; i < CONNECTIONS_PIECE && killed < CONNECTIONS_KILL_PIECE && !found->walked; i++) {
+    struct connection *connection = connection_walk_next(&found->walk, part->worker);
+    size_t before = found->selection.matched;
+    found->walked = !connection;
+    found->open += connection != NULL;
+    if (!connection || connection->state == CONNECTION_CLOSED)
+      continue;
+    connection_entry_fill(&entry, connection);
+    selection_take(&found->selection, query, &entry, connection);
+    if (!kill || found->selection.matched == before)
+      continue;
+    connection_kill(connection);
+    killed++;
   }
-  message->deliver = on_connections_answer;
-  /* Refused only when the control thread is past listening; then connections_deinit() frees the round. */
-  mailbox_post(&part->round->owner->instance->runtime->loop.mailbox, message);
+  return !found->walked || !selection_sort(&found->selection, query, SORTED_AT_ONCE);
 }
 
-/* Not one that is stuck: its part would keep the round for as long. */
-static void connections_ask_worker(struct connections_part *part, struct connections_round *round,
-                                   struct worker *worker) {
-  part->round = round;
-  part->worker = worker;
-  part->complete = !connections_filter_wants(&round->filter, worker->number);
-  if (part->complete)
-    return;
-  part->message.deliver = on_connections_question;
-  part->asked_ns = clock_ns(worker->loop.clock);
-  part->asked = !worker->stuck && mailbox_post(&worker->loop.mailbox, &part->message);
-  round->missing += part->asked;
+static bool step_list(struct ask_part *part) {
+  return connections_step(part->answer, part, part->ask->question, false);
 }
 
-void connections_init(struct connections *connections, struct instance *instance) {
-  *connections = (struct connections){.instance = instance};
-  list_init(&connections->rounds);
+static bool step_kill(struct ask_part *part) { return connections_step(part->answer, part, part->ask->question, true); }
+
+static void connections_give_up(struct ask_part *part) {
+  connection_walk_end(&((struct connections_found *)part->answer)->walk);
 }
 
-void connections_deinit(struct connections *connections) {
-  if (!connections->instance)
-    return;
-  LIST_FOREACH(node, &connections->rounds) {
-    struct connections_round *round = LIST_OWNER(node, struct connections_round, node);
-    struct native_call *call = round->call;
-    loop_cancel_timer(&connections->instance->runtime->loop, &round->timer);
-    free_round(round);
-    if (call)
-      connections_refuse(call, 503, "moongate is stopping");
+static void connections_clear(void *answer) { selection_clear(&((struct connections_found *)answer)->selection); }
+
+static bool connections_concern(const void *question, unsigned worker) {
+  return selection_query_concerns(question, worker);
+}
+
+static void connections_free_question(void *question) {
+  selection_query_deinit(question);
+  free(question);
+}
+
+uint64_t connections_time_left(const struct instance *instance) {
+  clock_ms now = clock_now(&instance->runtime->clock), end = instance->drain_until;
+  return instance->phase < INSTANCE_DRAINING ? UINT64_MAX : end > now ? end - now : 0;
+}
+
+static void connections_write_page(struct value *root, const struct ask *ask) {
+  const struct selection_query *query = ask->question;
+  uint64_t left = connections_time_left(ask->asks->context);
+  struct selection **selections = calloc(ask->count + 1, sizeof *selections);
+  size_t total = 0, open = 0, parts = 0, count = 0;
+  bool complete = ask_is_complete(ask);
+  for (size_t i = 0; i < ask->count; i++) {
+    struct connections_found *found = ask->parts[i].answer;
+    if (ask->parts[i].away || !selections)
+      continue;
+    total += found->selection.matched;
+    open += found->open;
+    complete = complete && !found->selection.failed;
+    selections[parts++] = &found->selection;
   }
-  *connections = (struct connections){.instance = NULL};
+  void **page = selections ? selections_merge(selections, parts, query, &count) : NULL;
+  free(selections);
+  for (size_t i = 0; page && i < count; i++) {
+    struct connection_entry *entry = page[i];
+    if (entry->deadline > left) {
+      entry->deadline = left;
+      entry->deadline_reason = close_reason_label(CLOSE_SHUTDOWN);
+    }
+  }
+  value_set_number(root, "total", (double)total);
+  value_set_number(root, "open", (double)open);
+  value_set_boolean(root, "complete", complete && page);
+  value_set_records(root, "connections", &connection_record, page, page ? count : 0);
 }
 
-void connections_ask(struct connections *connections, const struct native_connections *wanted,
-                     struct native_call *call) {
-  connections_ask_for(connections, wanted, call, wanted->kill ? connections_report_killed : connections_report);
+static struct value *connections_report(struct ask *ask) {
+  struct value *root = value_table();
+  connections_write_page(root, ask);
+  ask_write_workers(ask, root);
+  return root;
 }
 
-void connections_ask_for(struct connections *connections, const struct native_connections *wanted,
-                         struct native_call *call, connections_report_fn *report) {
-  struct instance *instance = connections->instance;
-  if (!instance || instance->threads.ended > 0 || instance->phase == INSTANCE_STARTING) {
-    connections_refuse(call, 503, "moongate is starting or stopping");
-    return;
-  }
-  if (connections->count >= CONNECTIONS_MAX_ROUNDS) {
-    connections_refuse(call, 503, "too many questions of this kind at a time; ask again");
-    return;
-  }
+static const struct ask_kind connections_kind = {
+    .answer_size = sizeof(struct connections_found),
+    .brief = &found_record,
+    .concerns = connections_concern,
+    .step = step_list,
+    .give_up = connections_give_up,
+    .report = connections_report,
+    .clear = connections_clear,
+    .free_question = connections_free_question,
+};
+
+static const struct ask_kind kill_kind = {
+    .answer_size = sizeof(struct connections_found),
+    .finishes = true,
+    .concerns = connections_concern,
+    .step = step_kill,
+    .give_up = connections_give_up,
+    .report = connections_report,
+    .clear = connections_clear,
+    .free_question = connections_free_question,
+};
+
+static void connections_begin(struct instance *instance, const struct ask_kind *kind, const struct value *arguments,
+                              struct native_call *call) {
   struct error error;
-  size_t count = instance->threads.count;
-  struct connections_round *round = calloc(1, sizeof *round + count * sizeof round->parts[0]);
-  if (!round) {
-    connections_refuse(call, 500, "no memory for the answer");
+  struct selection_query *query = calloc(1, sizeof *query);
+  int status = query ? selection_query_init(query, &connection_record, arguments, &error) : -ENOMEM;
+  if (status == 0) {
+    asks_begin(&instance->asks, kind, query, call);
     return;
   }
-  int status = connections_filter_init(&round->filter, wanted, &error);
-  if (status != 0) {
-    free(round);
-    connections_refuse(call, status == -ENOMEM ? 500 : 400, error.message);
-    return;
-  }
-  round->owner = connections;
-  round->call = call;
-  round->report = report;
-  round->looks = report != connections_report && report != connections_report_killed;
-  round->part_count = count;
-  round->timer.on_expired = on_connections_patience_over;
-  list_add_tail(&connections->rounds, &round->node);
-  connections->count++;
-  for (size_t i = 0; i < count; i++)
-    connections_ask_worker(&round->parts[i], round, &instance->threads.threads[i]->worker);
-  loop_set_timer(&instance->runtime->loop, &round->timer, round->missing > 0 ? CONNECTIONS_PATIENCE_MS : 0);
+  ask_refuse(call, status == -ENOMEM ? 500 : 400, query ? error.message : "no memory for the question");
+  if (query)
+    connections_free_question(query);
+}
+
+void connections_ask(struct instance *instance, const struct value *arguments, struct native_call *call) {
+  connections_begin(instance, &connections_kind, arguments, call);
+}
+
+void connections_ask_kill(struct instance *instance, const struct value *arguments, struct native_call *call) {
+  connections_begin(instance, &kill_kind, arguments, call);
 }
 
 void worker_sample_take(struct worker_sample *sample, const struct worker *worker, uint64_t asked_ns, bool whole) {

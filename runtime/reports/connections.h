@@ -1,52 +1,89 @@
 /* SPDX-License-Identifier: MIT
  *
- * Which connections there are: each worker goes through its own in pieces, between two of its events, and sends what
- * was asked for to the control thread, where it is sorted and told; or ends what was asked for, and sends how many. A
- * worker that does not answer in time is left out, and the answer says so. */
+ * Which connections there are: each worker goes through its own in stretches, keeps those that a page may show, or ends
+ * those that are meant. What is told of one is a line of its description (connection_entry.c). */
 #pragma once
 
-#include "core/list.h"
-#include "core/loop.h"
+#include "connection/class.h"
+#include "connection/connection.h"
+#include "connection/walk.h"
 #include "metrics/shard.h"
-#include "native/native.h"
+#include "reports/selection.h"
+#include "threads/ask.h"
 
 #include <stddef.h>
-
-struct worker;
-struct instance;
 
 enum {
   CONNECTIONS_PIECE = 128,     /* that a worker looks at before its next events: well under a tenth of a millisecond */
   CONNECTIONS_KILL_PIECE = 16, /* … and that it ends, which takes a few calls of the system each */
-  CONNECTIONS_MAX_IDS = 1024,  /* of a question */
-  CONNECTIONS_PATIENCE_MS = 3000,
-  CONNECTIONS_MAX_ROUNDS = 16 /* questions at a time */
 };
 
-/* The questions that are under way. */
-struct connections {
-  struct instance *instance;
-  struct list_node rounds;
-  size_t count; /* of those that are not answered: the rest are answered, and have a part that is still a worker's */
+/* The function of a route that one waits for. */
+struct connection_wait {
+  const char *function; /* "match.when"; NULL: for none */
+  const char *route, *file;
+  int line;       /* the route's */
+  uint64_t since; /* as an age */
+  char defined[FUNCTION_PLACE_SIZE];
 };
 
-void connections_init(struct connections *connections, struct instance *instance);
+/* A connection, as its worker sees it. Times in milliseconds, UINT64_MAX: none. */
+struct connection_entry {
+  struct record_id id;
+  struct ip_address client, local; /* `local`: that it came in on; not set: the kernel can't tell */
+  uint16_t port;
+  struct record_host target;
+  const char *route, *file; /* NULL: not known yet */
+  int line;                 /* -1 likewise */
+  const char *version;      /* of the route: "current" or "old"; NULL likewise */
+  const char *domain;       /* NULL: none */
+  const char *tls_version;  /* the highest that the client offers; NULL: not known */
+  enum connection_state state;
+  const char *state_word;
+  uint8_t ended;          /* bits by enum pipe_side */
+  const char *ended_word; /* of connection_ended_sides() */
+  uint64_t age, idle;
+  uint64_t unsent[PIPE_SIDES]; /* bytes that the client, and the target, have been sent and have not taken; by enum
+                                  pipe_side */
+  struct byte_count bytes;
+  uint64_t bytes_both;
+  struct connection_wait waits;
+  struct connection_finding finding; /* `since` as an age */
+  const char *class_word;            /* NULL: it is well */
+  uint64_t class_since;              /* UINT64_MAX likewise */
+  bool suspect;
+  const char *deadline_reason;
+  uint64_t deadline; /* from now */
+  uint64_t overdue;  /* how long it has passed */
+  enum keep_alive_treatment treatment;
+};
 
-/* Answers who waits. After the workers' threads have ended and the loop's messages are delivered. Nothing when it is
- * zeroed. */
-void connections_deinit(struct connections *connections);
+extern const struct record_type connection_record;
 
-/* Makes the answer of what the workers sent; NULL without memory. */
-struct connections_round;
-typedef struct value *connections_report_fn(const struct connections_round *round);
+/* All but what is costly; its texts are the connection's. On the connection's thread. */
+void connection_entry_fill(struct connection_entry *entry, const struct connection *connection);
 
-/* The connections that are meant, for an answer of another kind: with a sample of each worker. */
-void connections_ask_for(struct connections *connections, const struct native_connections *wanted,
-                         struct native_call *call, connections_report_fn *report);
+/* What one worker has found. */
+struct connections_found {
+  uint64_t open; /* connections that it has, wanted or not */
+  bool walked;
+  struct connection_walk walk;
+  struct selection selection;
+};
 
-/* See native_ops.connections. `wanted` is copied. */
-void connections_ask(struct connections *connections, const struct native_connections *wanted,
-                     struct native_call *call);
+/* A stretch of ask_kind.step for one. `kill`: those that pass are ended. */
+bool connections_step(struct connections_found *found, struct ask_part *part, const struct selection_query *query,
+                      bool kill);
+
+/* How long connections may still be there when moongate stops, in milliseconds: the workers don't know. UINT64_MAX: it
+ * does not. */
+struct instance;
+uint64_t connections_time_left(const struct instance *instance);
+
+/* The questions "connections" and "kill" (reports/questions.c): { total =, open =, complete =, limit =, offset =,
+ * workers =, connections = { those of the page }}; arguments as selection_query_init() has them. */
+void connections_ask(struct instance *instance, const struct value *arguments, struct native_call *call);
+void connections_ask_kill(struct instance *instance, const struct value *arguments, struct native_call *call);
 
 /* One worker as a whole: its counters, what it holds, and how late it is, since the sample is taken when it has come
  * to the message that asks for it. */

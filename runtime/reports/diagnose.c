@@ -6,7 +6,7 @@
 
 #include "instance/instance.h"
 #include "instance/runtime.h"
-#include "reports/connections_private.h"
+#include "reports/connections.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -221,7 +221,27 @@ void diagnose_reconfigure(struct diagnose *diagnose) {
     loop_cancel_timer(&diagnose->instance->runtime->loop, &diagnose->timer);
 }
 
+static bool diagnose_step(struct ask_part *part) {
+  struct diagnose_answer *answer = part->answer;
+  if (!part->begun)
+    worker_sample_take(&answer->sample, part->worker, part->asked_ns, true);
+  return connections_step(&answer->found, part, part->ask->question, false);
+}
+
+static void diagnose_give_up(struct ask_part *part) {
+  connection_walk_end(&((struct diagnose_answer *)part->answer)->found.walk);
+}
+
+static void diagnose_clear(void *answer) { selection_clear(&((struct diagnose_answer *)answer)->found.selection); }
+
 void diagnose_ask(struct instance *instance, struct native_call *call) {
-  struct native_connections all = {.port = -1};
-  connections_ask_for(instance->connections, &all, call, diagnose_report);
+  static const struct ask_kind kind = {
+      .answer_size = sizeof(struct diagnose_answer),
+      .step = diagnose_step,
+      .give_up = diagnose_give_up,
+      .report = diagnose_report,
+      .clear = diagnose_clear,
+  };
+  instance->diagnose->all = (struct selection_query){.type = &connection_record, .limit = SIZE_MAX};
+  asks_begin(&instance->asks, &kind, &instance->diagnose->all, call);
 }

@@ -61,6 +61,7 @@ struct diagnose {
   struct wheel_timer timer;
   struct diagnose_sample samples[DIAGNOSE_SAMPLES]; /* a ring */
   size_t sampled;                                   /* ever */
+  struct selection_query all;                       /* of connections: each of them */
   struct worker_stats since;                        /* what had been counted at the last snapshot */
   clock_ms since_ms;                                /* when; at first the start */
   struct diagnose_pause pauses[DIAGNOSE_CAUSE_COUNT];
@@ -93,5 +94,10 @@ void diagnose_keep(struct instance *instance, const char *trigger, const char *t
 void diagnose_keep_stop(struct diagnose *diagnose);
 
 /* diagnose_report.c: the answer to diagnose_ask(). */
-struct connections_round;
-struct value *diagnose_report(const struct connections_round *round);
+struct value *diagnose_report(struct ask *ask);
+
+/* What one worker answers to that. */
+struct diagnose_answer {
+  struct worker_sample sample;
+  struct connections_found found;
+};

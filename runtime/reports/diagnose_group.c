@@ -21,9 +21,9 @@ static int compare_texts(const char *a, const char *b) {
 }
 
 static int by_route(const void *left, const void *right) {
-  const struct route *a = ((const struct diagnose_item *)left)->entry->route,
-                     *b = ((const struct diagnose_item *)right)->entry->route;
-  return compare_texts(a ? a->name : NULL, b ? b->name : NULL);
+  const struct connection_entry *a = ((const struct diagnose_item *)left)->entry,
+                                *b = ((const struct diagnose_item *)right)->entry;
+  return compare_texts(a->route, b->route);
 }
 
 static int compare_group_client(const void *left, const void *right) {
@@ -35,8 +35,8 @@ static int compare_group_client(const void *left, const void *right) {
 static int by_target(const void *left, const void *right) {
   const struct connection_entry *a = ((const struct diagnose_item *)left)->entry,
                                 *b = ((const struct diagnose_item *)right)->entry;
-  int order = compare_texts(a->host ? a->host : a->route_host, b->host ? b->host : b->route_host);
-  return order ? order : a->target_port - b->target_port;
+  int order = compare_texts(a->target.host, b->target.host);
+  return order ? order : a->target.port - b->target.port;
 }
 
 static int by_port(const void *left, const void *right) {
@@ -44,20 +44,18 @@ static int by_port(const void *left, const void *right) {
 }
 
 static int by_function(const void *left, const void *right) {
-  const struct function_note *a = ((const struct diagnose_item *)left)->entry->waits,
-                             *b = ((const struct diagnose_item *)right)->entry->waits;
-  if (!a || !b)
-    return (a != NULL) - (b != NULL);
-  int order = compare_texts(a->route->name, b->route->name);
-  return order ? order : compare_texts(a->field, b->field);
+  const struct connection_wait *a = &((const struct diagnose_item *)left)->entry->waits,
+                               *b = &((const struct diagnose_item *)right)->entry->waits;
+  int order = compare_texts(a->route, b->route);
+  return order ? order : compare_texts(a->function, b->function);
 }
 
 /* `match.when of route site (routes/site.lua:12)` */
-static const char *name_function(const struct function_note *note, char text[NAME_SIZE]) {
-  if (!note)
+static const char *name_function(const struct connection_wait *wait, char text[NAME_SIZE]) {
+  if (!wait->function)
     return NULL;
-  snprintf(text, NAME_SIZE, "%s of route %s (%s)", note->field, note->route->name,
-           note->defined[0] ? note->defined : note->route->file);
+  snprintf(text, NAME_SIZE, "%s of route %s (%s)", wait->function, wait->route,
+           wait->defined[0] ? wait->defined : wait->file);
   return text;
 }
 
@@ -65,13 +63,13 @@ static const char *name_function(const struct function_note *note, char text[NAM
 static const char *name_of(const struct connection_entry *entry, enum diagnose_key by, char text[NAME_SIZE]) {
   switch (by) {
   case BY_ROUTE:
-    return entry->route ? entry->route->name : NULL;
+    return entry->route;
   case BY_CLIENT:
     return ip_address_format(&entry->client, text);
   case BY_TARGET:
-    return connection_entry_target(entry, text, NAME_SIZE);
+    return entry->target.host ? host_format(entry->target.host, entry->target.port, text, NAME_SIZE) : NULL;
   case BY_FUNCTION:
-    return name_function(entry->waits, text);
+    return name_function(&entry->waits, text);
   case BY_PORT:
     snprintf(text, NAME_SIZE, "%u", entry->port);
     return text;
@@ -121,7 +119,7 @@ void diagnose_groups_write(struct value *root, const char *key, enum diagnose_ke
       value_set_number(group, "limit", (double)oldest->entry->finding.limit / 1000);
     if (oldest->entry->deadline == UINT64_MAX)
       continue;
-    value_set_string(group, "reason", close_reason_label(oldest->entry->deadline_reason));
+    value_set_string(group, "reason", oldest->entry->deadline_reason);
     value_set_number(group, "ends", (double)oldest->entry->deadline / 1000);
   }
 }

@@ -3,7 +3,7 @@
  * Counting connections by what they have in common, for a snapshot: the largest groups. */
 #pragma once
 
-#include "reports/connections_private.h"
+#include "reports/connections.h"
 
 /* A connection, and how long it has been of the kind that is being told. */
 struct diagnose_item {

@@ -40,8 +40,8 @@ static bool is_kept(const struct connection_entry *entry, uint64_t old_ms, uint6
 }
 
 static bool waits_for_function(const struct connection_entry *entry, uint64_t *since) {
-  *since = entry->waits ? entry->waits->since : 0;
-  return entry->waits && *since >= PATTERN_QUIET_MS;
+  *since = entry->waits.function ? entry->waits.since : 0;
+  return entry->waits.function && *since >= PATTERN_QUIET_MS;
 }
 
 static bool has_no_data(const struct connection_entry *entry, uint64_t *since) {
@@ -65,9 +65,9 @@ bool diagnose_pattern_shows(enum diagnose_pattern pattern, const struct connecti
   case PATTERN_HALF_ZOMBIE:
     return is_of_class(entry, CONNECTION_HALF_DEAD, since);
   case PATTERN_STUCK_CONNECTING:
-    return !entry->waits && is_of_class(entry, CONNECTION_SLOW_CONNECT, since);
+    return !entry->waits.function && is_of_class(entry, CONNECTION_SLOW_CONNECT, since);
   case PATTERN_NO_OUTGOING:
-    return !entry->waits && entry->state == CONNECTION_ROUTING && entry->age >= PATTERN_QUIET_MS;
+    return !entry->waits.function && entry->state == CONNECTION_ROUTING && entry->age >= PATTERN_QUIET_MS;
   case PATTERN_FUNCTION:
     return waits_for_function(entry, since);
   case PATTERN_STUCK:

@@ -4,7 +4,7 @@
  * A connection may show several. What ends one is the business of connection/class.h and the timeouts. */
 #pragma once
 
-#include "reports/connections_private.h"
+#include "reports/connections.h"
 
 enum diagnose_pattern {
   PATTERN_ZOMBIE,           /* "zombie": both sides are over, and the record is still there */

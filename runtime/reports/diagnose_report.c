@@ -8,7 +8,6 @@
 #include "reports/diagnose.h"
 #include "reports/diagnose_group.h"
 #include "reports/diagnose_pattern.h"
-#include "reports/routes_report.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,8 +21,8 @@ static int by_since(const void *left, const void *right) {
   return a->since < b->since ? 1 : a->since > b->since ? -1 : 0;
 }
 
-static void write_pattern(struct value *list, enum diagnose_pattern pattern, struct diagnose_item *items, size_t count,
-                          const struct route_order *order) {
+static void write_pattern(struct value *list, enum diagnose_pattern pattern, struct diagnose_item *items,
+                          size_t count) {
   struct value *entry = value_set_table(list, diagnose_pattern_label(pattern));
   value_set_number(entry, "count", (double)count);
   if (count == 0)
@@ -35,14 +34,15 @@ static void write_pattern(struct value *list, enum diagnose_pattern pattern, str
   diagnose_groups_write(entry, "by_function", BY_FUNCTION, items, count);
   qsort(items, count, sizeof *items, by_since);
   value_set_number(entry, "oldest", diagnose_seconds(items[0].since));
-  struct value *examples = value_set_table(entry, "examples");
-  for (size_t i = 0; i < count && i < EXAMPLES; i++)
-    connection_entry_write(examples, items[i].entry, order);
+  size_t shown = count < EXAMPLES ? count : EXAMPLES;
+  void **examples = calloc(shown + 1, sizeof *examples);
+  for (size_t i = 0; examples && i < shown; i++)
+    examples[i] = record_copy(&connection_record, items[i].entry);
+  value_set_records(entry, "examples", &connection_record, examples, examples ? shown : 0);
 }
 
 static void write_patterns(struct value *root, const struct connection_entry **entries, size_t count,
-                           struct diagnose_item *items, const struct instance *instance,
-                           const struct route_order *order) {
+                           struct diagnose_item *items, const struct instance *instance) {
   struct value *list = value_set_table(root, "patterns");
   for (unsigned pattern = 0; pattern < PATTERN_COUNT; pattern++) {
     size_t found = 0;
@@ -51,7 +51,7 @@ static void write_patterns(struct value *root, const struct connection_entry **e
       if (diagnose_pattern_shows((enum diagnose_pattern)pattern, entries[i], instance->config.diagnose.old_ms, &since))
         items[found++] = (struct diagnose_item){.entry = entries[i], .since = since};
     }
-    write_pattern(list, (enum diagnose_pattern)pattern, items, found, order);
+    write_pattern(list, (enum diagnose_pattern)pattern, items, found);
   }
 }
 
@@ -84,15 +84,37 @@ static void diagnose_write_states(struct value *root, const struct connection_en
     value_set_number(table, connection_state_label((enum connection_state)state), (double)states[state]);
 }
 
-static bool write_connections(struct value *root, const struct connections_round *round,
-                              const struct instance *instance, const struct route_order *order) {
+/* Of the workers that are back, each of them as it may be when moongate stops. */
+static const struct connection_entry **collect_entries(const struct ask *ask, size_t *count) {
+  uint64_t left = connections_time_left(ask->asks->context);
+  *count = 0;
+  for (size_t i = 0; i < ask->count; i++)
+    if (!ask->parts[i].away)
+      *count += ((struct diagnose_answer *)ask->parts[i].answer)->found.selection.count;
+  const struct connection_entry **entries = calloc(*count + 1, sizeof *entries);
+  size_t at = 0;
+  for (size_t i = 0; entries && i < ask->count; i++) {
+    struct selection *selection = &((struct diagnose_answer *)ask->parts[i].answer)->found.selection;
+    for (size_t k = 0; !ask->parts[i].away && k < selection->count; k++) {
+      struct connection_entry *entry = selection->records[k];
+      entries[at++] = entry;
+      if (entry->deadline <= left)
+        continue;
+      entry->deadline = left;
+      entry->deadline_reason = close_reason_label(CLOSE_SHUTDOWN);
+    }
+  }
+  return entries;
+}
+
+static bool write_connections(struct value *root, const struct ask *ask, const struct instance *instance) {
   size_t count;
-  const struct connection_entry **entries = connections_collect(round, &count);
+  const struct connection_entry **entries = collect_entries(ask, &count);
   struct diagnose_item *items = entries ? calloc(count + 1, sizeof *items) : NULL;
   if (items) {
     struct value *table = value_set_table(root, "connections");
     value_set_number(table, "open", (double)count);
-    value_set_boolean(table, "complete", connections_are_complete(round));
+    value_set_boolean(table, "complete", ask_is_complete(ask));
     diagnose_write_states(table, entries, count);
     for (size_t i = 0; i < count; i++)
       items[i] = (struct diagnose_item){.entry = entries[i], .since = entries[i]->age};
@@ -100,7 +122,7 @@ static bool write_connections(struct value *root, const struct connections_round
     diagnose_groups_write(table, "by_client", BY_CLIENT, items, count);
     diagnose_groups_write(table, "by_target", BY_TARGET, items, count);
     write_ages(table, entries, count);
-    write_patterns(root, entries, count, items, instance, order);
+    write_patterns(root, entries, count, items, instance);
   }
   free(items);
   free(entries);
@@ -109,14 +131,15 @@ static bool write_connections(struct value *root, const struct connections_round
 
 /* A worker that has not answered is at least as late as the oldest question is that it was asked: one that is stuck is
  * not asked again, and its heartbeat is under way still. `silence_ns`: for how long. */
-static void write_worker(struct value *list, const struct connections_part *part, struct diagnose_watch *watch,
-                         uint64_t now_ns, uint64_t silence_ns) {
-  bool answered = !part->asked && part->begun;
+static void write_worker(struct value *list, const struct ask_part *part, struct diagnose_watch *watch, uint64_t now_ns,
+                         uint64_t silence_ns) {
+  bool answered = !part->away && part->begun;
   uint64_t waited = now_ns > part->asked_ns ? now_ns - part->asked_ns : 0;
   if (watch && watch->asked && now_ns > watch->asked_ns && now_ns - watch->asked_ns > waited)
     waited = now_ns - watch->asked_ns;
   waited = silence_ns > waited ? silence_ns : waited;
-  uint64_t lag = answered ? part->sample.lag_ns : waited;
+  const struct diagnose_answer *answer = part->answer;
+  uint64_t lag = answered ? answer->sample.lag_ns : waited;
   uint64_t worst = watch && watch->worst_ns > lag ? watch->worst_ns : lag;
   struct value *entry = value_set_table(list, NULL);
   value_set_number(entry, "number", part->worker->number);
@@ -127,21 +150,20 @@ static void write_worker(struct value *list, const struct connections_part *part
     watch->worst_ns = 0;
   if (!answered)
     return;
-  value_set_number(entry, "connections", (double)part->sample.open);
-  value_set_number(entry, "script_memory", (double)part->sample.script_memory);
-  value_set_number(entry, "script_states", (double)part->sample.script_states);
-  value_set_number(entry, "pipes", part->sample.pipes);
+  value_set_number(entry, "connections", (double)answer->sample.open);
+  value_set_number(entry, "script_memory", (double)answer->sample.script_memory);
+  value_set_number(entry, "script_states", (double)answer->sample.script_states);
+  value_set_number(entry, "pipes", answer->sample.pipes);
   value_set_number(entry, "pipes_limit", worker_pipes(part->worker));
 }
 
-static void diagnose_write_workers(struct value *root, const struct connections_round *round,
-                                   struct diagnose *diagnose) {
+static void diagnose_write_workers(struct value *root, const struct ask *ask, struct diagnose *diagnose) {
   struct value *list = value_set_table(root, "workers");
-  const struct instance *instance = round->owner->instance;
+  const struct instance *instance = ask->asks->context;
   uint64_t now_ns = clock_ns(&instance->runtime->clock);
-  for (size_t i = 0; i < round->part_count; i++)
-    write_worker(list, &round->parts[i], i < diagnose->count ? &diagnose->watches[i] : NULL, now_ns,
-                 heartbeats_silence_ns(instance->heartbeats, round->parts[i].worker));
+  for (size_t i = 0; i < ask->count; i++)
+    write_worker(list, &ask->parts[i], i < diagnose->count ? &diagnose->watches[i] : NULL, now_ns,
+                 heartbeats_silence_ns(instance->heartbeats, ask->parts[i].worker));
 }
 
 /* By how much a counter has grown; a worker that is silent now may make it smaller. */
@@ -157,13 +179,14 @@ static void add_stats(struct worker_stats *sum, const struct worker_stats *part)
 }
 
 /* What has been counted since the last snapshot. What is 0 is left out. */
-static void write_since(struct value *root, const struct connections_round *round, struct diagnose *diagnose) {
+static void write_since(struct value *root, const struct ask *ask, struct diagnose *diagnose) {
   struct worker_stats sum = {.connections = 0}, *before = &diagnose->since;
-  clock_ms now = clock_now(&round->owner->instance->runtime->clock);
-  for (size_t i = 0; i < round->part_count; i++) {
-    bool answered = !round->parts[i].asked && round->parts[i].begun;
+  clock_ms now = clock_now(ask->asks->loop->clock);
+  for (size_t i = 0; i < ask->count; i++) {
+    bool answered = !ask->parts[i].away && ask->parts[i].begun;
     if (answered || i < diagnose->count)
-      add_stats(&sum, answered ? &round->parts[i].sample.stats : &diagnose->watches[i].last.stats);
+      add_stats(&sum, answered ? &((const struct diagnose_answer *)ask->parts[i].answer)->sample.stats
+                               : &diagnose->watches[i].last.stats);
   }
   struct value *since = value_set_table(root, "since_last");
   value_set_number(since, "seconds", diagnose_seconds(now - diagnose->since_ms));
@@ -232,18 +255,17 @@ static void write_config(struct value *root, const struct instance *instance) {
   value_set_number(diagnose, "keep", config->diagnose.keep);
 }
 
-struct value *diagnose_report(const struct connections_round *round) {
-  struct instance *instance = round->owner->instance;
-  const struct route_order *order = instance_route_order(instance);
+struct value *diagnose_report(struct ask *ask) {
+  struct instance *instance = ask->asks->context;
   struct value *root = value_table();
-  if (!order || !write_connections(root, round, instance, order)) {
+  if (!write_connections(root, ask, instance)) {
     value_free(root);
     return NULL;
   }
   value_set_number(root, "time", clock_wall(&instance->runtime->clock));
   write_config(root, instance);
-  diagnose_write_workers(root, round, instance->diagnose);
-  write_since(root, round, instance->diagnose);
+  diagnose_write_workers(root, ask, instance->diagnose);
+  write_since(root, ask, instance->diagnose);
   write_trend(root, instance->diagnose, clock_now(&instance->runtime->clock));
   return root;
 }

@@ -3,6 +3,8 @@
  * The tree of plain data: making, writing, freeing. How it becomes Lua's is value_push.c's. */
 #include "script/value.h"
 
+#include "script/record.h"
+
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
@@ -41,6 +43,9 @@ void value_free(struct value *value) {
     next = child->next;
     value_free(child);
   }
+  for (size_t i = 0; i < value->record_count; i++)
+    free(value->records[i]);
+  free(value->records);
   free(value);
 }
 
@@ -91,9 +96,52 @@ struct value *value_set_table(struct value *table, const char *key) {
   return value_append(table, VALUE_TABLE, key, NULL);
 }
 
+void value_set_records(struct value *table, const char *key, const struct record_type *type, void **records,
+                       size_t count) {
+  struct value *child = value_append(table, VALUE_RECORDS, key, NULL);
+  if (child) {
+    child->type = type;
+    child->records = records;
+    child->record_count = count;
+    return;
+  }
+  for (size_t i = 0; i < count; i++)
+    free(records[i]);
+  free(records);
+}
+
+void value_set_record(struct value *table, const struct record_type *type, const void *record) {
+  struct value *child = value_append(table, VALUE_RECORD, NULL, NULL);
+  if (!child)
+    return;
+  child->type = type;
+  child->records = malloc(sizeof *child->records);
+  if (child->records)
+    child->records[0] = record_copy(type, record);
+  if (child->records && child->records[0])
+    child->record_count = 1;
+  else
+    table->root->failed = true;
+}
+
 const struct value *value_get(const struct value *table, const char *key) {
   for (const struct value *child = table ? table->first : NULL; child; child = child->next)
     if (child->key && strcmp(child->key, key) == 0)
       return child;
   return NULL;
+}
+
+const char *value_get_text(const struct value *table, const char *key) {
+  const struct value *value = value_get(table, key);
+  return value && value->kind == VALUE_STRING ? value->string : NULL;
+}
+
+double value_get_number(const struct value *table, const char *key, double otherwise) {
+  const struct value *value = value_get(table, key);
+  return value && value->kind == VALUE_NUMBER ? value->number : otherwise;
+}
+
+bool value_get_flag(const struct value *table, const char *key) {
+  const struct value *value = value_get(table, key);
+  return value && value->kind == VALUE_BOOLEAN && value->boolean;
 }

@@ -9,7 +9,17 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum value_kind { VALUE_BOOLEAN, VALUE_NUMBER, VALUE_COUNTER, VALUE_STRING, VALUE_TABLE };
+struct record_type; /* script/record.h */
+
+enum value_kind {
+  VALUE_BOOLEAN,
+  VALUE_NUMBER,
+  VALUE_COUNTER,
+  VALUE_STRING,
+  VALUE_TABLE,
+  VALUE_RECORDS, /* a list of records, which become tables */
+  VALUE_RECORD,  /* the fields of one, in the table that it stands in */
+};
 
 struct value {
   const char *key; /* NULL: the next place of its table's list */
@@ -18,6 +28,9 @@ struct value {
   double number;
   uint64_t counter; /* to its last digit; `number` has it as near as it can */
   const char *string;
+  const struct record_type *type;
+  void **records; /* malloc'ed, as each of them is */
+  size_t record_count;
   struct value *first, **last; /* of a table: what is in it, in the order of writing */
   struct value *next;          /* in its table */
   struct value *root;
@@ -42,5 +55,15 @@ void value_set_string(struct value *table, const char *key, const char *string);
 /* A table within; NULL without memory. */
 struct value *value_set_table(struct value *table, const char *key);
 
-/* What stands at a key, or NULL. */
+/* A list of `records`, which it takes over in any case: malloc'ed, as each of them is (record_copy()). */
+void value_set_records(struct value *table, const char *key, const struct record_type *type, void **records,
+                       size_t count);
+
+/* The fields of a record, which is copied, among those of the table. */
+void value_set_record(struct value *table, const struct record_type *type, const void *record);
+
+/* What stands at a key, or NULL; as a text, or NULL; as a number, or `otherwise`; whether it is true. */
 const struct value *value_get(const struct value *table, const char *key);
+const char *value_get_text(const struct value *table, const char *key);
+double value_get_number(const struct value *table, const char *key, double otherwise);
+bool value_get_flag(const struct value *table, const char *key);
