@@ -33,6 +33,9 @@ struct fixture {
   int calls, status, fd;
   bool has_peer;
   struct endpoint peer;
+  /* of on_slow */
+  int slow;
+  struct dial *to_cancel;
 };
 
 static void on_done(void *context, int status, int fd, const struct endpoint *peer) {
@@ -56,6 +59,7 @@ static int setup(void **state) {
   dns_server_start(&fixture->server, zones);
   struct resolver_options options = {.servers = fixture->server.servers};
   fixture->dialer = (struct dialer){.loop = &fixture->bench.loop, .tcp = {.no_delay = true}};
+  fixture->dialer.failures = failures_new(1000);
   fixture->dialer.resolver = resolver_new(&fixture->bench.loop, &options, &error);
   assert_non_null(fixture->dialer.resolver);
   *state = fixture;
@@ -65,6 +69,7 @@ static int setup(void **state) {
 static int teardown(void **state) {
   struct fixture *fixture = *state;
   resolver_free(fixture->dialer.resolver);
+  failures_free(fixture->dialer.failures);
   dns_server_stop(&fixture->server);
   bench_deinit(&fixture->bench);
   int leaked = count_open_files() - fixture->files_before;
@@ -75,9 +80,14 @@ static int teardown(void **state) {
   return leaked != 0;
 }
 
+static struct dial *start(struct fixture *fixture, const char *host, uint16_t port, uint64_t ms) {
+  struct dial_terms terms = {.ms = ms, .done = on_done, .context = fixture};
+  return dial_start(&fixture->dialer, host, port, &terms);
+}
+
 static int dial(struct fixture *fixture, const char *host, uint16_t port, uint64_t ms) {
   fixture->calls = 0;
-  struct dial *dial = dial_start(&fixture->dialer, host, port, ms, on_done, fixture);
+  struct dial *dial = start(fixture, host, port, ms);
   assert_int_equal(fixture->calls, dial == NULL);
   AWAIT(&fixture->bench, fixture->calls > 0);
   bench_settle(&fixture->bench);
@@ -124,15 +134,35 @@ struct blackhole {
   uint16_t port;
 };
 
-static void blackhole_open(struct blackhole *blackhole) {
-  blackhole->port = 0;
-  blackhole->listener = listen_on_loopback(0, &blackhole->port);
-  struct sockaddr_in in = {
-      .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons(blackhole->port)};
+static void blackhole_open_on(struct blackhole *blackhole, const char *host) {
+  struct endpoint endpoint;
+  assert_int_equal(endpoint_from_literal(&endpoint, host, blackhole->port), 0);
+  blackhole->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  assert_int_equal(bind(blackhole->listener, (struct sockaddr *)&endpoint.storage, endpoint.length), 0);
+  assert_int_equal(listen(blackhole->listener, 0), 0);
+  assert_int_equal(getsockname(blackhole->listener, (struct sockaddr *)&endpoint.storage, &endpoint.length), 0);
+  blackhole->port = endpoint_port(&endpoint);
   for (int i = 0; i < 3; i++) {
     blackhole->fillers[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    (void)connect(blackhole->fillers[i], (struct sockaddr *)&in, sizeof in);
+    (void)connect(blackhole->fillers[i], (struct sockaddr *)&endpoint.storage, endpoint.length);
   }
+}
+
+static void blackhole_open(struct blackhole *blackhole) {
+  blackhole->port = 0;
+  blackhole_open_on(blackhole, "127.0.0.1");
+}
+
+/* From now on it takes the SYNs that are sent again. */
+static void blackhole_lift(struct blackhole *blackhole) {
+  for (int i = 0; i < 3; i++) {
+    close(blackhole->fillers[i]);
+    blackhole->fillers[i] = -1;
+  }
+  assert_int_equal(fcntl(blackhole->listener, F_SETFL, O_NONBLOCK), 0);
+  for (int fd; (fd = accept(blackhole->listener, NULL, NULL)) >= 0;)
+    close(fd);
+  assert_int_equal(fcntl(blackhole->listener, F_SETFL, 0), 0);
 }
 
 static void blackhole_close(struct blackhole *blackhole) {
@@ -163,10 +193,11 @@ static void an_address_that_is_known_is_connected(void **state) {
   uint16_t port = 0;
   int listener = listen_on_loopback(5, &port);
   struct ip_address address;
+  struct dial_terms terms = {.ms = PATIENCE_MS, .done = on_done, .context = fixture};
   assert_true(ip_address_from_literal(&address, "127.0.0.1"));
   struct resolver *resolver = fixture->dialer.resolver;
   fixture->dialer.resolver = NULL;
-  assert_null(dial_start_address(&fixture->dialer, &address, port, PATIENCE_MS, on_done, fixture));
+  assert_null(dial_start_address(&fixture->dialer, &address, port, &terms));
   fixture->dialer.resolver = resolver;
   assert_int_equal(fixture->calls, 1);
   assert_int_equal(fixture->status, 0);
@@ -227,7 +258,7 @@ static void the_deadline_goes_by_the_clock_that_can_be_moved(void **state) {
   struct blackhole blackhole;
   blackhole_open(&blackhole);
   fixture->calls = 0;
-  assert_non_null(dial_start(&fixture->dialer, "127.0.0.1", blackhole.port, 3600000, on_done, fixture));
+  assert_non_null(start(fixture, "127.0.0.1", blackhole.port, 3600000));
   bench_settle(&fixture->bench);
   assert_int_equal(fixture->calls, 0);
   clock_advance(&fixture->bench.clock, UINT64_C(3600) * 1000000000);
@@ -236,28 +267,189 @@ static void the_deadline_goes_by_the_clock_that_can_be_moved(void **state) {
   blackhole_close(&blackhole);
 }
 
-static void each_address_has_its_share_of_the_time(void **state) {
+static int listen_on(const char *host, uint16_t *port) {
+  struct endpoint endpoint;
+  assert_int_equal(endpoint_from_literal(&endpoint, host, *port), 0);
+  int fd = socket(endpoint.storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  int yes = 1;
+  if (endpoint.storage.ss_family == AF_INET6) /* only that one */
+    assert_int_equal(setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &yes, sizeof yes), 0);
+  assert_int_equal(bind(fd, (struct sockaddr *)&endpoint.storage, endpoint.length), 0);
+  assert_int_equal(listen(fd, 5), 0);
+  assert_int_equal(getsockname(fd, (struct sockaddr *)&endpoint.storage, &endpoint.length), 0);
+  *port = endpoint_port(&endpoint);
+  return fd;
+}
+
+/* The name is in the cache from then on. */
+static void know(struct fixture *fixture, const char *name) {
+  uint16_t port;
+  int bound = refuse_on_loopback(&port);
+  dial(fixture, name, port, PATIENCE_MS);
+  close(bound);
+}
+
+static void advance_ms(struct fixture *fixture, unsigned ms) {
+  clock_advance(&fixture->bench.clock, UINT64_C(1000000) * ms);
+  bench_settle(&fixture->bench);
+}
+
+static bool failed_lately(struct fixture *fixture, const char *host, uint16_t port) {
+  struct ip_address address;
+  assert_true(ip_address_from_literal(&address, host));
+  struct failure_key key = failures_key_of_address(fixture->dialer.failures, &address, port);
+  return failures_is_paused(fixture->dialer.failures, &key, loop_now(&fixture->bench.loop));
+}
+
+static void the_next_address_begins_when_one_is_silent_for_250_ms(void **state) {
   struct fixture *fixture = *state;
   struct blackhole blackhole;
   blackhole_open(&blackhole);
-  struct sockaddr_in in = {
-      .sin_family = AF_INET, .sin_addr.s_addr = htonl(0x7f000002), .sin_port = htons(blackhole.port)};
-  int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  assert_int_equal(bind(listener, (struct sockaddr *)&in, sizeof in), 0);
-  assert_int_equal(listen(listener, 5), 0);
-  uint16_t refused;
-  int bound = refuse_on_loopback(&refused);
-  assert_int_equal(dial(fixture, "good.test.", refused, PATIENCE_MS), -ECONNREFUSED); /* now the name is in the cache */
-  close(bound);
+  int listener = listen_on("127.0.0.2", &blackhole.port);
+  know(fixture, "good.test.");
+  for (int i = 0; i < 2; i++) { /* one that has lost has not failed: it is first again */
+    fixture->calls = 0;
+    int files = count_open_files();
+    assert_non_null(start(fixture, "good.test.", blackhole.port, 3600000));
+    advance_ms(fixture, 200);
+    assert_int_equal(fixture->calls, 0);
+    assert_int_equal(count_open_files(), files + 1);
+    advance_ms(fixture, 60);
+    AWAIT(&fixture->bench, fixture->calls == 1);
+    assert_int_equal(fixture->status, 0);
+    expect_peer(fixture, "127.0.0.2", blackhole.port);
+    assert_int_equal(count_open_files(), files + 1);
+    expect_connection(fixture, listener);
+    assert_false(failed_lately(fixture, "127.0.0.1", blackhole.port));
+  }
+  close(listener);
+  blackhole_close(&blackhole);
+}
+
+static void one_that_answers_late_wins_over_one_that_does_not_answer(void **state) {
+  struct fixture *fixture = *state;
+  struct blackhole first, second;
+  blackhole_open(&first);
+  second.port = first.port;
+  blackhole_open_on(&second, "127.0.0.2");
+  know(fixture, "good.test.");
   fixture->calls = 0;
-  assert_non_null(dial_start(&fixture->dialer, "good.test.", blackhole.port, 3600000, on_done, fixture));
-  clock_advance(&fixture->bench.clock, UINT64_C(1790) * 1000000000);
+  assert_non_null(start(fixture, "good.test.", first.port, 3600000));
+  advance_ms(fixture, 300);
+  assert_int_equal(fixture->calls, 0);
+  blackhole_lift(&first);
+  AWAIT(&fixture->bench, fixture->calls == 1); /* when the kernel sends the SYN again */
+  assert_int_equal(fixture->status, 0);
+  expect_peer(fixture, "127.0.0.1", first.port);
+  close(fixture->fd);
+  blackhole_close(&first);
+  blackhole_close(&second);
+}
+
+static void what_has_failed_lately_comes_last(void **state) {
+  struct fixture *fixture = *state;
+  uint16_t port = 0;
+  int third = listen_on("127.0.0.4", &port), first = -1, second = listen_on("127.0.0.3", &port);
+  assert_int_equal(dial(fixture, "second.test.", port, PATIENCE_MS), 0); /* 127.0.0.2 refuses */
+  expect_peer(fixture, "127.0.0.3", port);
+  close(fixture->fd);
+  assert_true(failed_lately(fixture, "127.0.0.2", port));
+  assert_false(failed_lately(fixture, "127.0.0.3", port));
+  first = listen_on("127.0.0.2", &port);
+  assert_int_equal(dial(fixture, "second.test.", port, PATIENCE_MS), 0);
+  expect_peer(fixture, "127.0.0.3", port);
+  close(fixture->fd);
+  advance_ms(fixture, FAILURES_PAUSE_MS + 100);
+  assert_int_equal(dial(fixture, "second.test.", port, PATIENCE_MS), 0);
+  expect_peer(fixture, "127.0.0.2", port);
+  close(fixture->fd);
+  assert_int_equal(failures_count(fixture->dialer.failures), 0);
+  close(first);
+  close(second);
+  close(third);
+}
+
+static void what_is_silent_to_the_end_has_failed(void **state) {
+  struct fixture *fixture = *state;
+  struct blackhole first, second;
+  blackhole_open(&first);
+  second.port = first.port;
+  blackhole_open_on(&second, "127.0.0.2");
+  know(fixture, "good.test.");
+  fixture->calls = 0;
+  assert_non_null(start(fixture, "good.test.", first.port, 400)); /* the second has 150 ms of it: too little to tell */
+  AWAIT(&fixture->bench, fixture->calls == 1);
+  assert_int_equal(fixture->status, -ETIMEDOUT);
+  assert_true(failed_lately(fixture, "127.0.0.1", first.port));
+  assert_false(failed_lately(fixture, "127.0.0.2", first.port));
+  blackhole_close(&first);
+  blackhole_close(&second);
+}
+
+static void one_that_nobody_waits_for_any_more_is_reset(void **state) {
+  struct fixture *fixture = *state;
+  struct blackhole blackhole;
+  char byte;
+  blackhole_open(&blackhole);
+  struct dial *connecting = start(fixture, "127.0.0.1", blackhole.port, 3600000);
+  assert_non_null(connecting);
+  blackhole_lift(&blackhole);
+  int accepted = accept(blackhole.listener, NULL, NULL); /* connected by now, without our knowing */
+  assert_true(accepted >= 0);
+  dial_cancel(connecting);
+  assert_int_equal(read(accepted, &byte, 1), -1);
+  assert_int_equal(errno, ECONNRESET);
+  close(accepted);
+  blackhole_close(&blackhole);
+}
+
+static void on_slow(void *context) {
+  struct fixture *fixture = context;
+  fixture->slow++;
+  if (fixture->to_cancel)
+    dial_cancel(fixture->to_cancel);
+}
+
+static void who_has_no_patience_is_told_once(void **state) {
+  struct fixture *fixture = *state;
+  struct blackhole blackhole;
+  blackhole_open(&blackhole);
+  static const char *const hosts[] = {"127.0.0.1", "silent.test."};
+  for (int i = 0; i < 4; i++) {
+    struct dial_terms terms = {.ms = 3600000, .patience_ms = 700, .done = on_done, .slow = on_slow, .context = fixture};
+    fixture->calls = fixture->slow = 0;
+    struct dial *dial = dial_start(&fixture->dialer, hosts[i % 2], blackhole.port, &terms);
+    fixture->to_cancel = i < 2 ? dial : NULL;
+    advance_ms(fixture, 600);
+    assert_int_equal(fixture->slow, 0);
+    advance_ms(fixture, 200);
+    advance_ms(fixture, 2000);
+    assert_int_equal(fixture->slow, 1);
+    if (i >= 2)
+      dial_cancel(dial);
+  }
   bench_settle(&fixture->bench);
   assert_int_equal(fixture->calls, 0);
-  clock_advance(&fixture->bench.clock, UINT64_C(20) * 1000000000);
+  blackhole_close(&blackhole);
+}
+
+static void one_more_that_there_is_no_descriptor_for_is_put_off(void **state) {
+  struct fixture *fixture = *state;
+  struct blackhole blackhole;
+  blackhole_open(&blackhole);
+  int listener = listen_on("127.0.0.2", &blackhole.port);
+  know(fixture, "good.test.");
+  fixture->calls = 0;
+  assert_non_null(start(fixture, "good.test.", blackhole.port, 3600000));
+  bench_settle(&fixture->bench);
+  fixture->dialer.descriptors = 1;
+  advance_ms(fixture, 260);
+  advance_ms(fixture, 260);
+  assert_int_equal(fixture->calls, 0);
+  fixture->dialer.descriptors = 0;
+  advance_ms(fixture, 260);
   AWAIT(&fixture->bench, fixture->calls == 1);
   assert_int_equal(fixture->status, 0);
-  expect_peer(fixture, "127.0.0.2", blackhole.port);
   expect_connection(fixture, listener);
   close(listener);
   blackhole_close(&blackhole);
@@ -287,7 +479,7 @@ static void running_out_of_descriptors_is_reported(void **state) {
   none.rlim_cur = 0;
   assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
   fixture->calls = 0;
-  struct dial *begun = dial_start(&fixture->dialer, "127.0.0.1", 80, PATIENCE_MS, on_done, fixture);
+  struct dial *begun = start(fixture, "127.0.0.1", 80, PATIENCE_MS);
   assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
   assert_null(begun);
   assert_int_equal(fixture->calls, 1);
@@ -325,7 +517,7 @@ static void a_full_unix_queue_is_waited_for(void **state) {
   assert_int_equal(dial(fixture, host, 0, 30), -ETIMEDOUT);
 
   fixture->calls = 0;
-  assert_non_null(dial_start(&fixture->dialer, host, 0, PATIENCE_MS, on_done, fixture));
+  assert_non_null(start(fixture, host, 0, PATIENCE_MS));
   bench_settle(&fixture->bench);
   assert_int_equal(fixture->calls, 0);
   close(accept(listener, NULL, NULL));
@@ -345,12 +537,12 @@ static void a_dial_may_be_cancelled_in_each_phase(void **state) {
   char host[128];
   fixture->calls = 0;
   dial_cancel(NULL);
-  dial_cancel(dial_start(&fixture->dialer, "silent.test.", 80, PATIENCE_MS, on_done, fixture));
+  dial_cancel(start(fixture, "silent.test.", 80, PATIENCE_MS));
 
   blackhole_open(&blackhole);
   int files = count_open_files();
   for (int i = 0; i < 2; i++) { /* twice, for the second one has the first one's descriptor */
-    struct dial *connecting = dial_start(&fixture->dialer, "127.0.0.1", blackhole.port, PATIENCE_MS, on_done, fixture);
+    struct dial *connecting = start(fixture, "127.0.0.1", blackhole.port, PATIENCE_MS);
     assert_non_null(connecting);
     bench_settle(&fixture->bench);
     assert_int_equal(count_open_files(), files + 1);
@@ -363,7 +555,7 @@ static void a_dial_may_be_cancelled_in_each_phase(void **state) {
   int filler = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
   assert_int_equal(connect(filler, (struct sockaddr *)&endpoint.storage, endpoint.length), 0);
   files = count_open_files();
-  struct dial *pausing = dial_start(&fixture->dialer, host, 0, PATIENCE_MS, on_done, fixture);
+  struct dial *pausing = start(fixture, host, 0, PATIENCE_MS);
   assert_non_null(pausing);
   dial_cancel(pausing);
   assert_int_equal(count_open_files(), files);
@@ -402,7 +594,13 @@ int main(void) {
       TEST(the_last_refusal_is_reported),
       TEST(a_syn_that_nobody_answers_times_out_in_time),
       TEST(the_deadline_goes_by_the_clock_that_can_be_moved),
-      TEST(each_address_has_its_share_of_the_time),
+      TEST(the_next_address_begins_when_one_is_silent_for_250_ms),
+      TEST(one_that_answers_late_wins_over_one_that_does_not_answer),
+      TEST(what_has_failed_lately_comes_last),
+      TEST(what_is_silent_to_the_end_has_failed),
+      TEST(one_that_nobody_waits_for_any_more_is_reset),
+      TEST(who_has_no_patience_is_told_once),
+      TEST(one_more_that_there_is_no_descriptor_for_is_put_off),
       TEST(resolving_counts_against_the_deadline),
       TEST(what_names_fail_with_is_reported),
       TEST(running_out_of_descriptors_is_reported),

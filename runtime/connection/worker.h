@@ -67,10 +67,11 @@ struct worker_settings {
   struct resolver_options dns;
   uint64_t script_time_ms;
   uint64_t script_memory;
-  unsigned splice_pipes; /* of all workers together */
-  int descriptors;       /* traffic takes none from this number on: they are for who looks. 0: takes any */
-  struct loop *within;   /* NULL, but for specs: the worker has no thread, and its loop is part of this one */
-  bool any_ports;        /* specs: the kernel gives every port; connections come in on the one that their route names */
+  unsigned splice_pipes;   /* of all workers together */
+  unsigned failed_targets; /* that are remembered at most, of all workers together */
+  int descriptors;         /* traffic takes none from this number on: they are for who looks. 0: takes any */
+  struct loop *within;     /* NULL, but for specs: the worker has no thread, and its loop is part of this one */
+  bool any_ports; /* specs: the kernel gives every port; connections come in on the one that their route names */
 };
 
 /* Lines of the log that are limited for each route. */

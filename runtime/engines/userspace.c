@@ -262,10 +262,11 @@ static void dial(struct exchange *exchange) {
   uint16_t port = (uint16_t)(exchange->port < 0 ? 0 : exchange->port);
   struct dialer *dialer = &exchange_worker(exchange)->dialer;
   const struct route_target *target = exchange->host ? NULL : exchange->target;
+  struct dial_terms terms = {.ms = ms, .done = on_dialled, .context = exchange};
   exchange->dialling = true;
   struct dial *dial = target && target->address.is_set
-                          ? dial_start_address(dialer, &target->address, port, ms, on_dialled, exchange)
-                          : dial_start(dialer, target ? target->host : exchange->host, port, ms, on_dialled, exchange);
+                          ? dial_start_address(dialer, &target->address, port, &terms)
+                          : dial_start(dialer, target ? target->host : exchange->host, port, &terms);
   exchange->dialling = false;
   if (!exchange->dialled)
     exchange->dial = dial;

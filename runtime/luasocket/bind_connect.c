@@ -108,7 +108,8 @@ static void on_connect_dialled(void *context, int status, int fd, const struct e
 static struct dial *begin_dial(struct connecting *connecting) {
   const struct script_place *place = connecting->state->place;
   int64_t left = time_left(place->loop, connecting->deadline);
-  return dial_start(place->dialer, connecting->host, connecting->port, (uint64_t)left, on_connect_dialled, connecting);
+  struct dial_terms terms = {.ms = (uint64_t)left, .done = on_connect_dialled, .context = connecting};
+  return dial_start(place->dialer, connecting->host, connecting->port, &terms);
 }
 
 static void on_connect_dialled(void *context, int status, int fd, const struct endpoint *peer) {

@@ -1,21 +1,19 @@
 /* SPDX-License-Identifier: MIT
  *
- * The phases of a dial: resolving, then connecting (or, for a unix socket whose queue is full, pausing) for each
- * address in turn. One wheel timer serves them all. A connection to this machine is usually there when connect(2)
- * returns, and then no event, no timer and no further round is spent on it. */
+ * The phases of a dial: resolving, then connecting, to one address or several at once, or, for a unix socket whose
+ * queue is full, pausing. One wheel timer serves them all: it is set to whichever comes first, the next address, the
+ * end of the user's patience or the deadline. */
 #include "net/dial.h"
+
+#include "net/dial_private.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
-#include <netinet/in.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
-#include <sys/un.h>
-#include <unistd.h>
 
 enum {
   LONGEST_MS = 24 * 3600 * 1000, /* so that no sum of times overflows */
@@ -23,30 +21,7 @@ enum {
   LONGEST_PAUSE_MS = 32,
 };
 
-enum dial_phase { DIAL_RESOLVING, DIAL_CONNECTING, DIAL_PAUSING, DIAL_OVER };
-
-struct dial {
-  struct dialer *dialer;
-  dial_done_fn *done;
-  void *context;
-  struct resolve_request *request;
-  struct endpoint *addresses; /* &single, or on the heap */
-  unsigned count, index;      /* index: of the address that is being tried */
-  enum dial_phase phase;
-  int fd;
-  uint16_t port;
-  bool inside_start; /* nobody else knows the dial yet: it may be freed at once */
-  uint32_t pause_ms;
-  uint64_t ms;               /* in all */
-  clock_ms deadline;         /* of all; 0 before anything has been waited for */
-  clock_ms attempt_deadline; /* of the present address; likewise */
-  struct wheel_timer timer;
-  struct deferred freeing;
-  struct poll_source source;
-  struct endpoint single;
-};
-
-static void try_addresses(struct dial *dial);
+static void dial_go_on(struct dial *dial);
 
 void dialer_init(struct dialer *dialer, struct loop *loop, struct resolver *resolver, const struct tcp_options *tcp) {
   *dialer = (struct dialer){.loop = loop, .resolver = resolver, .tcp = *tcp};
@@ -63,6 +38,10 @@ static struct dial *dial_of_timer(struct wheel_timer *timer) {
 }
 
 static void dial_free(struct dial *dial) {
+  for (struct attempt *attempt = dial->first.next, *next; attempt; attempt = next) {
+    next = attempt->next;
+    free(attempt);
+  }
   if (dial->addresses != &dial->single)
     free(dial->addresses);
   free(dial);
@@ -72,206 +51,237 @@ static void on_dial_freeing(struct deferred *deferred) {
   dial_free((struct dial *)(void *)((char *)deferred - offsetof(struct dial, freeing)));
 }
 
-static void close_socket(struct dial *dial) {
-  if (dial->fd >= 0)
-    close(dial->fd);
-  dial->fd = -1;
+/* Those that are under way have lost, or nobody waits for them any more. */
+static void drop_attempts(struct dial *dial) {
+  for (struct attempt *attempt = &dial->first; attempt; attempt = attempt->next) {
+    if (attempt->fd >= 0 && attempt->source.on_event)
+      attempt_unwatch(attempt);
+    attempt_drop(attempt);
+  }
+}
+
+static bool is_under_way(const struct dial *dial) {
+  const struct attempt *attempt = &dial->first;
+  while (attempt && attempt->fd < 0)
+    attempt = attempt->next;
+  return attempt != NULL;
 }
 
 /* The end. On success the descriptor goes to the callee. */
-static void dial_finish(struct dial *dial, int status) {
+static void dial_finish(struct dial *dial, int status, int fd) {
   loop_cancel_timer(dial->dialer->loop, &dial->timer);
   dial->phase = DIAL_OVER;
-  int fd = -1;
-  if (status == 0) {
-    fd = dial->fd;
-    dial->fd = -1;
-  } else {
-    close_socket(dial);
-  }
-  const struct endpoint *peer = NULL;
-  if (dial->count > 0)
-    peer = &dial->addresses[dial->index < dial->count ? dial->index : dial->count - 1];
-  dial->done(dial->context, status, fd, peer);
+  drop_attempts(dial);
+  dial->done(dial->context, status, fd, dial->next > 0 ? &dial->addresses[dial->last] : NULL);
   if (!dial->inside_start) {
     dial->freeing.run = on_dial_freeing;
     loop_defer(dial->dialer->loop, &dial->freeing);
   }
 }
 
-static bool machine_ran_out(int status) {
-  return status == -EMFILE || status == -ENFILE || status == -ENOMEM || status == -ENOBUFS;
+static void attempt_succeed(struct attempt *attempt) {
+  struct dial *dial = attempt->dial;
+  int fd = attempt->fd;
+  attempt->fd = -1;
+  dial->last = attempt->index;
+  dial_note_outcome(dial, 0);
+  dial_finish(dial, 0, fd);
 }
 
-/* The present address failed: the next one, or the end. */
-static void fail_attempt(struct dial *dial, int status) {
-  close_socket(dial);
-  if (dial->index + 1 >= dial->count || machine_ran_out(status)) {
-    dial_finish(dial, status);
-    return;
-  }
-  dial->index++;
-  dial->pause_ms = 0;
-  dial->attempt_deadline = 0;
-  try_addresses(dial);
+static void attempt_fail(struct attempt *attempt, int status) {
+  attempt_drop(attempt);
+  attempt->dial->last = attempt->index;
+  attempt->dial->status = status;
+  dial_note_outcome(attempt->dial, status);
 }
 
-/* The first wait begins the deadlines: most targets of this machine and of its network never need a clock. */
-static void begin_deadlines(struct dial *dial, clock_ms now) {
-  if (dial->deadline == 0)
-    dial->deadline = now + dial->ms;
-  if (dial->attempt_deadline == 0) {
-    uint64_t left = dial->deadline > now ? dial->deadline - now : 0;
-    dial->attempt_deadline = now + left / (dial->count - dial->index);
-  }
-}
-
-static void wait_until_attempt_deadline(struct dial *dial, uint64_t at_most_ms) {
+/* The first wait begins the times: most targets of this machine and of its network never need a clock. */
+static clock_ms begin_times(struct dial *dial) {
   clock_ms now = clock_now(dial->dialer->loop->clock);
-  begin_deadlines(dial, now);
-  uint64_t left = dial->attempt_deadline > now ? dial->attempt_deadline - now : 0;
-  loop_set_timer(dial->dialer->loop, &dial->timer, left < at_most_ms ? left : at_most_ms);
+  if (dial->deadline == 0) {
+    dial->deadline = now + dial->ms;
+    dial->slow_at = dial->slow ? now + dial->patience_ms : CLOCK_NEVER;
+  }
+  return now;
 }
 
-static bool is_loopback(const struct endpoint *endpoint) {
-  struct ip_address address;
-  ip_address_from_sockaddr(&address, (const struct sockaddr *)&endpoint->storage);
-  return ip_address_is_loopback(&address);
+static clock_ms sooner(clock_ms a, clock_ms b) { return a < b ? a : b; }
+
+/* Sets the timer for what comes first; `most_ms` at most. */
+static void arm_dial(struct dial *dial, clock_ms now, uint64_t most_ms) {
+  clock_ms at = sooner(sooner(dial->deadline, dial->next_at), sooner(dial->slow_at, now + most_ms));
+  loop_set_timer(dial->dialer->loop, &dial->timer, at > now ? at - now : 0);
 }
 
-/* A connection to a port of this machine on which nobody listens may get that very port as its own, and then TCP's
- * simultaneous open (RFC 9293 section 3.5) connects it to itself, and takes the port from the target that wants to
- * start. */
-static bool is_self_connected(const struct dial *dial) {
-  const struct endpoint *peer = &dial->addresses[dial->index];
-  if (peer->storage.ss_family == AF_UNIX || endpoint_port(peer) < dial->dialer->first_local_port)
-    return false;
-  struct endpoint own = {.length = sizeof own.storage};
-  if (getsockname(dial->fd, (struct sockaddr *)&own.storage, &own.length) != 0)
-    return false;
-  struct ip_address ours, theirs;
-  ip_address_from_sockaddr(&ours, (const struct sockaddr *)&own.storage);
-  ip_address_from_sockaddr(&theirs, (const struct sockaddr *)&peer->storage);
-  return ours.port == theirs.port && memcmp(ours.bytes, theirs.bytes, sizeof ours.bytes) == 0;
+static void attempt_wait(struct attempt *attempt) {
+  struct dial *dial = attempt->dial;
+  clock_ms now = begin_times(dial);
+  attempt->began = now;
+  dial->phase = DIAL_CONNECTING;
+  dial->next_at = dial->next < dial->count ? now + DIAL_ATTEMPT_DELAY_MS : CLOCK_NEVER;
+  arm_dial(dial, now, LONGEST_MS);
 }
-
-static void connected(struct dial *dial) {
-  if (is_self_connected(dial))
-    fail_attempt(dial, -ECONNREFUSED);
-  else
-    dial_finish(dial, 0);
-}
-
-static void unwatch_dial(struct dial *dial) { poller_unwatch(&dial->dialer->loop->poller, dial->fd, &dial->source); }
 
 static void on_connect_over(struct poll_source *source, uint32_t events) {
-  struct dial *dial = (struct dial *)(void *)((char *)source - offsetof(struct dial, source));
+  struct attempt *attempt = (struct attempt *)(void *)((char *)source - offsetof(struct attempt, source));
+  struct dial *dial = attempt->dial;
   (void)events;
   assert(dial->phase == DIAL_CONNECTING);
-  unwatch_dial(dial);
-  int error = 0;
-  socklen_t size = sizeof error;
-  if (getsockopt(dial->fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0)
-    error = errno;
-  if (error != 0)
-    fail_attempt(dial, -error);
-  else
-    connected(dial);
-}
-
-static int open_socket(struct dial *dial) {
-  int family = dial->addresses[dial->index].storage.ss_family;
-  dial->fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-  if (dial->fd < 0)
-    return -errno;
-  if (dial->dialer->descriptors && dial->fd >= dial->dialer->descriptors)
-    return -EMFILE;
-  return family == AF_UNIX ? 0 : tcp_options_apply(dial->fd, &dial->dialer->tcp);
-}
-
-/* 0, or a negative errno of which -EINPROGRESS means to wait for writability and -EAGAIN (unix) to try again later. */
-static int connect_socket(const struct dial *dial) {
-  const struct endpoint *peer = &dial->addresses[dial->index];
-  const struct sockaddr *sockaddr = (const struct sockaddr *)&peer->storage;
-  if (connect(dial->fd, sockaddr, peer->length) == 0)
-    return 0;
-  int error = errno;
-  if (peer->storage.ss_family == AF_UNIX) /* -ENOENT is for names */
-    return error == ENOENT || error == ENOTDIR ? -ENXIO : -error;
-  if (error == EAGAIN) /* no local port is left */
-    return -EADDRNOTAVAIL;
-  if (error == EINTR)
-    error = EINPROGRESS;
-  /* The handshake over loopback is done within connect(2), though it says EINPROGRESS: asking once more is cheaper than
-   * an event. */
-  if (error == EINPROGRESS && is_loopback(peer)) {
-    error = connect(dial->fd, sockaddr, peer->length) == 0 ? 0 : errno;
-    if (error == EALREADY)
-      error = EINPROGRESS;
-  }
-  return -error;
-}
-
-/* Tries the present address; those that fail at once lead to the next by way of fail_attempt(), at most
- * RESOLVE_MAX_ADDRESSES deep. */
-static void try_addresses(struct dial *dial) {
-  int status = dial->fd >= 0 ? 0 : open_socket(dial);
-  if (status == 0)
-    status = connect_socket(dial);
+  attempt_unwatch(attempt);
+  clock_ms now = loop_now(dial->dialer->loop);
+  dial->took_ms = now > attempt->began ? now - attempt->began : 0;
+  int status = attempt_status(attempt);
   if (status == 0) {
-    connected(dial);
-  } else if (status == -EINPROGRESS) {
-    dial->phase = DIAL_CONNECTING;
-    if (poller_watch(&dial->dialer->loop->poller, dial->fd, EPOLLOUT, &dial->source) != 0)
-      fail_attempt(dial, -ENOMEM);
-    else
-      wait_until_attempt_deadline(dial, LONGEST_MS);
-  } else if (status == -EAGAIN && dial->fd >= 0) {
-    /* The queue of the unix socket is full, and nothing tells when it is not. */
-    dial->phase = DIAL_PAUSING;
-    dial->pause_ms = dial->pause_ms == 0 ? FIRST_PAUSE_MS : dial->pause_ms * 2;
-    if (dial->pause_ms > LONGEST_PAUSE_MS)
-      dial->pause_ms = LONGEST_PAUSE_MS;
-    wait_until_attempt_deadline(dial, dial->pause_ms);
-  } else {
-    fail_attempt(dial, status);
+    attempt_succeed(attempt);
+    return;
   }
+  attempt_fail(attempt, status);
+  bool is_latest = attempt->index + 1 == dial->next;
+  if (is_latest || !is_under_way(dial))
+    dial_go_on(dial);
+}
+
+/* One that is free, the dial's own first. NULL without memory. */
+static struct attempt *attempt_take(struct dial *dial) {
+  struct attempt *attempt = &dial->first;
+  while (attempt && attempt->fd >= 0)
+    attempt = attempt->next;
+  if (attempt)
+    return attempt;
+  attempt = calloc(1, sizeof *attempt);
+  if (!attempt)
+    return NULL;
+  *attempt = (struct attempt){.dial = dial, .next = dial->first.next, .fd = -1};
+  dial->first.next = attempt;
+  return attempt;
+}
+
+/* The queue of the unix socket is full. */
+static void pause_dial(struct dial *dial) {
+  clock_ms now = begin_times(dial);
+  dial->phase = DIAL_PAUSING;
+  dial->pause_ms = dial->pause_ms == 0 ? FIRST_PAUSE_MS : dial->pause_ms * 2;
+  if (dial->pause_ms > LONGEST_PAUSE_MS)
+    dial->pause_ms = LONGEST_PAUSE_MS;
+  arm_dial(dial, now, dial->pause_ms);
+}
+
+/* -EINPROGRESS: it is under way, or pauses; 0: it has won, and the dial is over; else it has failed. */
+static int attempt_start(struct attempt *attempt) {
+  int status = attempt_connect(attempt);
+  if (status == 0) {
+    attempt_succeed(attempt);
+  } else if (status == -EINPROGRESS) {
+    if (attempt_watch(attempt, on_connect_over) != 0) {
+      attempt_fail(attempt, -ENOMEM);
+      return -ENOMEM;
+    }
+    attempt_wait(attempt);
+  } else if (status == -EAGAIN && attempt->fd >= 0) {
+    pause_dial(attempt->dial);
+    status = -EINPROGRESS;
+  } else {
+    attempt_fail(attempt, status);
+  }
+  return status;
+}
+
+/* This machine has nothing left for one more, and others are under way: later. */
+static void put_off(struct dial *dial) {
+  clock_ms now = begin_times(dial);
+  dial->next--;
+  dial->next_at = now + DIAL_ATTEMPT_DELAY_MS;
+  arm_dial(dial, now, LONGEST_MS);
+}
+
+/* Begins with the next address; one that fails at once leads to the one after it. */
+static void dial_go_on(struct dial *dial) {
+  while (dial->next < dial->count) {
+    struct attempt *attempt = attempt_take(dial);
+    unsigned index = dial->next++;
+    int status = -ENOMEM;
+    if (attempt) {
+      attempt->index = index;
+      status = attempt_start(attempt);
+    }
+    if (status == 0 || status == -EINPROGRESS)
+      return;
+    if (!dial_ran_out(status))
+      continue;
+    if (is_under_way(dial))
+      put_off(dial);
+    else
+      dial_finish(dial, status, -1);
+    return;
+  }
+  if (!is_under_way(dial)) {
+    dial_finish(dial, dial->status, -1);
+    return;
+  }
+  dial->next_at = CLOCK_NEVER;
+  arm_dial(dial, begin_times(dial), LONGEST_MS);
+}
+
+/* One that was begun shortly before the end of everything has had no time to fail. */
+static bool had_time(const struct attempt *attempt, clock_ms now) {
+  uint64_t had = now - attempt->began, enough = attempt->dial->ms / 2;
+  return had >= (enough < DIAL_ATTEMPT_DELAY_MS ? enough : DIAL_ATTEMPT_DELAY_MS);
+}
+
+static void dial_time_out(struct dial *dial, clock_ms now) {
+  if (dial->phase == DIAL_RESOLVING)
+    resolve_cancel(dial->request);
+  dial->request = NULL;
+  for (struct attempt *attempt = &dial->first; attempt; attempt = attempt->next) {
+    if (attempt->fd < 0)
+      continue;
+    dial->last = attempt->index;
+    if (had_time(attempt, now))
+      dial_note_outcome(dial, -ETIMEDOUT);
+  }
+  dial_finish(dial, -ETIMEDOUT, -1);
+}
+
+/* It may have been cancelled by this. */
+static void tell_slow(struct dial *dial, clock_ms now) {
+  dial_slow_fn *slow = dial->slow;
+  dial->slow = NULL;
+  dial->slow_at = CLOCK_NEVER;
+  arm_dial(dial, now, dial->phase == DIAL_PAUSING ? dial->pause_ms : LONGEST_MS);
+  slow(dial->context);
 }
 
 static void on_dial_expired(struct wheel_timer *timer) {
   struct dial *dial = dial_of_timer(timer);
-  switch (dial->phase) {
-  case DIAL_RESOLVING:
-    resolve_cancel(dial->request);
-    dial->request = NULL;
-    dial_finish(dial, -ETIMEDOUT);
-    break;
-  case DIAL_CONNECTING:
-    unwatch_dial(dial);
-    fail_attempt(dial, -ETIMEDOUT);
-    break;
-  case DIAL_PAUSING:
-    if (clock_now(dial->dialer->loop->clock) >= dial->attempt_deadline)
-      fail_attempt(dial, -ETIMEDOUT);
-    else
-      try_addresses(dial);
-    break;
-  case DIAL_OVER:
-    assert(false);
+  clock_ms now = clock_now(dial->dialer->loop->clock);
+  assert(dial->phase != DIAL_OVER);
+  if (now >= dial->deadline) {
+    dial_time_out(dial, now);
+    return;
   }
+  if (dial->phase == DIAL_PAUSING)
+    attempt_start(&dial->first);
+  else if (now >= dial->next_at)
+    dial_go_on(dial);
+  if (dial->phase == DIAL_OVER)
+    return;
+  if (now >= dial->slow_at)
+    tell_slow(dial, now);
+  else if (!wheel_is_set(&dial->timer))
+    arm_dial(dial, now, LONGEST_MS);
 }
 
 static void on_dial_resolved(void *context, const struct resolve_result *result) {
   struct dial *dial = context;
   dial->request = NULL;
   if (result->status != 0) {
-    dial_finish(dial, result->status);
+    dial_finish(dial, result->status, -1);
     return;
   }
   if (result->count > 1) {
     struct endpoint *addresses = malloc(result->count * sizeof *addresses);
     if (!addresses) {
-      dial_finish(dial, -ENOMEM);
+      dial_finish(dial, -ENOMEM, -1);
       return;
     }
     dial->addresses = addresses;
@@ -280,7 +290,9 @@ static void on_dial_resolved(void *context, const struct resolve_result *result)
   dial->count = result->count;
   for (unsigned i = 0; i < dial->count; i++)
     endpoint_set_port(&dial->addresses[i], dial->port);
-  try_addresses(dial);
+  if (dial->count > 1)
+    dial_order_addresses(dial);
+  dial_go_on(dial);
 }
 
 /* 0 when `host` is an address, -ENOENT when it is a name. */
@@ -299,22 +311,27 @@ static int address_of_host(struct dial *dial, const char *host) {
   return status;
 }
 
-static struct dial *dial_new(struct dialer *dialer, uint16_t port, uint64_t ms, dial_done_fn *done, void *context) {
+static uint64_t bounded_ms(uint64_t ms) { return ms < LONGEST_MS ? ms : LONGEST_MS; }
+
+static struct dial *dial_new(struct dialer *dialer, uint16_t port, const struct dial_terms *terms) {
   struct dial *dial = calloc(1, sizeof *dial);
   if (!dial) {
-    done(context, -ENOMEM, -1, NULL);
+    terms->done(terms->context, -ENOMEM, -1, NULL);
     return NULL;
   }
   dial->dialer = dialer;
-  dial->done = done;
-  dial->context = context;
+  dial->done = terms->done;
+  dial->slow = terms->patience_ms > 0 ? terms->slow : NULL;
+  dial->context = terms->context;
   dial->addresses = &dial->single;
-  dial->fd = -1;
+  dial->first.dial = dial;
+  dial->first.fd = -1;
   dial->port = port;
   dial->inside_start = true;
-  dial->ms = ms < LONGEST_MS ? ms : LONGEST_MS;
+  dial->ms = bounded_ms(terms->ms);
+  dial->patience_ms = bounded_ms(terms->patience_ms);
+  dial->next_at = CLOCK_NEVER;
   dial->timer.on_expired = on_dial_expired;
-  dial->source.on_event = on_connect_over;
   return dial;
 }
 
@@ -330,38 +347,53 @@ static struct dial *begun_dial(struct dial *dial) {
 static void resolve_host(struct dial *dial, const char *host) {
   struct dialer *dialer = dial->dialer;
   dial->phase = DIAL_RESOLVING;
-  dial->deadline = clock_now(dialer->loop->clock) + dial->ms;
+  clock_ms now = begin_times(dial);
   struct resolve_request *request = resolve_start(dialer->resolver, host, on_dial_resolved, dial);
   if (request) {
     dial->request = request;
-    loop_set_timer(dialer->loop, &dial->timer, dial->ms);
+    arm_dial(dial, now, LONGEST_MS);
   }
 }
 
-struct dial *dial_start(struct dialer *dialer, const char *host, uint16_t port, uint64_t ms, dial_done_fn *done,
-                        void *context) {
-  struct dial *dial = dial_new(dialer, port, ms, done, context);
+struct dial *dial_start(struct dialer *dialer, const char *host, uint16_t port, const struct dial_terms *terms) {
+  struct dial *dial = dial_new(dialer, port, terms);
   if (!dial)
     return NULL;
   int status = address_of_host(dial, host);
   if (status == 0)
-    try_addresses(dial);
+    dial_go_on(dial);
   else if (status == -ENOENT)
     resolve_host(dial, host);
   else
-    dial_finish(dial, status);
+    dial_finish(dial, status, -1);
   return begun_dial(dial);
 }
 
-struct dial *dial_start_address(struct dialer *dialer, const struct ip_address *address, uint16_t port, uint64_t ms,
-                                dial_done_fn *done, void *context) {
-  struct dial *dial = dial_new(dialer, port, ms, done, context);
+struct dial *dial_start_address(struct dialer *dialer, const struct ip_address *address, uint16_t port,
+                                const struct dial_terms *terms) {
+  struct dial *dial = dial_new(dialer, port, terms);
   if (!dial)
     return NULL;
   endpoint_from_address(&dial->single, address, port);
   dial->count = 1;
-  try_addresses(dial);
+  dial_go_on(dial);
   return begun_dial(dial);
+}
+
+void dial_hand_over(struct dial *dial, dial_done_fn *done, void *context) {
+  dial->done = done;
+  dial->context = context;
+  dial->slow = NULL;
+  dial->slow_at = CLOCK_NEVER; /* the timer may expire for it, and finds nothing to do */
+}
+
+uint64_t dial_took_ms(const struct dial *dial) { return dial->took_ms; }
+
+void dial_each_address(const struct dial *dial, void (*each)(void *context, const struct endpoint *address),
+                       void *context) {
+  for (const struct attempt *attempt = &dial->first; attempt; attempt = attempt->next)
+    if (attempt->fd >= 0)
+      each(context, &dial->addresses[attempt->index]);
 }
 
 void dial_cancel(struct dial *dial) {
@@ -370,9 +402,7 @@ void dial_cancel(struct dial *dial) {
   assert(dial->phase != DIAL_OVER);
   if (dial->phase == DIAL_RESOLVING)
     resolve_cancel(dial->request);
-  if (dial->phase == DIAL_CONNECTING)
-    unwatch_dial(dial);
   loop_cancel_timer(dial->dialer->loop, &dial->timer);
-  close_socket(dial);
+  drop_attempts(dial);
   dial_free(dial);
 }

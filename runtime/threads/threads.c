@@ -101,7 +101,8 @@ int threads_init(struct threads *threads, unsigned count, struct loop *loop, con
                  const struct worker_settings *settings, size_t addresses, struct error *error) {
   threads->loop = loop;
   threads->threads = calloc(count, sizeof *threads->threads);
-  if (!threads->threads || admission_init(&threads->admission, addresses) != 0)
+  threads->failures = failures_new(settings->failed_targets);
+  if (!threads->threads || !threads->failures || admission_init(&threads->admission, addresses) != 0)
     return error_set(error, ENOMEM, "no memory for the workers");
   for (unsigned i = 0; i < count; i++) {
     struct thread *thread = calloc(1, sizeof *thread);
@@ -117,6 +118,7 @@ int threads_init(struct threads *threads, unsigned count, struct loop *loop, con
     if (status)
       return status;
     thread->worker.admission = &threads->admission;
+    thread->worker.dialer.failures = threads->failures;
     thread->initialised = true;
     status = script_worker_new(&thread->worker, error);
     if (status)
@@ -181,5 +183,6 @@ void threads_deinit(struct threads *threads) {
   }
   free(threads->threads);
   admission_deinit(&threads->admission);
+  failures_free(threads->failures);
   *threads = (struct threads){.loop = NULL};
 }

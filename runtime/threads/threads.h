@@ -37,6 +37,7 @@ struct threads {
   struct thread **threads;
   size_t count;
   struct admission admission;        /* what they count together */
+  struct failures *failures;         /* what they know of targets */
   size_t started, drained, ended;    /* how many */
   void (*on_drained)(void *context); /* no connection is left in any of them */
   void (*on_ended)(void *context);   /* all have left their loops and can be joined */

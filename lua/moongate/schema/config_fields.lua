@@ -52,6 +52,15 @@ local limits = {
     max = 16777216,
     doc = "Addresses that are remembered for these limits",
   },
+  failed_targets = {
+    c = "settings.failed_targets",
+    next_start = true,
+    type = "integer",
+    default = 4096,
+    min = 16,
+    max = 1048576,
+    doc = "Addresses and names of targets that are remembered as having failed lately",
+  },
   script_time = duration(
     "1s",
     "Uninterrupted running of Lua before the watchdog ends it; 0: no watchdog",
