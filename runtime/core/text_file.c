@@ -3,6 +3,8 @@
  * Reading and replacing whole files. */
 #include "core/text_file.h"
 
+#include "core/pace.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <pwd.h>
@@ -143,15 +145,17 @@ static char *aside_name(const char *name) {
 }
 
 static int write_aside(int directory, const char *name, const struct text_piece *pieces, size_t count, mode_t mode,
-                       bool keeps) {
+                       bool keeps, struct pace *pace) {
   char *aside = aside_name(name);
   if (!aside)
     return -ENOMEM;
   unlinkat(directory, aside, 0); /* of an earlier try */
   int fd = openat(directory, aside, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
   int status = fd < 0 ? -errno : keeps ? keep_owner(directory, name, fd) : 0;
+  pace_breathe(pace);
   for (size_t i = 0; i < count && status == 0; i++)
     status = write_all(fd, &pieces[i]);
+  pace_breathe(pace);
   if (status == 0 && fsync(fd) < 0)
     status = -errno;
   if (fd >= 0 && close(fd) < 0 && status == 0)
@@ -163,7 +167,7 @@ static int write_aside(int directory, const char *name, const struct text_piece 
 }
 
 int text_file_write_aside(int directory, const char *name, const struct text_piece *pieces, size_t count, mode_t mode) {
-  return write_aside(directory, name, pieces, count, mode, true);
+  return write_aside(directory, name, pieces, count, mode, true, NULL);
 }
 
 int text_file_put_in_place(int directory, const char *name) {
@@ -184,7 +188,9 @@ void text_file_remove_aside(int directory, const char *name) {
   free(aside);
 }
 
-int text_file_replace_own(int directory, const char *name, const struct text_piece *pieces, size_t count, mode_t mode) {
-  int status = write_aside(directory, name, pieces, count, mode, false);
+int text_file_replace_own(int directory, const char *name, const struct text_piece *pieces, size_t count, mode_t mode,
+                          struct pace *pace) {
+  int status = write_aside(directory, name, pieces, count, mode, false, pace);
+  pace_breathe(pace);
   return status == 0 ? text_file_put_in_place(directory, name) : status;
 }

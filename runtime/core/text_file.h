@@ -30,6 +30,8 @@ const char *text_file_refused(bool is_directory, char text[TEXT_FILE_REFUSED_SIZ
 /* The same of a directory in which nothing can be made, replaced or removed. */
 const char *text_file_unwritable(char text[TEXT_FILE_REFUSED_SIZE]);
 
+struct pace;
+
 /* A piece of what is written. */
 struct text_piece {
   const char *bytes;
@@ -47,5 +49,7 @@ int text_file_write_aside(int directory, const char *name, const struct text_pie
 int text_file_put_in_place(int directory, const char *name);
 void text_file_remove_aside(int directory, const char *name);
 
-/* All at once, for what has to be ours: the new file is, whosever and however open the old one was. */
-int text_file_replace_own(int directory, const char *name, const struct text_piece *pieces, size_t count, mode_t mode);
+/* All at once, for what has to be ours: the new file is, whosever and however open the old one was. `pace`, or NULL: of
+ * a thread that works in stretches; making a file takes the kernel a while. */
+int text_file_replace_own(int directory, const char *name, const struct text_piece *pieces, size_t count, mode_t mode,
+                          struct pace *pace);

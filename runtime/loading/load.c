@@ -78,6 +78,7 @@ struct script_state *loader_user_state(const struct loader *loader, const struct
   struct script_state *state = script_state_new(&options, error);
   if (state)
     state->pace = loader->pace;
+  pace_breathe(loader->pace);
   return state;
 }
 

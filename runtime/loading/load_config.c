@@ -129,7 +129,7 @@ static int check_copy(lua_State *L) {
   struct error error = {0};
   if (!load->state) {
     lua_pushnil(L);
-  } else if (transfer_value(load->state->L, -1, L, &error) < 0) {
+  } else if (transfer_value(load->state->L, -1, L, loader_pace(load->loader), &error) < 0) {
     load->status = config_add_fault(load, &error);
     return 0;
   }

@@ -82,6 +82,7 @@ int load_check_value(lua_State *L) {
     return 0;
   }
   int result = lua_gettop(L);
+  pace_breathe(load->run->pace);
   lua_getfield(L, result, "warnings");
   lua_getfield(L, result, "faults");
   lua_getfield(L, result, "functions");

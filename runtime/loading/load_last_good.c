@@ -202,9 +202,11 @@ static bool is_stored(int directory, const char *file, const struct copy *copy) 
   return same;
 }
 
-static int write_copy(int directory, const char *file, const struct copy *copy) {
+static int write_copy(int directory, const char *file, const struct copy *copy, struct pace *pace) {
   struct text_piece piece = {copy->bytes, copy->size};
-  return is_stored(directory, file, copy) ? 0 : text_file_replace_own(directory, file, &piece, 1, COPY_MODE);
+  bool is_there = is_stored(directory, file, copy);
+  pace_breathe(pace);
+  return is_there ? 0 : text_file_replace_own(directory, file, &piece, 1, COPY_MODE, pace);
 }
 
 /* The disk may not answer: the thread is away meanwhile. */
@@ -212,11 +214,12 @@ static int last_good_store(struct loader *loader, int directory, struct file_ver
   struct blocking *blocking = loader->blocking;
   struct copy copy = {0};
   int status = make_copy(loader, good, &copy);
+  pace_breathe(loader->pace);
   if (status == 0) {
     file_version_ref(good);
     load_now_store(loader, good->file);
     blocking_begin(blocking);
-    status = write_copy(directory, good->file, &copy);
+    status = write_copy(directory, good->file, &copy, loader->pace);
     if (!blocking_end(blocking))
       status = -ECANCELED;
     else if (status == 0)

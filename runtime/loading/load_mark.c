@@ -118,7 +118,7 @@ static int write_file(const struct load_mark *mark, int directory) {
   int status = fclose(out) == 0 ? 0 : -ENOMEM;
   const struct text_piece piece = {text, size};
   if (status == 0)
-    status = text_file_replace_own(directory, "loading", &piece, 1, FILE_MODE);
+    status = text_file_replace_own(directory, "loading", &piece, 1, FILE_MODE, NULL);
   free(text);
   return status;
 }

@@ -131,10 +131,10 @@ void source_clear(struct source *source);
 int source_run(const struct source *source, struct script_state *state, lua_State *L, const struct log *log,
                struct blocking *blocking, struct fault_list *faults);
 
-/* Copies the value at `index` of `from` on top of `to`, as plain data; functions and the like become marks
- * (lua/moongate/schema/mark.lua). Raises in `to` only, where it runs protected; never calls what is the user's. 0, or
- * -EINVAL and `error`, its place the field that can't be copied; then `to` holds what it held. */
-int transfer_value(lua_State *from, int index, lua_State *to, struct error *error);
+/* Copies the value at `index` of `from` on top of `to`, as plain data, in stretches of `pace` (or NULL); functions and
+ * the like become marks (lua/moongate/schema/mark.lua). Raises in `to` only, where it runs protected; never calls what
+ * is the user's. 0, or -EINVAL and `error`, its place the field that can't be copied; then `to` holds what it held. */
+int transfer_value(lua_State *from, int index, lua_State *to, struct pace *pace, struct error *error);
 
 /* The config that a spec gives as a table, on top of its state (checked as that of a file). 0, -EINVAL with faults, or
  * -ENOMEM. */

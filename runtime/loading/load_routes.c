@@ -317,10 +317,13 @@ int loader_load_routes(struct loader *loader, const struct config *config, unsig
   int status = load_run_init(&run, loader, config, workers, loaded);
   if (status < 0)
     return status;
+  pace_breathe(loader->pace);
   status = schema_sweep_versions(loader);
+  pace_breathe(loader->pace);
   if (status == 0)
     status = list_away(&run);
   loaded->listed = status == 0;
+  pace_breathe(loader->pace);
   if (status == 0)
     status = load_all(&run);
   else if (status == -EINVAL)
@@ -329,6 +332,7 @@ int loader_load_routes(struct loader *loader, const struct config *config, unsig
     status = load_resolve_conflicts(&run);
   if (status == 0)
     status = find_gone(&run);
+  pace_breathe(loader->pace);
   if (status == 0)
     status = load_find_module_directories(&run);
   if (status == 0) {
@@ -337,6 +341,7 @@ int loader_load_routes(struct loader *loader, const struct config *config, unsig
   }
   if (status == 0)
     status = collect_warnings(&run);
+  pace_breathe(loader->pace);
   if (status == 0) {
     mark_reported(&run);
     if (number_of)

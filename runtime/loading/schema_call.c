@@ -44,7 +44,7 @@ int schema_call_routes(const struct file_load *load, lua_State *L, struct error 
   int status = loader_push_function(load->run->loader, L, "moongate.schema.routes", "check", error);
   if (status < 0)
     return status;
-  bool has_value = transfer_value(load->state->L, -1, L, &refused) == 0;
+  bool has_value = transfer_value(load->state->L, -1, L, load->run->pace, &refused) == 0;
   if (!has_value)
     lua_pushnil(L);
   push_options(L, load); /* [check, value, options] */

@@ -149,6 +149,7 @@ int source_run(const struct source *source, struct script_state *state, lua_Stat
   lua_remove(L, status == 0 ? -2 : -1); /* [chunk] or [] */
   if (status < 0)
     return add_syntax_fault(source, &error, log, faults) < 0 ? -ENOMEM : status;
+  pace_breathe(state->pace);
   blocking_begin(blocking);
   status = script_call(state, L, 0, 2, &error); /* [value, more] */
   if (!blocking_end(blocking))

@@ -2,6 +2,7 @@
  *
  * Copying what a user's file returned into the trusted state, as plain data. Raw access only: no metamethod is called,
  * no code of the user's runs. Depth, number of values and bytes are bounded, and a table within itself is an error. */
+#include "core/pace.h"
 #include "loading/load_private.h"
 
 #include <errno.h>
@@ -17,6 +18,7 @@ enum {
 };
 
 struct transfer {
+  struct pace *pace;
   lua_State *from, *to;
   int seen;  /* in `to`: tables that were copied, by their address; true: being copied */
   int mark;  /* in `to`: the metatable of marks */
@@ -148,6 +150,7 @@ static int copy_table(struct transfer *transfer, int index) {
   if (lua_toboolean(to, -1))
     return transfer_refuse(transfer, "refers to itself: a table can't stand within itself");
   lua_pop(to, 1);
+  pace_breathe(transfer->pace);
   if (transfer->depth == MAX_DEPTH)
     return transfer_refuse(transfer, "has tables more than 32 levels deep");
   transfer->depth++;
@@ -198,7 +201,7 @@ static int transfer_copy(struct transfer *transfer, int index) {
   }
 }
 
-int transfer_value(lua_State *from, int index, lua_State *to, struct error *error) {
+int transfer_value(lua_State *from, int index, lua_State *to, struct pace *pace, struct error *error) {
   int top = lua_gettop(to), from_top = lua_gettop(from);
   if (index < 0)
     index = from_top + 1 + index;
@@ -209,7 +212,7 @@ int transfer_value(lua_State *from, int index, lua_State *to, struct error *erro
   lua_getfield(to, -1, "metatable");
   lua_getfield(to, -2, "lines"); /* [seen, module, metatable, lines] */
   struct transfer transfer = {
-      .from = from, .to = to, .seen = top + 1, .mark = top + 3, .lines = top + 4, .error = error};
+      .pace = pace, .from = from, .to = to, .seen = top + 1, .mark = top + 3, .lines = top + 4, .error = error};
   int status = transfer_copy(&transfer, index);
   lua_settop(from, from_top);
   if (status == 0)

@@ -261,11 +261,14 @@ void reload_exclude(struct reload *reload) {
     reload_job_post(job);
 }
 
-static void release_old(struct reload_job *job) {
+static void release_old(struct reload_job *job, struct pace *pace) {
   loaded_routes_clear(&job->loaded);
+  pace_breathe(pace);
   route_table_unref(job->table);
+  pace_breathe(pace);
   job->table = NULL;
   route_table_unref(job->replaced);
+  pace_breathe(pace);
   job->replaced = NULL;
 }
 
@@ -274,7 +277,11 @@ static void run_store(struct loading_job *base) {
   struct reload_job *job = job_of(base);
   struct instance *instance = job->reload->instance;
   struct error error;
-  release_old(job); /* of 10,000 routes this takes a while, and the workers share the control thread's core */
+  pace_breathe(loader_pace(instance->loader));
+  release_old(
+      job,
+      loader_pace(
+          instance->loader)); /* of 10,000 routes this takes a while, and the workers share the control thread's core */
   if (!job->is_rest && loader_commit(instance->loader, &instance->loaded) != 0)
     LOG(job->log, LOG_WARN, "no memory to remember what is live: the next reload loads all files");
   job->status = loader_store_last_good(instance->loader, instance->config.state, STORE_MS, &error);

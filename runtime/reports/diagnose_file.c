@@ -112,7 +112,7 @@ static void run_snapshot_file(struct loading_job *job) {
   blocking_begin(snapshot->blocking);
   int directory = open_directory(snapshot->state, &snapshot->error);
   if (directory >= 0) {
-    int status = text_file_replace_own(directory, snapshot->name, &piece, 1, FILE_MODE);
+    int status = text_file_replace_own(directory, snapshot->name, &piece, 1, FILE_MODE, NULL);
     if (status == 0)
       remove_oldest(directory, snapshot->keep);
     else

@@ -29,6 +29,9 @@ enum { LARGE = 1024 * 1024 };
 /* Of Lua's stacks, in bytes; only an overflow takes one further. */
 enum { LARGEST_STACK = LUAI_MAXSTACK * 8 };
 
+/* Of a text that is compiled. */
+enum { PIECE_SIZE = 4096 };
+
 /* While it calls a finalizer LuaJIT has set its collector still. Without room on the stack it would forget the
  * finalizer, and a socket's descriptor with it. (A script that has stopped the collector is let have as much more.) */
 static bool state_refuses(const struct script_state *state, size_t growth) {
@@ -372,9 +375,28 @@ static int split_syntax_error(const char *message, struct error *error) {
   return -EINVAL;
 }
 
+/* What is compiled, a piece at a time: the thread gives way between them. */
+struct paced_text {
+  struct pace *pace;
+  const char *at;
+  size_t left;
+};
+
+static const char *read_paced(lua_State *L, void *context, size_t *size) {
+  (void)L;
+  struct paced_text *text = context;
+  pace_breathe(text->pace);
+  const char *piece = text->at;
+  *size = text->left < PIECE_SIZE ? text->left : PIECE_SIZE;
+  text->at += *size;
+  text->left -= *size;
+  return *size > 0 ? piece : NULL;
+}
+
 int script_load_text(struct script_state *state, lua_State *L, const char *text, size_t size, const char *chunk_name,
                      struct error *error) {
-  int status = luaL_loadbufferx(L, text, size, chunk_name, "t");
+  struct paced_text paced = {state->pace, text, size};
+  int status = lua_loadx(L, read_paced, &paced, chunk_name, "t");
   if (status == 0)
     return 0;
   int result = -EINVAL;

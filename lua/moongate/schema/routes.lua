@@ -276,12 +276,12 @@ local function as_list(check, value)
   return value, false
 end
 
+local function go_on() end
+
 local function check_items(file, list, single, options, result)
   local check = file.check
   for i, raw in ipairs(list) do
-    if options.breathe then
-      options.breathe()
-    end
+    file.breathe()
     local default_name = ("%s#%d"):format(options.file, i)
     check.route, check.index, check.made = default_name, not single and i or nil, mark.line(raw)
     if not is_plain_table(raw) then
@@ -325,6 +325,7 @@ end
 ---@param options moongate.schema.FileOptions
 ---@return table normal { routes = those that are enabled, functions =, faults =, warnings =, known = for `admit` }
 function routes.check(value, options)
+  local breathe = options.breathe or go_on
   local descriptor = descriptor_for(options)
   local check = Check.new(types, descriptor)
   local base, unknown = defaults.read(options.defaults)
@@ -335,6 +336,7 @@ function routes.check(value, options)
     base = base,
     place = Place.new(options.path, options.source, options.breathe),
     index = options.names,
+    breathe = breathe,
     names = {},
     list = {},
   }
@@ -345,11 +347,14 @@ function routes.check(value, options)
     local list, single = as_list(check, value)
     check_items(file, list or {}, single, options, result)
   end
+  breathe()
   if #check.faults == 0 then
     for i, known in ipairs(file.list) do
       result.routes[i].line = known.made or file.place:line(known.at)
     end
+    breathe()
     result.known = packed.pack(file.place, file.list)
+    breathe()
     for _, warning in ipairs(between.add(options.names, file.list)) do
       check.warnings[#check.warnings + 1] = warning
     end
