@@ -44,6 +44,7 @@ CHECK(reasons, close_reason, CLOSE_REASON_COUNT, close_reason_label)
 CHECK(states, connection_state, CONNECTION_STATE_COUNT, connection_state_label)
 CHECK(classes, connection_class, CONNECTION_CLASS_COUNT, connection_class_label)
 CHECK(errors, metric_error, METRIC_ERROR_COUNT, metric_error_label)
+CHECK(overheads, metric_overhead, METRIC_OVERHEAD_COUNT, metric_overhead_label)
 CHECK(clauses, route_clause, ROUTE_CLAUSE_COUNT, route_clause_label)
 CHECK(ties, route_tie, ROUTE_TIE_COUNT, route_tie_label)
 CHECK(patterns, diagnose_pattern, PATTERN_COUNT, diagnose_pattern_label)
@@ -76,6 +77,7 @@ int main(void) {
       cmocka_unit_test(test_states),
       cmocka_unit_test(test_classes),
       cmocka_unit_test(test_errors),
+      cmocka_unit_test(test_overheads),
       cmocka_unit_test(test_clauses),
       cmocka_unit_test(test_ties),
       cmocka_unit_test(test_patterns),

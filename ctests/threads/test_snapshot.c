@@ -158,6 +158,7 @@ static void counts_of_all_workers_are_added_up(void **state) {
     shard->worker.active = 1;
     shard->worker.terminations[PIPE_TARGET][CLOSE_RESET] = 2;
     shard->worker.errors[ERROR_HANDLER] = 5;
+    shard->worker.overhead[OVERHEAD_PROXY_HEADER] = (struct byte_count){28, 52};
     metrics_shard_route(shard, api)->bytes = (struct byte_count){100, 1000};
     metrics_shard_route(shard, METRIC_NO_ROUTE)->bytes.in = 7;
   }
@@ -174,6 +175,8 @@ static void counts_of_all_workers_are_added_up(void **state) {
   assert_true(number_at(item(routes, 1), "bytes_in") == 200);
   assert_true(number_at(item(routes, 1), "bytes_out") == 2000);
   assert_true(number_at(value_get(sum, "errors"), "handler") == 10);
+  assert_true(number_at(value_get(value_get(sum, "overhead"), "proxy_header"), "in") == 56);
+  assert_true(number_at(value_get(value_get(sum, "overhead"), "proxy_header"), "out") == 104);
   assert_true(number_at(value_get(value_get(sum, "terminations"), "target"), "reset") == 4);
   assert_true(is_complete(sum, 0) && is_complete(sum, 1));
   value_free(sum);

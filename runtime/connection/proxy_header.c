@@ -88,7 +88,7 @@ static enum step_result take(struct connection *connection, const struct proxy_h
   connection->proxied = proxied;
   connection->client.on_ready = NULL;
   connection->proxy_waits = false;
-  worker->metrics->worker.proxy_bytes_in += size;
+  worker->metrics->worker.overhead[OVERHEAD_PROXY_HEADER].in += size;
   if (stream_skip(&connection->client, size) == 0)
     return STEP_DONE;
   connection_close(connection, PIPE_CLIENT, CLOSE_RESET);

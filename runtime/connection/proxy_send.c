@@ -133,6 +133,6 @@ int proxy_header_send(struct exchange *exchange, int fd) {
     return -EMSGSIZE; /* the schema bounds a route's TLVs, so that it can't be */
   ssize_t sent = send(fd, bytes, size, MSG_NOSIGNAL | (has_first_bytes(exchange) ? MSG_MORE : 0));
   if (sent > 0)
-    connection->worker->metrics->worker.proxy_bytes_out += (size_t)sent;
+    connection->worker->metrics->worker.overhead[OVERHEAD_PROXY_HEADER].out += (size_t)sent;
   return sent == (ssize_t)size ? 0 : sent < 0 ? -errno : -EIO;
 }

@@ -83,6 +83,15 @@ void metrics_shard_fold(struct metrics_shard *shard, unsigned number) {
   free(stats);
 }
 
+const char *metric_overhead_label(enum metric_overhead kind) {
+  static const char *const labels[] = {
+#define X(name, label, text) [name] = label,
+      METRIC_OVERHEADS(X)
+#undef X
+  };
+  return labels[kind];
+}
+
 const char *metric_error_label(enum metric_error type) {
   static const char *const labels[] = {
 #define X(name, label, text) [name] = label,

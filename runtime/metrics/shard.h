@@ -38,6 +38,19 @@ enum metric_error {
 
 const char *metric_error_label(enum metric_error type);
 
+/* The closed list behind overhead_bytes_total{kind}: bytes beside the clients' own, or a part of them that is no
+ * payload. Who writes or reads such bytes adds them, and the kind is counted everywhere. */
+#define METRIC_OVERHEADS(X) X(OVERHEAD_PROXY_HEADER, "proxy_header", "PROXY headers, with a client and to a target")
+
+enum metric_overhead {
+#define X(name, label, text) name,
+  METRIC_OVERHEADS(X)
+#undef X
+      METRIC_OVERHEAD_COUNT
+};
+
+const char *metric_overhead_label(enum metric_overhead kind);
+
 struct route_stats {
   struct byte_count bytes;
   uint64_t connections; /* ever routed to it */
@@ -59,8 +72,8 @@ struct worker_stats {
   uint64_t state_ms[METRIC_STATES], state_ends[METRIC_STATES]; /* time spent in those that have been left, and how often
                                                                   one was left */
   uint64_t errors[METRIC_ERROR_COUNT];
-  uint64_t proxy_bytes_in, proxy_bytes_out; /* of PROXY headers, received and sent */
-  uint64_t old_connections;                 /* open connections that go on by a route that has changed or gone since */
+  struct byte_count overhead[METRIC_OVERHEAD_COUNT]; /* received with a client, and sent to a target */
+  uint64_t old_connections; /* open connections that go on by a route that has changed or gone since */
 };
 
 struct metrics_shard {

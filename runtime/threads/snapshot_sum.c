@@ -21,8 +21,8 @@ static void add_worker(struct worker_stats *sum, const struct worker_stats *part
   }
   for (size_t error = 0; error < METRIC_ERROR_COUNT; error++)
     sum->errors[error] += part->errors[error];
-  sum->proxy_bytes_in += part->proxy_bytes_in;
-  sum->proxy_bytes_out += part->proxy_bytes_out;
+  for (size_t kind = 0; kind < METRIC_OVERHEAD_COUNT; kind++)
+    tally_add(&sum->overhead[kind], part->overhead[kind]);
   sum->old_connections += part->old_connections;
 }
 
@@ -117,9 +117,12 @@ static void write_counts(struct value *root, const struct worker_stats *sum) {
   struct value *errors = value_set_table(root, "errors");
   for (unsigned error = 0; error < METRIC_ERROR_COUNT; error++)
     value_set_counter(errors, metric_error_label((enum metric_error)error), sum->errors[error]);
-  struct value *proxy = value_set_table(value_set_table(root, "overhead"), "proxy_header");
-  value_set_counter(proxy, "in", sum->proxy_bytes_in);
-  value_set_counter(proxy, "out", sum->proxy_bytes_out);
+  struct value *overhead = value_set_table(root, "overhead");
+  for (unsigned kind = 0; kind < METRIC_OVERHEAD_COUNT; kind++) {
+    struct value *bytes = value_set_table(overhead, metric_overhead_label((enum metric_overhead)kind));
+    value_set_counter(bytes, "in", sum->overhead[kind].in);
+    value_set_counter(bytes, "out", sum->overhead[kind].out);
+  }
 }
 
 struct route_stats snapshots_sum_route(const struct snapshots *snapshots, unsigned number) {

@@ -205,10 +205,10 @@ return {
     help = "Bytes beside the clients' own, by kind: received with a client (in), and sent to a target (out).",
     labels = { "kind", "direction" },
     collect = function(source, add)
-      for kind, bytes in pairs(source.snapshot.overhead or {}) do
+      each_key(source.snapshot.overhead, function(bytes, kind)
         add(bytes["in"], kind, "in")
         add(bytes.out, kind, "out")
-      end
+      end)
     end,
   },
   {
