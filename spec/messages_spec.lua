@@ -6,12 +6,64 @@
 local cjson = require "cjson"
 local moongate = require "spec.support.moongate"
 
+-- Each route has a name, a table and a function of its own.
+local many = { "return {\n" }
+for i = 1, 23000 do
+  many[i + 1] = ('{ name = "r%d", match = { ports = 80 }, action = { handler = function() end } },\n'):format(i)
+end
+local MANY = table.concat(many) .. "}"
+
 -- { what it is, the file, what is said of it: lines behind "routes/site.lua:", of which each is a part }
 local CASES = {
   {
     "a misspelt field",
     'return {\n  name = "web",\n  match = { portz = 80 },\n  action = { target = "a:1" },\n}',
     '3: route "web": match.portz: unknown field, did you mean "ports"?',
+  },
+  {
+    "a misspelt table, of which nothing is missed",
+    'return {\n  name = "web",\n  mtach = { ports = 80 },\n  action = { target = "a:1" },\n}',
+    '3: route "web": mtach: unknown field, did you mean "match"?',
+  },
+  {
+    "faults within what is misspelt, and beside it",
+    'return {\n  nmae = "web",\n  mtach = {\n    prots = 99999,\n    client_ip = { "::1", "10.0.0.0/33" },\n  },\n'
+      .. '  action = { targets = { { hots = "a b" } } },\n  priority = "x",\n  timeouts = { idel = "soon" },\n}',
+    '2: route "site.lua#1": nmae: unknown field, did you mean "name"?',
+    '3: route "site.lua#1": mtach: unknown field, did you mean "match"?',
+    '4: route "site.lua#1": mtach.prots: unknown field, did you mean "ports"?',
+    '4: route "site.lua#1": mtach.prots: expected a port from 1 to 65535',
+    '5: route "site.lua#1": mtach.client_ip[2]: expected an address, a network or a glob, got "10.0.0.0/33" (the '
+      .. "prefix of an IPv4 address is 0 to 32)",
+    '7: route "site.lua#1": action.targets[1].hots: unknown field, did you mean "host"?',
+    '7: route "site.lua#1": action.targets[1].hots: expected a host name or an address, got "a b"',
+    '7: route "site.lua#1": action.targets[1]: is missing a port: add port = 80',
+    '8: route "site.lua#1": priority: expected a whole number, got "x"',
+    '9: route "site.lua#1": timeouts.idel: unknown field, did you mean "idle"?',
+    '9: route "site.lua#1": timeouts.idel: expected a duration',
+  },
+  {
+    "a domain without TLS that is none either",
+    'return {\n  match = { ports = 443, domains = "a b" },\n  action = { target = "a:1" },\n}',
+    '2: route "site.lua#1": match.domains: expected a domain such as "example.com" or "*.example.com", got "a b"',
+    '2: route "site.lua#1": match.domains: without `tls` it would be the Host of HTTP',
+  },
+  {
+    "the maker of a handler for a handler",
+    "local handlers = moongate.handlers\nreturn {\n"
+      .. "  { match = { ports = 80 }, action = { handler = handlers.echo } },\n"
+      .. "  { match = { ports = 81 }, action = { handler = handlers.http_response } },\n"
+      .. "  { match = { ports = 82 }, action = { handler = handlers.echo() } },\n}",
+    '3: route "site.lua#1": action.handler: is moongate.handlers.echo itself, which makes a handler: call it, '
+      .. "handler = moongate.handlers.echo()",
+    '4: route "site.lua#2": action.handler: is moongate.handlers.http_response itself, which makes a handler: call it, '
+      .. "handler = moongate.handlers.http_response(…)",
+  },
+  {
+    "more than one table can hold",
+    MANY,
+    "23002: main function has more than 65536 constants (so many values can't be written out in one file: make the "
+      .. "routes in a loop, or put them into several files)",
   },
   {
     "port for ports",

@@ -86,6 +86,8 @@ static void faults_name_route_and_field_and_all_are_collected(void **state) {
       {"a", "action.target", "expected \"host:port\", got \"127.0.0.1\" (add \":80\")"},
       {"a", "match.port", "did you mean \"ports\"?"},
       {"b", "action.hadler", "did you mean \"handler\"?"},
+      {"b", "action.hadler", "expected a function, got 1"},
+      {"b", "match.address", "got \"1.2.3.400\""},
       {"b", "match.ports", "70000"},
   };
   for (size_t i = 0; i < sizeof expected / sizeof expected[0]; i++) {

@@ -7,8 +7,8 @@
 -- `./dev docs` writes docs/reference.md and the annotations of lua/moongate/_meta/ from it: run it after a change.
 --
 -- A descriptor: type; default (as a user would write it); required (what to write, when it is missing); always (of a
--- table of which nothing is required by itself); doc; since (a version); fields
--- (of a table); of (of a list); enum, words, min, max, off (what bounds the type); shared (of a table: nobody changes
+-- table of which nothing is required by itself); doc; since (a version); fields (of a table); of, most (of a list);
+-- enum, words, min, max, off (what bounds the type); shared (of a table: nobody changes
 -- its normal form, so one stands for all defaults); later: "warn" or "refuse", for a field that is accepted, and has
 -- its effect in a later version only.
 --

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * From a route's normal form in Lua to the record in C. The schema has checked everything that can be checked there;
- * what only C can tell (whether an address is one) is an error here. */
+ * From a route's normal form in Lua to the record in C. The schema has checked it: what is an error here as well
+ * is only what the machine decides, and what would be a difference between the two. */
 #include "loading/load_private.h"
 
 #include "core/text.h"
@@ -34,8 +34,8 @@ static int compile_address(lua_State *L, int match, struct route *route, struct 
   lua_getfield(L, match, "address");
   const char *address = lua_tostring(L, -1);
   int status = 0;
-  if (address && endpoint_from_literal(&route->address, address, 0) < 0) {
-    status = error_set(error, EINVAL, "expected an address such as \"127.0.0.1\" or \"::1\", got \"%s\"", address);
+  if (address && endpoint_from_literal(&route->address, address, 0) < 0) { /* the schema knows no interfaces */
+    status = error_set(error, EINVAL, "\"%s\" names an interface that is not there", address);
     error_set_place(error, "match.address");
   }
   lua_pop(L, 1);

@@ -113,13 +113,17 @@ static int source_add_fault(const struct source *source, const char *text, const
   return status;
 }
 
-/* What people who know other notations may have meant; "" when nothing comes to mind. */
+/* What people who know other notations may have meant, or what to do; "" when nothing comes to mind. */
 static const char *hint_of_syntax(const char *message) {
   static const char brace[] = "'}' expected", name[] = "'<name>' expected", near[] = " near '";
+  static const char constants[] = "main function has more than 65536 constants";
   const char *at = strstr(message, near);
   char first = '\0';
   if (at)
     first = at[sizeof near - 1];
+  if (strncmp(message, constants, sizeof constants - 1) == 0)
+    return " (so many values can't be written out in one file: make the routes in a loop, or put them into several "
+           "files)";
   if (strcmp(message, "unexpected symbol near '{'") == 0)
     return " (is `return` missing? A file ends with: return { … })";
   if (strncmp(message, brace, sizeof brace - 1) == 0 && first == '=')

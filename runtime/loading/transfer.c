@@ -20,9 +20,10 @@ enum {
 struct transfer {
   struct pace *pace;
   lua_State *from, *to;
-  int seen;  /* in `to`: tables that were copied, by their address; true: being copied */
-  int mark;  /* in `to`: the metatable of marks */
-  int lines; /* likewise: the lines of tables that helpers made, by their copy */
+  int seen;   /* in `to`: tables that were copied, by their address; true: being copied */
+  int mark;   /* in `to`: the metatable of marks */
+  int lines;  /* likewise: the lines of tables that helpers made, by their copy */
+  int makers; /* in `from`: the table moongate.handlers, or nil */
   unsigned depth;
   size_t values, bytes;
   char path[ERROR_PLACE_SIZE];
@@ -169,6 +170,22 @@ static int copy_table(struct transfer *transfer, int index) {
   return 0;
 }
 
+/* A function that is one of moongate.handlers, which makes a handler and is none: the mark on top of `to` says which.
+ */
+static void copy_maker(struct transfer *transfer, int index) {
+  lua_State *from = transfer->from;
+  if (!lua_isfunction(from, index) || !lua_istable(from, transfer->makers))
+    return;
+  lua_pushnil(from);
+  while (lua_next(from, transfer->makers)) {
+    if (lua_type(from, -2) == LUA_TSTRING && lua_rawequal(from, -1, index)) {
+      lua_pushstring(transfer->to, lua_tostring(from, -2));
+      lua_setfield(transfer->to, -2, "maker");
+    }
+    lua_pop(from, 1);
+  }
+}
+
 /* Copies the value at the absolute `index` of `from` on top of `to`. */
 static int transfer_copy(struct transfer *transfer, int index) {
   lua_State *from = transfer->from, *to = transfer->to;
@@ -195,10 +212,23 @@ static int transfer_copy(struct transfer *transfer, int index) {
     lua_createtable(to, 0, 1);
     lua_pushstring(to, lua_typename(from, lua_type(from, index)));
     lua_setfield(to, -2, "kind");
+    copy_maker(transfer, index);
     lua_pushvalue(to, transfer->mark);
     lua_setmetatable(to, -2);
     return 0;
   }
+}
+
+/* Pushes the module moongate.handlers where it has been loaded, or nil. */
+static void push_makers(lua_State *L) {
+  lua_getfield(L, LUA_REGISTRYINDEX, "_LOADED");
+  if (lua_istable(L, -1)) {
+    lua_pushliteral(L, "moongate.handlers");
+    lua_rawget(L, -2);
+  } else {
+    lua_pushnil(L);
+  }
+  lua_remove(L, -2);
 }
 
 int transfer_value(lua_State *from, int index, lua_State *to, struct pace *pace, struct error *error) {
@@ -211,8 +241,15 @@ int transfer_value(lua_State *from, int index, lua_State *to, struct pace *pace,
   lua_call(to, 1, 1);
   lua_getfield(to, -1, "metatable");
   lua_getfield(to, -2, "lines"); /* [seen, module, metatable, lines] */
-  struct transfer transfer = {
-      .pace = pace, .from = from, .to = to, .seen = top + 1, .mark = top + 3, .lines = top + 4, .error = error};
+  push_makers(from);
+  struct transfer transfer = {.pace = pace,
+                              .from = from,
+                              .to = to,
+                              .seen = top + 1,
+                              .mark = top + 3,
+                              .lines = top + 4,
+                              .makers = from_top + 1,
+                              .error = error};
   int status = transfer_copy(&transfer, index);
   lua_settop(from, from_top);
   if (status == 0)

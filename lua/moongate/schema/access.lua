@@ -1,8 +1,9 @@
 -- SPDX-License-Identifier: MIT
 --
 -- The types of the schema for who may connect and how quiet connections are treated: lists of addresses, keep_alive,
--- and the PROXY protocol that is sent. What an address is, C says in the end (net/ip_set).
+-- and the PROXY protocol that is sent.
 
+local literal = require("moongate.schema.literal")
 local mark = require("moongate.schema.mark")
 local text = require("moongate.text")
 
@@ -10,25 +11,6 @@ local access = {}
 
 local function is_plain_table(value)
   return type(value) == "table" and not mark.kind(value)
-end
-
--- What is wrong with an address or a network that has the form of one; nil: nothing that can be told here.
-local function address_problem(value)
-  local host, bits = value:match("^([^/]*)/(.*)$")
-  local is_ipv4 = not (host or value):find(":", 1, true)
-  local most = is_ipv4 and 32 or 128
-  if bits and not (bits:find("^%d+$") and tonumber(bits) <= most) then
-    return ("the prefix of an IPv%d address is 0 to %d"):format(is_ipv4 and 4 or 6, most)
-  elseif not is_ipv4 or not (host or value):find("^[%d.]+$") then
-    return nil
-  elseif not (host or value):find("^%d+%.%d+%.%d+%.%d+$") then
-    return 'an IPv4 address has four numbers; a network is "10.0.0.0/24" or "10.0.0.*"'
-  end
-  for number in (host or value):gmatch("%d+") do
-    if tonumber(number) > 255 then
-      return "the numbers of an IPv4 address are 0 to 255"
-    end
-  end
 end
 
 -- One of a list of addresses. Descriptors: trusted (said of peers that are believed).
@@ -40,7 +22,7 @@ function access.ip_pattern(check, value, descriptor)
     check:expected("an address", value, "names are not looked up here: write the address or the network")
     return nil
   end
-  local problem = address_problem(value)
+  local problem = literal.pattern_problem(value)
   if problem then
     check:expected("an address, a network or a glob", value, problem)
     return nil
@@ -68,6 +50,7 @@ local function treatment(check, value, others)
   )
 end
 
+local KEEP_ALIVE = { fields = { treatment = {}, multiplier = {} } }
 local MULTIPLIER = { type = "integer", min = 1, max = 1000 }
 
 -- { treatment =, multiplier =, keep_alive_function = slot }. Descriptors: inherited (the same, for what is left out).
@@ -77,11 +60,7 @@ function access.keep_alive(check, value, descriptor)
   if mark.kind(value) == "function" and not descriptor.plain then
     normal.keep_alive_function = check:slot()
   elseif is_plain_table(value) then
-    for key in pairs(value) do
-      if key ~= "treatment" and key ~= "multiplier" then
-        check:unknown(key, { treatment = {}, multiplier = {} })
-      end
-    end
+    value = check:straighten(value, KEEP_ALIVE)
     if value.treatment ~= nil then
       check.path[#check.path + 1] = "treatment"
       normal.treatment = treatment(check, value.treatment)
@@ -99,26 +78,27 @@ function access.keep_alive(check, value, descriptor)
 end
 
 local MAX_TLVS = 2048
+local PROXY_SEND = { fields = { version = {}, tlvs = {} } }
 
 -- The TLVs of { [0xEA] = "…" } as they go over the wire, by type.
 local function write_tlvs(check, tlvs)
-  local types, parts, size = {}, {}, 0
+  local types, parts, size, before = {}, {}, 0, #check.faults
   for key, value in pairs(tlvs) do
     if type(key) ~= "number" or key ~= math.floor(key) or key < 0 or key > 255 then
       check:fault("has the key %s: expected a TLV's type from 0 to 0xFF", check.show(key))
-      return nil
     elseif key == 3 then
       check:fault("can't set type 0x03, the checksum of the header")
-      return nil
     elseif type(value) ~= "string" then
       check:fault("type 0x%02X: expected a string, got %s", key, check.show(value))
-      return nil
+    else
+      types[#types + 1] = key
+      size = size + 3 + #value
     end
-    types[#types + 1] = key
-    size = size + 3 + #value
   end
   if size > MAX_TLVS then
     check:fault("are %d bytes: at most %d", size, MAX_TLVS)
+  end
+  if #check.faults > before then
     return nil
   end
   table.sort(types)
@@ -142,18 +122,12 @@ function access.proxy_send(check, value, descriptor)
     check:expected(descriptor.plain and words or "false, true, 1, 2 or { version = 2, tlvs = … }", value)
     return nil
   end
+  value = check:straighten(value, PROXY_SEND)
   local version, tlvs = value.version == nil and 2 or value.version, value.tlvs
-  for key in pairs(value) do
-    if key ~= "version" and key ~= "tlvs" then
-      check:unknown(key, { version = {}, tlvs = {} })
-      return nil
-    end
-  end
   if version ~= 1 and version ~= 2 then
     check.path[#check.path + 1] = "version"
     check:expected("1 or 2", version)
-    check.path[#check.path] = nil
-    return nil
+    check.path[#check.path], version = nil, nil
   end
   check.path[#check.path + 1] = "tlvs"
   local bytes = ""
@@ -167,7 +141,7 @@ function access.proxy_send(check, value, descriptor)
     bytes = write_tlvs(check, tlvs)
   end
   check.path[#check.path] = nil
-  return bytes and { version = version, tlvs = bytes } or nil
+  return bytes and version and { version = version, tlvs = bytes } or nil
 end
 
 -- "auto", "must" or "never".

@@ -28,6 +28,7 @@ local MAX_FAULTS = 100
 ---@field root table the schema's config or route
 ---@field normal_defaults table<table, any> normal forms of defaults, by descriptor: the same with every route
 ---@field meant table<string, boolean> fields that stand elsewhere or under another name: told once, not missed again
+---@field written table<string, (string|integer)[]> of those that were put where they belong: where the user has them
 ---@field open boolean? what is missing may stand where nobody knows it: no fault
 ---@field incomplete boolean? something was missing
 local Check = {}
@@ -45,6 +46,7 @@ function Check.new(types, root)
     types = types,
     root = root,
     meant = {},
+    written = {},
     normal_defaults = {},
   }, Check)
 end
@@ -62,20 +64,29 @@ local function field_name(path)
   return table.concat(parts)
 end
 
--- The present path from what the file returned on.
-local function whole_path(self)
-  local path = { self.index }
-  for _, key in ipairs(self.path) do
-    path[#path + 1] = key
+-- The present path as the user has it.
+local function written_path(self)
+  for i = next(self.written) and #self.path or 0, 1, -1 do
+    local written = self.written[field_name({ unpack(self.path, 1, i) })]
+    if written then
+      local path = { unpack(written) }
+      for k = i + 1, #self.path do
+        path[#path + 1] = self.path[k]
+      end
+      return path
+    end
   end
-  return path
+  return self.path
 end
 
 local function add(self, list, format, ...)
   if #list < MAX_FAULTS then
     local message = select("#", ...) > 0 and format:format(...) or format
-    local field = field_name(self.path)
-    local path = whole_path(self)
+    local written = written_path(self)
+    local field, path = field_name(written), { self.index }
+    for _, key in ipairs(written) do
+      path[#path + 1] = key
+    end
     list[#list + 1] = { route = self.route, field = field, message = message, path = path, made = self.made }
   elseif #list == MAX_FAULTS then
     list[#list + 1] = { route = "", field = "", message = "there is more that is wrong; mend this first", path = {} }
@@ -201,6 +212,8 @@ local names_of = setmetatable({}, {
 })
 
 ---Says of a key what it might have been. `fields`: those that are known in the present place.
+---@return string|nil meant the path of that field
+---@return boolean|nil is_clear the value may be taken for that field's
 function Check:unknown(key, fields)
   local known = table.concat(names_of[fields], ", ")
   if type(key) == "number" then
@@ -210,12 +223,14 @@ function Check:unknown(key, fields)
     self:fault("has the key %s, which is no field: expected %s", self.show(key), known)
     return
   else
-    local message, meant = hints.unknown(key, fields, field_name(self.path), self.root)
+    local message, meant, is_clear = hints.unknown(key, fields, field_name(self.path), self.root)
     if meant then
       self.meant[meant] = true
     end
     self.path[#self.path + 1] = key
     self:fault("%s", message)
+    self.path[#self.path] = nil
+    return meant, is_clear
   end
   self.path[#self.path] = nil
 end
@@ -236,7 +251,71 @@ local function strange_keys(value, fields)
   return strange
 end
 
----A table with known fields; nil stands for an empty one.
+local function copy_of(value)
+  local copy = {}
+  for key, item in pairs(value) do
+    copy[key] = item
+  end
+  return copy
+end
+
+-- Takes the keys that are no fields out of `copy` and says so of each. What is clearly meant for another field of the
+-- table stands there from now on, so that what is wrong with it is told too, and that it is missing is not.
+local function put_right(self, copy, strange, fields)
+  local place = field_name(self.path)
+  for _, key in ipairs(strange) do
+    local value = copy[key]
+    local meant, is_clear = self:unknown(key, fields)
+    local name = meant and meant:match("[^.]*$")
+    copy[key] = nil
+    if is_clear and meant == (place ~= "" and place .. "." or "") .. name and fields[name] and copy[name] == nil then
+      local written = { unpack(written_path(self)) }
+      written[#written + 1] = key
+      self.written[meant], copy[name] = written, value
+    end
+  end
+end
+
+-- Fields that are tables of known fields, by the table: they are asked for with every route.
+local tables_of = setmetatable({}, {
+  __mode = "k",
+  __index = function(known, fields)
+    local names = {}
+    for _, name in ipairs(names_of[fields]) do
+      names[#names + 1] = fields[name].fields and name or nil
+    end
+    known[fields] = names
+    return names
+  end,
+})
+
+---The table, and those within that the descriptor knows, with nothing but known fields: a copy where there were others.
+---@param value table
+---@param descriptor table
+---@return table
+function Check:straighten(value, descriptor)
+  local fields, straight = descriptor.fields, value
+  local strange = strange_keys(value, fields)
+  if strange then
+    straight = copy_of(value)
+    put_right(self, straight, strange, fields)
+  end
+  for _, name in ipairs(tables_of[fields]) do
+    local inner = straight[name]
+    if type(inner) == "table" and not mark.kind(inner) then
+      self.path[#self.path + 1] = name
+      local better = self:straighten(inner, fields[name])
+      self.path[#self.path] = nil
+      if better ~= inner then
+        straight = straight == value and copy_of(value) or straight
+        straight[name] = better
+      end
+    end
+  end
+  return straight
+end
+
+---A table with known fields (see `straighten`); nil stands for an empty one.
 function Check:table(value, descriptor)
   if value == nil then
     value = {}
@@ -244,9 +323,6 @@ function Check:table(value, descriptor)
   if type(value) ~= "table" or mark.kind(value) then
     self:expected("a table", value, descriptor.example)
     return nil
-  end
-  for _, key in ipairs(strange_keys(value, descriptor.fields) or {}) do
-    self:unknown(key, descriptor.fields)
   end
   local normal = {}
   for _, name in ipairs(names_of[descriptor.fields]) do

@@ -1,9 +1,10 @@
 -- SPDX-License-Identifier: MIT
 --
 -- The types of the schema for what a route asks of a client beside its port: the names it may call (domains), where it
--- may come from, which TLS it may offer; and what the route itself does with TLS. What exactly is an address is left to
--- C (net/ip_set.h).
+-- may come from, which TLS it may offer; and what the route itself does with TLS.
 
+local access = require("moongate.schema.access")
+local declare = require("moongate.schema.declare")
 local mark = require("moongate.schema.mark")
 local punycode = require("moongate.schema.punycode")
 
@@ -28,6 +29,10 @@ local function each(check, value, what, one)
     return nil
   elseif count == 0 then
     check:fault("is an empty list: leave it out for any, or name %s", what)
+    return nil
+  end
+  if count > declare.ADDRESSES then
+    check:fault("has %d members: at most %d", count, declare.ADDRESSES)
     return nil
   end
   for i, item in ipairs(value) do
@@ -98,16 +103,12 @@ function clients.types.domains(check, value)
   return list and once
 end
 
-local function client(check, value)
-  if type(value) ~= "string" or value == "" or value:find("%z") then
-    check:expected('an address such as "192.0.2.7", "10.0.0.0/8" or "192.168.1.*"', value)
-    return nil
-  end
-  return value
-end
+local CLIENT = {}
 
 function clients.types.client_ips(check, value)
-  return each(check, value, "one", client)
+  return each(check, value, "one", function(_, item)
+    return access.ip_pattern(check, item, CLIENT)
+  end)
 end
 
 local VERSION_BITS = { ["1.0"] = 1, ["1.1"] = 2, ["1.2"] = 4, ["1.3"] = 8 } -- routing/route.h

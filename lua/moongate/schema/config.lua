@@ -122,9 +122,11 @@ end
 function config.check(value, environment)
   local check = Check.new(all_types, schema.config)
   local normal = nil
+  local written = value
   if value ~= nil and (type(value) ~= "table" or mark.kind(value)) then
     check:expected("the file to return a table", value, "it ends with: return { … }")
   else
+    value = value and check:straighten(value, schema.config)
     normal = check:value(schema.config, value)
     warn_of_nobody(check, normal)
   end
@@ -136,7 +138,7 @@ function config.check(value, environment)
   if #check.faults == 0 and not environment.lost then
     result.config = normal
   else
-    result.stand_in = stand_in(value, check, environment)
+    result.stand_in = stand_in(written, check, environment)
   end
   local place = Place.new(environment.path, environment.source)
   place:add_lines(check.faults)

@@ -2,7 +2,7 @@
 --
 -- Descriptors that the schema makes again and again. `more`: further attributes.
 
-local declare = {}
+local declare = { ADDRESSES = 1000000 } -- IP_SET_MAX of net/ip_set.h
 
 local function with(descriptor, more)
   for name, value in pairs(more or {}) do
@@ -35,7 +35,8 @@ end
 
 function declare.addresses(doc, more)
   local trusted = more and more.trusted
-  return with({ type = "list", of = { type = "ip_pattern", trusted = trusted }, default = {}, doc = doc }, more)
+  local of = { type = "ip_pattern", trusted = trusted }
+  return with({ type = "list", of = of, most = declare.ADDRESSES, default = {}, doc = doc }, more)
 end
 
 function declare.timeouts()

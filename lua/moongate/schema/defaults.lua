@@ -90,7 +90,7 @@ function defaults.types.partial_route(check, value)
   end
   local part = Check.new(check.types, schema.route)
   part.action_port = true -- a route may still give it
-  part:value(PARTIAL_ROUTE, plain)
+  part:value(PARTIAL_ROUTE, part:straighten(plain, PARTIAL_ROUTE))
   for _, fault in ipairs(part.faults) do
     local path = { unpack(check.path) }
     for _, key in ipairs(fault.path) do

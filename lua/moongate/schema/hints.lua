@@ -213,12 +213,13 @@ end
 ---@param root table what is described: the schema's route or config
 ---@return string message
 ---@return string|nil meant the path of the field that was meant, where it is clear
+---@return boolean|nil is_clear it is that field under another name: what stands here may stand there
 function hints.unknown(key, fields, place, root)
   local words = WORDS[root.kind] or {}
   local prefix = place ~= "" and place .. "." or ""
   local word = words[prefix .. key] or (PLAIN[place] and words[key])
   if word then
-    return "unknown field, " .. word[2], word[1]
+    return "unknown field, " .. word[2], word[1], word[2]:find("did you mean", 1, true) ~= nil
   end
   local path, descriptor = find_elsewhere(key, root.fields, fields, "")
   if path then
@@ -226,7 +227,7 @@ function hints.unknown(key, fields, place, root)
   end
   local near = text.nearest(key, hints.names(fields))
   if near then
-    return ('unknown field, did you mean "%s"?'):format(near), prefix .. near
+    return ('unknown field, did you mean "%s"?'):format(near), prefix .. near, true
   end
   near = find_near(key, root.fields, "")
   if near then

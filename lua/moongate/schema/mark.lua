@@ -20,6 +20,13 @@ function mark.kind(value)
   return getmetatable(value) == mark.metatable and value.kind or nil
 end
 
+---Which function of moongate.handlers stood there, uncalled; nil: none of them.
+---@param value any
+---@return string?
+function mark.maker(value)
+  return getmetatable(value) == mark.metatable and value.maker or nil
+end
+
 ---The line of the call that made a table; nil: none of moongate.route's did.
 ---@param value any
 ---@return integer?

@@ -134,14 +134,20 @@ local function warn_of_loop(check, normal)
   end
 end
 
+-- Whether the user asks for something there; what is wrong with it is another matter.
+local function is_asked(value)
+  return value ~= nil and not (is_plain_table(value) and next(value) == nil)
+end
+
 -- What a route asks of TLS has to be there: what it matches by is in the client's first message, or it can't be known.
-local function check_tls(check, normal)
-  local match, action = normal.match, normal.action
-  if not match or check.meant["action.tls"] then
+-- `match`: as it was written.
+local function check_tls(check, normal, match)
+  local action = normal.action
+  if check.meant["action.tls"] then
     return
   end
   check.path[1] = "match"
-  if match.domains then
+  if is_asked(match.domains) then
     check.path[2] = "domains"
     local plain = action.handler and "a handler" or action.protocol == "tcp" and 'protocol = "tcp"'
     check:fault(
@@ -150,7 +156,7 @@ local function check_tls(check, normal)
         or "without `tls` it would be the Host of HTTP, which this version does not read yet"
     )
   end
-  if match.tls_version then
+  if is_asked(match.tls_version) then
     check.path[2] = "tls_version"
     check:fault('a plain connection has none: add action = { tls = { mode = "passthrough" } }, or remove it')
   end
@@ -213,12 +219,15 @@ end
 ---@field list moongate.schema.Known[] likewise
 
 -- The normal form of a route; nil when it is not enabled, or when what it leaves out is not known.
-local function check_route(file, raw, default_name)
+local function check_route(file, written, default_name)
   local check, functions, faults = file.check, #file.check.functions, #file.check.faults
+  local name = written.name
+  if type(name) == "string" and name ~= "" and not name:find("%c") then
+    check.route = name
+  end
+  check.meant, check.written, check.incomplete = {}, {}, false
+  local raw = check:straighten(written, file.descriptor)
   local merged = defaults.merge(file.base, raw)
-  local named = type(raw.name) == "string" and raw.name ~= "" and not raw.name:find("%c")
-  check.route = named and raw.name or default_name
-  check.meant, check.incomplete = {}, false
   local action = is_plain_table(merged.action) and merged.action or {}
   check.action_port = action.port ~= nil or check.open
   local normal = check:value(file.descriptor, merged)
@@ -226,11 +235,11 @@ local function check_route(file, raw, default_name)
   if merged.action == nil or is_plain_table(merged.action) then
     check_action(check, normal, action, is_plain_table(raw.action) and raw.action or {})
     if action.tls == nil or action.tls == false then
-      check_tls(check, normal)
+      check_tls(check, normal, is_plain_table(merged.match) and merged.match or {})
     end
     warn_of_loop(check, normal)
   end
-  name_defaults(check, file.base, raw, faults + 1)
+  name_defaults(check, file.base, written, faults + 1)
   if merged.enabled == false then
     forget_functions(check, functions)
     return nil

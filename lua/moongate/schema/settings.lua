@@ -2,10 +2,12 @@
 --
 -- The types of the schema that only the config has: addresses to listen on, name servers, names of this machine.
 
+local literal = require("moongate.schema.literal")
+
 local settings = {}
 
 local function split(value)
-  local host, port = value:match("^%[([%x:.]+)%]:(%d+)$")
+  local host, port = value:match("^%[([^%]]+)%]:(%d+)$")
   if not host then
     host, port = value:match("^([^:]+):(%d+)$")
   end
@@ -22,7 +24,7 @@ function settings.listen(check, value)
   if type(value) == "string" then
     host, port = split(value)
   end
-  if not port or not (host:match("^%d+%.%d+%.%d+%.%d+$") or host:find(":", 1, true)) then
+  if not port or not (literal.is_ipv4(host) or literal.is_ipv6(host)) then
     check:expected('"address:port" such as "127.0.0.1:9090" or "[::1]:9090", or false', value)
     return nil
   end
@@ -33,9 +35,7 @@ function settings.nameserver(check, value)
   if type(value) == "string" then
     local host, port = split(value)
     host = port and host or value
-    if #value < 100 and (
-      host:match("^%d+%.%d+%.%d+%.%d+$") or (host:find(":", 1, true) and host:match("^[%x:.]+$"))
-    ) then
+    if literal.is_ipv4(host) or (literal.is_ipv6(host) and not host:find("%", 1, true)) then
       return value
     end
   end

@@ -114,22 +114,7 @@ local function from_string(check, value)
   return host and { host = host }
 end
 
-local FIELDS = { host = {}, port = {} }
-local WEIGHTED_FIELDS = { host = {}, port = {}, weight = {} }
-
-local function check_fields(check, value, weighted)
-  local fields, before = weighted and WEIGHTED_FIELDS or FIELDS, #check.faults
-  for key in pairs(value) do
-    if key == "weight" and not weighted then
-      check.path[#check.path + 1] = key
-      check:fault("belongs to one of several: targets = { { host = …, port = …, weight = 2 }, … }")
-      check.path[#check.path] = nil
-    elseif not fields[key] then
-      check:unknown(key, fields)
-    end
-  end
-  return #check.faults == before
-end
+local FIELDS = { fields = { host = {}, port = {}, weight = {} } }
 
 -- The hosts of a { host = … }: appends a target for each to `list`.
 local function add_hosts(check, list, host)
@@ -155,27 +140,45 @@ local function add_hosts(check, list, host)
   end
 end
 
-local function from_table(check, value, weighted)
-  if not check_fields(check, value, weighted) then
-    return {}
+-- Whether a host is, or each of a list is, the path of a unix socket.
+local function is_unix(host)
+  if is_plain_table(host) and #host > 0 then
+    for _, item in ipairs(host) do
+      if not is_unix(item) then
+        return false
+      end
+    end
+    return true
   end
-  local list, before = {}, #check.faults
+  return type(host) == "string" and host:match("^unix:") ~= nil
+end
+
+local function from_table(check, value, weighted)
+  value = check:straighten(value, FIELDS)
+  local list = {}
   check.path[#check.path + 1] = "host"
   add_hosts(check, list, value.host)
   check.path[#check.path] = nil
   local port = value.port ~= nil and check:at("port", PORT, value.port) or nil
+  if value.weight ~= nil and not weighted then
+    check.path[#check.path + 1] = "weight"
+    check:fault("belongs to one of several: targets = { { host = …, port = …, weight = 2 }, … }")
+    check.path[#check.path] = nil
+  end
   local weight = weighted and check:at("weight", WEIGHT, value.weight) or 1
+  local has_unix = false
   for _, target in ipairs(list) do
     target.weight = weight
     if target.host and target.host:match("^unix:") then
-      if value.port ~= nil then
-        check:fault("a unix socket has no port: leave out `port`")
-      end
+      has_unix = true
     elseif port then
       target.port, target.preserve, target.port_function = port.port, port.preserve, port.port_function
-    elseif value.port == nil and not check.action_port and #check.faults == before then
-      check:fault("is missing a port: add port = 80")
     end
+  end
+  if value.port ~= nil and has_unix then
+    check:fault("a unix socket has no port: leave out `port`")
+  elseif value.port == nil and not check.action_port and value.host ~= nil and not is_unix(value.host) then
+    check:fault("is missing a port: add port = 80")
   end
   return list
 end

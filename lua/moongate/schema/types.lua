@@ -4,6 +4,7 @@
 -- descriptor); it returns the normal form, or reports a fault and returns nil. A target is in schema/targets.lua.
 
 local Check = require("moongate.schema.check")
+local literal = require("moongate.schema.literal")
 local mark = require("moongate.schema.mark")
 local text = require("moongate.text")
 local unicode = require("moongate.unicode")
@@ -171,19 +172,20 @@ function types.duration_pair(check, value, descriptor)
     local ms = types.duration(check, value, {})
     return ms and { plain = ms, tls = ms }
   end
+  local known = true
   for key in pairs(value) do
     if key ~= 1 and key ~= "tls" then
+      known = false
       check:fault(
         'has the key %s: expected { duration, tls = duration }, such as { "30s", tls = "5m" }',
         check.show(key)
       )
-      return nil
     end
   end
   local part = { type = "duration" }
   local plain = check:at(1, part, value[1] == nil and default[1] or value[1])
   local tls = check:at("tls", part, value.tls == nil and default.tls or value.tls)
-  return plain and tls and { plain = plain, tls = tls }
+  return known and plain and tls and { plain = plain, tls = tls }
 end
 
 -- Bytes. Descriptors: min, max, off.
@@ -222,7 +224,7 @@ function types.count_in_window(check, value)
   return count and window and { count = count, window = window }
 end
 
--- Descriptors: of (a descriptor). A single value stands for a list of one.
+-- Descriptors: of (a descriptor), most (items). A single value stands for a list of one.
 function types.list(check, value, descriptor)
   if type(value) ~= "table" or mark.kind(value) then
     local item = check:value(descriptor.of, value)
@@ -230,6 +232,10 @@ function types.list(check, value, descriptor)
   end
   if not is_list(value) then
     check:fault("expected a list, got a table with other keys than 1, 2, 3 …")
+    return nil
+  end
+  if descriptor.most and #value > descriptor.most then
+    check:fault("has %d members: at most %d", #value, descriptor.most)
     return nil
   end
   local normal = {}
@@ -251,6 +257,16 @@ local READY = { "block", "echo", "http", "http_block", "http_redirect", "http_re
 
 -- A function, as moongate.handlers makes them.
 function types.handler(check, value)
+  local maker = mark.maker(value)
+  if maker then
+    check:fault(
+      "is moongate.handlers.%s itself, which makes a handler: call it, handler = moongate.handlers.%s(%s)",
+      maker,
+      maker,
+      maker == "echo" and "" or "…"
+    )
+    return nil
+  end
   local hint = "write handler = function(socket, context) … end"
   local ready = type(value) == "string" and text.nearest(value, READY)
   if ready then
@@ -343,7 +359,7 @@ function types.ports(check, value)
   return merged
 end
 
--- A local address to bind; what exactly is an address is left to C.
+-- A local address to bind.
 function types.address(check, value)
   if type(value) ~= "string" then
     check:expected('an address such as "127.0.0.1" or "::1"', value)
@@ -356,11 +372,13 @@ function types.address(check, value)
   if bare then
     check:expected("an address without a port", value, ('write "%s", and ports = %s'):format(bare, port))
     return nil
-  elseif not (value:match("^%d+%.%d+%.%d+%.%d+$") or value:find(":", 1, true)) then
-    check:expected('a literal address such as "127.0.0.1" or "::1"', value, "a name can't be bound")
-    return nil
   end
-  return (value:gsub("^%[(.*)%]$", "%1"))
+  bare = literal.bindable(value)
+  if not bare then
+    local is_name = not value:find("^[%d.]+$") and not value:find(":", 1, true)
+    check:expected('an address such as "127.0.0.1" or "::1"', value, is_name and "a name can't be bound" or nil)
+  end
+  return bare
 end
 
 return types
