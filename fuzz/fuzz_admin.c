@@ -71,47 +71,71 @@ static void echo(struct value *root, const char *key, const char *text) {
   value_set_string(root, key, text);
 }
 
-static void check_page(const struct native_page *page) { check(page->limit <= 2000, "more than a page"); }
-
-static void ask_routes(void *context, const struct native_routes *wanted, struct native_call *call) {
-  (void)context;
+static struct value *tell_status(void) {
   struct value *root = marked();
-  check_page(&wanted->page);
-  check(wanted->port >= -1 && wanted->port <= UINT16_MAX, "a port that is none");
-  value_set_boolean(root, "complete", true);
-  struct value *route = value_set_table(value_set_table(root, "routes"), NULL);
-  echo(route, "name", wanted->route);
-  echo(route, "file", wanted->file);
-  native_call_answer(call, root);
+  const char *const lists[] = {"routes", "files", "ports", "stuck"};
+  for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++)
+    value_set_table(root, lists[i]);
+  value_set_string(root, "config", MARK);
+  return root;
 }
 
-/* What is selected by is the arguments' "where". */
-static void answer_question(void *context, const char *question, const struct value *arguments,
-                            struct native_call *call) {
-  struct admin_fuzz *fuzz = context;
+static struct value *tell_readiness(void) {
+  struct value *root = value_table();
+  value_set_boolean(root, "ready", true);
+  value_set_table(root, "stuck");
+  return root;
+}
+
+static struct value *tell_admission(const struct admin_fuzz *fuzz) {
+  struct value *root = value_table();
+  if (fuzz->mode & WITH_TOKEN)
+    value_set_string(root, "token", TOKEN);
+  value_set_string(root, "hosts", "gate.example,gate");
+  value_set_boolean(root, "write", !(fuzz->mode & WITHOUT_WRITING));
+  value_set_boolean(root, "public_metrics", true);
+  return root;
+}
+
+/* Of a question with a page: what it selects by, its texts, are told as one of what is found. */
+static struct value *answer_page(const char *question, const struct value *arguments) {
   struct value *root = marked();
-  fuzz->written += strcmp(question, "kill") == 0;
-  check_page(&(struct native_page){.limit = (size_t)value_get_number(arguments, "limit", 0)});
+  check(value_get_number(arguments, "limit", 0) <= 2000, "more than a page");
   value_set_number(root, "total", 1);
   value_set_number(root, "open", 1);
   value_set_boolean(root, "complete", false);
   value_set_table(root, "workers");
   struct value *one = value_set_table(value_set_table(root, question), NULL);
-  const struct value *where = value_get(arguments, "where");
-  for (const struct value *clause = where ? where->first : NULL; clause; clause = clause->next)
+  const struct value *where = value_get(arguments, "where") ? value_get(arguments, "where") : arguments;
+  for (const struct value *clause = where->first; clause; clause = clause->next)
     echo(one, clause->key, value_get_text(where, clause->key));
-  native_call_answer(call, root);
+  return root;
 }
 
-static struct value *ask_addresses(void *context, const struct native_addresses *wanted) {
-  (void)context;
-  struct value *root = marked();
-  check_page(&wanted->page);
-  struct value *one = value_set_table(value_set_table(root, "addresses"), NULL);
-  echo(one, "address", wanted->client);
-  echo(one, "scope", wanted->scope);
-  echo(one, "route", wanted->route);
-  return root;
+static struct value *answer_to(struct admin_fuzz *fuzz, const char *question, const struct value *arguments) {
+  if (strcmp(question, "status") == 0)
+    return tell_status();
+  if (strcmp(question, "readiness") == 0)
+    return tell_readiness();
+  if (strcmp(question, "admission") == 0)
+    return tell_admission(fuzz);
+  if (strcmp(question, "files") == 0) {
+    struct value *list = value_table();
+    value_set_string(value_set_table(list, NULL), "file", MARK);
+    return list;
+  }
+  fuzz->written += strcmp(question, "kill") == 0 || strcmp(question, "diagnose") == 0;
+  if (strcmp(question, "diagnose") != 0)
+    return answer_page(question, arguments);
+  struct value *refusal = value_table();
+  value_set_string(refusal, "error", "not now");
+  value_set_number(refusal, "status", 503);
+  return refusal;
+}
+
+static void answer_question(void *context, const char *question, const struct value *arguments,
+                            struct native_call *call) {
+  native_call_answer(call, answer_to(context, question, arguments));
 }
 
 static struct value *ask_explain(void *context, const struct native_explain *question) {
@@ -132,41 +156,11 @@ static struct value *ask_explain(void *context, const struct native_explain *que
   return root;
 }
 
-static void ask_totals(void *context, struct native_call *call) {
-  (void)context;
-  answer_marked(call, "states");
-}
-
-static struct value *tell_status(void *context) {
-  (void)context;
-  struct value *root = marked();
-  const char *const lists[] = {"routes", "files", "ports", "stuck"};
-  for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++)
-    value_set_table(root, lists[i]);
-  value_set_string(root, "config", MARK);
-  return root;
-}
-
-static struct value *tell_readiness(void *context) {
-  (void)context;
-  struct value *root = value_table();
-  value_set_boolean(root, "ready", true);
-  value_set_table(root, "stuck");
-  return root;
-}
-
 static struct value *tell_defaults(void *context) {
   (void)context;
   struct value *root = value_table();
   value_set_string(root, "version", "1.2.3");
   return root;
-}
-
-static struct value *list_files(void *context) {
-  (void)context;
-  struct value *list = value_table();
-  value_set_string(value_set_table(list, NULL), "file", MARK);
-  return list;
 }
 
 static void reload(void *context, struct native_call *call) {
@@ -178,14 +172,6 @@ static void drain(void *context, int64_t ms, struct native_call *call) {
   ((struct admin_fuzz *)context)->written++;
   check(ms >= -1, "a time before now");
   answer_marked(call, "cut");
-}
-
-static void diagnose(void *context, struct native_call *call) {
-  ((struct admin_fuzz *)context)->written++;
-  struct value *refusal = value_table();
-  value_set_string(refusal, "error", "not now");
-  value_set_number(refusal, "status", 503);
-  native_call_answer(call, refusal);
 }
 
 static void change_file(struct admin_fuzz *fuzz, const char *name, struct native_call *call) {
@@ -206,33 +192,14 @@ static void put_file(void *context, const char *name, const char *text, size_t s
 
 static void delete_file(void *context, const char *name, struct native_call *call) { change_file(context, name, call); }
 
-static struct value *tell_admission(void *context) {
-  const struct admin_fuzz *fuzz = context;
-  struct value *root = value_table();
-  if (fuzz->mode & WITH_TOKEN)
-    value_set_string(root, "token", TOKEN);
-  value_set_string(root, "hosts", "gate.example,gate");
-  value_set_boolean(root, "write", !(fuzz->mode & WITHOUT_WRITING));
-  value_set_boolean(root, "public_metrics", true);
-  return root;
-}
-
 static const struct native_ops ops = {
-    .totals = ask_totals,
-    .status = tell_status,
-    .readiness = tell_readiness,
+    .ask = answer_question,
     .defaults = tell_defaults,
+    .explain = ask_explain,
     .reload = reload,
-    .files = list_files,
     .put_file = put_file,
     .delete_file = delete_file,
-    .routes = ask_routes,
-    .ask = answer_question,
-    .addresses = ask_addresses,
-    .explain = ask_explain,
     .drain = drain,
-    .diagnose = diagnose,
-    .admission = tell_admission,
 };
 
 /* --- what is answered --- */

@@ -91,34 +91,39 @@ describe("admin", function()
       },
     }
     package.loaded["moongate.native"] = {
-      snapshot = function()
-        return state.snapshot
-      end,
-      totals = function()
-        return state.snapshot
-      end,
-      status = function()
-        return state.status
-      end,
-      readiness = function()
-        return { ready = state.status.ready, draining = state.status.draining, stuck = state.status.stuck }
+      questions = {
+        snapshot = function()
+          return state.snapshot
+        end,
+        totals = function()
+          return state.snapshot
+        end,
+        status = function()
+          return state.status
+        end,
+        readiness = function()
+          return { ready = state.status.ready, draining = state.status.draining, stuck = state.status.stuck }
+        end,
+        metrics = function()
+          return { metrics = {}, dictionaries = {}, dropped = 0 }
+        end,
+        admission = function()
+          return {
+            token = state.token,
+            hosts = state.hosts or "",
+            write = state.write ~= false,
+            public_metrics = state.public_metrics ~= false,
+          }
+        end,
+        files = function()
+          return state.files
+        end,
+      },
+      ask = function(question)
+        return package.loaded["moongate.native"].questions[question]()
       end,
       defaults = function()
         return { version = state.status.version }
-      end,
-      metrics = function()
-        return { metrics = {}, dictionaries = {}, dropped = 0 }
-      end,
-      admission = function()
-        return {
-          token = state.token,
-          hosts = state.hosts or "",
-          write = state.write ~= false,
-          public_metrics = state.public_metrics ~= false,
-        }
-      end,
-      files = function()
-        return state.files
       end,
       reload = function()
         return called "reload"
@@ -189,7 +194,7 @@ describe("admin", function()
     assert.equal("ready\nworker 1 is stuck for 5s; worker 2 accepts for it\n", body)
     local stuck = { number = 2, seconds = 61.5, route = "web", file = "web.lua" }
     state.status.stuck = { stuck, { number = 3, seconds = 2 } }
-    local native = package.loaded["moongate.native"]
+    local native = package.loaded["moongate.native"].questions
     local whole = native.status
     native.status = error
     status, body = ask("GET", "/readyz")

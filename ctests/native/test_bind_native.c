@@ -43,34 +43,26 @@ static void on_delete_file(void *context, const char *name, struct native_call *
   native_call_answer(call, value);
 }
 
-static struct value *list_files(void *context) {
-  (void)context;
-  struct value *list = value_table();
-  value_set_string(value_set_table(list, NULL), "file", "a.lua");
-  return list;
-}
-
-static struct value *tell_admission(void *context) {
-  (void)context;
+/* "counters", or what was asked for. */
+static void on_ask(void *context, const char *question, const struct value *arguments, struct native_call *call) {
+  struct test *test = context;
   struct value *table = value_table();
-  value_set_string(table, "token", "s3cret");
-  return table;
+  test->calls++;
+  if (strcmp(question, "counters") == 0) {
+    value_set_counter(table, "few", UINT64_C(1) << 53);
+    value_set_counter(table, "many", UINT64_MAX);
+  } else {
+    const struct value *where = value_get(arguments, "where");
+    value_set_string(table, "question", question);
+    value_set_string(table, "state", value_get_text(where, "state"));
+    value_set_number(table, "age", value_get_number(where, "age>=", -1));
+    value_set_boolean(table, "stuck", value_get_flag(where, "stuck"));
+  }
+  native_call_answer(call, table);
 }
 
-static struct value *count(void *context) {
-  (void)context;
-  struct value *table = value_table();
-  value_set_counter(table, "few", UINT64_C(1) << 53);
-  value_set_counter(table, "many", UINT64_MAX);
-  return table;
-}
-
-static const struct native_ops whole = {.metrics = count,
-                                        .reload = on_reload,
-                                        .put_file = on_put_file,
-                                        .delete_file = on_delete_file,
-                                        .files = list_files,
-                                        .admission = tell_admission};
+static const struct native_ops whole = {
+    .ask = on_ask, .reload = on_reload, .put_file = on_put_file, .delete_file = on_delete_file};
 static const struct native_ops empty = {.reload = NULL};
 
 static struct test *begin(const struct native_ops *ops) {
@@ -102,14 +94,13 @@ static void what_nobody_offers_raises(void **state) {
   fixture_expect(
       &test->fixture,
       "local native, raised = require 'moongate.native', ''\n"
-      "for _, call in ipairs { { native.reload }, { native.files }, { native.delete_file, 'a.lua' },\n"
-      "    { native.put_file, { name = 'a.lua', text = '' } }, { native.admission } } do\n"
+      "for _, call in ipairs { { native.reload }, { native.ask, 'files' }, { native.delete_file, 'a.lua' },\n"
+      "    { native.put_file, { name = 'a.lua', text = '' } } } do\n"
       "  local done, message = pcall(call[1], call[2])\n"
       "  raised = raised .. (done and 'done' or message:match('moongate is not running') or message) .. ';'\n"
       "end\n"
       "return raised",
-      "moongate is not running;moongate is not running;moongate is not running;moongate is not running;"
-      "moongate is not running;");
+      "moongate is not running;moongate is not running;moongate is not running;moongate is not running;");
   end(test);
 }
 
@@ -139,8 +130,8 @@ static void an_answer_may_come_at_once(void **state) {
   struct test *test = begin(&whole);
   fixture_expect(&test->fixture,
                  "local native = require 'moongate.native'\n"
-                 "return native.delete_file('b.lua').status .. native.files()[1].file .. native.admission().token",
-                 "404a.luas3cret");
+                 "return native.delete_file('b.lua').status .. native.ask('files').question",
+                 "404files");
   assert_string_equal("b.lua", test->name);
   end(test);
 }
@@ -149,12 +140,33 @@ static void a_counter_comes_to_its_last_digit_and_reckons_as_a_number(void **sta
   (void)state;
   struct test *test = begin(&whole);
   fixture_expect(&test->fixture,
-                 "local json, found = require 'moongate.json', require('moongate.native').metrics()\n"
+                 "local json, found = require 'moongate.json', require('moongate.native').ask 'counters'\n"
                  "assert(found.few == 2 ^ 53)\n"
                  "assert(found.many + 1 == 2 ^ 64 and 2 * found.many / 2 == 2 ^ 64 and found.many - 0 == 2 ^ 64)\n"
                  "return tostring(found.many) .. json.encode(found) ..\n"
                  "  require('moongate.metrics.exposition').format_value(found.many)",
                  "18446744073709551615{\"few\":9007199254740992,\"many\":18446744073709551615}18446744073709551615");
+  end(test);
+}
+
+static void plain_arguments_come_down_with_a_question(void **state) {
+  (void)state;
+  struct test *test = begin(&whole);
+  fixture_expect(&test->fixture,
+                 "local said = require('moongate.native').ask('connections', {\n"
+                 "  where = { state = 'idle', ['age>='] = 1.5, stuck = true } })\n"
+                 "return said.question .. said.state .. said.age .. tostring(said.stuck)",
+                 "connectionsidle1.5true");
+  fixture_expect(
+      &test->fixture,
+      "local ask, passed, deep = require('moongate.native').ask, 0, {}\n"
+      "deep.deeper = deep\n"
+      "for _, wrong in ipairs { 'x', deep, { a = print }, { a = 'b\\0c' }, { a = { b = { 1, {} , {{{}}} } } } } do\n"
+      "  passed = passed + (pcall(ask, 'connections', wrong) and 1 or 0)\n"
+      "end\n"
+      "return passed",
+      "0");
+  assert_int_equal(1, test->calls);
   end(test);
 }
 
@@ -195,6 +207,7 @@ int main(void) {
       cmocka_unit_test(any_bytes_can_be_put_and_the_answer_may_come_later),
       cmocka_unit_test(an_answer_may_come_at_once),
       cmocka_unit_test(a_counter_comes_to_its_last_digit_and_reckons_as_a_number),
+      cmocka_unit_test(plain_arguments_come_down_with_a_question),
       cmocka_unit_test(what_is_no_route_file_never_gets_down),
       cmocka_unit_test(an_answer_for_a_task_that_has_gone_is_dropped),
   };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * Snapshots: workers that are loops of this same thread, which the test runs or leaves standing. Who asks is a Lua task
- * that calls native.snapshot(). */
+ * that asks for a snapshot. */
 #include "threads/snapshot.h"
 
 #include "connection/reason.h"
@@ -34,9 +34,13 @@ struct bench {
   unsigned ended;
 };
 
-static void ask(void *context, struct native_call *call) { snapshots_ask(&((struct bench *)context)->snapshots, call); }
+static void ask(void *context, const char *question, const struct value *arguments, struct native_call *call) {
+  (void)question;
+  (void)arguments;
+  snapshots_ask(&((struct bench *)context)->snapshots, call);
+}
 
-static const struct native_ops ops = {.snapshot = ask};
+static const struct native_ops ops = {.ask = ask};
 
 static struct bench *bench_of_task; /* a task's record tells nothing of the test */
 
@@ -87,9 +91,10 @@ static int tear_down(void **state) {
 
 static void start_asking(struct bench *bench, size_t index) {
   struct error error;
+  static char *words[] = {"snapshot"};
   bench->tasks[index].on_ended = on_task_ended;
-  assert_int_equal(
-      native_start_words(&bench->host, &bench->tasks[index], "moongate.native", "snapshot", 0, NULL, &error), 0);
+  assert_int_equal(native_start_words(&bench->host, &bench->tasks[index], "moongate.native", "ask", 1, words, &error),
+                   0);
 }
 
 /* Runs the control loop, and the workers that `running` has bits for, until `ended` tasks have ended. */

@@ -41,7 +41,7 @@ end
 
 -- Asked for all the time, and also when much is wrong: of native's answers the one whose cost does not grow.
 local function readyz()
-  local state = native.readiness()
+  local state = native.ask "readiness"
   if state.draining then
     return plain(503, "draining: moongate is stopping and takes no new connections\n")
   elseif not state.ready then
@@ -63,11 +63,11 @@ end
 
 local function metrics(request)
   local open = (request.headers.accept or ""):lower():find("application/openmetrics-text", 1, true) ~= nil
-  local snapshot = native.snapshot()
-  if next(snapshot) == nil then
+  local snapshot = native.ask "snapshot"
+  if snapshot.error or next(snapshot) == nil then
     return plain(503, "moongate is starting or stopping: nothing is counted\n")
   end
-  local source = { snapshot = snapshot, status = native.status(), scripts = native.metrics() }
+  local source = { snapshot = snapshot, status = native.ask "status", scripts = native.ask "metrics" }
   return {
     status = 200,
     body = exposition.render(source, pause, nil, open),
@@ -76,7 +76,7 @@ local function metrics(request)
 end
 
 local function status_of_api()
-  local totals, status = native.totals(), native.status()
+  local totals, status = native.ask "totals", native.ask "status"
   status.routes, status.files = json.list(status.routes), files.as_json(status.files)
   for _, route in ipairs(status.routes) do
     route.ports = json.list(route.ports)

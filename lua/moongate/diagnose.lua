@@ -62,14 +62,14 @@ end
 ---@return string? failure
 ---@return integer? status
 function diagnose.take(trigger)
-  local done, snapshot = pcall(native.diagnose)
+  local done, snapshot = pcall(native.ask, "diagnose")
   if not done then
     return nil, tostring(snapshot), 503
   elseif snapshot.error then
     return nil, snapshot.error, snapshot.status
   end
   mark_lists(snapshot)
-  local status, counted = native.status(), native.snapshot()
+  local status, counted = native.ask("status"), native.ask("snapshot")
   local reload = status.reload or {}
   snapshot.format, snapshot.trigger = FORMAT, trigger
   snapshot.version, snapshot.pid = status.version, status.pid

@@ -156,7 +156,7 @@ function text.plural(count, noun, many)
   return ("%d %s"):format(count, count == 1 and noun or many or noun .. "s")
 end
 
----"worker 2 is stuck for 37s in route web (web.lua)", of one that native.readiness() tells.
+---"worker 2 is stuck for 37s in route web (web.lua)", of one that native.ask("readiness") tells.
 ---@param worker table
 ---@return string
 function text.stuck_worker(worker)

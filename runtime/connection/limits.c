@@ -380,19 +380,22 @@ static void tell_group(const struct shard *shard, size_t group, size_t count, cl
       tell(entry, now, report, context);
 }
 
-void limits_each(struct limits *limits, clock_ms now, limits_report_fn *report, void *context) {
+void limits_each_of(struct limits *limits, size_t index, clock_ms now, limits_report_fn *report, void *context) {
   enum { GROUPS_AT_A_TIME = 64 };
-  for (size_t i = 0; i < LIMITS_SHARDS; i++) {
-    struct shard *shard = &limits->shards[i];
-    pthread_mutex_lock(&shard->lock);
-    size_t count = shard->chain_count;
-    for (size_t group = 0; group < count; group++) {
-      tell_group(shard, group, count, now, report, context);
-      if (group % GROUPS_AT_A_TIME != GROUPS_AT_A_TIME - 1)
-        continue;
-      pthread_mutex_unlock(&shard->lock);
-      pthread_mutex_lock(&shard->lock);
-    }
+  struct shard *shard = &limits->shards[index];
+  pthread_mutex_lock(&shard->lock);
+  size_t count = shard->chain_count;
+  for (size_t group = 0; group < count; group++) {
+    tell_group(shard, group, count, now, report, context);
+    if (group % GROUPS_AT_A_TIME != GROUPS_AT_A_TIME - 1)
+      continue;
     pthread_mutex_unlock(&shard->lock);
+    pthread_mutex_lock(&shard->lock);
   }
+  pthread_mutex_unlock(&shard->lock);
+}
+
+void limits_each(struct limits *limits, clock_ms now, limits_report_fn *report, void *context) {
+  for (size_t i = 0; i < LIMITS_SHARDS; i++)
+    limits_each_of(limits, i, now, report, context);
 }

@@ -86,3 +86,6 @@ typedef void limits_report_fn(void *context, const struct limit_report *report);
  * no worker waits long: the callback is short, and calls nothing here. What is there from beginning to end is told
  * once; what comes or goes meanwhile may be left out. Any thread. */
 void limits_each(struct limits *limits, clock_ms now, limits_report_fn *report, void *context);
+
+/* The same for one of LIMITS_SHARDS parts of them, so that who calls may do something else in between. */
+void limits_each_of(struct limits *limits, size_t index, clock_ms now, limits_report_fn *report, void *context);

@@ -1,20 +1,18 @@
 /* SPDX-License-Identifier: MIT
  *
- * The functions of "moongate.native", as far as they don't belong to the instance. */
+ * The functions of "moongate.native" that do something, as far as they don't belong to the instance. */
 #include "control/operations.h"
 
 #include "control/check.h"
 #include "control/drain.h"
 #include "control/life.h"
-#include "control/measure.h"
+#include "control/questions.h"
 #include "instance/runtime.h"
 #include "loading/load.h"
 #include "reload/files.h"
 #include "reload/reload.h"
 #include "reports/diagnose.h"
-#include "reports/questions.h"
 #include "reports/reports.h"
-#include "reports/routes_report.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -29,34 +27,6 @@ static const char *why_not(const struct runtime *runtime) {
 static void operation_run(void *context, const struct native_settings *settings, struct native_call *call) {
   instance_run(context, settings, call);
 }
-
-static void operation_snapshot(void *context, struct native_call *call) {
-  struct runtime *runtime = context;
-  if (runtime->instance)
-    instance_snapshot(runtime->instance, call);
-  else
-    native_call_answer(call, value_table());
-}
-
-static void totals(void *context, struct native_call *call) {
-  struct runtime *runtime = context;
-  if (runtime->instance)
-    instance_totals(runtime->instance, call);
-  else
-    native_call_answer(call, value_table());
-}
-
-static void operation_clients(void *context, struct native_call *call) {
-  struct runtime *runtime = context;
-  if (runtime->instance)
-    instance_clients(runtime->instance, call);
-  else
-    native_call_answer(call, value_table());
-}
-
-static struct value *operation_status(void *context) { return status_report(context); }
-
-static struct value *readiness(void *context) { return readiness_report(context); }
 
 static struct value *defaults(void *context) {
   (void)context;
@@ -80,14 +50,6 @@ static void reload(void *context, struct native_call *call) {
     native_call_answer(call, reload_refusal(&(struct reload_waiter){.call = call}, why_not(runtime)));
 }
 
-static struct value *files(void *context) {
-  const struct runtime *runtime = context;
-  struct value *list = value_table();
-  if (runtime->instance)
-    instance_list_files(runtime->instance, list);
-  return list;
-}
-
 static struct value *refuse_file(const struct runtime *runtime) {
   return reload_refusal(&(struct reload_waiter){.file_status = 409}, why_not(runtime));
 }
@@ -109,43 +71,13 @@ static void delete_file(void *context, const char *name, struct native_call *cal
 }
 
 static void operation_refuse(const struct runtime *runtime, struct native_call *call) {
-  struct value *root = value_table();
-  value_set_number(root, "status", 503);
-  value_set_string(root, "error", why_not(runtime));
-  native_call_answer(call, root);
+  ask_refuse(call, 503, why_not(runtime));
 }
-
-static void routes(void *context, const struct native_routes *wanted, struct native_call *call) {
-  struct runtime *runtime = context;
-  if (runtime->instance)
-    instance_ask_routes(runtime->instance, wanted, call);
-  else
-    operation_refuse(runtime, call);
-}
-
-static void operation_ask(void *context, const char *question, const struct value *arguments,
-                          struct native_call *call) {
-  struct runtime *runtime = context;
-  if (runtime->instance)
-    questions_ask(runtime->instance, question, arguments, call);
-  else
-    operation_refuse(runtime, call);
-}
-
-static struct value *metrics(void *context) { return script_metrics_report(context); }
 
 static void drain(void *context, int64_t ms, struct native_call *call) {
   struct runtime *runtime = context;
   if (runtime->instance)
     instance_drain_for(runtime->instance, ms, call);
-  else
-    operation_refuse(runtime, call);
-}
-
-static void diagnose(void *context, struct native_call *call) {
-  struct runtime *runtime = context;
-  if (runtime->instance)
-    diagnose_ask(runtime->instance, call);
   else
     operation_refuse(runtime, call);
 }
@@ -159,40 +91,15 @@ static void keep_diagnosis(void *context, const char *trigger, const char *text,
     operation_refuse(runtime, call);
 }
 
-static struct value *admission(void *context) {
-  const struct runtime *runtime = context;
-  const struct instance *instance = runtime->instance ? runtime->instance : runtime->starting;
-  const struct config *config = instance ? &instance->config : NULL;
-  struct value *root = value_table();
-  if (config) {
-    value_set_string(root, "token", config->admin.token);
-    value_set_string(root, "hosts", config->admin.hosts);
-    value_set_boolean(root, "write", config->admin.write);
-    value_set_boolean(root, "public_metrics", config->admin.public_metrics);
-  }
-  return root;
-}
-
 const struct native_ops operations = {
     .check = check_files,
     .run = operation_run,
-    .snapshot = operation_snapshot,
-    .totals = totals,
-    .clients = operation_clients,
-    .status = operation_status,
-    .readiness = readiness,
+    .ask = questions_ask,
     .defaults = defaults,
+    .explain = explain_choice,
     .reload = reload,
-    .files = files,
     .put_file = put_file,
     .delete_file = delete_file,
-    .routes = routes,
-    .ask = operation_ask,
-    .addresses = addresses_report,
-    .explain = explain_choice,
     .drain = drain,
-    .diagnose = diagnose,
     .keep_diagnosis = keep_diagnosis,
-    .admission = admission,
-    .metrics = metrics,
 };

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * native.status(): what is running, since when, on which ports, from which files. native.readiness(): the part of it
- * that is asked for again and again. */
-#include "control/operations.h"
+ * The questions "status" and "readiness". */
+#include "control/questions.h"
 #include "instance/heartbeat.h"
 #include "instance/instance.h"
 #include "instance/parts.h"

@@ -7,7 +7,7 @@
 #include "control/drain.h"
 #include "control/life.h"
 #include "control/measure.h"
-#include "control/operations.h"
+#include "control/questions.h"
 #include "instance/runtime.h"
 #include "loading/load.h"
 #include "script/shared.h"

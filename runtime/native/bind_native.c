@@ -100,7 +100,9 @@ int native_call_finish(lua_State *L, struct native_call *call) {
     free(call);
     return native_return(L, value);
   }
-  call->waiting = true;
+  call->waiting = call->cancelled = true;
+  task_check(L);
+  call->cancelled = false;
   return task_wait(L, &call->wait, on_native_call_cancel);
 }
 
@@ -148,30 +150,6 @@ static int native_run(lua_State *L) {
   return native_call_finish(L, call);
 }
 
-static int native_snapshot(lua_State *L) {
-  struct native_call *call = native_call_begin(L);
-  native_of(L)->ops->snapshot(native_of(L)->context, call);
-  return native_call_finish(L, call);
-}
-
-static int native_totals(lua_State *L) {
-  struct native_call *call = native_call_begin(L);
-  native_of(L)->ops->totals(native_of(L)->context, call);
-  return native_call_finish(L, call);
-}
-
-static int native_clients(lua_State *L) {
-  struct native_call *call = native_call_begin(L);
-  native_of(L)->ops->clients(native_of(L)->context, call);
-  return native_call_finish(L, call);
-}
-
-static int native_status(lua_State *L) { return native_return(L, native_of(L)->ops->status(native_of(L)->context)); }
-
-static int native_readiness(lua_State *L) {
-  return native_return(L, native_of(L)->ops->readiness(native_of(L)->context));
-}
-
 static int native_defaults(lua_State *L) {
   return native_return(L, native_of(L)->ops->defaults(native_of(L)->context));
 }
@@ -207,13 +185,17 @@ static const char *read_arguments(lua_State *L, struct value *into, unsigned dep
 static int native_ask(lua_State *L) {
   const struct native_module *native = native_of(L);
   const char *question = luaL_checkstring(L, 1);
-  luaL_checktype(L, 2, LUA_TTABLE);
   lua_settop(L, 2);
+  if (lua_isnil(L, 2)) {
+    lua_newtable(L);
+    lua_replace(L, 2);
+  }
+  luaL_checktype(L, 2, LUA_TTABLE);
   if (!native->ops->ask)
     return native_raise_not_running(L);
-  struct native_call *call = native_call_begin(L);
+  struct native_call *call = native_call_new(NULL, NULL);
   struct value *arguments = value_table();
-  const char *wrong = read_arguments(L, arguments, 0);
+  const char *wrong = call ? read_arguments(L, arguments, 0) : "not enough memory";
   if (wrong || !value_is_whole(arguments)) {
     value_free(arguments);
     free(call);
@@ -244,11 +226,6 @@ static int native_drain(lua_State *L) {
   struct native_call *call = native_call_begin(L);
   native->ops->drain(native->context, seconds < 0 ? -1 : (int64_t)(seconds * 1000 + 0.5), call);
   return native_call_finish(L, call);
-}
-
-static int native_files(lua_State *L) {
-  const struct native_module *native = native_of(L);
-  return native->ops->files ? native_return(L, native->ops->files(native->context)) : native_raise_not_running(L);
 }
 
 /* The name goes into a path. */
@@ -286,20 +263,6 @@ static int native_delete_file(lua_State *L) {
   return native_call_finish(L, call);
 }
 
-static int native_metrics(lua_State *L) {
-  const struct native_module *native = native_of(L);
-  return native->ops->metrics ? native_return(L, native->ops->metrics(native->context)) : native_raise_not_running(L);
-}
-
-static int native_diagnose(lua_State *L) {
-  const struct native_module *native = native_of(L);
-  if (!native->ops->diagnose)
-    return native_raise_not_running(L);
-  struct native_call *call = native_call_begin(L);
-  native->ops->diagnose(native->context, call);
-  return native_call_finish(L, call);
-}
-
 static int native_keep_diagnosis(lua_State *L) {
   const struct native_module *native = native_of(L);
   size_t size, length;
@@ -313,37 +276,13 @@ static int native_keep_diagnosis(lua_State *L) {
   return native_call_finish(L, call);
 }
 
-static int native_admission(lua_State *L) {
-  const struct native_module *native = native_of(L);
-  if (!native->ops->admission)
-    return native_raise_not_running(L);
-  return native_return(L, native->ops->admission(native->context));
-}
-
 static const struct luaL_Reg functions[] = {
-    {"check", native_check},
-    {"run", native_run},
-    {"snapshot", native_snapshot},
-    {"totals", native_totals},
-    {"clients", native_clients},
-    {"status", native_status},
-    {"readiness", native_readiness},
-    {"defaults", native_defaults},
-    {"reload", native_reload},
-    {"files", native_files},
-    {"put_file", native_put_file},
-    {"delete_file", native_delete_file},
-    {"ask", native_ask},
-    {"routes", native_list_routes},
-    {"addresses", native_list_addresses},
-    {"explain", native_explain_choice},
-    {"drain", native_drain},
-    {"diagnose", native_diagnose},
-    {"keep_diagnosis", native_keep_diagnosis},
-    {"admission", native_admission},
-    {"metrics", native_metrics},
-    {"testing", native_testing},
-    {NULL, NULL},
+    {"check", native_check},       {"run", native_run},
+    {"defaults", native_defaults}, {"reload", native_reload},
+    {"put_file", native_put_file}, {"delete_file", native_delete_file},
+    {"ask", native_ask},           {"explain", native_explain_choice},
+    {"drain", native_drain},       {"keep_diagnosis", native_keep_diagnosis},
+    {"testing", native_testing},   {NULL, NULL},
 };
 
 int native_host_init(struct script_host *host, const struct script_place *place, const struct script_options *options,

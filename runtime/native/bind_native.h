@@ -22,8 +22,6 @@ int native_call_finish(struct lua_State *L, struct native_call *call);
 int native_raise_not_running(struct lua_State *L);
 
 /* The functions of bind_native_questions.c. */
-int native_list_routes(struct lua_State *L);
-int native_list_addresses(struct lua_State *L);
 int native_explain_choice(struct lua_State *L);
 
 /* native.testing(): the functions behind lua/moongate/testing.lua, as a table (bind_testing.c). */

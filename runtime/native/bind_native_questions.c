@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * native.routes, native.addresses and native.explain: their options, from a table in
+ * native.explain: its options, from a table in
  * Lua to plain C. The strings stay on the stack, and so alive, until the function returns. */
 #include "native/bind_native.h"
 
@@ -50,52 +50,6 @@ static bool flag_option(lua_State *L, const char *name) {
 
 static int port_option(lua_State *L) { return (int)number_option(L, "port", UINT16_MAX, -1); }
 
-static struct native_page page_option(lua_State *L) {
-  return (struct native_page){.limit = (size_t)number_option(L, "limit", LIMIT_MOST, LIMIT_DEFAULT),
-                              .offset = (size_t)number_option(L, "offset", 1e15, 0)};
-}
-
-int native_list_routes(lua_State *L) {
-  const struct native_module *native = native_of(L);
-  check_question_options(L);
-  struct native_routes wanted = {
-      .route = text_option(L, "route"), .file = text_option(L, "file"), .port = port_option(L), .page = page_option(L)};
-  if (!native->ops->routes)
-    return native_raise_not_running(L);
-  struct native_call *call = native_call_begin(L);
-  native->ops->routes(native->context, &wanted, call);
-  return native_call_finish(L, call);
-}
-
-static enum native_address_order address_order_option(lua_State *L) {
-  static const char *const orders[] = {
-      [ADDRESSES_BY_REFUSED] = "refused", [ADDRESSES_BY_CONNECTIONS] = "connections", [ADDRESSES_BY_RATE] = "rate",
-      [ADDRESSES_BY_BLOCKED] = "blocked", [ADDRESSES_BY_CLIENT] = "client",
-  };
-  _Static_assert(sizeof orders / sizeof orders[0] == ADDRESSES_BY_CLIENT + 1, "a word for each order");
-  const char *text = text_option(L, "sort");
-  for (unsigned i = 0; text && i < sizeof orders / sizeof orders[0]; i++)
-    if (strcmp(text, orders[i]) == 0)
-      return (enum native_address_order)i;
-  if (text)
-    luaL_error(L, "sort: there is no order \"%s\"", text);
-  return ADDRESSES_BY_REFUSED;
-}
-
-int native_list_addresses(lua_State *L) {
-  const struct native_module *native = native_of(L);
-  check_question_options(L);
-  struct native_addresses wanted = {.client = text_option(L, "client"),
-                                    .scope = text_option(L, "scope"),
-                                    .route = text_option(L, "route"),
-                                    .blocked = flag_option(L, "blocked"),
-                                    .order = address_order_option(L),
-                                    .page = page_option(L)};
-  if (!native->ops->addresses)
-    return native_raise_not_running(L);
-  return native_return(L, native->ops->addresses(native->context, &wanted));
-}
-
 static int tls_option(lua_State *L) {
   lua_getfield(L, 1, "tls");
   int tls = lua_isnil(L, -1) ? -1 : lua_toboolean(L, -1);
@@ -115,7 +69,7 @@ int native_explain_choice(lua_State *L) {
                                     .client_ip = text_option(L, "client_ip"),
                                     .tls_version = text_option(L, "tls_version"),
                                     .tls = tls_option(L),
-                                    .limit = page_option(L).limit};
+                                    .limit = (size_t)number_option(L, "limit", LIMIT_MOST, LIMIT_DEFAULT)};
   if (!native->ops->explain)
     return native_raise_not_running(L);
   return native_return(L, native->ops->explain(native->context, &question));

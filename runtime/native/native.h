@@ -43,36 +43,6 @@ struct native_settings {
   bool strict;
 };
 
-/* Of a list: how many, and how many come before them. */
-struct native_page {
-  size_t limit, offset;
-};
-
-/* Which routes are asked for: NULL and -1: any. */
-struct native_routes {
-  const char *route, *file;
-  int port;
-  struct native_page page;
-};
-
-enum native_address_order {
-  ADDRESSES_BY_REFUSED,
-  ADDRESSES_BY_CONNECTIONS,
-  ADDRESSES_BY_RATE,
-  ADDRESSES_BY_BLOCKED,
-  ADDRESSES_BY_CLIENT
-};
-
-/* Which addresses that the limits know are asked for: NULL: any. */
-struct native_addresses {
-  const char *client; /* an address, CIDR or glob */
-  const char *scope;  /* "all", "unrouted", "route" */
-  const char *route;
-  bool blocked; /* only those that are */
-  enum native_address_order order;
-  struct native_page page;
-};
-
 /* What would become of a connection. NULL: not known. */
 struct native_explain {
   bool offline;                /* of the files, as check would load them; else of what runs */
@@ -92,61 +62,30 @@ struct native_ops {
   struct value *(*check)(void *context, const struct native_settings *settings);
   /* native.run{config=, routes=, workers=, strict=, control=}: answers with the exit status when it has stopped. */
   void (*run)(void *context, const struct native_settings *settings, struct native_call *call);
-  /* native.snapshot(): answers with the sums of all workers. */
-  void (*snapshot)(void *context, struct native_call *call);
-  /* native.totals(): the same, without the routes one by one. */
-  void (*totals)(void *context, struct native_call *call);
-  /* native.clients(): the same, and `clients` = { { client = "192.0.2.7" or "2001:db8::/64", bytes_in =, bytes_out =,
-   * connections =, active = }, … }, with `other_clients` for what is counted by no address: their sum is the total. */
-  void (*clients)(void *context, struct native_call *call);
-  /* native.status(), native.defaults(), and native.readiness(), whose cost does not grow: { starting =, ready =,
-   * draining =, loading = { file =, seconds = } of the start, workers =, stuck = { { number =, seconds =, route =,
-   * file =, kernel =, accepted_by = }, … } }. */
-  struct value *(*status)(void *context);
-  struct value *(*readiness)(void *context);
+  /* native.defaults(): { version =, root =, terminal =, columns =, rows = }, of the process and its terminal. */
   struct value *(*defaults)(void *context);
+  /* native.ask(question, arguments): one of control/questions.c, with a table of plain data. Answers what that says, or
+   * { error =, status = }. */
+  void (*ask)(void *context, const char *question, const struct value *arguments, struct native_call *call);
   /* native.reload(): answers, when all is live or refused, with { ok =, generation =, ms =, changed = { file, … },
    * removed = { file, … }, faults = { { file, line, route, field, message }, … }, warnings = { the same, … },
    * notes = { text, … } }; a note says which setting of the config needs a restart. */
   void (*reload)(void *context, struct native_call *call);
-  /* native.files(): a list of { file =, path =, ok =, state = "live" | "last_good" | "absent", routes =, functions =,
-   * version =, hash =, size =, loaded_at =, faults = { … }, warnings = { … } }. The caller frees it. */
-  struct value *(*files)(void *context);
   /* native.put_file{ name =, text = }: answers { status = 200 | 201 | 409 | 422 | 500, generation =, faults = { … },
    * message = }. `text` may hold any bytes. The name has been checked to be a plain one that ends in ".lua". */
   void (*put_file)(void *context, const char *name, const char *text, size_t size, struct native_call *call);
   /* native.delete_file(name): answers { status = 200 | 404 | …, generation =, message = }. */
   void (*delete_file)(void *context, const char *name, struct native_call *call);
-  /* native.ask(question, arguments): one of reports/questions.c, with a table of plain data. Answers what that says, or
-   * { error =, status = }. */
-  void (*ask)(void *context, const char *question, const struct value *arguments, struct native_call *call);
-  /* native.routes{ route =, file =, port =, limit =, offset = }: answers { total =, routes = { { name =, file =, line
-   * =, … }, … } }, in the order of choice, or { error =, status = }. */
-  void (*routes)(void *context, const struct native_routes *wanted, struct native_call *call);
-  /* native.addresses{ client =, scope =, route =, blocked =, sort =, limit =, offset = }: { total =, remembered =,
-   * blocked =, complete =, addresses = { { address =, scope =, route =, connections =, rate =, refused =, blocked_for =
-   * in seconds }, … } }, or { error =, status = }. The caller frees it. */
-  struct value *(*addresses)(void *context, const struct native_addresses *wanted);
   /* native.explain{ offline =, config =, routes =, port =, domain =, client_ip =, tls_version =, limit = }: what
    * reports/explain.c says, or { error =, status = }; may block when offline. The caller frees it. */
   struct value *(*explain)(void *context, const struct native_explain *question);
-  /* native.metrics(): what scripts have made: { metrics = { { name =, help =, type =, labels =, buckets =, series =
-   * { { values =, number =, count =, counts = }, … } }, … }, dictionaries = { { name =, entries =, bytes =, bytes_most
-   * =, evictions = }, … }, dropped =, lost = { log =, stdout =, stderr = } }. The caller frees it. */
-  struct value *(*metrics)(void *context);
   /* native.drain(seconds): stops as SIGTERM does, within `ms` (-1: timeouts.shutdown); when it stops already a time
    * that is given takes the place of the one that there was. Answers once all connections are gone, with { cut = how
    * many had to be ended, seconds = that it took }; the process ends then. */
   void (*drain)(void *context, int64_t ms, struct native_call *call);
-  /* native.diagnose(): answers with what reports/diagnose_report.c says of all connections and workers, or { error =,
-   * status = }. */
-  void (*diagnose)(void *context, struct native_call *call);
   /* native.keep_diagnosis(trigger, text): keeps it as a file under the state directory: { path = } or { path =, error =
    * }. `trigger` is a plain word. */
   void (*keep_diagnosis)(void *context, const char *trigger, const char *text, size_t size, struct native_call *call);
-  /* native.admission(): who may ask the admin interface, as the config's `admin` has it: { token =, hosts = "a,b",
-   * write =, public_metrics = }; {} while moongate stops. Never to be printed. The caller frees it. */
-  struct value *(*admission)(void *context);
 };
 
 struct script_given; /* loading/load.h */

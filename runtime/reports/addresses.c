@@ -1,196 +1,160 @@
 /* SPDX-License-Identifier: MIT
  *
- * The answer is made in two steps: what is asked for is copied under the locks of the table, then sorted and told. */
-#include "reports/reports.h"
-
+ * The question "addresses": the control thread goes through the table that the workers share, a part of it at a time.
+ */
 #include "connection/limits.h"
 #include "instance/instance.h"
-#include "instance/runtime.h"
-#include "net/ip_set.h"
-#include "threads/names.h"
+#include "reports/reports.h"
+#include "reports/selection.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { GROWN_BY = 1024 };
-
-struct selection {
-  const struct native_addresses *wanted;
-  struct name_scope *scopes; /* of the names that there are */
+struct addresses_question {
+  struct selection_query query;
+  struct limits *limits;
+  uint64_t block_ms;         /* limits.block_for, which no block outlasts */
+  struct name_scope *scopes; /* of the names that there were, with texts of their own */
+  char *texts;
   size_t scope_count;
-  struct ip_set *clients; /* NULL: any */
-  uint64_t block_ms;      /* limits.block_for, which no block outlasts */
-  struct limit_report *reports;
-  size_t count, room;
-  size_t remembered, blocked; /* of all that there are */
-  bool complete;
 };
 
-static const char *scope_of(const struct limit_report *report) {
-  return report->scope == LIMIT_SCOPE_ALL ? "all" : report->scope == LIMIT_SCOPE_UNROUTED ? "unrouted" : "route";
-}
+struct address_entry {
+  struct record_prefix address;
+  unsigned scope;
+  const char *scope_word, *route;
+  unsigned connections;
+  double rate;
+  uint64_t refused, blocked_ms;
+  bool blocked;
+};
 
-static const char *route_of(const struct selection *selection, const struct limit_report *report) {
-  if (report->scope < LIMIT_SCOPE_ROUTES)
-    return NULL;
-  const char *text = name_scope_text(selection->scopes, selection->scope_count, report->scope);
-  return text ? text : "(removed)";
-}
-
-/* Does one of them lie in the other? */
-static bool prefixes_meet(const struct prefix *a, const struct prefix *b) {
-  unsigned bits = a->bits < b->bits ? a->bits : b->bits;
-  for (unsigned i = 0; i < bits; i++)
-    if ((a->bytes[i / 8] ^ b->bytes[i / 8]) & (0x80 >> (i % 8)))
-      return false;
-  return true;
-}
-
-/* Of IPv6 a prefix is told: it is meant too when it is an address of it that was asked for. */
-static bool is_client(const struct selection *selection, const struct limit_report *report) {
-  struct prefix asked;
-  if (!ip_set_prefix(selection->clients, 0, &asked))
-    return ip_set_contains(selection->clients, &report->address);
-  struct prefix shown = prefix_make(report->address.bytes, ip_address_is_ipv4(&report->address), report->prefix);
-  return prefixes_meet(&asked, &shown);
-}
-
-static bool address_is_wanted(const struct selection *selection, const struct limit_report *report) {
-  const struct native_addresses *wanted = selection->wanted;
-  if (wanted->blocked && report->blocked_ms == 0)
-    return false;
-  if (selection->clients && !is_client(selection, report))
-    return false;
-  if (wanted->scope && strcmp(wanted->scope, scope_of(report)) != 0)
-    return false;
-  const char *route = wanted->route ? route_of(selection, report) : NULL;
-  return !wanted->route || (route && strcmp(wanted->route, route) == 0);
-}
-
-static void on_report(void *context, const struct limit_report *shown) {
-  struct selection *selection = context;
-  struct limit_report bounded = *shown;
-  const struct limit_report *report = &bounded;
-  if (bounded.blocked_ms > selection->block_ms)
-    bounded.blocked_ms = selection->block_ms;
-  selection->remembered++;
-  selection->blocked += report->blocked_ms > 0;
-  if (!selection->complete || !address_is_wanted(selection, report))
+static void complete_address(void *record, const void *source) {
+  const struct addresses_question *question = source;
+  struct address_entry *entry = record;
+  if (entry->scope < LIMIT_SCOPE_ROUTES)
     return;
-  if (selection->count == selection->room) {
-    size_t room = selection->room ? selection->room * 2 : GROWN_BY;
-    struct limit_report *grown =
-        room <= ADDRESSES_MOST ? realloc(selection->reports, room * sizeof *selection->reports) : NULL;
-    if (!grown) {
-      selection->complete = false;
-      return;
-    }
-    selection->reports = grown;
-    selection->room = room;
-  }
-  selection->reports[selection->count++] = *report;
+  const char *text = name_scope_text(question->scopes, question->scope_count, entry->scope);
+  entry->route = text ? text : "(removed)";
 }
 
-static int descending(double a, double b) { return a > b ? -1 : a < b; }
+static const struct record_field address_fields[] = {
+    RECORD_FIELD(address_entry, NULL, "address", address, 0),
+    RECORD_FIELD(address_entry, NULL, "number", scope, RECORD_UNTOLD),
+    RECORD_FIELD_AS(RECORD_WORD, address_entry, NULL, "scope", scope_word, 0),
+    RECORD_FIELD(address_entry, NULL, "route", route, RECORD_COSTLY),
+    RECORD_FIELD(address_entry, NULL, "connections", connections, 0),
+    RECORD_FIELD(address_entry, NULL, "rate", rate, 0),
+    RECORD_FIELD(address_entry, NULL, "refused", refused, 0),
+    RECORD_FIELD_AS(RECORD_MS, address_entry, NULL, "blocked_for", blocked_ms, 0),
+    RECORD_FIELD(address_entry, NULL, "blocked", blocked, RECORD_UNTOLD),
+};
 
-static int compare_address_client(const void *left, const void *right) {
-  const struct limit_report *a = left, *b = right;
-  int order = memcmp(a->address.bytes, b->address.bytes, sizeof a->address.bytes);
-  return order ? order : a->scope < b->scope ? -1 : a->scope > b->scope;
-}
+static const struct record_type address_record = {
+    .size = sizeof(struct address_entry),
+    .fields = address_fields,
+    .field_count = sizeof address_fields / sizeof address_fields[0],
+    .complete = complete_address,
+};
 
-static int by_connections(const void *left, const void *right) {
-  const struct limit_report *a = left, *b = right;
-  int order = descending(a->connections, b->connections);
-  return order ? order : compare_address_client(left, right);
-}
+struct addresses_found {
+  size_t shard; /* the next */
+  struct selection selection;
+  size_t remembered, blocked; /* of all that there are */
+};
 
-static int by_rate(const void *left, const void *right) {
-  const struct limit_report *a = left, *b = right;
-  int order = descending(a->rate, b->rate);
-  return order ? order : compare_address_client(left, right);
-}
-
-static int by_refused(const void *left, const void *right) {
-  const struct limit_report *a = left, *b = right;
-  int order = descending((double)a->refused, (double)b->refused);
-  return order ? order : compare_address_client(left, right);
-}
-
-static int by_blocked(const void *left, const void *right) {
-  const struct limit_report *a = left, *b = right;
-  int order = descending((double)a->blocked_ms, (double)b->blocked_ms);
-  return order ? order : compare_address_client(left, right);
-}
-
-static void write_report(struct value *list, const struct selection *selection, const struct limit_report *report) {
-  char address[ADDRESS_TEXT_SIZE], text[ADDRESS_TEXT_SIZE + 8];
-  struct value *row = value_set_table(list, NULL);
-  bool is_prefix = !ip_address_is_ipv4(&report->address) && report->prefix < 128;
-  ip_address_format(&report->address, address);
-  snprintf(text, sizeof text, is_prefix ? "%s/%u" : "%s", address, report->prefix);
-  value_set_string(row, "address", text);
-  value_set_string(row, "scope", scope_of(report));
-  value_set_string(row, "route", route_of(selection, report));
-  value_set_number(row, "connections", report->connections);
-  value_set_number(row, "rate", report->rate);
-  value_set_number(row, "refused", (double)report->refused);
-  value_set_number(row, "blocked_for", (double)report->blocked_ms / 1000);
-}
-
-static struct value *addresses_refuse(int status, const char *message) {
-  struct value *root = value_table();
-  value_set_number(root, "status", status);
-  value_set_string(root, "error", message);
-  return root;
-}
-
-static struct value *write_answer(struct selection *selection) {
-  static int (*const orders[])(const void *, const void *) = {
-      [ADDRESSES_BY_REFUSED] = by_refused,
-      [ADDRESSES_BY_CONNECTIONS] = by_connections,
-      [ADDRESSES_BY_RATE] = by_rate,
-      [ADDRESSES_BY_BLOCKED] = by_blocked,
-      [ADDRESSES_BY_CLIENT] = compare_address_client,
+static void on_address(void *context, const struct limit_report *told) {
+  struct ask_part *part = context;
+  const struct addresses_question *question = part->ask->question;
+  struct addresses_found *found = part->answer;
+  uint64_t blocked_ms = told->blocked_ms < question->block_ms ? told->blocked_ms : question->block_ms;
+  struct address_entry entry = {
+      .address = {told->address, told->prefix},
+      .scope = told->scope,
+      .scope_word = told->scope == LIMIT_SCOPE_ALL        ? "all"
+                    : told->scope == LIMIT_SCOPE_UNROUTED ? "unrouted"
+                                                          : "route",
+      .connections = told->connections,
+      .rate = told->rate,
+      .refused = told->refused,
+      .blocked_ms = blocked_ms,
+      .blocked = blocked_ms > 0,
   };
-  const struct native_page *page = &selection->wanted->page;
+  found->remembered++;
+  found->blocked += entry.blocked;
+  selection_take(&found->selection, &question->query, &entry, question);
+}
+
+static bool addresses_step(struct ask_part *part) {
+  enum { SORTED_AT_ONCE = 512 };
+  const struct addresses_question *question = part->ask->question;
+  struct addresses_found *found = part->answer;
+  if (found->shard < LIMITS_SHARDS)
+    limits_each_of(question->limits, found->shard++, loop_now(part->ask->asks->loop), on_address, part);
+  return found->shard < LIMITS_SHARDS || !selection_sort(&found->selection, &question->query, SORTED_AT_ONCE);
+}
+
+static struct value *addresses_report(struct ask *ask) {
+  const struct addresses_question *question = ask->question;
+  struct addresses_found *found = ask->parts[0].answer;
+  struct selection *selection = &found->selection;
+  size_t count;
+  void **page = selections_merge(&selection, 1, &question->query, &count);
   struct value *root = value_table();
-  if (selection->count > 0)
-    qsort(selection->reports, selection->count, sizeof *selection->reports, orders[selection->wanted->order]);
-  value_set_number(root, "total", (double)selection->count);
-  value_set_number(root, "remembered", (double)selection->remembered);
-  value_set_number(root, "blocked", (double)selection->blocked);
-  value_set_number(root, "limit", (double)page->limit);
-  value_set_number(root, "offset", (double)page->offset);
-  value_set_boolean(root, "complete", selection->complete);
-  struct value *list = value_set_table(root, "addresses");
-  for (size_t i = page->offset; i < selection->count && i - page->offset < page->limit; i++)
-    write_report(list, selection, &selection->reports[i]);
+  value_set_number(root, "total", (double)selection->matched);
+  value_set_number(root, "remembered", (double)found->remembered);
+  value_set_number(root, "blocked", (double)found->blocked);
+  value_set_boolean(root, "complete", page && !selection->failed && ask_is_complete(ask));
+  value_set_records(root, "addresses", &address_record, page, page ? count : 0);
   return root;
 }
 
-struct value *addresses_report(void *context, const struct native_addresses *wanted) {
-  struct runtime *runtime = context;
-  struct instance *instance = runtime->instance;
-  struct selection selection = {.wanted = wanted, .complete = true};
-  if (!instance || !instance->threads.admission.limits)
-    return addresses_refuse(503, "moongate is starting or stopping");
-  if (wanted->client) {
-    struct error wrong = {0}, error;
-    selection.clients = ip_set_new(&wanted->client, 1, &wrong);
-    if (!selection.clients) {
-      error_set(&error, EINVAL, "client: %s", wrong.message);
-      return addresses_refuse(400, error.message);
-    }
+static void addresses_clear(void *answer) { selection_clear(&((struct addresses_found *)answer)->selection); }
+
+static void addresses_free_question(void *asked) {
+  struct addresses_question *question = asked;
+  selection_query_deinit(&question->query);
+  free(question->scopes);
+  free(question->texts);
+  free(question);
+}
+
+/* Names may go while the table is gone through. False without memory. */
+static bool copy_scopes(struct addresses_question *question, const struct names *names) {
+  size_t size = 1;
+  question->scopes = names_scopes(names, &question->scope_count);
+  for (size_t i = 0; i < question->scope_count; i++)
+    size += strlen(question->scopes[i].text) + 1;
+  char *text = question->texts = question->scopes ? malloc(size) : NULL;
+  for (size_t i = 0; text && i < question->scope_count; i++) {
+    size_t length = strlen(question->scopes[i].text) + 1;
+    question->scopes[i].text = memcpy(text, question->scopes[i].text, length);
+    text += length;
   }
-  selection.scopes = names_scopes(&instance->names, &selection.scope_count);
-  selection.block_ms = instance->config.policy->block_ms;
-  limits_each(instance->threads.admission.limits, loop_now(&runtime->loop), on_report, &selection);
-  struct value *root = write_answer(&selection);
-  free(selection.reports);
-  free(selection.scopes);
-  ip_set_unref(selection.clients);
-  return root;
+  return question->texts != NULL;
+}
+
+void addresses_ask(struct instance *instance, const struct value *arguments, struct native_call *call) {
+  static const struct ask_kind kind = {
+      .answer_size = sizeof(struct addresses_found),
+      .here = true,
+      .step = addresses_step,
+      .report = addresses_report,
+      .clear = addresses_clear,
+      .free_question = addresses_free_question,
+  };
+  struct error error = {0};
+  struct addresses_question *question = calloc(1, sizeof *question);
+  if (!question || !copy_scopes(question, &instance->names)) {
+    error_set(&error, ENOMEM, "no memory for the question");
+  } else if (selection_query_init(&question->query, &address_record, arguments, &error) == 0) {
+    question->limits = instance->threads.admission.limits;
+    question->block_ms = instance->config.policy->block_ms;
+    asks_begin(&instance->asks, &kind, question, call);
+    return;
+  }
+  ask_refuse(call, error.code == ENOMEM ? 500 : 400, error.message);
+  if (question)
+    addresses_free_question(question);
 }

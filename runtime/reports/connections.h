@@ -80,8 +80,8 @@ bool connections_step(struct connections_found *found, struct ask_part *part, co
 struct instance;
 uint64_t connections_time_left(const struct instance *instance);
 
-/* The questions "connections" and "kill" (reports/questions.c): { total =, open =, complete =, limit =, offset =,
- * workers =, connections = { those of the page }}; arguments as selection_query_init() has them. */
+/* The questions "connections" and "kill" (control/questions.c): { total =, open =, complete =, workers =, connections =
+ * { those of the page }}; arguments as selection_query_init() has them. */
 void connections_ask(struct instance *instance, const struct value *arguments, struct native_call *call);
 void connections_ask_kill(struct instance *instance, const struct value *arguments, struct native_call *call);
 

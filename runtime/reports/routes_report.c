@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_ENDPOINTS = 64 };
+enum { MAX_ENDPOINTS = 64, ROUTES_LIMIT = 1000 };
 
 /* Between routes of one port, as far as that does not depend on the connection: below 0, `a` is asked first. */
 static int compare_choice(const struct ordered_route *a, const struct ordered_route *b) {
@@ -111,7 +111,7 @@ struct routes_question {
   struct instance *instance;
   char *route, *file;
   int port;
-  struct native_page page;
+  size_t limit, offset;
 };
 
 static void free_question(struct routes_question *question) {
@@ -176,7 +176,6 @@ static void write_counters(struct value *row, const struct snapshots *snapshots,
 
 static struct value *routes_answer(const struct snapshots *snapshots, void *context) {
   struct routes_question *question = context;
-  const struct native_page page = question->page;
   const struct route_order *order = instance_route_order(question->instance);
   const struct ordered_route **routes = order ? calloc(order->count + 1, sizeof *routes) : NULL;
   struct value *root = routes ? value_table() : NULL;
@@ -184,12 +183,12 @@ static struct value *routes_answer(const struct snapshots *snapshots, void *cont
     goto done;
   size_t count = select_routes(question, order, routes);
   value_set_number(root, "total", (double)count);
-  value_set_number(root, "limit", (double)page.limit);
-  value_set_number(root, "offset", (double)page.offset);
+  value_set_number(root, "limit", (double)question->limit);
+  value_set_number(root, "offset", (double)question->offset);
   value_set_number(root, "generation", (double)order->generation);
   value_set_boolean(root, "complete", snapshots_are_complete(snapshots));
   struct value *list = value_set_table(root, "routes");
-  for (size_t i = page.offset; i < count && i - page.offset < page.limit; i++)
+  for (size_t i = question->offset; i < count && i - question->offset < question->limit; i++)
     write_counters(route_report_write(list, question->instance, routes[i]->route), snapshots, routes[i]->route);
 done:
   free(routes);
@@ -197,18 +196,21 @@ done:
   return root;
 }
 
-void instance_ask_routes(struct instance *instance, const struct native_routes *wanted, struct native_call *call) {
+void routes_ask(struct instance *instance, const struct value *arguments, struct native_call *call) {
+  const char *route = value_get_text(arguments, "route"), *file = value_get_text(arguments, "file");
   struct routes_question *question = calloc(1, sizeof *question);
   if (!question || !instance->snapshots.loop || !instance->table) {
     free(question);
     native_call_answer(call, NULL);
     return;
   }
-  question->instance = instance;
-  question->port = wanted->port;
-  question->page = wanted->page;
-  if ((wanted->route && !(question->route = strdup(wanted->route))) ||
-      (wanted->file && !(question->file = strdup(wanted->file)))) {
+  *question = (struct routes_question){
+      .instance = instance,
+      .port = (int)value_get_number(arguments, "port", -1),
+      .limit = (size_t)value_get_number(arguments, "limit", ROUTES_LIMIT),
+      .offset = (size_t)value_get_number(arguments, "offset", 0),
+  };
+  if ((route && !(question->route = strdup(route))) || (file && !(question->file = strdup(file)))) {
     free_question(question);
     native_call_answer(call, NULL);
     return;

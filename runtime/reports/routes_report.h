@@ -52,5 +52,6 @@ void route_report_ports(struct value *list, const struct instance *instance, con
  * Returns what it appended; NULL without memory. */
 struct value *route_report_write(struct value *list, const struct instance *instance, const struct route *route);
 
-/* See native_ops.routes. */
-void instance_ask_routes(struct instance *instance, const struct native_routes *wanted, struct native_call *call);
+/* The question "routes", { route =, file =, port =, limit =, offset = }: { total =, generation =, complete =, routes =
+ * { { name =, file =, line =, … }, … } }, in the order of choice. */
+void routes_ask(struct instance *instance, const struct value *arguments, struct native_call *call);

@@ -30,6 +30,27 @@ static int compare_ids(const void *left, const void *right) {
   return a->number < b->number ? -1 : a->number > b->number;
 }
 
+/* Does one of them lie in the other? */
+static bool prefixes_meet(const struct prefix *a, const struct prefix *b) {
+  unsigned bits = a->bits < b->bits ? a->bits : b->bits;
+  for (unsigned i = 0; i < bits; i++)
+    if ((a->bytes[i / 8] ^ b->bytes[i / 8]) & (0x80 >> (i % 8)))
+      return false;
+  return true;
+}
+
+/* A prefix is meant too when it is an address of it that was asked for. */
+static bool lies_within(const struct clause *clause, const void *at) {
+  const struct record_prefix *told = at;
+  struct prefix asked;
+  if (clause->field->kind == RECORD_ADDRESS)
+    return ip_set_contains(clause->addresses, at);
+  if (!ip_set_prefix(clause->addresses, 0, &asked))
+    return ip_set_contains(clause->addresses, &told->address);
+  struct prefix shown = prefix_make(told->address.bytes, ip_address_is_ipv4(&told->address), told->bits);
+  return prefixes_meet(&asked, &shown);
+}
+
 bool clause_passes(const struct clause *clause, const void *record) {
   const struct record_field *field = clause->field;
   const void *at = record_field_at(field, record);
@@ -43,7 +64,7 @@ bool clause_passes(const struct clause *clause, const void *record) {
   case CLAUSE_AT_LEAST:
     return record_number(field, record) >= clause->number;
   case CLAUSE_WITHIN:
-    return ip_set_contains(clause->addresses, at);
+    return lies_within(clause, at);
   case CLAUSE_ONE_OF:
     return clause->id_count > 0 && bsearch(at, clause->ids, clause->id_count, sizeof *clause->ids, compare_ids);
   }
@@ -104,11 +125,11 @@ static int read_clause(struct selection_query *query, const struct value *value,
   clause->test = !value->key[length] ? CLAUSE_IS : value->key[length] == '~' ? CLAUSE_LIKE : CLAUSE_AT_LEAST;
   if (is_text != (clause->field->kind >= RECORD_TEXT) || (value->number < 0 || value->number > 1e15))
     return error_set(error, EINVAL, "%s: that is not what it is selected by", name);
-  if (is_text && clause->field->kind == RECORD_ADDRESS) {
+  if (clause->field->kind == RECORD_ADDRESS || clause->field->kind == RECORD_PREFIX) {
     clause->test = CLAUSE_WITHIN;
     return read_addresses(clause, value->string, error);
   }
-  if (is_text && clause->field->kind == RECORD_ID) {
+  if (clause->field->kind == RECORD_ID) {
     clause->test = CLAUSE_ONE_OF;
     return read_ids(clause, value->string, error);
   }

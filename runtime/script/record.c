@@ -59,6 +59,7 @@ int record_compare(const struct record_field *field, const void *a, const void *
   const void *left = record_field_at(field, a), *right = record_field_at(field, b);
   switch (field->kind) {
   case RECORD_ADDRESS:
+  case RECORD_PREFIX:
     return memcmp(left, right, sizeof((struct ip_address *)NULL)->bytes);
   case RECORD_REAL:
     return COMPARE(*(const double *)left, *(const double *)right);

@@ -23,6 +23,12 @@ struct record_id {
   uint64_t number;
 };
 
+/* "2001:db8::/64"; of all bits the address alone. */
+struct record_prefix {
+  struct ip_address address;
+  unsigned bits;
+};
+
 enum record_kind {
   RECORD_FLAG,    /* bool */
   RECORD_SMALL,   /* uint16_t */
@@ -35,6 +41,7 @@ enum record_kind {
   RECORD_WORD,    /* const char * to what is never freed; NULL likewise */
   RECORD_CHARS,   /* char […] */
   RECORD_ADDRESS, /* struct ip_address */
+  RECORD_PREFIX,  /* struct record_prefix */
   RECORD_HOST,    /* struct record_host, whose host is copied */
   RECORD_ID,      /* struct record_id */
 };
@@ -72,6 +79,7 @@ struct record_type {
       const char *: RECORD_TEXT,                                                                                       \
       char *: RECORD_CHARS,                                                                                            \
       struct ip_address: RECORD_ADDRESS,                                                                               \
+      struct record_prefix: RECORD_PREFIX,                                                                              \
       struct record_host: RECORD_HOST,                                                                                 \
       struct record_id: RECORD_ID)
 #define RECORD_FIELD_AS(kind, record, within, name, field, flags)                                                      \

@@ -91,6 +91,14 @@ static bool push_other_record_field(lua_State *L, const struct record_field *fie
   bool if_any = field->flags & RECORD_IF_ANY;
   if (field->kind == RECORD_ADDRESS)
     return push_record_text(L, ip_address_format(at, text), if_any);
+  if (field->kind == RECORD_PREFIX) {
+    const struct record_prefix *prefix = at;
+    char address[ADDRESS_TEXT_SIZE];
+    bool is_whole = ip_address_is_ipv4(&prefix->address) || prefix->bits >= 128;
+    ip_address_format(&prefix->address, address);
+    snprintf(text, sizeof text, is_whole ? "%s" : "%s/%u", address, prefix->bits);
+    return push_record_text(L, text, false);
+  }
   if (field->kind == RECORD_ID) {
     const struct record_id *id = at;
     snprintf(text, ID_TEXT_SIZE, "%u-%" PRIu64, id->worker, id->number);

@@ -33,6 +33,7 @@ void ask_refuse(struct native_call *call, int status, const char *message) {
 
 static void ask_free(struct ask *ask) {
   for (size_t i = 0; i < ask->count; i++) {
+    loop_undefer(ask->asks->loop, &ask->parts[i].turn);
     if (ask->kind->clear && ask->parts[i].answer)
       ask->kind->clear(ask->parts[i].answer);
     free(ask->parts[i].answer);
@@ -77,10 +78,8 @@ static void ask_answer(struct ask *ask, struct value *value) {
   native_call_answer(call, value);
 }
 
-static void on_part_back(struct message *message, void *receiver) {
-  struct ask_part *part = (struct ask_part *)(void *)message;
+static void ask_take_back(struct ask_part *part) {
   struct ask *ask = part->ask;
-  (void)receiver;
   part->away = false;
   struct memory_of_one *memory = part->done ? ask_memory_of(ask, part->worker) : NULL;
   if (memory) {
@@ -96,6 +95,11 @@ static void on_part_back(struct message *message, void *receiver) {
     ask_free(ask);
 }
 
+static void on_part_back(struct message *message, void *receiver) {
+  (void)receiver;
+  ask_take_back((struct ask_part *)(void *)message);
+}
+
 static void on_ask_patience_over(struct wheel_timer *timer) {
   struct ask *ask = (struct ask *)(void *)((char *)timer - offsetof(struct ask, timer));
   ask_answer(ask, atomic_load(&ask->given_up) ? NULL : ask->kind->report(ask));
@@ -108,13 +112,9 @@ static void on_asker_gone(void *context) {
   loop_set_timer(ask->asks->loop, &ask->timer, 0);
 }
 
-/* On the thread that is asked. Its mailbox takes no more when it is ending; that of the control thread neither when it
- * is past listening, and then asks_deinit() frees all. */
-static void on_ask_stretch(struct message *message, void *receiver) {
-  struct ask_part *part = (struct ask_part *)(void *)message;
+/* On the thread that is asked. True: there is more. */
+static bool ask_go_on(struct ask_part *part, const struct loop *loop) {
   const struct ask_kind *kind = part->ask->kind;
-  struct loop *loop = part->worker ? &part->worker->loop : part->ask->asks->loop;
-  (void)receiver;
   if (!part->begun) {
     uint64_t now = clock_ns(loop->clock);
     part->lag_ns = now > part->asked_ns ? now - part->asked_ns : 0;
@@ -123,18 +123,41 @@ static void on_ask_stretch(struct message *message, void *receiver) {
   bool more = wanted && kind->step(part);
   part->done = wanted && !more;
   part->begun |= wanted;
-  if (more && mailbox_post(&loop->mailbox, message))
+  return more;
+}
+
+static void ask_leave(struct ask_part *part) {
+  if (!part->done && part->begun && part->ask->kind->give_up)
+    part->ask->kind->give_up(part);
+}
+
+/* The mailbox of a worker takes no more when it is ending; that of the control thread neither when it is past
+ * listening, and then asks_deinit() frees all. */
+static void on_ask_stretch(struct message *message, void *receiver) {
+  struct ask_part *part = (struct ask_part *)(void *)message;
+  struct worker *worker = receiver;
+  if (ask_go_on(part, &worker->loop) && mailbox_post(&worker->loop.mailbox, message))
     return;
-  if (!part->done && part->begun && kind->give_up)
-    kind->give_up(part);
+  ask_leave(part);
   message->deliver = on_part_back;
   mailbox_post(&part->ask->asks->loop->mailbox, message);
+}
+
+/* The same on the control thread, once a round of its loop. */
+static void on_ask_turn(struct deferred *turn) {
+  struct ask_part *part = (struct ask_part *)(void *)((char *)turn - offsetof(struct ask_part, turn));
+  if (ask_go_on(part, part->ask->asks->loop)) {
+    loop_defer(part->ask->asks->loop, turn);
+    return;
+  }
+  ask_leave(part);
+  ask_take_back(part);
 }
 
 /* Not one that is stuck: its part would keep the question for as long. False without memory. */
 static bool ask_one(struct ask *ask, struct ask_part *part, struct worker *worker) {
   struct loop *loop = worker ? &worker->loop : ask->asks->loop;
-  *part = (struct ask_part){.ask = ask, .worker = worker, .message.deliver = on_ask_stretch};
+  *part = (struct ask_part){.ask = ask, .worker = worker, .message.deliver = on_ask_stretch, .turn.run = on_ask_turn};
   part->answer = calloc(1, ask->kind->answer_size);
   if (!part->answer)
     return false;
@@ -142,20 +165,24 @@ static bool ask_one(struct ask *ask, struct ask_part *part, struct worker *worke
   if (part->done || (worker && worker->stuck))
     return true;
   part->asked_ns = clock_ns(loop->clock);
-  part->away = mailbox_post(&loop->mailbox, &part->message);
+  if (!worker)
+    loop_defer(loop, &part->turn);
+  part->away = !worker || mailbox_post(&loop->mailbox, &part->message);
   ask->away += part->away;
   return true;
 }
 
 void asks_begin(struct asks *asks, const struct ask_kind *kind, void *question, struct native_call *call) {
   size_t count = kind->here ? 1 : asks->threads->count;
-  bool too_many = asks->waiting >= ASK_MOST;
-  struct ask *ask = too_many ? NULL : calloc(1, sizeof *ask + count * sizeof ask->parts[0]);
+  bool too_many = asks->waiting >= ASK_MOST, over = asks->threads->ended > 0;
+  struct ask *ask = too_many || over ? NULL : calloc(1, sizeof *ask + count * sizeof ask->parts[0]);
   if (!ask) {
     if (kind->free_question)
       kind->free_question(question);
-    ask_refuse(call, too_many ? 503 : 500,
-               too_many ? "too many questions of this kind at a time; ask again" : "no memory for the answer");
+    ask_refuse(call, too_many || over ? 503 : 500,
+               over       ? "moongate is stopping"
+               : too_many ? "too many questions at a time; ask again"
+                          : "no memory for the answer");
     return;
   }
   *ask = (struct ask){.asks = asks, .kind = kind, .question = question, .call = call, .count = count};

@@ -48,6 +48,7 @@ struct ask_part {
   struct message message;
   struct ask *ask;
   struct worker *worker; /* NULL: the control thread */
+  struct deferred turn;  /* … whose next stretch it is */
   uint64_t asked_ns;     /* its clock_ns() then */
   uint64_t lag_ns;       /* after which it began */
   bool begun;

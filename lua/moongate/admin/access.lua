@@ -86,7 +86,7 @@ end
 ---@param call table
 ---@return table? response
 function access.refusal(request, channel, call)
-  local admission = native.admission()
+  local admission = native.ask "admission"
   if admission.write == false and (channel == "tcp" and call.writes or call.writes_files) then
     return answers.fault(403, "admin.write of the config is false: nothing is changed by this call")
   elseif channel == "control" then

@@ -69,7 +69,7 @@ end
 function asking.finish(answer, list)
   answer[list] = json.list(answer[list])
   if not answer.complete then
-    answer.stuck = json.list(native.readiness().stuck)
+    answer.stuck = json.list(native.ask("readiness").stuck)
   end
   return answers.json(200, answer)
 end

@@ -83,13 +83,13 @@ end
 
 ---nil when there is a route of that name, or was and has connections; else the response that says so.
 function connections.refusal_of_route(name)
-  local live = native.routes({ route = name, limit = 0 })
+  local live = native.ask("routes", { route = name, limit = 0 })
   local old = (live.total or 0) == 0 and native.ask("connections", { where = { route = name } })
   if not old or old.error or old.total > 0 or not old.complete then
     return nil
   end
   local names = {}
-  for index, route in ipairs(native.routes({ limit = asking.MOST }).routes or {}) do
+  for index, route in ipairs(native.ask("routes", { limit = asking.MOST }).routes or {}) do
     names[index] = route.name
   end
   local nearest = text.nearest(name, names)
@@ -158,7 +158,7 @@ local function answer_of_one(id, killed)
   elseif killed.complete or #killed.unknown > 0 then
     return answers.fault(404, ("there is no connection %s (any more)"):format(text.show(id)))
   end
-  for _, worker in ipairs(native.readiness().stuck) do
+  for _, worker in ipairs(native.ask("readiness").stuck) do
     if worker.number == tonumber(id:match "^%d+") then
       return answers.fault(503, text.stuck_worker(worker) .. ": its connections can't be ended before it goes on")
     end
@@ -192,7 +192,7 @@ function connections.kill_many(request)
     return refusal
   end
   if not killed.complete then
-    killed.stuck = json.list(native.readiness().stuck)
+    killed.stuck = json.list(native.ask("readiness").stuck)
   end
   return answers.json(200, killed)
 end

@@ -46,7 +46,7 @@ local function call(fn, ...)
 end
 
 function files.list()
-  local list, failure = call(native.files)
+  local list, failure = call(native.ask, "files")
   return failure or answers.json(200, { files = files.as_json(list) })
 end
 

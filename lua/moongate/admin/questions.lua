@@ -25,6 +25,9 @@ local ADDRESSES = asking.paged {
   sort = query.one_of("refused", "connections", "rate", "blocked", "client"),
 }
 
+-- What an order is by; the largest first, but for addresses.
+local ADDRESSES_BY = { client = "address", blocked = "blocked_for" }
+
 local EXPLAIN = {
   port = PORT,
   address = query.text,
@@ -35,28 +38,33 @@ local EXPLAIN = {
   limit = query.number(1, asking.MOST),
 }
 
-local function ask(fn, request, kinds)
-  local wanted, refusal = asking.read(request, kinds)
-  if not wanted then
-    return nil, refusal
-  end
-  return asking.call(fn, wanted)
-end
-
 function questions.routes(request)
-  local answer, refusal = ask(native.routes, request, ROUTES)
-  if not answer then
-    return refusal
+  local wanted, refusal = asking.read(request, ROUTES)
+  local answer
+  if wanted then
+    answer, refusal = asking.ask("routes", wanted)
   end
-  return asking.finish(answer, "routes")
+  return answer and asking.finish(answer, "routes") or refusal
 end
 
 function questions.addresses(request)
-  local answer, refusal = ask(native.addresses, request, ADDRESSES)
+  local wanted, refusal = asking.read(request, ADDRESSES)
+  if not wanted then
+    return refusal
+  end
+  local sort = wanted.sort or "refused"
+  local answer
+  answer, refusal = asking.ask("addresses", {
+    where = { address = wanted.client, scope = wanted.scope, route = wanted.route, blocked = wanted.blocked or nil },
+    sort = ADDRESSES_BY[sort] or sort,
+    descending = sort ~= "client",
+    limit = wanted.limit,
+    offset = wanted.offset,
+  }, { address = "client" })
   if not answer then
     return refusal
   end
-  answer.addresses = json.list(answer.addresses)
+  answer.addresses, answer.limit, answer.offset = json.list(answer.addresses), wanted.limit, wanted.offset
   return answers.json(200, answer)
 end
 

@@ -70,7 +70,7 @@ local function of_dictionaries(field)
 end
 
 -- `collect(source, add)` calls add(value, label values…) for each sample, of a summary add(sum, count, label values…);
--- source is { snapshot =, status =, scripts = } of moongate.native, where `scripts` is what native.metrics() says.
+-- source is { snapshot =, status =, scripts = } of moongate.native, where `scripts` is what native.ask "metrics" says.
 return {
   {
     name = "moongate_active_connections",

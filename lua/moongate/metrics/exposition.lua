@@ -162,7 +162,7 @@ local function script_metrics(page, metrics, open, taken)
   end
 end
 
---- The page for `source`, { snapshot =, status =, scripts = } of moongate.native; `scripts` is what native.metrics()
+--- The page for `source`, { snapshot =, status =, scripts = } of moongate.native; `scripts` is of "metrics",
 --- says. `pause`: called again and again while a long page is made, to let others have their turn. `metrics`: other
 --- definitions, for specs. `open`: in OpenMetrics.
 function exposition.render(source, pause, metrics, open)
