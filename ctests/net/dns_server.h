@@ -24,16 +24,24 @@ struct dns_zone {
   uint32_t ttl;
   uint32_t alias_ttl; /* with an alias in front of them, unless 0 */
   int code;           /* of the answer */
-  bool silent, truncated, silent_ipv6;
+  bool silent, truncated, silent_ipv6, refuses_ipv6;
+  bool rotating; /* each answer begins with another of the IPv4 addresses */
 };
+
+/* Whatever the zones say. */
+enum dns_mood { DNS_WELL, DNS_SILENT, DNS_BROKEN };
 
 struct dns_server {
   int udp, tcp, stop;
   uint16_t port;
-  const struct dns_zone *zones; /* up to one without a label */
+  const struct dns_zone *_Atomic zones; /* up to one without a label */
+  atomic_int mood;                      /* enum dns_mood */
   pthread_t thread;
-  atomic_int questions; /* for A */
+  atomic_int questions;      /* for A */
+  atomic_int ipv6_questions; /* for AAAA */
   atomic_int tcp_questions;
+  atomic_int ports; /* how many different ones questions came from; of the first 1024 */
+  uint16_t seen[1024];
   char servers[32]; /* for struct resolver_options */
 };
 
@@ -56,19 +64,20 @@ static size_t dns_put_record(uint8_t *bytes, unsigned name, unsigned type, uint3
 }
 
 static const struct dns_zone *dns_zone_of(const struct dns_server *server, const uint8_t *label) {
-  for (const struct dns_zone *zone = server->zones; zone->label; zone++) {
+  for (const struct dns_zone *zone = atomic_load(&server->zones); zone->label; zone++) {
     if (strlen(zone->label) == label[0] && strncasecmp(zone->label, (const char *)label + 1, label[0]) == 0)
       return zone;
   }
   return NULL;
 }
 
-static size_t dns_put_addresses(uint8_t *bytes, const struct dns_zone *zone, unsigned type, unsigned name,
-                                unsigned *count) {
+static size_t dns_put_addresses(uint8_t *bytes, const struct dns_zone *zone, unsigned turn, unsigned type,
+                                unsigned name, unsigned *count) {
   size_t at = 0;
   *count = type == DNS_A ? zone->ipv4 : type == DNS_AAAA ? zone->ipv6 : 0;
   for (unsigned i = 0; i < *count; i++) {
-    uint8_t ipv4[4] = {127, 0, 0, (uint8_t)((zone->first ? zone->first : 1) + i)};
+    unsigned turned = zone->rotating ? (i + turn) % *count : i;
+    uint8_t ipv4[4] = {127, 0, 0, (uint8_t)((zone->first ? zone->first : 1) + turned)};
     uint8_t ipv6[16] = {[15] = (uint8_t)(1 + i)};
     at += type == DNS_A ? dns_put_record(bytes + at, name, type, zone->ttl, ipv4, sizeof ipv4)
                         : dns_put_record(bytes + at, name, type, zone->ttl, ipv6, sizeof ipv6);
@@ -88,10 +97,14 @@ static size_t dns_answer(struct dns_server *server, uint8_t message[DNS_MESSAGE_
   const struct dns_zone *zone = dns_zone_of(server, message + 12);
   if (type == DNS_A)
     atomic_fetch_add(over_tcp ? &server->tcp_questions : &server->questions, 1);
-  if (zone && (zone->silent || (zone->silent_ipv6 && type == DNS_AAAA)))
+  else if (type == DNS_AAAA && !over_tcp)
+    atomic_fetch_add(&server->ipv6_questions, 1);
+  if (atomic_load(&server->mood) == DNS_SILENT || (zone && (zone->silent || (zone->silent_ipv6 && type == DNS_AAAA))))
     return 0;
   bool truncated = zone && zone->truncated && !over_tcp;
   int code = zone ? zone->code : DNS_NXDOMAIN;
+  if (atomic_load(&server->mood) == DNS_BROKEN || (zone && zone->refuses_ipv6 && type == DNS_AAAA))
+    code = DNS_SERVFAIL;
   unsigned answers = 0, aliases = 0;
   size_t at = end;
   if (zone && code == 0 && !truncated) {
@@ -102,7 +115,7 @@ static size_t dns_answer(struct dns_server *server, uint8_t message[DNS_MESSAGE_
       name = (unsigned)(at - sizeof alias);
       aliases = 1;
     }
-    at += dns_put_addresses(message + at, zone, type, name, &answers);
+    at += dns_put_addresses(message + at, zone, (unsigned)atomic_load(&server->questions), type, name, &answers);
   }
   dns_put16(message + 2, 0x8180u | (truncated ? 0x0200u : 0) | (unsigned)code);
   dns_put16(message + 6, answers + aliases);
@@ -128,6 +141,18 @@ static void dns_serve_tcp(struct dns_server *server) {
     close(fd);
 }
 
+static void dns_note_port(struct dns_server *server, uint16_t port) {
+  int count = atomic_load(&server->ports);
+  for (int i = 0; i < count; i++) {
+    if (server->seen[i] == port)
+      return;
+  }
+  if (count == (int)(sizeof server->seen / sizeof server->seen[0]))
+    return;
+  server->seen[count] = port;
+  atomic_store(&server->ports, count + 1);
+}
+
 static void *dns_serve(void *argument) {
   struct dns_server *server = argument;
   for (;;) {
@@ -146,6 +171,7 @@ static void *dns_serve(void *argument) {
     struct sockaddr_storage peer;
     socklen_t length = sizeof peer;
     ssize_t got = recvfrom(server->udp, message, 512, 0, (struct sockaddr *)&peer, &length);
+    dns_note_port(server, ntohs(((const struct sockaddr_in *)(const void *)&peer)->sin_port));
     size_t size = got > 12 ? dns_answer(server, message, (size_t)got, false) : 0;
     if (size > 0)
       sendto(server->udp, message, size, 0, (struct sockaddr *)&peer, length);
@@ -154,7 +180,7 @@ static void *dns_serve(void *argument) {
 
 static inline void dns_server_start(struct dns_server *server, const struct dns_zone *zones) {
   memset(server, 0, sizeof *server);
-  server->zones = zones;
+  atomic_init(&server->zones, zones);
   for (int tries = 0;; tries++) {
     assert_true(tries < 100);
     server->port = 0;

@@ -31,7 +31,9 @@ int worker_init(struct worker *worker, unsigned number, unsigned count, struct c
       (struct flow_shared){.loop = &worker->loop, .bytes = malloc(COPY_BUFFER_SIZE), .size = COPY_BUFFER_SIZE};
   unsigned pipes = worker_pipes(worker);
   worker->pipes.pool = pipes ? splice_pool_new(&worker->loop, pipes, settings->descriptors) : NULL;
-  worker->resolver = resolver_new(&worker->loop, &settings->dns, error);
+  struct resolver_options dns = settings->dns;
+  dns.log = log;
+  worker->resolver = resolver_new(&worker->loop, &dns, error);
   worker->piece.on_expired = worker_do_piece;
   if (!worker->resolver) {
     worker_deinit(worker);

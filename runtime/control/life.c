@@ -49,6 +49,7 @@ void instance_release(struct instance *instance) {
   loader_free(instance->loader);
   folding_deinit(&instance->folding);
   names_deinit(&instance->names);
+  host_table_unref(instance->hosts);
   instance_lock_release(&instance->lock);
   config_clear(&instance->config);
   free(instance->control_path);
@@ -161,6 +162,10 @@ int instance_make_workers(struct instance *instance, struct error *error) {
   instance->threads.on_ended = on_threads_ended;
   instance->threads.context = instance;
   instance->config.settings.descriptors = descriptors_for_traffic();
+  instance->hosts = resolver_table_new(&instance->config.settings.dns);
+  if (!instance->hosts)
+    return error_set(error, ENOMEM, "no memory for the names of targets");
+  instance->config.settings.dns.table = instance->hosts;
   int status = threads_init(&instance->threads, instance->config.workers, &runtime->loop, instance->log,
                             &instance->config.settings, instance->config.limits.addresses, error);
   if (status)

@@ -71,6 +71,7 @@ struct instance {
   struct route_table *table;
   uint16_t *resolved;            /* the real port of each of table->ports */
   struct admin *control, *admin; /* NULL: none. Given to the runtime at the end, because their tasks outlast us */
+  struct host_table *hosts;      /* what the workers know of targets' names */
   struct threads threads;
   struct plane *plane; /* the runtime's, beside them; NULL: there is none, as in specs */
   struct snapshots snapshots;

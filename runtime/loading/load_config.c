@@ -81,7 +81,6 @@ static void push_environment(lua_State *L, const struct config_load *load) {
 static int load_config_fields(struct config_load *load, lua_State *L, int t) {
   struct config *config = load->config;
   struct error error;
-  config->settings.dns = (struct resolver_options){.negative_ttl_s = 5, .max_ttl_s = 3600};
   int status = options_read(&config_options, L, t, config, &error);
   if (load->overrides->workers > 0)
     config->workers = load->overrides->workers;

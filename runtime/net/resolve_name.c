@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * The names of hosts: what is one at all, and the form in which it is known. It asks nobody (net/resolve.c). */
-#include "net/resolve_private.h"
+#include "net/resolve_name.h"
 
 #include <errno.h>
 #include <string.h>

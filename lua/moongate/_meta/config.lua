@@ -54,8 +54,12 @@
 
 ---Names of targets
 ---@class moongate.Config.Dns
----@field cache? integer Names that are kept; 0: none (1024)
+---@field cache? integer Names that are known at once; the least recently used goes (1024)
+---@field family? "any"|"ipv4"|"ipv6" Of a name's addresses: the others are not asked for ("any")
+---@field max_ttl? moongate.Duration An answer is used so long at most, whatever its TTL, and min_ttl ("1h")
+---@field min_ttl? moongate.Duration An answer is used so long at least, whatever its TTL ("1s")
 ---@field servers? string|string[] "192.0.2.1" or "192.0.2.1:53"; by default the system's
+---@field stale? moongate.Duration|false While name servers fail, last known addresses serve so long after the end of their TTL; 0: not at all ("1h")
 ---@field timeout? moongate.Duration Of each try ("2s")
 ---@field tries? integer For each server (2)
 
