@@ -149,10 +149,16 @@ static struct value *ask_explain(void *context, const struct native_explain *que
   }
   struct value *root = marked();
   struct value *one = value_set_table(value_set_table(root, "candidates"), NULL);
-  echo(one, "a", question->address);
-  echo(one, "b", question->domain);
-  echo(one, "c", question->client_ip);
-  echo(one, "d", question->tls_version);
+  echo(one, "name", question->address);
+  value_set_string(one, "clause", question->domain ? "domains" : question->client_ip ? "client_ip" : "chosen");
+  value_set_table(one, "matched");
+  value_set_table(one, "action");
+  struct value *match = value_set_table(one, "match");
+  echo(value_set_table(match, "domains"), NULL, "example.com");
+  echo(value_set_table(match, "client_ip"), NULL, question->tls_version ? question->tls_version : "10.0.0.0/8");
+  echo(root, "domain", question->domain);
+  echo(root, "client_ip", question->client_ip);
+  value_set_table(root, "trial");
   return root;
 }
 

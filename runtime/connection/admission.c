@@ -6,6 +6,7 @@
 
 #include "connection/connection_private.h"
 #include "connection/proxied.h"
+#include "connection/trial.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -33,6 +34,8 @@ enum step_result admission_refuse(struct exchange *exchange, enum close_reason r
   const struct route *route = exchange->route;
   uint64_t suppressed;
   char id[CONNECTION_ID_SIZE], client[ADDRESS_TEXT_SIZE];
+  if (worker->trial)
+    return trial_refuse(worker->trial, reason, option, limit);
   worker->metrics->worker.errors[ERROR_REFUSED]++;
   if (log_enabled(worker->log, LOG_WARN) &&
       log_limits_pass(&worker->refusal_logs, (unsigned)reason, loop_now(&worker->loop), &suppressed))
@@ -70,12 +73,15 @@ void admission_reclaim(struct worker *worker) {
   }
 }
 
-/* One more, unless there are `most` (0: no limit): what is refused never counts, so that it keeps nobody else out. */
-static bool count_one(atomic_uint *count, unsigned most) {
+/* One more, unless there are `most` (0: no limit): what is refused never counts, so that it keeps nobody else out, and
+ * nor does what is on trial. */
+static bool count_one(const struct worker *worker, atomic_uint *count, unsigned most) {
   unsigned before = atomic_load_explicit(count, memory_order_relaxed);
   do {
     if (most > 0 && before >= most)
       return false;
+    if (worker->trial)
+      return true;
   } while (
       !atomic_compare_exchange_weak_explicit(count, &before, before + 1, memory_order_relaxed, memory_order_relaxed));
   return true;
@@ -90,7 +96,7 @@ enum step_result step_cap(struct connection *connection) {
   unsigned now = atomic_load_explicit(&worker->admission->connections, memory_order_relaxed);
   if (most > 0 && (uint64_t)now * 100 >= (uint64_t)most * CAP_NEAR_PERCENT)
     admission_reclaim(worker);
-  connection->counted = count_one(&worker->admission->connections, most);
+  connection->counted = count_one(worker, &worker->admission->connections, most);
   return connection->counted
              ? STEP_DONE
              : admission_refuse(&connection->first, CLOSE_LIMIT_CONNECTIONS, "limits.connections", most);
@@ -133,9 +139,12 @@ static enum step_result refuse_address(struct exchange *exchange, enum limit_ans
 
 static enum step_result count_address(struct exchange *exchange, const struct limit_rule *rule,
                                       struct limit_entry **held) {
-  struct limits *limits = exchange_worker(exchange)->admission->limits;
+  struct worker *worker = exchange_worker(exchange);
+  struct limits *limits = worker->admission->limits;
+  const struct ip_address *client = &exchange->connection->client_address;
   enum limit_answer answer =
-      limits_admit(limits, &exchange->connection->client_address, rule, exchange_now(exchange), held);
+      worker->trial ? limits_foresee(limits, client, rule, exchange_now(exchange), trial_blocked_ms(worker->trial))
+                    : limits_admit(limits, client, rule, exchange_now(exchange), held);
   return answer == LIMIT_ADMITTED ? STEP_DONE : refuse_address(exchange, answer, rule);
 }
 
@@ -178,7 +187,7 @@ static enum step_result count_route(struct exchange *exchange) {
   uint32_t most = route->security.max_connections;
   if (!route->shared)
     return STEP_DONE;
-  exchange->route_counted = count_one(&route->shared->held, most);
+  exchange->route_counted = count_one(exchange_worker(exchange), &route->shared->held, most);
   return exchange->route_counted ? STEP_DONE
                                  : admission_refuse(exchange, CLOSE_LIMIT_ROUTE, "security.max_connections", most);
 }

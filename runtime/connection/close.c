@@ -9,6 +9,7 @@
 #include "connection/codec.h"
 #include "connection/connection_private.h"
 #include "connection/sniff.h"
+#include "connection/trial.h"
 #include "connection/walk.h"
 
 #include <stddef.h>
@@ -331,6 +332,10 @@ static struct exchange_cut close_exchanges(struct connection *connection, enum p
 void connection_close(struct connection *connection, enum pipe_side side, enum close_reason reason) {
   if (connection->state >= CONNECTION_CLOSING)
     return;
+  if (connection->worker->trial) {
+    trial_close(connection->worker->trial, reason, resets_client(connection, reason, false));
+    return;
+  }
   if (stream_is_tripped(&connection->client)) {
     proxy_header_unwanted(connection);
     side = PIPE_CLIENT;

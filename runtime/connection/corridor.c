@@ -6,17 +6,15 @@
 #include "connection/connection_private.h"
 #include "connection/sniff.h"
 
-static enum step_result (*const connection_corridor[])(struct connection *) = {
-    step_cap,
-    step_proxy_header,
-    step_enter,
-    step_sniff,
+const struct connection_step connection_corridor[] = {
+    {"cap", step_cap, STEP_GATE},     {"proxy_header", step_proxy_header, STEP_SAID},
+    {"enter", step_enter, STEP_GATE}, {"sniff", step_sniff, STEP_TRIED},
+    {NULL, NULL, STEP_LAST},
 };
-enum { CONNECTION_CORRIDOR_LENGTH = sizeof connection_corridor / sizeof connection_corridor[0] };
 
 void connection_start(struct connection *connection) {
-  for (; connection->step < CONNECTION_CORRIDOR_LENGTH; connection->step++) {
-    enum step_result result = connection_corridor[connection->step](connection);
+  for (; connection_corridor[connection->step].run; connection->step++) {
+    enum step_result result = connection_corridor[connection->step].run(connection);
     if (result == STEP_REFUSED || result == STEP_GONE)
       return;
     if (result == STEP_WAIT) {

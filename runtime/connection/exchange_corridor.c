@@ -185,17 +185,14 @@ static enum step_result step_handler(struct exchange *exchange) {
   return STEP_WAIT;
 }
 
-static enum step_result (*const exchange_corridor[])(struct exchange *) = {
-    step_route,
-    step_admit,
-    step_handler,
-    userspace_run,
+const struct exchange_step exchange_corridor[] = {
+    {"route", step_route, STEP_TRIED},       {"admit", step_admit, STEP_TRIED}, {"handler", step_handler, STEP_LAST},
+    {"userspace", userspace_run, STEP_LAST}, {NULL, NULL, STEP_LAST},
 };
-enum { EXCHANGE_CORRIDOR_LENGTH = sizeof exchange_corridor / sizeof exchange_corridor[0] };
 
 void exchange_start(struct exchange *exchange) {
-  while (exchange->step < EXCHANGE_CORRIDOR_LENGTH) {
-    enum step_result result = exchange_corridor[exchange->step](exchange);
+  while (exchange_corridor[exchange->step].run) {
+    enum step_result result = exchange_corridor[exchange->step].run(exchange);
     if (result == STEP_REFUSED || result == STEP_GONE)
       return;
     if (result == STEP_WAIT)

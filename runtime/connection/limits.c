@@ -328,6 +328,38 @@ enum limit_answer limits_admit(struct limits *limits, const struct ip_address *a
   return answer;
 }
 
+/* Whether a new address finds a place: a free one, or that of one that holds nothing. */
+static bool has_room(struct limits *limits) {
+  bool room = atomic_load_explicit(&limits->count, memory_order_relaxed) < limits->most;
+  for (size_t i = 0; i < LIMITS_SHARDS && !room; i++) {
+    pthread_mutex_lock(&limits->shards[i].lock);
+    room = !list_is_empty(&limits->shards[i].unused);
+    pthread_mutex_unlock(&limits->shards[i].lock);
+  }
+  return room;
+}
+
+enum limit_answer limits_foresee(struct limits *limits, const struct ip_address *address, const struct limit_rule *rule,
+                                 clock_ms now, uint64_t *blocked_ms) {
+  if (!rule->connections && !rule->rate)
+    return LIMIT_ADMITTED;
+  struct limit_key key;
+  make_key(limits, address, rule->scope, &key);
+  uint64_t hash = hash_key(limits, &key);
+  struct shard *shard = &limits->shards[hash % LIMITS_SHARDS];
+  struct limit_entry copy = {.window_start = now};
+  pthread_mutex_lock(&shard->lock);
+  const struct limit_entry *entry = find(shard, &key, hash);
+  if (entry)
+    copy = *entry;
+  pthread_mutex_unlock(&shard->lock);
+  if (!entry && !has_room(limits))
+    return LIMIT_FULL;
+  enum limit_answer answer = judge(&copy, rule, now);
+  *blocked_ms = answer == LIMIT_BLOCKED ? copy.blocked_until - now : 0;
+  return answer;
+}
+
 void limits_release(struct limits *limits, struct limit_entry *held) {
   if (!held)
     return;

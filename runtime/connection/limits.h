@@ -62,6 +62,11 @@ void limits_set_ipv6_prefix(struct limits *limits, unsigned prefix);
 enum limit_answer limits_admit(struct limits *limits, const struct ip_address *address, const struct limit_rule *rule,
                                clock_ms now, struct limit_entry **held);
 
+/* What limits_admit() would say, with nothing counted or remembered. `*blocked_ms`: LIMIT_BLOCKED: for how long. Any
+ * thread. */
+enum limit_answer limits_foresee(struct limits *limits, const struct ip_address *address, const struct limit_rule *rule,
+                                 clock_ms now, uint64_t *blocked_ms);
+
 /* NULL is nothing. Any thread. */
 void limits_release(struct limits *limits, struct limit_entry *held);
 

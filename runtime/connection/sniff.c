@@ -167,7 +167,7 @@ static void on_sniff_ready(struct stream *stream, void *context) {
 enum step_result step_sniff(struct connection *connection) {
   struct stream *client = &connection->client;
   struct worker *worker = connection->worker;
-  if (!connection->first.table_port->has_tls)
+  if (!connection->first.table_port->has_tls || connection->sniffed)
     return STEP_DONE;
   client->on_ready = on_sniff_ready;
   client->context = connection;

@@ -23,6 +23,7 @@ struct exchange;
 struct worker;
 struct port_change;   /* connection/port_change.h */
 struct admission;     /* connection/admission.h */
+struct trial;         /* connection/trial.h */
 struct script_worker; /* script/: the worker's Lua side */
 struct script_version;
 
@@ -132,7 +133,8 @@ struct worker {
   struct admission *admission;    /* shared by all workers; NULL: nothing is limited */
   struct connection_walk reclaim; /* how far admission_reclaim() has looked, while `reclaiming` */
   bool reclaiming;
-  bool draining; /* told to stop: nothing new, idle ones closed */
+  struct trial *trial; /* it has no thread, and what its one connection does is only written down; NULL mostly */
+  bool draining;       /* told to stop: nothing new, idle ones closed */
   struct wheel_timer drain_timer;
   size_t cut; /* connections that had not ended by themselves when the time for it was up */
   void (*on_drained)(struct worker *worker, void *context); /* the last connection is gone */

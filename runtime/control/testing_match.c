@@ -7,6 +7,8 @@
 #include "control/operations.h"
 #include "instance/runtime.h"
 #include "loading/load.h"
+#include "reports/reports.h"
+#include "reports/routes_report.h"
 #include "routing/choice.h"
 
 #include <stdlib.h>
@@ -57,13 +59,7 @@ struct value *testing_check(void *context, const struct testing_settings *settin
 }
 
 static void on_match_verdict(void *context, const struct route_verdict *verdict) {
-  struct value *entry = value_set_table(context, NULL);
-  value_set_string(entry, "route", verdict->route->name);
-  value_set_string(entry, "verdict", route_clause_label(verdict->clause));
-  value_set_string(entry, "tie", verdict->tie != ROUTE_TIE_NONE ? route_tie_label(verdict->tie) : NULL);
-  value_set_string(entry, "domain", verdict->domain);
-  value_set_string(entry, "client_ip", verdict->client_ip);
-  value_set_string(entry, "reason", verdict->detail);
+  explain_write_verdict(route_report_write(context, NULL, verdict->route), verdict);
 }
 
 /* 0, or -1 with a fault. */
@@ -87,11 +83,17 @@ static int read_question(const struct testing_question *asked, struct route_ques
 static void match_explain(const struct route_table *table, uint16_t number, const struct route_question *question,
                           struct value *root) {
   struct value *verdicts = value_set_table(root, "verdicts");
+  char client[ADDRESS_TEXT_SIZE];
+  value_set_string(root, "domain", question->domain);
+  value_set_string(root, "client_ip", ip_address_format(&question->client, client));
+  value_set_string(root, "tls_version", tls_version_label(question->tls_versions));
+  value_set_boolean(root, "tls", question->is_tls);
   for (size_t i = 0; i < table->port_count; i++) {
     const struct table_port *port = &table->ports[i];
     if (number != 0 && port->port != number)
       continue;
     value_set_boolean(root, "listens", true);
+    value_set_string(root, "takes", table_port_takes(port));
     route_explain(table, port, question, 0, on_match_verdict, verdicts);
     return;
   }

@@ -26,6 +26,17 @@ struct prefix prefix_of_address(const struct ip_address *address) {
   return prefix_make(address->bytes, is_ipv4, is_ipv4 ? 32 : 128);
 }
 
+struct ip_address prefix_first_address(const struct prefix *prefix) {
+  struct ip_address address = {.is_set = true};
+  if (prefix->bits >= PREFIX_FAMILY_BITS && prefix->bytes[0] == FAMILY_IPV6) {
+    memcpy(address.bytes, prefix->bytes + 1, sizeof address.bytes);
+    return address;
+  }
+  memset(address.bytes + MAPPED_BYTES - 2, 0xff, 2);
+  memcpy(address.bytes + MAPPED_BYTES, prefix->bytes + 1, 4);
+  return address;
+}
+
 void prefix_tree_deinit(struct prefix_tree *tree) {
   free(tree->nodes);
   *tree = (struct prefix_tree){0};

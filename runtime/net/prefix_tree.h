@@ -40,6 +40,9 @@ struct prefix prefix_of_address(const struct ip_address *address);
 /* 16 bytes of an address as struct ip_address has it, and how many bits count of its 4 (IPv4-mapped) or 16. */
 struct prefix prefix_make(const uint8_t bytes[16], bool is_ipv4, unsigned bits);
 
+/* One that lies in it; its port is 0. */
+struct ip_address prefix_first_address(const struct prefix *prefix);
+
 void prefix_tree_deinit(struct prefix_tree *tree);
 
 /* The value of a prefix, to be read and set: PREFIX_NO_VALUE when it is new. Valid until the next insertion. NULL

@@ -163,14 +163,13 @@ static const char *list_addresses(const struct route_table *table, const uint16_
 static void write_tls(struct value *root, const struct native_explain *words, const struct explained *explained) {
   const struct table_port *port = explained->port;
   value_set_boolean(root, "tls", explained->question.is_tls);
-  value_set_string(root, "takes", !port->has_tls ? "plain" : port->has_plain ? "both" : "tls");
+  value_set_string(root, "takes", table_port_takes(port));
   if (port->has_tls && port->has_plain && words->tls < 0 && !words->tls_version)
     value_set_boolean(root, "tls_assumed", true);
 }
 
-static struct value *explain_table(struct value *root, const struct native_explain *question,
-                                   const struct route_table *table, const uint16_t *resolved,
-                                   struct explained *explained) {
+static struct value *explain_table(struct value *root, const struct native_explain *question, struct route_table *table,
+                                   const uint16_t *resolved, struct explained *explained) {
   char client[ADDRESS_TEXT_SIZE];
   char addresses[ADDRESSES_SIZE];
   uint16_t number = 0;
@@ -210,7 +209,7 @@ static struct value *explain_files(struct runtime *runtime, const struct native_
   struct config_overrides overrides = {question->config, question->routes, 0};
   struct fault_list faults = {.count = 0};
   struct loaded_routes loaded = {.file_count = 0};
-  struct explained explained = {.limit = 0};
+  struct explained explained = {.clock = &runtime->clock};
   struct error error;
   struct loading loading = {.control = NULL};
   struct loader *loader = loader_new(&runtime->log, runtime->library, &error);
@@ -253,6 +252,6 @@ struct value *explain_choice(void *context, const struct native_explain *questio
     error_set(&error, EAGAIN, "moongate is starting or stopping");
     return explain_refuse(root, 503, &error);
   }
-  struct explained explained = {.instance = instance};
+  struct explained explained = {.instance = instance, .clock = &runtime->clock};
   return explain_table(root, question, instance->table, instance->resolved, &explained);
 }

@@ -1,221 +1,175 @@
 /* SPDX-License-Identifier: MIT
  *
- * The answer: each candidate with what became of it. Of a long list those are told that matched, and the first of the
- * others; the rest is counted by the clause that turned it down. */
+ * The answer as plain data: each candidate with what became of it. Of a long list those are told that matched, and the
+ * first of the others; the rest is counted by the clause that turned it down. */
+#include "instance/instance.h"
 #include "net/ip_set.h"
 #include "reports/explain_private.h"
 #include "reports/routes_report.h"
-#include "routing/domain.h"
 
-#include <stdio.h>
-#include <string.h>
-
-enum { REASON_SIZE = 1024, SHOWN_VALUES = 4 };
+#include <errno.h>
 
 struct telling {
   const struct explained *explained;
   struct value *list;
-  const struct route *chosen, *before; /* `before`: the candidate before this one, when it matches */
+  const struct route *before; /* the candidate before this one, when it matches */
+  const struct route *chosen;
   size_t place, listed, depends;
   size_t omitted[ROUTE_CLAUSE_COUNT], omitted_open;
-  struct outcome outcome;
+  unsigned open; /* bits of enum route_open: what it hangs on */
+  struct route_cases cases;
+  struct explain_trials trials;
   int status;
 };
 
-static const char *verdict_of(enum route_clause clause) {
-  switch (clause) {
-  case ROUTE_CLAUSE_CHOSEN:
-    return "chosen";
-  case ROUTE_CLAUSE_WHEN:
-    return "depends";
-  case ROUTE_CLAUSE_OUTRANKED:
-    return "outranked";
-  default:
-    return "turned_down";
-  }
+static void write_versions(struct value *list, unsigned versions) {
+  for (unsigned version = TLS_1_0; version <= TLS_1_3; version <<= 1)
+    if (versions & version)
+      value_set_string(list, NULL, tls_version_label(version));
 }
 
-/* The field of the route's `match` that turned it down, as route files call it. */
-static const char *field_of(enum route_clause clause) {
-  return clause == ROUTE_CLAUSE_CHOSEN || clause == ROUTE_CLAUSE_OUTRANKED ? NULL : route_clause_label(clause);
+static void write_open(struct value *list, unsigned open) {
+  if (open & ROUTE_OPEN_CLIENT_IP)
+    value_set_string(list, NULL, "client_ip");
+  if (open & ROUTE_OPEN_TLS_VERSION)
+    value_set_string(list, NULL, "tls_version");
 }
 
-/* Why `before` is checked before `route`. */
-static const char *order_of(enum route_tie tie, const struct route *before, const struct route *route) {
-  switch (tie) {
-  case ROUTE_TIE_ADDRESS:
-    return "is bound to this very address";
-  case ROUTE_TIE_DOMAIN:
-    return route->domain_count ? "has the more specific domain" : "is for certain domains";
-  case ROUTE_TIE_CLIENT_IP:
-    return route->client_ips ? "has the more specific client_ip" : "is for certain clients";
-  case ROUTE_TIE_TLS_VERSION:
-    return route->tls_versions ? "has fewer TLS versions" : "is for certain TLS versions";
-  default:
-    return strcmp(before->file, route->file) == 0 ? "stands before it in the file" : "is in a file that comes first";
-  }
+void explain_write_verdict(struct value *row, const struct route_verdict *verdict) {
+  value_set_string(row, "clause", route_clause_label(verdict->clause));
+  if (verdict->open)
+    write_open(value_set_table(row, "open"), verdict->open);
+  if (verdict->tie != ROUTE_TIE_NONE)
+    value_set_string(row, "by", route_tie_label(verdict->tie));
+  struct value *matched = value_set_table(row, "matched");
+  value_set_boolean(matched, "address", verdict->is_bound && verdict->route->address.length);
+  value_set_string(matched, "domain", verdict->domain);
+  value_set_string(matched, "client_ip", verdict->client_ip);
 }
 
-/* Why it is checked after the one before. */
-static void write_order(struct value *row, const struct telling *telling, const struct route_verdict *verdict) {
-  const struct route *before = telling->before;
-  char text[REASON_SIZE];
-  if (!before || verdict->tie == ROUTE_TIE_NONE)
-    return;
-  if (verdict->tie == ROUTE_TIE_PRIORITY)
-    snprintf(text, sizeof text, "\"%.256s\" is checked first: its priority is %d, above %d", before->name,
-             before->priority, verdict->route->priority);
-  else
-    snprintf(text, sizeof text, "\"%.256s\" is checked first: it %s", before->name,
-             order_of(verdict->tie, before, verdict->route));
-  struct value *after = value_set_table(row, "after");
-  value_set_string(after, "route", before->name);
-  value_set_string(after, "by", route_tie_label(verdict->tie));
-  value_set_string(after, "reason", text);
+/* As long as nothing is open the steps have said which one it is, and whose `when` comes before. */
+static enum route_clause clause_of(const struct telling *telling, const struct route_verdict *verdict) {
+  const struct explain_trials *trials = &telling->trials;
+  if (telling->open || verdict->open)
+    return verdict->clause;
+  if (telling->depends < trials->first.when_count && trials->whens[telling->depends] == verdict->route)
+    return ROUTE_CLAUSE_WHEN;
+  if (verdict->route == trials->first.route)
+    return ROUTE_CLAUSE_CHOSEN;
+  return verdict->clause < ROUTE_CLAUSE_OUTRANKED ? ROUTE_CLAUSE_OUTRANKED : verdict->clause;
 }
 
-static const char *domain_at(const struct route *route, size_t index) { return route->domains[index]; }
-static const char *client_at(const struct route *route, size_t index) { return ip_set_text(route->client_ips, index); }
-
-/* `"a", "b" or 3 more`, behind `text`: of what has to be, and of what all are not. */
-static void list_values(const struct route *route, size_t count, const char *(*value)(const struct route *, size_t),
-                        char text[REASON_SIZE]) {
-  size_t length = strlen(text);
-  for (size_t i = 0; i < count && i < SHOWN_VALUES && length < REASON_SIZE; i++) {
-    const char *before = i == 0 ? "" : i + 1 == count ? " or " : ", ";
-    length += (size_t)snprintf(text + length, REASON_SIZE - length, "%s\"%.128s\"", before, value(route, i));
-  }
-  if (count > SHOWN_VALUES && length < REASON_SIZE)
-    snprintf(text + length, REASON_SIZE - length, " or %zu more", count - SHOWN_VALUES);
+static void count_omitted(struct telling *telling, const struct route_verdict *verdict) {
+  bool is_open = verdict->open && verdict->clause != ROUTE_CLAUSE_OUTRANKED;
+  ++*(is_open ? &telling->omitted_open : &telling->omitted[verdict->clause]);
 }
 
-static bool has_pattern(const struct route *route) {
-  for (size_t i = 0; i < route->domain_count; i++)
-    if (domain_specificity(route->domains[i]) != DOMAIN_EXACT)
-      return true;
-  return false;
-}
-
-static void explain_write_domains(const struct explained *explained, const struct route *route,
-                                  char text[REASON_SIZE]) {
-  if (explained->question.domain_length == 0)
-    snprintf(text, REASON_SIZE, "the connection names no domain, and the route wants ");
-  else
-    snprintf(text, REASON_SIZE, "\"%.256s\" %s ", explained->question.domain,
-             has_pattern(route) ? "does not match" : "is not");
-  list_values(route, route->domain_count, domain_at, text);
-  size_t length = strlen(text);
-  for (size_t i = 0; explained->question.domain_length > 0 && i < route->domain_count && length < REASON_SIZE; i++) {
-    const char *domain = route->domains[i];
-    if (strncmp(domain, "*.", 2) == 0 && strcmp(domain + 2, explained->question.domain) == 0) {
-      snprintf(text + length, REASON_SIZE - length, ": that takes the names below %.128s, not %.128s itself",
-               domain + 2, domain + 2);
-      return;
-    }
-  }
-}
-
-static void describe_client(const struct explained *explained, const struct route *route, char text[REASON_SIZE]) {
-  char client[ADDRESS_TEXT_SIZE];
-  snprintf(text, REASON_SIZE, "%s is not in ", ip_address_format(&explained->question.client, client));
-  list_values(route, ip_set_count(route->client_ips), client_at, text);
-}
-
-/* What it asks for of what is not said: of the first in `text`, of the second with the field that it stands in. */
-static void describe_open(const struct route_verdict *verdict, char text[REASON_SIZE]) {
-  const struct route *route = verdict->route;
-  const char *before = "";
-  if (verdict->open & ROUTE_OPEN_CLIENT_IP) {
-    snprintf(text, REASON_SIZE, "takes only clients in ");
-    list_values(route, ip_set_count(route->client_ips), client_at, text);
-    snprintf(text + strlen(text), REASON_SIZE - strlen(text), " (not said)%s",
-             verdict->open & ROUTE_OPEN_TLS_VERSION ? "; tls_version: " : "");
-  }
-  if (!(verdict->open & ROUTE_OPEN_TLS_VERSION))
-    return;
-  snprintf(text + strlen(text), REASON_SIZE - strlen(text), "takes only ");
-  for (unsigned version = TLS_1_0; version <= TLS_1_3; version <<= 1) {
-    if (!(route->tls_versions & version))
-      continue;
-    snprintf(text + strlen(text), REASON_SIZE - strlen(text), "%s%s", before, tls_version_label(version));
-    before = " or ";
-  }
-  snprintf(text + strlen(text), REASON_SIZE - strlen(text), " as the highest that the client offers (not said)");
-}
-
-static void write_reason(struct value *row, const struct explained *explained, const struct route_verdict *verdict) {
-  const struct route *route = verdict->route;
-  char text[REASON_SIZE] = "";
-  if (verdict->clause == ROUTE_CLAUSE_DOMAIN)
-    explain_write_domains(explained, route, text);
-  else if (verdict->open)
-    describe_open(verdict, text);
-  else if (verdict->clause == ROUTE_CLAUSE_CLIENT_IP)
-    describe_client(explained, route, text);
-  else if (verdict->clause == ROUTE_CLAUSE_WHEN)
-    snprintf(text, sizeof text, "its `when` decides (%.256s:%d), which is not run here; the rest fits (%.512s)",
-             route->file, route->line, verdict->detail);
-  else
-    snprintf(text, sizeof text, "%s", verdict->detail ? verdict->detail : "");
-  if (verdict->open && verdict->clause != ROUTE_CLAUSE_OUTRANKED && route->when_function != ROUTE_NO_FUNCTION)
-    snprintf(text + strlen(text), sizeof text - strlen(text),
-             "; then its `when` decides (%.256s:%d), which is not run here", route->file, route->line);
-  value_set_string(row, "reason", text);
-}
-
-static void on_explain_verdict(void *context, const struct route_verdict *verdict) {
+static void on_explain_verdict(void *context, const struct route_verdict *told) {
   struct telling *telling = context;
-  const struct explained *explained = telling->explained;
+  struct route_verdict one = *told, *verdict = &one;
+  verdict->clause = clause_of(telling, told);
   bool decides = verdict->clause == ROUTE_CLAUSE_CHOSEN || verdict->clause == ROUTE_CLAUSE_WHEN;
   bool matches = decides || verdict->open || verdict->clause == ROUTE_CLAUSE_OUTRANKED;
-  int status = outcome_add(&telling->outcome, explained, verdict);
+  int status = route_cases_add(&telling->cases, verdict);
   telling->status = telling->status ? telling->status : status;
   telling->place++;
   telling->depends += verdict->clause == ROUTE_CLAUSE_WHEN;
-  if (verdict->clause == ROUTE_CLAUSE_CHOSEN)
-    telling->chosen = verdict->route;
-  if (telling->listed >= explained->limit && !decides) {
-    bool is_open = verdict->open && verdict->clause != ROUTE_CLAUSE_OUTRANKED;
-    ++*(is_open ? &telling->omitted_open : &telling->omitted[verdict->clause]);
+  telling->chosen = verdict->clause == ROUTE_CLAUSE_CHOSEN ? verdict->route : telling->chosen;
+  if (verdict->clause != ROUTE_CLAUSE_OUTRANKED)
+    telling->open |= verdict->open;
+  if (telling->explained->open & ROUTE_OPEN_CLIENT_IP && verdict->route->client_ips &&
+      (verdict->open || verdict->clause == ROUTE_CLAUSE_TLS_VERSION))
+    explain_add_clients(&telling->trials, verdict->route);
+  if (telling->listed >= telling->explained->limit && !decides) {
+    count_omitted(telling, verdict);
   } else {
-    struct value *row = route_report_write(telling->list, explained->instance, verdict->route);
+    struct value *row = route_report_write(telling->list, telling->explained->instance, verdict->route);
     telling->listed++;
     value_set_number(row, "place", (double)telling->place);
-    value_set_string(row, "verdict", verdict_of(verdict->clause));
-    value_set_string(row, "clause", field_of(verdict->clause));
-    if (verdict->open)
-      value_set_boolean(row, "open", true);
-    write_reason(row, explained, verdict);
-    if (matches)
-      write_order(row, telling, verdict);
+    explain_write_verdict(row, verdict);
+    if (matches && telling->before) {
+      struct value *before = value_set_table(row, "before");
+      value_set_string(before, "name", telling->before->name);
+      value_set_string(before, "file", telling->before->file);
+      value_set_number(before, "priority", telling->before->priority);
+    }
   }
   telling->before = matches ? verdict->route : NULL;
 }
 
 static void write_omitted(struct value *root, const struct telling *telling) {
   struct value *list = value_set_table(root, "omitted");
-  for (unsigned clause = 0; clause < ROUTE_CLAUSE_COUNT; clause++) {
-    const char *field = field_of((enum route_clause)clause);
+  for (unsigned clause = 0; clause < ROUTE_CLAUSE_COUNT; clause++)
     if (telling->omitted[clause] > 0)
-      value_set_number(list, field ? field : verdict_of((enum route_clause)clause), (double)telling->omitted[clause]);
-  }
+      value_set_number(list, route_clause_label((enum route_clause)clause), (double)telling->omitted[clause]);
   if (telling->omitted_open > 0)
     value_set_number(list, "open", (double)telling->omitted_open);
 }
 
+static void write_members(struct value *row, const struct route_case *one) {
+  const struct ip_set *set = one->route->client_ips;
+  struct value *list = value_set_table(row, "client_ip");
+  for (size_t i = 0; i < ip_set_count(set); i++) {
+    struct prefix prefix;
+    ip_set_prefix(set, i, &prefix);
+    if (one->least <= prefix.bits && prefix.bits <= one->most)
+      value_set_string(list, NULL, ip_set_text(set, i));
+  }
+}
+
+static void write_cases(struct value *root, struct telling *telling) {
+  struct route_cases *cases = &telling->cases;
+  bool may_be_refused = telling->trials.refusal_count > 0;
+  struct value *list = value_set_table(root, "cases");
+  size_t omitted = 0;
+  route_cases_finish(cases);
+  for (size_t i = 0; i < cases->count; i++) {
+    const struct route_case *one = &cases->list[i];
+    if (i >= telling->explained->limit && (may_be_refused || i + 1 < cases->count)) {
+      omitted++;
+      continue;
+    }
+    struct value *row = value_set_table(list, NULL);
+    if (one->most >= 0)
+      write_members(row, one);
+    if (one->tls_versions)
+      write_versions(value_set_table(row, "tls_version"), one->tls_versions);
+    value_set_string(row, "route", one->route->name);
+    if (one->route->when_function != ROUTE_NO_FUNCTION)
+      value_set_boolean(row, "when", true);
+  }
+  if (may_be_refused)
+    value_set_boolean(value_set_table(list, NULL), "refused", true);
+  if (omitted > 0)
+    value_set_number(root, "omitted_cases", (double)omitted);
+}
+
+static void explain_write_answer(struct value *root, struct telling *telling) {
+  value_set_number(root, "total", (double)telling->place);
+  value_set_string(root, "chosen", telling->chosen ? telling->chosen->name : NULL);
+  value_set_number(root, "depends", (double)telling->depends);
+  write_omitted(root, telling);
+  if (telling->open) {
+    write_open(value_set_table(root, "open"), telling->open);
+    write_cases(root, telling);
+  }
+  explain_trials_write(root, &telling->trials);
+}
+
 int explain_candidates(struct value *root, const struct explained *explained) {
   struct telling telling = {.explained = explained, .list = value_set_table(root, "candidates")};
-  int status = route_explain(explained->table, explained->port, &explained->question, explained->open,
-                             on_explain_verdict, &telling);
+  struct admission *admission = explained->instance ? &explained->instance->threads.admission : NULL;
+  struct trial *trial = trial_new(explained->table, admission, explained->clock);
+  int status = trial ? explain_try(&telling.trials, explained, trial) : -ENOMEM;
+  status = status ? status
+                  : route_explain(explained->table, explained->port, &explained->question, explained->open,
+                                  on_explain_verdict, &telling);
   status = status ? status : telling.status;
-  if (status == 0) {
-    value_set_number(root, "total", (double)telling.place);
-    value_set_string(root, "chosen", telling.chosen ? telling.chosen->name : NULL);
-    value_set_number(root, "depends", (double)telling.depends);
-    write_omitted(root, &telling);
-    outcome_write(root, &telling.outcome, explained);
-    explain_admission(root, explained, telling.depends == 0 ? telling.chosen : NULL);
-  }
-  route_cases_deinit(&telling.outcome.cases);
+  status = status ? status : explain_try_others(&telling.trials, explained, trial);
+  if (status == 0)
+    explain_write_answer(root, &telling);
+  route_cases_deinit(&telling.cases);
+  explain_trials_deinit(&telling.trials);
+  trial_free(trial);
   return status;
 }

@@ -6,6 +6,7 @@
 #include "native/native.h"
 
 struct instance;
+struct route_verdict;
 struct runtime;
 
 /* The question "addresses": which client addresses the limits know, what each holds, how fast it comes, and whether it
@@ -13,10 +14,14 @@ struct runtime;
  * { { address =, scope =, route =, connections =, rate =, refused =, blocked_for = in seconds }, … } } */
 void addresses_ask(struct instance *instance, const struct value *arguments, struct native_call *call);
 
-/* Why a connection gets the route that it gets: the routes of its port in the order of choice, and for each the clause
- * that turned it down, or why it won. Functions are not run: what depends on one is said to. See native_ops.explain;
- * `context` is the struct runtime. */
+/* Why a connection gets the route that it gets: the routes of its port in the order of choice, for each the clause that
+ * turned it down, or what puts it where it is, and what the corridor's steps say of it. Functions are not run: what
+ * depends on one is said to. See native_ops.explain; `context` is the struct runtime. */
 struct value *explain_choice(void *context, const struct native_explain *question);
+
+/* Writes what became of a route: { clause =, open = { "client_ip", … }, by = what puts it behind the one before,
+ * matched = { address =, domain =, client_ip = } }. */
+void explain_write_verdict(struct value *row, const struct route_verdict *verdict);
 
 /* The question "metrics": what scripts have made: { metrics = { { name =, help =, type =, labels =, buckets =, series
  * = { { values =, number =, count =, counts = }, … } }, … }, dictionaries = { { name =, entries =, bytes =, bytes_most

@@ -9,14 +9,6 @@
 
 #include <string.h>
 
-/* Where a route stands among all that match. Paths and headers have their place. */
-struct rank {
-  uint64_t high; /* tier 32, domain 16, path 16 */
-  uint64_t low;  /* client 8, headers 8, version 8, unused 8, place 32 */
-};
-
-enum { CLIENT_RANK_NONE = UINT8_MAX, CLIENT_RANK_ALL = 8 * PREFIX_SIZE };
-
 /* Something of the name that a domain may be found by. */
 struct key {
   uint64_t fingerprint, bucket;
@@ -40,21 +32,9 @@ struct search {
   char name[DOMAIN_SIZE];
 };
 
-static inline bool is_before(struct rank a, struct rank b) {
-  return a.high < b.high || (a.high == b.high && a.low < b.low);
-}
-
-static inline struct rank choice_rank(const struct row *row, unsigned domain, unsigned client) {
-  return (struct rank){
-      .high = (uint64_t)row->tier << 32 | (uint64_t)domain << 16,
-      .low = (uint64_t)client << 56 | (uint64_t)row->version << 40 | row->place,
-  };
-}
-
 static inline bool is_for(const struct row *row, const struct search *search) {
   const struct route_question *question = search->question;
-  return (!search->tls_matters || row->is_tls == question->is_tls) &&
-         (row->versions == 0 || (row->versions & question->tls_versions) != 0);
+  return row_takes_tls(row, search->tls_matters, question->is_tls) && row_takes_version(row, question->tls_versions);
 }
 
 /* The first whose rank is not before `bound`. */
@@ -62,7 +42,7 @@ static size_t lower_bound(const struct row *rows, size_t count, unsigned domain,
   size_t from = 0;
   while (from < count) {
     size_t middle = from + (count - from) / 2;
-    if (is_before(choice_rank(&rows[middle], domain, client), bound))
+    if (rank_is_before(choice_rank(&rows[middle], domain, client), bound))
       from = middle + 1;
     else
       count = middle;
@@ -73,7 +53,7 @@ static size_t lower_bound(const struct row *rows, size_t count, unsigned domain,
 static void look_for_wanted(struct search *search, const struct row *rows, size_t count, unsigned domain,
                             unsigned client) {
   struct rank rank = choice_rank(search->wanted, domain, client);
-  if (!is_before(rank, search->best_rank))
+  if (!rank_is_before(rank, search->best_rank))
     return;
   size_t at = lower_bound(rows, count, domain, client, rank);
   search->is_found = search->is_found || (at < count && rows[at].place == search->wanted->place);
@@ -89,9 +69,9 @@ static inline void consider(struct search *search, const struct row *rows, size_
   struct rank first = {search->after.high, search->after.low + 1};
   for (size_t i = count > 1 ? lower_bound(rows, count, domain, client, first) : 0; i < count; i++) {
     struct rank rank = choice_rank(&rows[i], domain, client);
-    if (!is_before(rank, search->best_rank))
+    if (!rank_is_before(rank, search->best_rank))
       return;
-    if (is_before(search->after, rank) && is_for(&rows[i], search)) {
+    if (rank_is_before(search->after, rank) && is_for(&rows[i], search)) {
       search->best = rows[i];
       search->best_rank = rank;
       return;
@@ -125,11 +105,11 @@ static inline void consider_simple(struct search *search, const struct trait *tr
   const struct row *row = &trait->row;
   struct rank rank = choice_rank(row, trait->rank, CLIENT_RANK_NONE);
   rank.low |= place;
-  if (!is_before(rank, search->best_rank))
+  if (!rank_is_before(rank, search->best_rank))
     return;
   if (search->wanted) {
     search->is_found = search->is_found || place == search->wanted->place;
-  } else if (is_before(search->after, rank) && is_for(row, search)) {
+  } else if (rank_is_before(search->after, rank) && is_for(row, search)) {
     search->best.route = search->index->routes[place];
     search->best.place = place;
     search->best.tier = row->tier;

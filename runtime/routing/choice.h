@@ -76,7 +76,7 @@ struct route_verdict {
   size_t place;          /* among the port's routes */
   const char *domain;    /* of its domains, the best that matches; NULL: none, or it has none */
   const char *client_ip; /* of its client_ip, likewise */
-  const char *detail;    /* in a sentence's words: what turned it down, or what matched; until the callback returns */
+  bool is_bound;         /* to the port's very address, or to all where the port has that */
 };
 
 /* Tells of all routes of the port first those that match, or may, in the order of choice, then the others, in the

@@ -1,26 +1,24 @@
 /* SPDX-License-Identifier: MIT
  *
- * Why a route is chosen and the others are not: asked of each route by itself, without the index, in the words of the
- * route files. */
+ * Why a route is chosen and the others are not: asked of each route by itself, without the index, by the same questions
+ * and ranks as the choice. What it means in words is said in Lua (lua/moongate/explain/). */
 #include "routing/choice.h"
 
 #include "routing/domain.h"
 #include "routing/endpoints.h"
+#include "routing/index.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum { DETAIL_SIZE = 512, SHOWN_DOMAINS = 3 };
 
 /* A route with what there is to say about it. */
 struct candidate {
   struct route_verdict verdict;
-  bool is_bound;   /* to this very address */
-  unsigned domain; /* how specific; 0: it has none */
-  int client_ip;   /* likewise, the most specific member while the client is open; -1: it has none */
-  int versions;    /* how many; INT8_MAX: it has none */
+  struct row row;
+  struct rank rank;
+  unsigned domain; /* how specific the best that matches is */
+  unsigned client; /* the rank of the most specific member that has the client, or of all while that is open */
 };
 
 struct explanation {
@@ -75,12 +73,12 @@ static bool match_domain(const struct explanation *about, const struct route *ro
   return route->domain_count == 0 || candidate->verdict.domain;
 }
 
-static int most_specific(const struct ip_set *set) {
-  int most = -1;
+static unsigned most_specific(const struct ip_set *set) {
+  unsigned most = 0;
   for (size_t i = 0; i < ip_set_count(set); i++) {
     struct prefix prefix;
     ip_set_prefix(set, i, &prefix);
-    most = (int)prefix.bits > most ? (int)prefix.bits : most;
+    most = prefix.bits > most ? prefix.bits : most;
   }
   return most;
 }
@@ -88,20 +86,22 @@ static int most_specific(const struct ip_set *set) {
 /* False: the client is said, and not in it. */
 static bool match_client(const struct explanation *about, const struct route *route, struct candidate *candidate) {
   const struct ip_address *client = &about->question->client;
+  candidate->client = CLIENT_RANK_NONE;
   if (!route->client_ips)
     return true;
   if (about->open & ROUTE_OPEN_CLIENT_IP) {
     candidate->verdict.open |= ROUTE_OPEN_CLIENT_IP;
-    candidate->client_ip = most_specific(route->client_ips);
+    candidate->client = CLIENT_RANK_ALL - most_specific(route->client_ips);
     return true;
   }
-  candidate->client_ip = ip_set_specificity(route->client_ips, client);
+  int bits = ip_set_specificity(route->client_ips, client);
+  candidate->client = CLIENT_RANK_ALL - (unsigned)(bits < 0 ? 0 : bits);
   candidate->verdict.client_ip = ip_set_find(route->client_ips, client);
-  return candidate->client_ip >= 0;
+  return bits >= 0;
 }
 
 static bool match_version(const struct explanation *about, const struct route *route, struct candidate *candidate) {
-  if (!route->tls_versions || route->tls_versions & about->question->tls_versions)
+  if (row_takes_version(&candidate->row, about->question->tls_versions))
     return true;
   if (!(about->open & ROUTE_OPEN_TLS_VERSION)) {
     candidate->verdict.open = 0;
@@ -115,10 +115,7 @@ static bool match_version(const struct explanation *about, const struct route *r
 /* The first clause that turns it down; ROUTE_CLAUSE_CHOSEN: none does. */
 static enum route_clause explain_judge(const struct explanation *about, const struct route *route,
                                        struct candidate *candidate) {
-  const struct route_question *question = about->question;
-  candidate->client_ip = -1;
-  candidate->versions = route->tls_versions ? __builtin_popcount(route->tls_versions) : INT8_MAX;
-  if (about->port->has_tls && (route->tls != ROUTE_TLS_NONE) != question->is_tls)
+  if (!row_takes_tls(&candidate->row, about->port->has_tls, about->question->is_tls))
     return ROUTE_CLAUSE_TLS;
   if (!match_domain(about, route, candidate))
     return ROUTE_CLAUSE_DOMAIN;
@@ -127,25 +124,16 @@ static enum route_clause explain_judge(const struct explanation *about, const st
   return match_version(about, route, candidate) ? ROUTE_CLAUSE_CHOSEN : ROUTE_CLAUSE_TLS_VERSION;
 }
 
-/* What decides between two that match, and which way: below 0, `a` comes first. */
-static int explain_compare(const struct candidate *a, const struct candidate *b, enum route_tie *tie) {
-  const struct {
-    enum route_tie tie;
-    long a, b; /* the higher one first */
-  } steps[] = {
-      {ROUTE_TIE_PRIORITY, a->verdict.route->priority, b->verdict.route->priority},
-      {ROUTE_TIE_ADDRESS, a->is_bound, b->is_bound},
-      {ROUTE_TIE_DOMAIN, a->verdict.domain ? (long)a->domain : -1, b->verdict.domain ? (long)b->domain : -1},
-      {ROUTE_TIE_CLIENT_IP, a->client_ip, b->client_ip},
-      {ROUTE_TIE_TLS_VERSION, -a->versions, -b->versions},
-  };
-  for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
-    *tie = steps[i].tie;
-    if (steps[i].a != steps[i].b)
-      return steps[i].a > steps[i].b ? -1 : 1;
-  }
-  *tie = ROUTE_TIE_FILE_ORDER;
-  return a->verdict.place < b->verdict.place ? -1 : a->verdict.place > b->verdict.place;
+/* What decides between two of these ranks, which follow each other. */
+static enum route_tie tie_between(const struct candidate *a, const struct candidate *b) {
+  uint64_t high = a->rank.high ^ b->rank.high, low = a->rank.low ^ b->rank.low;
+  if (high >> 32)
+    return a->verdict.route->priority != b->verdict.route->priority ? ROUTE_TIE_PRIORITY : ROUTE_TIE_ADDRESS;
+  if (high)
+    return ROUTE_TIE_DOMAIN;
+  if (low >> 56)
+    return ROUTE_TIE_CLIENT_IP;
+  return low >> 32 ? ROUTE_TIE_TLS_VERSION : ROUTE_TIE_FILE_ORDER;
 }
 
 /* Or it may, by what is open. */
@@ -153,103 +141,14 @@ static bool is_matching(const struct candidate *candidate) {
   return candidate->verdict.clause <= ROUTE_CLAUSE_OUTRANKED;
 }
 
+/* Those that match by their ranks, the others as they stand at the port. */
 static int compare_candidates(const void *left, const void *right) {
   const struct candidate *a = left, *b = right;
-  enum route_tie tie;
   if (is_matching(a) != is_matching(b))
     return is_matching(a) ? -1 : 1;
   if (is_matching(a))
-    return explain_compare(a, b, &tie);
+    return rank_is_before(a->rank, b->rank) ? -1 : rank_is_before(b->rank, a->rank);
   return a->verdict.place < b->verdict.place ? -1 : a->verdict.place > b->verdict.place;
-}
-
-static void explain_describe_domains(const struct explanation *about, const struct route *route, char *text) {
-  if (about->length == 0) {
-    snprintf(text, DETAIL_SIZE, "it has domains, and the client named none");
-    return;
-  }
-  int used =
-      snprintf(text, DETAIL_SIZE, "%.*s does not match", (int)(about->length < 100 ? about->length : 100), about->name);
-  for (size_t i = 0; i < route->domain_count && i < SHOWN_DOMAINS; i++)
-    used += snprintf(text + used, DETAIL_SIZE - (size_t)used, "%s %.100s", i > 0 ? " or" : "", route->domains[i]);
-  if (route->domain_count > SHOWN_DOMAINS)
-    snprintf(text + used, DETAIL_SIZE - (size_t)used, " or one of %zu more", route->domain_count - SHOWN_DOMAINS);
-}
-
-static void describe_versions(const struct explanation *about, const struct route *route, char *text) {
-  unsigned offered = about->question->tls_versions;
-  const char *before = "only";
-  int used = snprintf(text, DETAIL_SIZE, "the highest TLS version that the client offers is %s, and this route takes",
-                      offered ? tls_version_label(offered) : "none");
-  for (unsigned bit = TLS_1_0; bit <= TLS_1_3; bit *= 2) {
-    if (!(route->tls_versions & bit))
-      continue;
-    used += snprintf(text + used, DETAIL_SIZE - (size_t)used, " %s %s", before, tls_version_label(bit));
-    before = "or";
-  }
-}
-
-static const char *explain_format_address(const struct route *route, char text[ADDRESS_TEXT_SIZE]) {
-  struct ip_address ip;
-  ip_address_from_sockaddr(&ip, (const struct sockaddr *)&route->address.storage);
-  return ip_address_format(&ip, text);
-}
-
-/* "matches by address 127.0.0.2, a.com, client_ip 10.0.0.0/8, tls_version 1.3", or what it takes any of. */
-static void describe_match(const struct explanation *about, const struct candidate *candidate, char *text) {
-  const struct route_verdict *verdict = &candidate->verdict;
-  const char *before = "matches by ";
-  int used = 0;
-  if (candidate->is_bound && verdict->route->address.length) {
-    char address[ADDRESS_TEXT_SIZE];
-    used = snprintf(text, DETAIL_SIZE, "%saddress %s", before, explain_format_address(verdict->route, address));
-    before = ", ";
-  }
-  if (verdict->domain) {
-    used += snprintf(text + used, DETAIL_SIZE - (size_t)used, "%s%.200s", before, verdict->domain);
-    before = ", ";
-  }
-  if (verdict->client_ip) {
-    used += snprintf(text + used, DETAIL_SIZE - (size_t)used, "%sclient_ip %.100s", before, verdict->client_ip);
-    before = ", ";
-  }
-  if (verdict->route->tls_versions & about->question->tls_versions)
-    used += snprintf(text + used, DETAIL_SIZE - (size_t)used, "%stls_version %s", before,
-                     tls_version_label(about->question->tls_versions));
-  if (used == 0)
-    snprintf(text, DETAIL_SIZE, "takes %s",
-             !about->port->has_tls ? "any connection"
-             : verdict->route->tls == ROUTE_TLS_NONE
-                 ? "any plain connection, whatever host it asks for: TLS on this port goes to the routes with `tls`"
-             : about->length > 0 ? "any domain"
-                                 : "any domain, and none");
-}
-
-static void explain_describe(const struct explanation *about, const struct candidate *candidate, char *text) {
-  const struct route *route = candidate->verdict.route;
-  char client[ADDRESS_TEXT_SIZE]; /* or address */
-  switch (candidate->verdict.clause) {
-  case ROUTE_CLAUSE_TLS:
-    snprintf(text, DETAIL_SIZE, "%s",
-             about->question->is_tls ? "TLS on this port goes to the routes with `tls`, and this one has none"
-                                     : "it takes TLS, and this connection is plain");
-    return;
-  case ROUTE_CLAUSE_DOMAIN:
-    explain_describe_domains(about, route, text);
-    return;
-  case ROUTE_CLAUSE_CLIENT_IP:
-    snprintf(text, DETAIL_SIZE, "%s is not in its client_ip", ip_address_format(&about->question->client, client));
-    return;
-  case ROUTE_CLAUSE_TLS_VERSION:
-    describe_versions(about, route, text);
-    return;
-  case ROUTE_CLAUSE_ADDRESS:
-    snprintf(text, DETAIL_SIZE, "takes only what comes in at %s",
-             route->address.length ? explain_format_address(route, client) : "other addresses");
-    return;
-  default:
-    describe_match(about, candidate, text);
-  }
 }
 
 /* What becomes of one that matches, or may; `left`: the TLS versions that no route before it has taken for sure. */
@@ -272,7 +171,7 @@ static void award(struct candidate *candidates, size_t count) {
   for (size_t i = 0; i < count && is_matching(&candidates[i]); i++) {
     struct route_verdict *verdict = &candidates[i].verdict;
     if (i > 0)
-      explain_compare(&candidates[i - 1], &candidates[i], &verdict->tie);
+      verdict->tie = tie_between(&candidates[i - 1], &candidates[i]);
     verdict->clause = award_one(verdict, &left);
   }
 }
@@ -287,12 +186,24 @@ static void tell_elsewhere(const struct explanation *about, const struct route_t
       has_port |= route->ports[p].from <= about->port->port && about->port->port <= route->ports[p].to;
     if (!has_port || about->port->port == 0 || table_port_has(about->port, route))
       continue;
-    struct candidate candidate = {.verdict = {.route = route, .clause = ROUTE_CLAUSE_ADDRESS}};
-    char detail[DETAIL_SIZE];
-    explain_describe(about, &candidate, detail);
-    candidate.verdict.detail = detail;
-    on_verdict(context, &candidate.verdict);
+    const struct route_verdict verdict = {.route = route, .clause = ROUTE_CLAUSE_ADDRESS};
+    on_verdict(context, &verdict);
   }
+}
+
+/* The i-th of the port, behind those before it: one that differs in what goes before all else is one tier further. */
+static void explain_one(const struct explanation *about, struct candidate *candidates, size_t i) {
+  struct route *route = about->port->routes[i];
+  struct candidate *candidate = &candidates[i], *before = i > 0 ? candidate - 1 : candidate;
+  struct route_verdict *verdict = &candidate->verdict;
+  verdict->route = route;
+  verdict->place = i;
+  verdict->is_bound = endpoint_is_own(&about->port->endpoint, &route->address);
+  bool differs = before->verdict.route->priority != route->priority || before->verdict.is_bound != verdict->is_bound;
+  candidate->row = row_make(route, before->row.tier + differs, (uint32_t)i);
+  verdict->clause = explain_judge(about, route, candidate);
+  unsigned domain = verdict->domain ? DOMAIN_EXACT - candidate->domain : DOMAIN_RANK_NONE;
+  candidate->rank = choice_rank(&candidate->row, domain, candidate->client);
 }
 
 int route_explain(const struct route_table *table, const struct table_port *port, const struct route_question *question,
@@ -303,22 +214,12 @@ int route_explain(const struct route_table *table, const struct table_port *port
   if (!candidates)
     return -ENOMEM;
   about.length = domain_normalize(about.name, question->domain, question->domain_length);
-  for (size_t i = 0; i < port->route_count; i++) {
-    const struct route *route = port->routes[i];
-    struct candidate *candidate = &candidates[i];
-    candidate->verdict.route = route;
-    candidate->verdict.place = i;
-    candidate->is_bound = endpoint_is_own(&port->endpoint, &route->address);
-    candidate->verdict.clause = explain_judge(&about, route, candidate);
-  }
+  for (size_t i = 0; i < port->route_count; i++)
+    explain_one(&about, candidates, i);
   qsort(candidates, port->route_count, sizeof *candidates, compare_candidates);
   award(candidates, port->route_count);
-  for (size_t i = 0; i < port->route_count; i++) {
-    char detail[DETAIL_SIZE];
-    explain_describe(&about, &candidates[i], detail);
-    candidates[i].verdict.detail = detail;
+  for (size_t i = 0; i < port->route_count; i++)
     on_verdict(context, &candidates[i].verdict);
-  }
   free(candidates);
   if (table)
     tell_elsewhere(&about, table, on_verdict, context);

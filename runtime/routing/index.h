@@ -106,6 +106,34 @@ void rules_free(struct rules *rules);
 
 struct row row_make(struct route *route, uint32_t tier, uint32_t place);
 
+/* Where a route stands among all that match. Paths and headers have their place. */
+struct rank {
+  uint64_t high; /* tier 32, domain 16, path 16 */
+  uint64_t low;  /* client 8, headers 8, version 8, unused 8, place 32 */
+};
+
+enum { CLIENT_RANK_NONE = UINT8_MAX, CLIENT_RANK_ALL = 8 * PREFIX_SIZE };
+
+/* By the rank of the best of its domains that matches, and of the best member of its client_ip. */
+static inline struct rank choice_rank(const struct row *row, unsigned domain, unsigned client) {
+  return (struct rank){
+      .high = (uint64_t)row->tier << 32 | (uint64_t)domain << 16,
+      .low = (uint64_t)client << 56 | (uint64_t)row->version << 40 | row->place,
+  };
+}
+
+static inline bool rank_is_before(struct rank a, struct rank b) {
+  return a.high < b.high || (a.high == b.high && a.low < b.low);
+}
+
+static inline bool row_takes_tls(const struct row *row, bool tls_matters, bool is_tls) {
+  return !tls_matters || row->is_tls == is_tls;
+}
+
+static inline bool row_takes_version(const struct row *row, unsigned versions) {
+  return row->versions == 0 || (row->versions & versions) != 0;
+}
+
 static inline const struct record *record_at(const struct route_index *index, uint32_t number) {
   return (const struct record *)(const void *)(index->records + (size_t)number * RECORD_UNIT);
 }

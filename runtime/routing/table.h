@@ -44,6 +44,11 @@ struct table_port {
   uint64_t initial_data, linger;
 };
 
+/* "plain", "tls" or "both". */
+static inline const char *table_port_takes(const struct table_port *port) {
+  return !port->has_tls ? "plain" : port->has_plain ? "both" : "tls";
+}
+
 struct route_table {
   atomic_uint references;
   uint64_t generation;

@@ -238,6 +238,29 @@ return {
     assert.is_true(body.kept_out.seconds > 3500 and body.kept_out.seconds <= 3600)
   end)
 
+  it("who is refused because a limit is full, and which function has the next word", function()
+    local m = clients.start("limits = { connections_per_ip = 1 },", nil, {
+      routes = ([[return {
+        { name = "front", match = { ports = 0 }, action = { GREET } },
+        { name = "one", match = { ports = 0 }, action = { GREET }, security = { max_connections = 1,
+          authorize = function() return true end } },
+      }]]):gsub("GREET", (clients.GREET:gsub("%%", "%%%%"))),
+    })
+    local function told(route, client)
+      return select(2, explain("--control", m.control, "--port", tostring(m:port(route)), "--client", client))
+    end
+    has(told("one", "192.0.2.7"), 'Then the `authorize` of route "one" decides, which explain does not run.')
+    assert.is_true(clients.enter(m, "192.0.2.7", "one"))
+    has(told("front", "192.0.2.7"), 'gets route "front"',
+      "But 192.0.2.7 is refused: limits.connections_per_ip is 1, and its address has as many open, reason limit_ip.")
+    has(told("one", "198.51.100.1"), "But 198.51.100.1 is refused: as many connections as security.max_connections "
+      .. "allows (1) are open on its route, reason limit_route.")
+    local body = m:ask("/api/v1/explain", { port = m:port "front", client_ip = "192.0.2.7" })
+    assert.are.same({ step = "admit", reason = "limit_ip", option = "limits.connections_per_ip", limit = 1,
+      route = "front", file = "routes.lua", line = body.kept_out.line }, body.kept_out)
+    assert.is_true(clients.enter(m, "198.51.100.1"), "it was counted, though it was only asked about")
+  end)
+
   it("why a connection has its route, and when it ends", function()
     local m = moongate.start(files())
     net.connect(plain)

@@ -5,8 +5,8 @@
 
 local answers = require "moongate.admin.answers"
 local asking = require "moongate.admin.asking"
+local explain = require "moongate.explain"
 local json = require "moongate.json"
-local native = require "moongate.native"
 local query = require "moongate.admin.query"
 
 local questions = {}
@@ -74,12 +74,8 @@ function questions.explain(request)
     return answers.fault(400, wrong)
   end
   wanted.limit = wanted.limit or CANDIDATES
-  local answer, refusal = asking.call(native.explain, wanted)
-  if not answer then
-    return refusal
-  end
-  answer.candidates = json.list(answer.candidates)
-  return answers.json(200, answer)
+  local answer, refusal = asking.call(explain.ask, wanted)
+  return answer and answers.json(200, answer) or refusal
 end
 
 return questions

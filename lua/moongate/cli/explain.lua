@@ -64,7 +64,7 @@ local function ask(options, question)
     local body, raw, refusal, code = asking.get(options.control, asking.target(PATH, wanted, QUERY))
     return body, raw, type(refusal) == "table" and refusal.ports or nil, code
   end
-  local answer = require("moongate.native").explain({
+  local answer = require("moongate.explain").ask({
     offline = true,
     config = options.config,
     routes = options.routes,
@@ -82,7 +82,7 @@ local function ask(options, question)
   if answer.error then
     return nil, answer.error, answer.ports, answer.status
   end
-  answer.candidates, answer.faults = json.list(answer.candidates), json.list(answer.faults)
+  answer.faults = json.list(answer.faults)
   return answer, json.encode(answer)
 end
 

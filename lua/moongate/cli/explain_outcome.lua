@@ -3,12 +3,13 @@
 -- What `moongate explain` says becomes of a connection: the route that it gets, or how it is refused; and, where that
 -- hangs on what was not said, what each case gives.
 
+local reasons = require("moongate.explain.reasons")
 local routes = require("moongate.cli.routes")
 local tables = require("moongate.cli.table")
 
 local explain_outcome = {}
 
-local SHOWN_VALUES, SHOWN_CASES = 4, 12
+local SHOWN_CASES = 12
 local VERSIONS = { "1.0", "1.1", "1.2", "1.3" }
 
 ---"site.lua:3": where a route stands.
@@ -77,7 +78,9 @@ local BECAUSE = {
 -- What becomes of a connection that no route takes.
 local function refusal(body, question)
   local parts, list = {}, body.refusals or {}
-  if #list == 0 then
+  if body.undecided then
+    return ("what becomes of it the step %s decides, which explain does not run"):format(body.undecided)
+  elseif #list == 0 then
     return "it is refused"
   elseif list[1].answer == "reset" then
     return "it is reset (counted as " .. list[1].reason .. ")"
@@ -85,26 +88,15 @@ local function refusal(body, question)
     local http = ("answered with HTTP status 400 (counted as %s)"):format(list[1].reason)
     return question.tls == false and not question.is_there and "the request is " .. http
       or ("an HTTP request is %s, anything else with a TLS alert (%s)"):format(http, list[2].reason)
+  elseif #list == 1 and not list[1].alert then
+    return ("it is closed (counted as %s)"):format(list[1].reason)
   elseif #list == 1 then
     return ("it gets the TLS alert %s and is closed (counted as %s)"):format(list[1].alert, list[1].reason)
   end
   for i, one in ipairs(list) do
-    parts[i] = ("%s (counted as %s) %s"):format(one.alert, one.reason, BECAUSE[one.because] or "else")
+    parts[i] = ("%s (counted as %s) %s"):format(one.alert or one.answer, one.reason, BECAUSE[one.because] or "else")
   end
   return "it gets a TLS alert and is closed: " .. table.concat(parts, ", ")
-end
-
--- "a, b or 3 more"
-local function alternatives(list, form)
-  local shown = {}
-  for i = 1, math.min(#list, SHOWN_VALUES) do
-    shown[i] = form:format(list[i])
-  end
-  if #list > #shown then
-    shown[#shown + 1] = ("%d more"):format(#list - #shown)
-  end
-  local last = table.remove(shown)
-  return #shown > 0 and table.concat(shown, ", ") .. " or " .. last or last
 end
 
 -- Which clients and versions each case is for. While nothing but versions decides, those that are taken are left out
@@ -124,11 +116,11 @@ local function conditions(body)
       free[#free + 1] = left[version] and version or nil
       left[version] = not versions_only and left[version] or nil
     end
-    return alternatives(free, "%s")
+    return reasons.alternatives(free, "%s")
   end
   for i, one in ipairs(body.cases) do
     local parts = {}
-    parts[1] = one.client_ip and "from " .. alternatives(one.client_ip, '"%s"') or nil
+    parts[1] = one.client_ip and "from " .. reasons.alternatives(one.client_ip, '"%s"') or nil
     parts[#parts + 1] = one.tls_version and ("if its highest is TLS %s"):format(take(one.tls_version)) or nil
     if #parts == 0 and one.when then
       parts[1] = "whatever it is"

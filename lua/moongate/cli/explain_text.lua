@@ -117,15 +117,38 @@ local function written_otherwise(body)
   return ('Compared as "%s": case and a final dot make no difference.'):format(body.domain)
 end
 
+-- Why it is refused all the same, with the option's number.
+local FULL = {
+  limit_connections = "as many connections as %s allows (%d) are open",
+  limit_route = "as many connections as %s allows (%d) are open on its route",
+  limit_ip = "%s is %d, and its address has as many open",
+  limit_rate = "%s is %d, and its address has opened as many in that time",
+}
+
 -- What keeps the client out, whatever route it would get.
 local function kept_out(body)
-  local why = body.kept_out
+  local why, who = body.kept_out, body.client_ip or "it"
+  local form = FULL[why.reason]
   if why.seconds then
     return ("But %s is refused for another %s: it was over a limit (%s), reason %s."):format(
-      body.client_ip, text.format_duration(math.ceil(why.seconds)), why.option, why.reason)
+      who, text.format_duration(math.ceil(why.seconds)), why.option, why.reason)
+  elseif form and why.limit then
+    return ("But %s is refused: %s, reason %s."):format(who, form:format(why.option, why.limit), why.reason)
   end
   local whose = why.route and ('route "%s" (%s)'):format(why.route, outcomes.where(why)) or "the config"
-  return ("But %s of %s keeps %s out, reason %s."):format(why.option, whose, body.client_ip, why.reason)
+  return ("But %s of %s keeps %s out, reason %s."):format(why.option or why.step, whose, who, why.reason)
+end
+
+-- What has the next word, and is not run.
+local function next_words(body)
+  local words = {}
+  if body.authorize then
+    words[1] = ('Then the `authorize` of route "%s" decides, which explain does not run.'):format(body.chosen)
+  end
+  if body.undecided and body.chosen then
+    words[#words + 1] = ("Then the step %s decides, which explain does not run."):format(body.undecided)
+  end
+  return words
 end
 
 ---@param body table of the API's answer
@@ -144,6 +167,10 @@ function explain_text.choice(body, question, width)
   lines[#lines + 1] = outcomes.text(body, question, #taken > 0, width)
   if body.kept_out then
     say(kept_out(body))
+  else
+    for _, sentence in ipairs(next_words(body)) do
+      say(sentence)
+    end
   end
   if question.domain and body.domain ~= question.domain and not question.domain:find("[\128-\255]") then
     say(written_otherwise(body))

@@ -3,6 +3,7 @@
 -- testing.match: which of some routes a connection would take, and why. The choice is C's, the same as a worker makes;
 -- the routes' `when` are asked here.
 
+local reasons = require "moongate.explain.reasons"
 local routes = require "moongate.testing.routes"
 local testing = require("moongate.native").testing()
 
@@ -34,6 +35,29 @@ end
 local function is_match(candidate)
   local verdict = candidate.verdict
   return verdict == "chosen" or verdict == "when" or verdict == "outranked"
+end
+
+local NAMES = 3
+
+-- What is told of a route, in the words of a spec.
+local function candidate_of(row, answer)
+  local reason = reasons.of(row, answer)
+  if row.clause == "domains" and not answer.domain then
+    reason = "it has domains, and the client named none"
+  elseif row.clause == "domains" then
+    local domains = row.match.domains
+    local more = #domains > NAMES and (" or one of %d more"):format(#domains - NAMES) or ""
+    reason = ("%s does not match %s%s"):format(answer.domain, table.concat(domains, " or ", 1,
+      math.min(#domains, NAMES)), more)
+  end
+  return {
+    route = row.name,
+    verdict = row.clause,
+    tie = row.by,
+    domain = row.matched.domain,
+    client_ip = row.matched.client_ip,
+    reason = reason,
+  }
 end
 
 local function when_of(list, name)
@@ -109,8 +133,12 @@ local function match(given, question)
   for name, value in pairs(question) do
     context[name] = value
   end
-  local chosen = choose(list, answer.verdicts, context)
-  return setmetatable({ route = chosen, candidates = answer.verdicts, listens = answer.listens }, Result)
+  local candidates = {}
+  for index, row in ipairs(answer.verdicts or {}) do
+    candidates[index] = candidate_of(row, answer)
+  end
+  local chosen = choose(list, candidates, context)
+  return setmetatable({ route = chosen, candidates = candidates, listens = answer.listens }, Result)
 end
 
 return match
