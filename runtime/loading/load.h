@@ -205,6 +205,7 @@ struct loaded_file {
   bool same;                    /* as committed: nothing of it has changed. Also of a live stand-in */
   bool fault_is_old;            /* not ok, for the same reason as in the load before, from the same bytes */
   bool waits;                   /* not ok, and it goes live as it is when it can (loader_exclude_file()) */
+  bool vanished;                /* it is not in the directory, and served for a moment yet (loader_keep_vanished()) */
   enum file_stand_in stands_in; /* when not ok */
   struct file_version *good;    /* the rest is its; NULL, and the rest 0, when nothing is served for the file */
   struct route **routes;
@@ -221,8 +222,9 @@ struct loaded_file {
 struct loaded_routes {
   struct loaded_file *files; /* in the order of their names */
   size_t file_count;
-  bool listed; /* the directory could be read: a file that is not here is gone */
-  char **gone; /* base names of files that were committed and are not here any more */
+  bool listed;          /* the directory could be read: a file that is not here is gone */
+  uint64_t vanished_ms; /* in so long the first of those that have vanished is gone; 0: there are none */
+  char **gone;          /* base names of files that were committed and are not here any more */
   size_t gone_count;
   struct fault_list faults;   /* of all files, and between files (names that stand twice); of one file: by its path */
   struct fault_list warnings; /* that are new: of the files that were run by this load */
@@ -300,6 +302,10 @@ void loader_forget_exclusions(struct loader *loader);
 
 /* Appends why files were at fault that were run and have not changed since. 0 or -ENOMEM. */
 int loader_list_failures(const struct loader *loader, struct fault_list *faults);
+
+/* From now on loads serve a file that is not there any more for so long yet, unless another has appeared with its
+ * bytes, or says the name of a route of it. 0, as in the beginning: it is gone at once. */
+void loader_keep_vanished(struct loader *loader, uint64_t ms);
 
 /* Somebody asks for a reload: the next load reads all files, whatever the file system says of them, and runs those at
  * fault again, though nothing of them has changed, because what they read or ask may have. */

@@ -60,7 +60,8 @@ struct file_memory {
   uint64_t warning_sum;      /* the sum of the warnings about it and other files … */
   struct fault_list between; /* … and they */
   struct exclusion exclusion;
-  bool copy_is_lost; /* its last good version did not come back either */
+  uint64_t vanished_ms; /* by the monotonic clock: a load did not find it then, for the first time; 0: it is there */
+  bool copy_is_lost;    /* its last good version did not come back either */
 };
 
 struct memory {

@@ -76,8 +76,9 @@ struct loader {
                           schema_id */
   int index;           /* likewise: the routes of the files so far */
   unsigned last_schema_id;
-  char *candidate;   /* the file of the last candidate that would load: what is kept of it is one, whoever asks */
-  size_t lua_memory; /* of the trusted state after its last collection, in bytes */
+  char *candidate; /* the file of the last candidate that would load: what is kept of it is one, whoever asks */
+  uint64_t vanished_for_ms; /* loader_keep_vanished() */
+  size_t lua_memory;        /* of the trusted state after its last collection, in bytes */
 };
 
 /* One load of all files, or of one candidate. */
@@ -219,6 +220,9 @@ int load_stand_in(struct load_run *run, struct loaded_file *file, const struct s
 
 /* Serves `known` (NULL: nothing) for the file; takes over the reference. */
 void loaded_file_serve(struct loaded_file *file, struct file_version *good);
+
+/* Adds the files that have vanished a moment ago. 0 or -ENOMEM. */
+int load_keep_vanished(struct load_run *run);
 
 /* Finds the names that stand in two files, and has one of both stand back until there are none. 0 or -ENOMEM. */
 int load_resolve_conflicts(struct load_run *run);

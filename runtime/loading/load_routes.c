@@ -78,10 +78,7 @@ static int list_files(const char *directory, const char *only, struct loaded_rou
     char message[96];
     snprintf(message, sizeof message, "has %d route files: at most %d", count, MAX_FILES);
     status = fault_list_add(&loaded->faults, directory, 0, NULL, NULL, message) < 0 ? -ENOMEM : -EINVAL;
-  } else if (count == 0) {
-    status =
-        fault_list_add(&loaded->warnings, directory, 0, NULL, NULL, "no route file (*.lua) in it: nothing is served");
-  } else if (!(loaded->files = calloc((size_t)count, sizeof *loaded->files))) {
+  } else if (count > 0 && !(loaded->files = calloc((size_t)count, sizeof *loaded->files))) {
     status = -ENOMEM;
   }
   for (int i = 0; i < count; i++) {
@@ -155,6 +152,14 @@ static int warn_of_subdirectories(struct load_run *run) {
     return -ECANCELED;
   load_now_end(run);
   return 0;
+}
+
+/* 0 or -ENOMEM. */
+static int warn_of_nothing(struct load_run *run) {
+  if (!run->loaded->listed || run->loaded->file_count > 0)
+    return 0;
+  return fault_list_add(&run->loaded->warnings, run->config->routes, 0, NULL, NULL,
+                        "no route file (*.lua) in it: nothing is served");
 }
 
 static void warn_of_absent_jit_files(const struct config *config, struct loaded_routes *loaded) {
@@ -328,6 +333,10 @@ int loader_load_routes(struct loader *loader, const struct config *config, unsig
     status = load_all(&run);
   else if (status == -EINVAL)
     status = keep_all(&run);
+  if (status == 0 && loaded->listed)
+    status = load_keep_vanished(&run);
+  if (status == 0)
+    status = warn_of_nothing(&run);
   if (status == 0)
     status = load_resolve_conflicts(&run);
   if (status == 0)

@@ -329,6 +329,7 @@ void instance_list_files(const struct instance *instance, struct value *list) {
     bool is_impaired = report_engine_faults(told, instance, file) > 0;
     value_set_boolean(entry, "ok", file->ok && !is_impaired);
     value_set_boolean(entry, "waits", file->waits);
+    value_set_boolean(entry, "vanished", file->vanished);
     value_set_string(entry, "state", is_impaired && file->ok ? "impaired" : state_of(file));
     value_set_number(entry, "routes", (double)file->route_count);
     value_set_number(entry, "functions", (double)file->function_count);

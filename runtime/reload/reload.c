@@ -69,6 +69,21 @@ static void commit(struct reload *reload) {
   reload_store(reload);
 }
 
+static void on_vanished(struct wheel_timer *timer) {
+  reload_by_itself((struct reload *)(void *)((char *)timer - offsetof(struct reload, vanished)));
+}
+
+/* What has vanished, and is served yet, is looked for once more when it is taken for gone. */
+static void await_vanished(struct reload *reload) {
+  struct loop *loop = &reload->instance->runtime->loop;
+  uint64_t ms = reload->instance->loaded.vanished_ms;
+  reload->vanished.on_expired = on_vanished;
+  if (ms > 0)
+    loop_set_timer(loop, &reload->vanished, ms);
+  else
+    loop_cancel_timer(loop, &reload->vanished);
+}
+
 /* The old state of files goes. */
 static void take_loaded(struct reload *reload) {
   struct instance *instance = reload->instance;
@@ -80,6 +95,7 @@ static void take_loaded(struct reload *reload) {
   struct loaded_routes before = instance->loaded;
   instance->loaded = reload->loaded;
   reload->loaded = before;
+  await_vanished(reload);
   commit(reload);
 }
 
@@ -241,7 +257,8 @@ void reload_on_loaded(struct reload *reload) {
 static void reload_begin_round(struct reload *reload) {
   reload->again = false;
   reload->with_config = reload->again_with_config;
-  reload->again_with_config = false;
+  reload->at_once = reload->again_at_once;
+  reload->again_with_config = reload->again_at_once = false;
   memcpy(reload->now, reload->next, reload->next_count * sizeof(struct reload_waiter));
   reload->now_count = reload->next_count;
   reload->next_count = 0;
@@ -267,6 +284,7 @@ static void request(struct instance *instance, bool with_config, const struct re
   bool is_overdue = reload_is_overdue(reload, why);
   reload->again = true;
   reload->again_with_config |= with_config;
+  reload->again_at_once |= with_config || waiter->call;
   if (waiter->call && is_overdue)
     native_call_answer(waiter->call, reload_refusal(waiter, why));
   else if (waiter->call)
@@ -328,6 +346,7 @@ void reload_stop(struct reload *reload) {
   reload->watcher = NULL;
   loop_cancel_timer(&reload->instance->runtime->loop, &reload->patience);
   loop_cancel_timer(&reload->instance->runtime->loop, &reload->await);
+  loop_cancel_timer(&reload->instance->runtime->loop, &reload->vanished);
   reload->again = false;
   reload_refuse_all(reload, "moongate is stopping");
 }

@@ -17,6 +17,7 @@ struct instance;
 enum {
   RELOAD_WAITING_MAX = 64, /* callers that wait for a round; more are refused */
   RELOAD_NAME_SIZE = 136,
+  RELOAD_VANISHED_MS = 2000, /* what has vanished is taken for gone then, unless somebody asks before */
 };
 
 enum reload_phase { RELOAD_IDLE, RELOAD_LOADING, RELOAD_SWAPPING, RELOAD_STORING, RELOAD_PHASE_COUNT };
@@ -58,6 +59,7 @@ struct reload {
   bool again;                  /* something came while a round was under way */
   bool with_config;            /* of this round */
   bool again_with_config;
+  bool at_once, again_at_once; /* somebody has asked for it: what has vanished is gone */
   uint64_t began_ns;
   struct reload_waiter now[RELOAD_WAITING_MAX], next[RELOAD_WAITING_MAX];
   size_t now_count, next_count;
@@ -78,7 +80,8 @@ struct reload {
   size_t awaited_count;
   uint64_t await_ms; /* before the next look, when nothing else comes */
   struct wheel_timer await;
-  struct value *notes; /* strings: settings that need a restart */
+  struct wheel_timer vanished; /* files that have vanished are gone then, if they have not come back */
+  struct value *notes;         /* strings: settings that need a restart */
   struct config_standing standing;
   struct reload_totals totals;
 };

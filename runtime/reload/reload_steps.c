@@ -81,6 +81,7 @@ static void run_load(struct loading_job *base) {
   struct reload_job *job = job_of(base);
   struct instance *instance = job->reload->instance;
   struct loader *loader = instance->loader;
+  loader_keep_vanished(loader, job->reload->at_once ? 0 : RELOAD_VANISHED_MS);
   if (job->reload->refusals == 0)
     loader_forget_exclusions(loader); /* of a round that was given up */
   if (job->reads_config) {
