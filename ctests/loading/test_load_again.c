@@ -141,9 +141,9 @@ static void a_module_that_changes_loads_those_that_require_it(void **state) {
   assert_int_equal(load_and_commit(fixture), 0);
   assert_int_equal(call(route_of(fixture, "a.lua", "a")), 1);
   struct script_version *b = file_of(fixture, "b.lua")->version;
-  assert_int_equal(fixture->loaded.module_directory_count, 2);
-  assert_string_equal(fixture->loaded.module_directories[0], in(fixture, "lib"));
-  assert_string_equal(fixture->loaded.module_directories[1], fixture->scratch.directory);
+  assert_int_equal(fixture->loaded.module_file_count, 2);
+  assert_string_equal(fixture->loaded.module_files[0], in(fixture, "lib/deep.lua"));
+  assert_string_equal(fixture->loaded.module_files[1], in(fixture, "helper.lua"));
   write_file(fixture, "helper.lua", "return 2");
   assert_int_equal(load_and_commit(fixture), 0);
   assert_false(file_of(fixture, "a.lua")->same);

@@ -139,16 +139,129 @@ static void other_names_are_nothing(void **state) {
   assert_int_equal(fixture->told, before);
 }
 
-static void the_first_watch_of_a_directory_is_followed_by_a_look(void **state) {
+static void the_first_watch_of_a_file_is_followed_by_a_look(void **state) {
   struct fixture *fixture = *state;
-  const char *const others[] = {fixture->modules};
+  char module[2 * PATH_SIZE];
+  snprintf(module, sizeof module, "%s/part.lua", fixture->modules);
+  const char *const others[] = {module};
   settle(fixture);
   unsigned before = fixture->told;
-  watcher_set_others(fixture->watcher, others, 1);
+  watcher_set_files(fixture->watcher, others, 1);
   assert_true(await_told(fixture, before + 1, PATIENCE_S));
-  watcher_set_others(fixture->watcher, others, 1);
+  watcher_set_files(fixture->watcher, others, 1);
   settle(fixture);
   assert_int_equal(fixture->told, before + 1);
+}
+
+static void watch_module(struct fixture *fixture) {
+  char module[2 * PATH_SIZE];
+  snprintf(module, sizeof module, "%s/part.lua", fixture->modules);
+  watcher_set_files(fixture->watcher, (const char *const[]){module}, 1);
+  settle(fixture);
+}
+
+/* What happens beside the names that lead somewhere is no look, and is not told. */
+static void what_moves_in_unrelated_parts_costs_nothing(void **state) {
+  struct fixture *fixture = *state;
+  char path[2 * PATH_SIZE], other[2 * PATH_SIZE];
+  settle(fixture);
+  watch_module(fixture);
+  unsigned before = fixture->told;
+  const char *const places[] = {fixture->root, fixture->modules};
+  for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
+    for (int k = 0; k < 20; k++) {
+      snprintf(path, sizeof path, "%s/release-%d", places[i], k);
+      snprintf(other, sizeof other, "%s/other-%d", places[i], k);
+      assert_int_equal(0, mkdir(path, 0700));
+      assert_int_equal(0, rename(path, other));
+    }
+    save(places[i], "unrelated.lua");
+    loop_round(&fixture->loop, false);
+    assert_null(fixture->loading.current);
+    settle(fixture);
+  }
+  assert_int_equal(fixture->told, before);
+  save(fixture->modules, "part.lua");
+  assert_true(await_told(fixture, before + 1, PATIENCE_S));
+}
+
+static void write_in_place(const char *path) {
+  FILE *file = fopen(path, "a");
+  assert_non_null(file);
+  fputs("-- more\n", file);
+  fclose(file);
+}
+
+static void a_file_is_written_by_another_name_of_it(void **state) {
+  struct fixture *fixture = *state;
+  char path[2 * PATH_SIZE], other[2 * PATH_SIZE];
+  save(fixture->routes, "site.lua");
+  snprintf(path, sizeof path, "%s/site.lua", fixture->routes);
+  snprintf(other, sizeof other, "%s/elsewhere", fixture->root);
+  settle(fixture);
+  unsigned before = fixture->told;
+  assert_int_equal(0, link(path, other)); /* after it has been watched */
+  settle(fixture);
+  before = fixture->told;
+  write_in_place(other);
+  assert_true(await_told(fixture, before + 1, PATIENCE_S));
+}
+
+/* current -> releases/N, with links before and behind it; then a parent that was not there. */
+static void a_link_on_the_way_is_switched(void **state) {
+  struct fixture *fixture = *state;
+  char path[2 * PATH_SIZE], target[2 * PATH_SIZE], aside[2 * PATH_SIZE];
+  struct error error;
+  settle(fixture);
+  watcher_free(fixture->watcher);
+  for (int i = 1; i <= 2; i++) {
+    snprintf(path, sizeof path, "%s/r%d", fixture->root, i);
+    assert_int_equal(0, mkdir(path, 0700));
+    snprintf(path, sizeof path, "%s/r%d/real", fixture->root, i);
+    assert_int_equal(0, mkdir(path, 0700));
+    snprintf(path, sizeof path, "%s/r%d/routes", fixture->root, i);
+    assert_int_equal(0, symlink("real", path));
+  }
+  snprintf(path, sizeof path, "%s/current", fixture->root);
+  assert_int_equal(0, symlink("r1", path));
+  snprintf(target, sizeof target, "%s/app", fixture->root);
+  assert_int_equal(0, symlink(path, target));
+  snprintf(target, sizeof target, "%s/app/routes", fixture->root);
+  fixture->watcher = watcher_new(&fixture->loop, &fixture->loading, target, on_changed, fixture, &error);
+  assert_non_null(fixture->watcher);
+  settle(fixture);
+  unsigned before = fixture->told;
+  snprintf(aside, sizeof aside, "%s/current.new", fixture->root);
+  assert_int_equal(0, symlink("r2", aside) | rename(aside, path));
+  assert_true(await_told(fixture, before + 1, PATIENCE_S));
+  settle(fixture);
+  before = fixture->told;
+  snprintf(path, sizeof path, "%s/r2/real", fixture->root);
+  save(path, "site.lua");
+  assert_true(await_told(fixture, before + 1, PATIENCE_S));
+  settle(fixture);
+  before = fixture->told;
+  snprintf(path, sizeof path, "%s/r1/real", fixture->root); /* nobody's any more */
+  save(path, "site.lua");
+  settle(fixture);
+  assert_int_equal(fixture->told, before);
+  snprintf(path, sizeof path, "%s/current", fixture->root);
+  assert_int_equal(0, unlink(path));
+  assert_true(await_told(fixture, before + 1, PATIENCE_S));
+  settle(fixture);
+  before = fixture->told;
+  assert_int_equal(0, symlink("r3/deep", path));
+  assert_true(await_told(fixture, before + 1, PATIENCE_S));
+  settle(fixture);
+  before = fixture->told;
+  snprintf(path, sizeof path, "%s/r3", fixture->root);
+  assert_int_equal(0, mkdir(path, 0700));
+  assert_true(await_told(fixture, before + 1, PATIENCE_S));
+  settle(fixture);
+  before = fixture->told;
+  snprintf(path, sizeof path, "%s/r3/deep", fixture->root);
+  assert_int_equal(0, mkdir(path, 0700));
+  assert_true(await_told(fixture, before + 1, PATIENCE_S));
 }
 
 static void *save_in_rounds(void *argument) {
@@ -175,7 +288,7 @@ static void a_save_is_not_lost_while_the_watches_are_set_anew(void **state) {
     unsigned before = fixture->told;
     atomic_store(&fixture->go, round);
     while (atomic_load(&fixture->gone) < round) {
-      watcher_set_others(fixture->watcher, NULL, 0);
+      watcher_set_files(fixture->watcher, NULL, 0);
       loop_round(&fixture->loop, false);
     }
     lost += !await_told(fixture, before + 1, 1);
@@ -190,7 +303,10 @@ int main(void) {
       cmocka_unit_test_setup_teardown(what_changed_before_the_first_watch_is_looked_at, set_up, tear_down),
       cmocka_unit_test_setup_teardown(a_save_is_told_once, set_up, tear_down),
       cmocka_unit_test_setup_teardown(other_names_are_nothing, set_up, tear_down),
-      cmocka_unit_test_setup_teardown(the_first_watch_of_a_directory_is_followed_by_a_look, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(the_first_watch_of_a_file_is_followed_by_a_look, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(what_moves_in_unrelated_parts_costs_nothing, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(a_file_is_written_by_another_name_of_it, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(a_link_on_the_way_is_switched, set_up, tear_down),
       cmocka_unit_test_setup_teardown(a_save_is_not_lost_while_the_watches_are_set_anew, set_up, tear_down),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

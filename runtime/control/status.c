@@ -121,6 +121,7 @@ static void write_reload(struct value *root, struct instance *instance) {
   struct value *files = value_set_table(entry, "lost_files");
   for (size_t i = 0, count = loading_list_lost(&instance->loading, lost); i < count; i++)
     value_set_string(files, NULL, lost[i]);
+  value_set_number(entry, "rounds", (double)reload->totals.rounds);
   value_set_number(entry, "swaps", (double)reload->totals.swaps);
   value_set_number(entry, "faults",
                    (double)(instance->loaded.faults.count + (instance->plane ? instance->plane->faults.count : 0)));

@@ -7,8 +7,10 @@
 
 #include <errno.h>
 #include <lauxlib.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { MEMORY_ROOM = 4 * 1024 * 1024 };
 
@@ -42,7 +44,6 @@ void loader_free(struct loader *loader) {
   script_shared_unref(loader->shared);
   blocking_unref(loader->store_lost);
   blocking_unref(loader->list_lost);
-  blocking_unref(loader->modules_lost);
   blocking_unref(loader->config_loss.lost);
   free(loader->config_loss.message);
   load_mark_unref(loader->mark);
@@ -123,30 +124,28 @@ static int loader_collect(lua_State *L) {
   return 0;
 }
 
-/* The directory, as the kernel names it. 0, -ENOMEM, or -ECANCELED. While the disk has not answered: as it was. */
-static int resolve_away(struct load_run *run, char **real) {
-  struct loader *loader = run->loader;
-  bool is_lost = loader->list_lost && blocking_is_lost(loader->list_lost);
-  char *directory = strdup(is_lost && loader->routes ? loader->routes : run->config->routes);
-  *real = NULL;
-  if (!directory)
-    return -ENOMEM;
-  if (!is_lost) {
-    load_now_begin(run, &(struct load_now){.kind = LOAD_LIST, .path = directory});
-    blocking_begin(run->blocking);
-    *real = realpath(directory, NULL);
-    if (!blocking_end(run->blocking)) {
-      free(directory);
-      free(*real);
-      return -ECANCELED;
+/* The directory from the root, as it is written: where a link on the way leads is another release of the same. NULL
+ * without memory. */
+static char *name_from_root(const char *directory) {
+  char *here = directory[0] == '/' ? strdup("") : getcwd(NULL, 0);
+  char *whole = NULL, *to;
+  if (!here || asprintf(&whole, "%s/%s/", here, directory) < 0)
+    whole = NULL;
+  free(here);
+  if (!(to = whole))
+    return NULL;
+  for (const char *from = whole; *from;) { /* without what is twice, or leads nowhere: "//", "/./" */
+    size_t length = strcspn(from + 1, "/") + 1;
+    if (length > 1 && !(length == 2 && from[1] == '.')) {
+      memmove(to, from, length);
+      to += length;
     }
-    load_now_end(run);
+    from += length;
   }
-  if (*real)
-    free(directory);
-  else
-    *real = directory;
-  return 0;
+  if (to == whole)
+    *to++ = '/';
+  *to = '\0';
+  return whole;
 }
 
 int load_run_init(struct load_run *run, struct loader *loader, const struct config *config, unsigned workers,
@@ -158,17 +157,15 @@ int load_run_init(struct load_run *run, struct loader *loader, const struct conf
                            .config = config,
                            .workers = workers,
                            .loaded = loaded};
-  char *real, *modules;
-  int status = resolve_away(run, &real);
-  if (status < 0)
-    return status;
-  if (!(modules = path_directory(config->routes))) {
-    free(real);
+  char *routes = name_from_root(config->routes), *modules = path_directory(config->routes);
+  if (!routes || !modules) {
+    free(routes);
+    free(modules);
     return -ENOMEM;
   }
   free(loader->routes);
   free(loader->module_path);
-  loader->routes = real;
+  loader->routes = routes;
   run->module_path = loader->module_path = modules;
   script_shared_limit(loader->shared, &config->shared);
   return 0;

@@ -228,8 +228,8 @@ struct loaded_routes {
   size_t gone_count;
   struct fault_list faults;   /* of all files, and between files (names that stand twice); of one file: by its path */
   struct fault_list warnings; /* that are new: of the files that were run by this load */
-  char **module_directories;  /* where modules lie that the files require, or would if they were there */
-  size_t module_directory_count;
+  char **module_files;        /* the modules that the files require, or would if they were there */
+  size_t module_file_count;
 };
 
 typedef void loaded_number_of(void *context, const char *name, unsigned *number, struct route_shared **shared);

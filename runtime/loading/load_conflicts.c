@@ -9,7 +9,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 /* Who goes first: what is live, what stands in for another, what is new, and last what is new and names a route as
  * another file did: the name stays where it was, unless it was given up there. */
@@ -205,68 +204,44 @@ int load_stand_in(struct load_run *run, struct loaded_file *file, const struct s
   return status;
 }
 
-static int add_directory(struct loaded_routes *loaded, const char *path, size_t length) {
-  for (size_t i = 0; i < loaded->module_directory_count; i++)
-    if (strncmp(loaded->module_directories[i], path, length) == 0 && !loaded->module_directories[i][length])
-      return 0;
-  char **directories = realloc(loaded->module_directories, (loaded->module_directory_count + 1) * sizeof(char *));
-  if (!directories)
-    return -ENOMEM;
-  loaded->module_directories = directories;
-  directories[loaded->module_directory_count] = strndup(path, length);
-  return directories[loaded->module_directory_count] && ++loaded->module_directory_count ? 0 : -ENOMEM;
-}
-
-/* What there is of the path, not less than `least` of it. */
-static void find_directory(char **path, size_t least) {
-  struct stat found;
-  while (*path && strlen(*path) > least && !(stat(*path, &found) == 0 && S_ISDIR(found.st_mode))) {
-    char *parent = path_directory(*path);
-    free(*path);
-    *path = parent;
-  }
-}
-
-/* The same; all of it while who looked last has had no answer yet. `*path` NULL: there is no memory. 0 or -ECANCELED.
- */
-static int find_directory_away(struct load_run *run, char **path, size_t least) {
-  const struct blocking *lost = run->loader->modules_lost;
-  char *subject = *path;
-  if (strlen(subject) <= least || (lost && blocking_is_lost(run->loader->modules_lost)))
-    return 0;
-  load_now_begin(run, &(struct load_now){.kind = LOAD_MODULES, .path = subject});
-  blocking_begin(run->blocking);
-  find_directory(path, least);
-  if (!blocking_end(run->blocking))
-    return -ECANCELED;
-  load_now_end(run);
-  return 0;
-}
-
-/* The directory of a module, or of what there is of its path. */
-static int add_directories(struct load_run *run, const struct module_list *modules) {
-  size_t least = strlen(run->module_path);
+/* Those that are not there yet, `seen` by the hashes of their paths. 0 or -ENOMEM. */
+static int add_module_files(struct loaded_routes *loaded, struct hash_set *seen, size_t room,
+                            const struct module_list *modules) {
   for (size_t i = 0; i < modules->count; i++) {
-    char *path = path_directory(modules->modules[i]->path);
-    int status = path ? find_directory_away(run, &path, least) : -ENOMEM;
-    if (status == 0)
-      status = path ? add_directory(run->loaded, path, strlen(path)) : -ENOMEM;
-    free(path);
-    if (status < 0)
-      return status;
+    const char *path = modules->modules[i]->path;
+    uint64_t hash = text_hash(path, strlen(path), 0) | 1;
+    if (hash_set_has_any(seen, &hash, 1) || loaded->module_file_count == room)
+      continue;
+    hash_set_enter(seen, &hash, 1);
+    if (!(loaded->module_files[loaded->module_file_count] = strdup(path)))
+      return -ENOMEM;
+    loaded->module_file_count++;
   }
   return 0;
 }
 
-int load_find_module_directories(struct load_run *run) {
-  int status = 0;
-  for (size_t i = 0; i < run->loaded->file_count && status == 0; i++) {
-    const struct loaded_file *file = &run->loaded->files[i];
-    const struct file_memory *memory = memory_find(&run->loader->memory, file->file);
-    if (file->good)
-      status = add_directories(run, &file->good->modules);
-    if (status == 0 && memory)
-      status = add_directories(run, &memory->failure.modules);
+int load_list_modules(struct load_run *run) {
+  struct loaded_routes *loaded = run->loaded;
+  const struct memory *memory = &run->loader->memory;
+  struct hash_set seen;
+  size_t room = 0;
+  for (size_t i = 0; i < loaded->file_count; i++) {
+    const struct file_memory *known = memory_find(memory, loaded->files[i].file);
+    room += loaded->files[i].good ? loaded->files[i].good->modules.count : 0;
+    room += known ? known->failure.modules.count : 0;
   }
+  loaded->module_files = calloc(room + 1, sizeof(char *));
+  int status = hash_set_init(&seen, room);
+  if (!loaded->module_files)
+    status = -ENOMEM;
+  for (size_t i = 0; i < loaded->file_count && status == 0; i++) {
+    const struct loaded_file *file = &loaded->files[i];
+    const struct file_memory *known = memory_find(memory, file->file);
+    if (file->good)
+      status = add_module_files(loaded, &seen, room, &file->good->modules);
+    if (status == 0 && known)
+      status = add_module_files(loaded, &seen, room, &known->failure.modules);
+  }
+  hash_set_deinit(&seen);
   return status;
 }

@@ -118,10 +118,6 @@ enum loader_loss loader_give_up(struct loader *loader, const char *message) {
     blocking_unref(loader->list_lost);
     loader->list_lost = blocking_ref(blocking);
     return LOSS_FILE;
-  case LOAD_MODULES:
-    blocking_unref(loader->modules_lost);
-    loader->modules_lost = blocking_ref(blocking);
-    return LOSS_FILE;
   case LOAD_MARK:
     load_mark_abandon(loader->mark);
     return LOSS_FILE;

@@ -33,7 +33,6 @@ enum load_kind {
   LOAD_CONFIG,
   LOAD_STORE,
   LOAD_MARK,
-  LOAD_MODULES,
   LOAD_LIST,
   LOAD_OTHER,
 };
@@ -63,14 +62,13 @@ struct loader {
   struct pace *pace;         /* NULL: it does not give way */
   struct blocking *blocking; /* of the thread that uses it; NULL: that can't be given up */
   struct load_now now;
-  struct load_mark *mark;        /* NULL: none is kept */
-  struct blocking *list_lost;    /* … in reading the directory of the route files */
-  struct blocking *modules_lost; /* … in looking for the directories of modules */
+  struct load_mark *mark;     /* NULL: none is kept */
+  struct blocking *list_lost; /* … in reading the directory of the route files */
   struct config_loss config_loss;
   struct blocking *store_lost;  /* the thread that was lost in writing last good versions; NULL: none */
   struct script_shared *shared; /* of the states that it makes */
   struct memory memory;
-  char *routes; /* of the last load: the directory, as the kernel names it */
+  char *routes; /* of the last load: the directory, from the root */
   char *module_path;
   int schema_versions; /* in the trusted registry: what the schema knows of the routes of each good version, by
                           schema_id */
@@ -234,8 +232,8 @@ int load_mark_takers(const struct load_run *run, bool *takes);
 bool load_names_may_clash(const struct load_run *run);
 bool load_matches_may_clash(const struct load_run *run);
 
-/* Fills loaded->module_directories. 0 or -ENOMEM. */
-int load_find_module_directories(struct load_run *run);
+/* Fills loaded->module_files. 0 or -ENOMEM. */
+int load_list_modules(struct load_run *run);
 
 /* Reads the copy of a file under run->config->state. 0 (`text` is malloc'ed), -ENOENT, -ECANCELED, or another negative
  * errno and `error`. */
@@ -245,7 +243,7 @@ int last_good_read(const struct load_run *run, const char *file, char **text, si
 /* Where it is: malloc'ed, NULL without memory. */
 char *last_good_path(const char *state, const char *file);
 
-/* Sets the loader's places, and the run up. 0, -ENOMEM, or -ECANCELED. */
+/* Sets the loader's places, and the run up. 0 or -ENOMEM. */
 int load_run_init(struct load_run *run, struct loader *loader, const struct config *config, unsigned workers,
                   struct loaded_routes *loaded);
 int load_run_deinit(struct load_run *run, int status); /* that of the load; returns it, or -ECANCELED */

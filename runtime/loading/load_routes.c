@@ -343,7 +343,7 @@ int loader_load_routes(struct loader *loader, const struct config *config, unsig
     status = find_gone(&run);
   pace_breathe(loader->pace);
   if (status == 0)
-    status = load_find_module_directories(&run);
+    status = load_list_modules(&run);
   if (status == 0) {
     warn_of_absent_jit_files(config, loaded);
     status = warn_of_subdirectories(&run);
@@ -388,7 +388,7 @@ void loaded_routes_clear(struct loaded_routes *loaded) {
     clear_file(&loaded->files[i]);
   free(loaded->files);
   clear_strings(loaded->gone, loaded->gone_count);
-  clear_strings(loaded->module_directories, loaded->module_directory_count);
+  clear_strings(loaded->module_files, loaded->module_file_count);
   fault_list_clear(&loaded->faults);
   fault_list_clear(&loaded->warnings);
   *loaded = (struct loaded_routes){0};

@@ -64,8 +64,7 @@ void reload_end_round(struct reload *reload) {
 static void commit(struct reload *reload) {
   const struct loaded_routes *loaded = &reload->instance->loaded;
   if (reload->watcher)
-    watcher_set_others(reload->watcher, (const char *const *)loaded->module_directories,
-                       loaded->module_directory_count);
+    watcher_set_files(reload->watcher, (const char *const *)loaded->module_files, loaded->module_file_count);
   reload_store(reload);
 }
 
@@ -263,6 +262,7 @@ static void reload_begin_round(struct reload *reload) {
   reload->now_count = reload->next_count;
   reload->next_count = 0;
   reload->refusals = 0;
+  reload->totals.rounds++;
   reload_forget_awaited(reload);
   reload->began_ns = clock_ns(&reload->instance->runtime->clock);
   reload_load(reload);

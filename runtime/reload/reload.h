@@ -30,6 +30,7 @@ struct reload_awaited {
 
 /* What the last rounds came to, for status and metrics. */
 struct reload_totals {
+  uint64_t rounds; /* that have begun: what is in the directory was looked at */
   uint64_t swaps;
   double seconds; /* of all swaps, from the beginning of their round */
   double last_seconds;

@@ -170,6 +170,26 @@ describe("a restart", function()
     assert.are.equal("v2", (swapping.ask "c"))
   end)
 
+  it("is that of the release before, when a link on the way leads to a broken one", function()
+    local space = moongate.workspace {}
+    local root = space.directory
+    assert(os.execute(("cd %s && rmdir routes && mkdir -p r1/routes r2/routes && ln -s r1 current"):format(root)) == 0)
+    process.write(root .. "/r1/routes/a.lua", counting("a", "v1"))
+    process.write(root .. "/r2/routes/a.lua", "return {")
+    process.write(root .. "/r2/routes/b.lua", counting("b", "v1"))
+    space.routes = root .. "/current/routes"
+    local m = moongate.start { space = space }
+    assert.are.equal("v1", (swapping.ask "a"))
+    process.wait_for(function()
+      return process.read(root .. "/state/last-good/a.lua") ~= ""
+    end)
+    assert.are.equal(0, m:stop())
+    assert(os.execute(("ln -sfn r2 %s/current"):format(root)) == 0)
+    m = moongate.start { space = space }
+    assert.are.equal("v1", (swapping.ask "a"))
+    assert.are.equal("last_good", m:files()["a.lua"].state)
+  end)
+
   it("works where the state can't be written", function()
     local m = swapping.start { ["a.lua"] = counting("a", "v1") }
     -- A file stands where directories would be made; the old stays live and swaps go on.

@@ -136,10 +136,3 @@ int inotify_add_watch(int fd, const char *path, uint32_t events) {
   wait_for_disk("inotify_add_watch", path);
   return (int)syscall(SYS_inotify_add_watch, fd, path, events);
 }
-
-/* NOLINTNEXTLINE(readability-inconsistent-declaration-parameter-name): theirs are reserved */
-char *realpath(const char *path, char *room) {
-  char *(*next)(const char *, char *) = (char *(*)(const char *, char *))dlsym(RTLD_NEXT, "realpath");
-  wait_for_disk("realpath", path);
-  return next(path, room);
-}
