@@ -28,6 +28,7 @@ static int script_run_finish(struct script_run *run, bool give_back) {
     task_cancel(run->task, true);
   run->task = NULL;
   LIST_FOREACH(node, &run->tasks) { task_cancel(LIST_OWNER(node, struct script_task, family), true); }
+  open_sockets_close(&run->opened);
   LIST_FOREACH(mine, &run->sockets) {
     struct script_socket *socket = LIST_OWNER(mine, struct script_socket, mine);
     list_remove(mine);
@@ -246,6 +247,7 @@ static int start_run(struct exchange *exchange, int slot, bool is_handler) {
   run->freeing.run = on_run_freeing;
   list_init(&run->tasks);
   list_init(&run->sockets);
+  list_init(&run->opened);
   struct preparation preparation = {run, route->script, number};
   exchange->script = run;
   int status = script_protect(state, prepare_run, &preparation);

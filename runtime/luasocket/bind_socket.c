@@ -144,17 +144,19 @@ static int push_endpoint(lua_State *L, const struct endpoint *endpoint) {
   return 3;
 }
 
-static int push_name(lua_State *L, int (*name)(int, struct sockaddr *, socklen_t *)) {
-  struct script_socket *socket = socket_check(L, 1);
-  if (socket->stream == NULL)
-    return socket_nil_closed(L);
+int socket_push_name(lua_State *L, int fd, int (*name)(int, struct sockaddr *, socklen_t *)) {
   struct endpoint endpoint = {.length = sizeof endpoint.storage};
-  if (name(socket->stream->fd, (struct sockaddr *)&endpoint.storage, &endpoint.length) != 0) {
+  if (name(fd, (struct sockaddr *)&endpoint.storage, &endpoint.length) != 0) {
     lua_pushnil(L);
     lua_pushstring(L, socket_error_text(-errno));
     return 2;
   }
   return push_endpoint(L, &endpoint);
+}
+
+static int push_name(lua_State *L, int (*name)(int, struct sockaddr *, socklen_t *)) {
+  struct script_socket *socket = socket_check(L, 1);
+  return socket->stream == NULL ? socket_nil_closed(L) : socket_push_name(L, socket->stream->fd, name);
 }
 
 static int peer_of(int fd, struct sockaddr *address, socklen_t *length) { return getpeername(fd, address, length); }
@@ -174,6 +176,20 @@ static int socket_getpeername(lua_State *L) {
 }
 
 static int socket_getsockname(lua_State *L) { return push_name(L, self_of); }
+
+/* Of no use but to tell sockets apart: the event loop has it. */
+static int socket_getfd(lua_State *L) {
+  const struct script_socket *socket = socket_check(L, 1);
+  lua_pushinteger(L, socket->stream != NULL ? socket->stream->fd : -1);
+  return 1;
+}
+
+static int socket_dirty(lua_State *L) {
+  size_t size;
+  socket_bytes_ahead(socket_check(L, 1), &size);
+  lua_pushboolean(L, size > 0);
+  return 1;
+}
 
 static int socket_tostring(lua_State *L) {
   const struct script_socket *socket = *(struct script_socket **)luaL_checkudata(L, 1, type_name);
@@ -200,6 +216,8 @@ const luaL_Reg socket_methods[] = {
     {"shutdown", socket_method_shutdown},
     {"getpeername", socket_getpeername},
     {"getsockname", socket_getsockname},
+    {"getfd", socket_getfd},
+    {"dirty", socket_dirty},
     {"close", socket_method_close},
     {NULL, NULL},
 };

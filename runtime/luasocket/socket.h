@@ -14,6 +14,7 @@
 #include <lauxlib.h>
 #include <lua.h>
 #include <stdbool.h>
+#include <sys/socket.h>
 #include <sys/uio.h>
 
 struct script_run;
@@ -97,6 +98,7 @@ struct script_socket {
   clock_ms opened;
   char *host; /* of its own: where moongate.connect was told to connect; NULL */
   bool is_client, ended, shut_send, shut_receive;
+  bool has_long_lines;                     /* of any length that there is memory for, as LuaSocket's are */
   struct script_wait *piped;               /* joined to another one by pipe(): the wait for its end; NULL */
   struct socket_flow *flow_from, *flow_to; /* a pipe() of one way takes its bytes, or brings it some; NULL */
   bool cut_short;                          /* such a one was cancelled in the middle: its end must not look like one */
@@ -249,6 +251,17 @@ int socket_getoption(lua_State *L);
 int socket_getstats(lua_State *L);
 int socket_nil_closed(lua_State *L);
 
+/* setoption() and getoption() of a descriptor that is no socket of Lua's yet; also those options that only such a one
+ * has. */
+int socket_set_option_of(lua_State *L, int fd);
+int socket_get_option_of(lua_State *L, int fd);
+
+/* What getpeername() and getsockname() push of a descriptor. */
+int socket_push_name(lua_State *L, int fd, int (*name)(int fd, struct sockaddr *address, socklen_t *length));
+
+/* Whether a receiving call would not wait: reads ahead, of one that no other task reads from. */
+bool socket_is_readable(struct script_socket *socket);
+
 /* Whether another task, or a pipe, has a direction of it. */
 static inline bool socket_has_reader(const struct script_socket *socket) {
   return socket->reader.wait.task != NULL || socket->piped != NULL || socket->flow_from != NULL;
@@ -296,6 +309,18 @@ const char *socket_failure_text(int status);
 
 /* moongate.connect(host, port, options) (bind_connect.c). */
 int core_connect(lua_State *L);
+
+/* For lua/moongate/luasocket/: bind_open.c, bind_select.c. */
+int core_open_socket(lua_State *L);
+int core_connected_state(lua_State *L);
+int core_service_port(lua_State *L);
+int core_select(lua_State *L);
+
+/* The run that has opened them ends. */
+void open_sockets_close(struct list_node *opened);
+
+/* The descriptor of the open socket at `index` (bind_open.c), -1 for a closed one; false: it is no such thing. */
+bool open_socket_descriptor(lua_State *L, int index, int *fd);
 
 /* For struct script_parts: bind_socket.c, socket_linger.c. */
 void script_sockets_let_go(struct script_state *state);

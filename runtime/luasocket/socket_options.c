@@ -72,21 +72,25 @@ static const struct option {
   const char *name;
   int level, option;
   enum kind kind;
+  bool before; /* of use only before the socket is bound or connected */
 } options[] = {
-    {"tcp-nodelay", IPPROTO_TCP, TCP_NODELAY, KIND_SWITCH},
-    {"keepalive", SOL_SOCKET, SO_KEEPALIVE, KIND_SWITCH},
-    {"reuseaddr", SOL_SOCKET, SO_REUSEADDR, KIND_SWITCH},
-    {"tcp-keepidle", IPPROTO_TCP, TCP_KEEPIDLE, KIND_NUMBER},
-    {"tcp-keepintvl", IPPROTO_TCP, TCP_KEEPINTVL, KIND_NUMBER},
-    {"tcp-keepcnt", IPPROTO_TCP, TCP_KEEPCNT, KIND_NUMBER},
-    {"recv-buffer-size", SOL_SOCKET, SO_RCVBUF, KIND_NUMBER},
-    {"send-buffer-size", SOL_SOCKET, SO_SNDBUF, KIND_NUMBER},
+    {"tcp-nodelay", IPPROTO_TCP, TCP_NODELAY, KIND_SWITCH, false},
+    {"keepalive", SOL_SOCKET, SO_KEEPALIVE, KIND_SWITCH, false},
+    {"reuseaddr", SOL_SOCKET, SO_REUSEADDR, KIND_SWITCH, false},
+    {"tcp-keepidle", IPPROTO_TCP, TCP_KEEPIDLE, KIND_NUMBER, false},
+    {"tcp-keepintvl", IPPROTO_TCP, TCP_KEEPINTVL, KIND_NUMBER, false},
+    {"tcp-keepcnt", IPPROTO_TCP, TCP_KEEPCNT, KIND_NUMBER, false},
+    {"recv-buffer-size", SOL_SOCKET, SO_RCVBUF, KIND_NUMBER, false},
+    {"send-buffer-size", SOL_SOCKET, SO_SNDBUF, KIND_NUMBER, false},
+    {"reuseport", SOL_SOCKET, SO_REUSEPORT, KIND_SWITCH, true},
+    {"ipv6-v6only", IPPROTO_IPV6, IPV6_V6ONLY, KIND_SWITCH, true},
+    {"tcp-fastopen-connect", IPPROTO_TCP, TCP_FASTOPEN_CONNECT, KIND_NUMBER, true},
 };
 
-static const struct option *check_option(lua_State *L, int index) {
+static const struct option *check_option(lua_State *L, int index, bool before) {
   const char *name = lua_type(L, index) == LUA_TSTRING ? lua_tostring(L, index) : "";
   for (size_t i = 0; i < sizeof options / sizeof options[0]; i++)
-    if (strcmp(options[i].name, name) == 0)
+    if (strcmp(options[i].name, name) == 0 && (before || !options[i].before))
       return &options[i];
   argument_error(L, index,
                  "\"tcp-nodelay\", \"keepalive\", \"reuseaddr\", \"tcp-keepidle\", \"tcp-keepintvl\", \"tcp-keepcnt\", "
@@ -115,26 +119,14 @@ static int failed(lua_State *L, int status) {
   return 2;
 }
 
-int socket_setoption(lua_State *L) {
-  struct script_socket *socket = socket_check(L, 1);
-  const struct option *option = check_option(L, 2);
-  int value = check_option_value(L, 3, option->kind);
-  if (socket->stream == NULL)
-    return socket_nil_closed(L);
-  if (setsockopt(socket->stream->fd, option->level, option->option, &value, sizeof value) != 0)
-    return failed(L, -errno);
-  socket->probed |= is_of_probes(option);
-  return one(L);
+static int set_option(lua_State *L, int fd, const struct option *option, int value) {
+  return setsockopt(fd, option->level, option->option, &value, sizeof value) == 0 ? one(L) : failed(L, -errno);
 }
 
-int socket_getoption(lua_State *L) {
-  const struct script_socket *socket = socket_check(L, 1);
-  const struct option *option = check_option(L, 2);
+static int get_option(lua_State *L, int fd, const struct option *option) {
   int value = 0;
   socklen_t size = sizeof value;
-  if (socket->stream == NULL)
-    return socket_nil_closed(L);
-  if (getsockopt(socket->stream->fd, option->level, option->option, &value, &size) != 0)
+  if (getsockopt(fd, option->level, option->option, &value, &size) != 0)
     return failed(L, -errno);
   if (option->kind == KIND_SWITCH)
     lua_pushboolean(L, value != 0);
@@ -142,6 +134,29 @@ int socket_getoption(lua_State *L) {
     lua_pushinteger(L, value);
   return 1;
 }
+
+int socket_setoption(lua_State *L) {
+  struct script_socket *socket = socket_check(L, 1);
+  const struct option *option = check_option(L, 2, false);
+  int value = check_option_value(L, 3, option->kind);
+  if (socket->stream == NULL)
+    return socket_nil_closed(L);
+  socket->probed |= is_of_probes(option);
+  return set_option(L, socket->stream->fd, option, value);
+}
+
+int socket_getoption(lua_State *L) {
+  const struct script_socket *socket = socket_check(L, 1);
+  const struct option *option = check_option(L, 2, false);
+  return socket->stream == NULL ? socket_nil_closed(L) : get_option(L, socket->stream->fd, option);
+}
+
+int socket_set_option_of(lua_State *L, int fd) {
+  const struct option *option = check_option(L, 2, true);
+  return set_option(L, fd, option, check_option_value(L, 3, option->kind));
+}
+
+int socket_get_option_of(lua_State *L, int fd) { return get_option(L, fd, check_option(L, 2, true)); }
 
 /* Bytes received, bytes sent, seconds: of the wire, TLS's own bytes included. */
 int socket_getstats(lua_State *L) {

@@ -57,13 +57,14 @@ static bool is_enough(struct script_socket *socket, bool over) {
   case WANTED_LINE:
   case WANTED_LAST_LINE: {
     const uint8_t *end = size > reader->scanned ? memchr(bytes + reader->scanned, '\n', size - reader->scanned) : NULL;
+    size_t most = socket->has_long_lines ? socket_most_bytes(socket) : SOCKET_MAX_LINE;
     reader->scanned = size;
-    if (end != NULL && end - bytes < SOCKET_MAX_LINE) {
+    if (end != NULL && (size_t)(end - bytes) < most) {
       reader->found = (size_t)(end - bytes) + 1;
       return true;
     }
-    if (end != NULL || size >= SOCKET_MAX_LINE) {
-      reader->found = SOCKET_MAX_LINE;
+    if (end != NULL || size >= most) {
+      reader->found = most;
       reader->error = "line too long";
       return true;
     }
@@ -233,15 +234,31 @@ int socket_push_received(lua_State *L, void *context) {
   return error != NULL ? 3 : 1;
 }
 
-static void begin_reading(lua_State *L, struct script_socket *socket) {
-  if (socket_has_reader(socket))
-    luaL_error(L, "the socket is busy: another task is reading from it");
+static void prepare_reader(struct script_socket *socket) {
   buffer_free(socket->reader.prefix); /* of a call that raised */
   socket->reader.prefix = NULL;
   socket->reader.scanned = 0;
   socket->reader.size = 0;
   socket->reader.dropped = 0;
   socket->reader.matched = 0;
+}
+
+static void begin_reading(lua_State *L, struct script_socket *socket) {
+  if (socket_has_reader(socket))
+    luaL_error(L, "the socket is busy: another task is reading from it");
+  prepare_reader(socket);
+}
+
+bool socket_is_readable(struct script_socket *socket) {
+  prepare_reader(socket);
+  socket->reader.wanted = WANTED_PEEK;
+  socket->reader.size = 1;
+  if (socket->stream != NULL)
+    socket->stream->readiness |= STREAM_READABLE; /* who polls wants to know */
+  bool is_readable = socket_read_on(socket);
+  socket_keep_fresh(socket);
+  socket->reader.error = NULL;
+  return is_readable;
 }
 
 struct script_socket *socket_begin_reading(lua_State *L) {

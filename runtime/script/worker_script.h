@@ -38,6 +38,7 @@ struct script_run {
   struct script_socket *socket;         /* the client's; NULL for functions, and once Lua has collected it */
   struct list_node tasks;               /* by family */
   struct list_node sockets;             /* that it has connected, by mine; closed when it ends */
+  struct list_node opened;              /* … and those that are only open (luasocket/bind_open.c) */
   bool is_handler;
   int slot;           /* of its function */
   clock_ms since;     /* it was begun */

@@ -31,9 +31,14 @@ local function describe(value)
   return write(value, 0)
 end
 
--- What a bad argument is told as differs in its place only.
+-- LuaJIT does not know the names of C functions that pcall() calls; Lua functions know their own.
 local function plain(err)
-  return type(err) == "string" and err:gsub("^[^:]+:%d+: ", "") or err
+  if type(err) ~= "string" then
+    return err
+  end
+  return err:gsub("^[^:]+:%d+: ", ""):match "^bad argument #%d to '[^']*' (.*)$"
+    or err:gsub("^[^:]+:%d+: ", ""):match "^calling '[^']*' on bad self (.*)$"
+    or err:gsub("^[^:]+:%d+: ", "") .. ""
 end
 
 local function run(text, ...)

@@ -148,6 +148,14 @@ function Socket:getpeername() end
 ---@return "inet"|"inet6"|nil family
 function Socket:getsockname() end
 
+--- The number of its descriptor, which is the event loop's: of use to tell sockets apart. -1 when it is closed.
+---@return integer
+function Socket:getfd() end
+
+--- Whether something has been read from the network that the script has not taken yet.
+---@return boolean
+function Socket:dirty() end
+
 ---@class moongate.PipeOptions
 ---@field one_way? boolean only from this socket to the other, to the end of this one (false)
 ---@field bytes? integer so many bytes, one way, and not one more is read

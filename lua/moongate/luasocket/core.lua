@@ -6,12 +6,13 @@
 
 local _, core = ...
 local moongate = require "moongate"
+local names = require "moongate.luasocket.names"
 local sockets = require "moongate.luasocket.tcp"
 
 local socket = {
   _VERSION = "LuaSocket 3.1.0 (moongate " .. core.version .. ")",
-  _DEBUG = false,
   _SETSIZE = 1024,
+  _SOCKETINVALID = -1,
   _DATAGRAMSIZE = 8192,
   dns = {},
 }
@@ -19,7 +20,11 @@ local socket = {
 socket.gettime = moongate.now
 
 function socket.sleep(seconds)
-  moongate.sleep(math.max(seconds, 0))
+  if not tonumber(seconds) then
+    local got = seconds == nil and "no value" or type(seconds)
+    error(("bad argument #1 to 'sleep' (number expected, got %s)"):format(got), 2)
+  end
+  moongate.sleep(math.min(math.max(tonumber(seconds), 0), 1e9))
 end
 
 for _, name in ipairs { "udp", "udp4", "udp6" } do
@@ -31,80 +36,100 @@ end
 function socket.tcp()
   return sockets.new "tcp"
 end
-socket.tcp4, socket.tcp6 = socket.tcp, socket.tcp
+
+function socket.tcp4()
+  return sockets.new("tcp", "inet")
+end
+
+function socket.tcp6()
+  return sockets.new("tcp", "inet6")
+end
 
 -- For require "socket.unix".
 function socket._unix()
-  return sockets.new "unix"
+  return sockets.new "unixstream"
 end
 
-function socket.connect(host, port)
-  local self = sockets.new "tcp"
-  local ok, err = self:connect(host, port)
+local FAMILIES = { unspec = false, inet = "inet", inet6 = "inet6" }
+
+-- A local address and port come first, as the manual has it.
+function socket.connect(host, port, local_host, local_port, family)
+  local wanted = FAMILIES[family == nil and "unspec" or family]
+  if wanted == nil then
+    error(("bad argument #5 to 'connect' (invalid option '%s')"):format(tostring(family)), 2)
+  end
+  local self, err = sockets.new("tcp", wanted or nil)
+  if self and local_host then
+    local ok
+    ok, err = self:bind(local_host, local_port or "0")
+    self = ok and self or nil
+  end
+  if not self then
+    return nil, err
+  end
+  local ok
+  ok, err = self:connect(host, port)
   if not ok then
+    self:close()
     return nil, err
   end
   return self
 end
-socket.connect4, socket.connect6 = socket.connect, socket.connect
 
-local STEP = 0.01
-
--- Looks at the sockets in turn until one of them can be read; those to be written are taken to be ready, because
--- send() waits without holding anybody up.
-function socket.select(readers, writers, timeout)
-  local due = timeout and timeout >= 0 and moongate.now() + timeout
-  local writable = {}
-  for i, one in ipairs(writers or {}) do
-    writable[i], writable[one] = one, true
+-- Those of a list that can be selected, and where in it they stand.
+local function selectable(list, place)
+  if list ~= nil and type(list) ~= "table" then
+    error(("bad argument #%d to 'select' (table expected, got %s)"):format(place, type(list)), 3)
   end
-  while true do
-    local readable = {}
-    for _, one in ipairs(readers or {}) do
-      if sockets.is_readable(one) then
-        readable[#readable + 1], readable[one] = one, true
-      end
+  local found, given, seen = {}, {}, {}
+  for _, one in ipairs(list or {}) do
+    local socket_of = sockets.selectable(one)
+    if socket_of and not seen[socket_of] then
+      seen[socket_of] = true
+      found[#found + 1], given[#given + 1] = socket_of, one
     end
-    if #readable > 0 or #writable > 0 then
-      return readable, writable
-    end
-    local left = due and due - moongate.now() or STEP
-    if left <= 0 then
-      return readable, writable, "timeout"
-    end
-    moongate.sleep(math.min(left, STEP))
   end
+  return found, given
 end
 
-local function family_of(address)
-  return address:find(":", 1, true) and "inet6" or "inet"
-end
-
-function socket.dns.getaddrinfo(name)
-  local addresses, err = moongate.resolve(name)
-  if not addresses then
-    return nil, err
-  end
+-- The ready ones in order, and by themselves where they stand.
+local function chosen(given, places)
   local list = {}
-  for i, address in ipairs(addresses) do
-    list[i] = { addr = address, family = family_of(address) }
+  for i, place in ipairs(places) do
+    list[i], list[given[place]] = given[place], i
   end
   return list
 end
 
+function socket.select(readers, writers, timeout)
+  timeout = timeout and tonumber(timeout)
+  local reading, read_as = selectable(readers, 1)
+  local writing, written_as = selectable(writers, 2)
+  local readable, writable = core.select(reading, writing, timeout and timeout >= 0 and timeout or nil)
+  if not readable then
+    error("select failed", 2)
+  end
+  readable, writable = chosen(read_as, readable), chosen(written_as, writable)
+  if #readable == 0 and #writable == 0 then
+    return readable, writable, "timeout"
+  end
+  return readable, writable
+end
+
+function socket.dns.getaddrinfo(name)
+  return names.addresses(name)
+end
+
 function socket.dns.toip(name)
-  local addresses, err = moongate.resolve(name)
+  local addresses, err = names.addresses(name, "inet")
   if not addresses then
-    return nil, err
+    return nil, err:find "not known" and "host not found" or err
   end
-  local first = addresses[1]
-  for _, address in ipairs(addresses) do
-    if family_of(address) == "inet" then
-      first = address -- LuaSocket's toip is of IPv4
-      break
-    end
+  local list = {}
+  for i, one in ipairs(addresses) do
+    list[i] = one.addr
   end
-  return first, { name = name, alias = {}, ip = addresses }
+  return list[1], { name = name, alias = {}, ip = list }
 end
 
 function socket.dns.tohostname()
@@ -123,11 +148,8 @@ function socket.dns.gethostname()
 end
 
 -- What try() raises and protect() takes for a result; a table of this kind and no other.
-local exception = {}
-
-function exception:__tostring()
-  return tostring(self[1])
-end
+local exception = { __metatable = false }
+local exceptions = setmetatable({}, { __mode = "k" })
 
 function socket.newtry(finalizer)
   return function(...)
@@ -135,9 +157,11 @@ function socket.newtry(finalizer)
       return ...
     end
     if finalizer then
-      pcall(finalizer)
+      finalizer()
     end
-    error(setmetatable({ (select(2, ...)) }, exception), 0)
+    local err = setmetatable({ (select(2, ...)) }, exception)
+    exceptions[err] = true
+    error(err, 0)
   end
 end
 
@@ -146,7 +170,7 @@ local function unprotect(ok, ...)
     return ...
   end
   local err = ...
-  if getmetatable(err) == exception then
+  if type(err) == "table" and exceptions[err] then
     return nil, err[1]
   end
   error(err, 0)
@@ -159,7 +183,7 @@ function socket.protect(fn)
 end
 
 function socket.skip(count, ...)
-  return select(count + 1, ...)
+  return select(math.max(count, 0) + 1, ...)
 end
 
 return socket

@@ -2,10 +2,10 @@
 --
 -- require "socket.unix": a function that makes a unix stream socket, and a table, as both are in use.
 
-local socket = require "socket"
+local core = require "socket.core"
 
-return setmetatable({ stream = socket._unix, tcp = socket._unix }, {
+return setmetatable({ stream = core._unix, tcp = core._unix }, {
   __call = function()
-    return socket._unix()
+    return core._unix()
   end,
 })
