@@ -137,7 +137,7 @@ static void names_of_many_swaps_take_the_room_of_a_few_and_sums_hold(void **stat
   for (unsigned swap = 0; swap < SWAPS; swap++) {
     struct route_table *before = live;
     live = table_of(fixture, swap, ROUTES);
-    names_retain(&fixture->names, before, live);
+    names_retain(&fixture->names, before, live, 0);
     for (size_t i = 0; i < WORKERS; i++)
       copy(fixture, i);
     if (swap % 10 == 0)
@@ -156,7 +156,7 @@ static void names_of_many_swaps_take_the_room_of_a_few_and_sums_hold(void **stat
 static void while_one_worker_has_folded_and_the_other_not_sums_hold(void **state) {
   struct fixture *fixture = *state;
   struct route_table *one = table_of(fixture, 1, 10), *two = table_of(fixture, 2, 10);
-  names_retain(&fixture->names, NULL, two);
+  names_retain(&fixture->names, NULL, two, 0);
   route_table_unref(one);
   copy(fixture, 0);
   copy(fixture, 1);
@@ -178,7 +178,7 @@ static void a_name_whose_record_is_used_keeps_its_number(void **state) {
   struct fixture *fixture = *state;
   struct route_table *one = table_of(fixture, 1, 1), *two = table_of(fixture, 2, 1);
   struct route *used = route_ref(one->routes[0]); /* a connection's */
-  names_retain(&fixture->names, NULL, two);
+  names_retain(&fixture->names, NULL, two, 0);
   route_table_unref(one);
   fold_all(fixture);
   assert_true(names_is_removed(&fixture->names, used->stats));
@@ -201,7 +201,7 @@ static void a_record_that_did_not_go_live_in_time_takes_its_name_again(void **st
   struct route_table *one = table_of(fixture, 1, 1);
   names_renew(&fixture->names, route);
   assert_false(names_is_removed(&fixture->names, route->stats));
-  names_retain(&fixture->names, NULL, one); /* "late" has gone */
+  names_retain(&fixture->names, NULL, one, 0); /* "late" has gone */
   assert_true(names_is_removed(&fixture->names, route->stats));
   names_renew(&fixture->names, route);
   assert_false(names_is_removed(&fixture->names, route->stats));

@@ -100,14 +100,19 @@ static struct route *route_named(struct names *names, const char *text) {
 }
 
 /* As it goes live after `before`, which it takes the place of. */
-static struct route_table *go_live(struct names *names, struct route_table *before, struct route **routes,
-                                   size_t count) {
+static struct route_table *go_live_at(struct names *names, struct route_table *before, struct route **routes,
+                                      size_t count, clock_ms now) {
   struct error error = {0};
   struct route_table *table = route_table_new(routes, count, NULL, 0, NULL, &error);
   assert_non_null(table);
-  names_retain(names, before, table);
+  names_retain(names, before, table, now);
   route_table_unref(before);
   return table;
+}
+
+static struct route_table *go_live(struct names *names, struct route_table *before, struct route **routes,
+                                   size_t count) {
+  return go_live_at(names, before, routes, count, 0);
 }
 
 static bool is_live(const struct names *names, const struct route *route) {
@@ -143,10 +148,100 @@ static void names_go_with_what_differs_between_two_tables(void **state) {
     route_unref(routes[i]);
 }
 
+static void count_name(void *context, unsigned number, const char *text) {
+  (void)number;
+  *(unsigned *)context += strcmp(text, "a") == 0;
+}
+
+static unsigned times_told(const struct names *names) {
+  unsigned count = 0;
+  names_each(names, count_name, &count);
+  return count;
+}
+
+static void a_name_that_comes_back_within_an_hour_is_as_it_was(void **state) {
+  struct names *names = *state;
+  names->gone_most = 10;
+  struct route *a = route_named(names, "a"), *b = route_named(names, "b");
+  struct route_table *table = go_live_at(names, NULL, (struct route *[]){a, b}, 2, 1000);
+  assert_true(names_expire(names, 1000) == CLOCK_NEVER);
+  table = go_live_at(names, table, (struct route *[]){b}, 1, 2000);
+  assert_string_equal(names_text(names, a->stats), "a");
+  assert_int_equal(times_told(names), 1);
+  assert_int_equal(names_expire(names, 3000), 2000 + NAMES_GONE_MS);
+  for (clock_ms now = 4000; now < 4003; now++) { /* several times, by turns */
+    struct route *again = route_named(names, "a");
+    assert_int_equal(again->stats, a->stats);
+    assert_ptr_equal(again->shared, a->shared);
+    assert_int_equal(times_told(names), 1); /* loaded, and not live yet */
+    table = go_live_at(names, table, (struct route *[]){again, b}, 2, now);
+    assert_int_equal(times_told(names), 1);
+    assert_true(names_expire(names, now + NAMES_GONE_MS) == CLOCK_NEVER);
+    table = go_live_at(names, table, (struct route *[]){b}, 1, now);
+    route_unref(again);
+  }
+  assert_int_equal(names_expire(names, 4002 + NAMES_GONE_MS - 1), 4002 + NAMES_GONE_MS);
+  assert_true(is_live(names, a));
+  assert_true(names_expire(names, 4002 + NAMES_GONE_MS) == CLOCK_NEVER);
+  assert_false(is_live(names, a));
+  assert_int_equal(times_told(names), 0);
+  struct route *late = route_named(names, "a");
+  assert_int_not_equal(late->stats, a->stats);
+  route_table_unref(table);
+  route_unref(late);
+  route_unref(a);
+  route_unref(b);
+}
+
+static void the_first_table_is_known_by_what_takes_its_place(void **state) {
+  struct names *names = *state;
+  struct error error = {0};
+  names->gone_most = 10;
+  struct route *a = route_named(names, "a");
+  struct route_table *table = route_table_new(&a, 1, NULL, 0, NULL, &error);
+  assert_non_null(table);
+  table = go_live(names, table, NULL, 0);
+  assert_true(is_live(names, a));
+  assert_int_equal(names->gone_count, 1);
+  route_table_unref(table);
+  route_unref(a);
+}
+
+static void of_names_that_are_gone_those_that_went_last_are_kept(void **state) {
+  enum { NAMES = 20, MOST = 5 };
+  struct names *names = *state;
+  struct route *routes[NAMES];
+  struct route_table *table = NULL;
+  char text[16];
+  names->gone_most = MOST;
+  for (int i = 0; i < NAMES; i++) {
+    snprintf(text, sizeof text, "%d", i);
+    routes[i] = route_named(names, text);
+    table = go_live_at(names, table, &routes[i], 1, (clock_ms)i);
+  }
+  for (int i = 0; i < NAMES; i++)
+    assert_int_equal(is_live(names, routes[i]), i >= NAMES - 1 - MOST);
+  names->gone_most = 1;
+  table = go_live_at(names, table, &routes[NAMES - 1], 1, NAMES);
+  assert_int_equal(names->gone_count, 1);
+  assert_true(is_live(names, routes[NAMES - 2]));
+  struct route *never = route_named(names, "never live"); /* of a file that was only looked at */
+  table = go_live_at(names, table, &routes[NAMES - 1], 1, NAMES);
+  assert_false(is_live(names, never));
+  assert_true(is_live(names, routes[NAMES - 2]));
+  route_unref(never);
+  route_table_unref(table);
+  for (int i = 0; i < NAMES; i++)
+    route_unref(routes[i]);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup_teardown(zero_is_the_name_of_what_has_no_route, set_up, tear_down),
       cmocka_unit_test_setup_teardown(a_name_keeps_its_number_and_what_is_shared_under_it, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(a_name_that_comes_back_within_an_hour_is_as_it_was, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(the_first_table_is_known_by_what_takes_its_place, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(of_names_that_are_gone_those_that_went_last_are_kept, set_up, tear_down),
       cmocka_unit_test_setup_teardown(numbers_are_given_one_after_the_other_and_survive_growth, set_up, tear_down),
       cmocka_unit_test_setup_teardown(past_the_limit_names_count_for_none_and_share_nothing_else, set_up, tear_down),
       cmocka_unit_test_setup_teardown(names_go_with_what_differs_between_two_tables, set_up, tear_down),

@@ -80,7 +80,7 @@ struct log_settings {
 
 /* Those of `limits` that are the control thread's and the loader's. */
 struct limit_settings {
-  unsigned addresses, old_versions, log_lines, timers, open_files;
+  unsigned addresses, old_versions, gone_routes, log_lines, timers, open_files;
   uint64_t load_time_ms;
 };
 

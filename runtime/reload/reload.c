@@ -160,7 +160,8 @@ static void reload_go_live(struct reload *reload) {
   instance->resolved = reload->resolved;
   reload->resolved = resolved;
   limits_set_ipv6_prefix(instance->threads.admission.limits, instance->table->policy->ipv6_prefix);
-  names_retain(&instance->names, old, instance->table);
+  instance->names.gone_most = instance->config.limits.gone_routes;
+  names_retain(&instance->names, old, instance->table, loop_now(&instance->runtime->loop));
   remember_old(reload, old);
   reload->replaced = old;
   double seconds = (double)(clock_ns(&instance->runtime->clock) - reload->began_ns) / 1e9;

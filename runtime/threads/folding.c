@@ -4,6 +4,7 @@
 #include "threads/folding.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <stdlib.h>
 
 static void fold_next(struct folding *folding);
@@ -34,6 +35,10 @@ static void on_fold(struct message *message, void *receiver) {
   mailbox_post(&order->folding->threads->loop->mailbox, message);
 }
 
+static void on_gone_long_enough(struct wheel_timer *timer) {
+  folding_begin((struct folding *)(void *)((char *)timer - offsetof(struct folding, timer)));
+}
+
 int folding_init(struct folding *folding, struct names *names, struct snapshots *snapshots, struct threads *threads) {
   *folding = (struct folding){.names = names, .snapshots = snapshots, .threads = threads};
   folding->orders = calloc(threads->count, sizeof *folding->orders);
@@ -41,10 +46,13 @@ int folding_init(struct folding *folding, struct names *names, struct snapshots 
     return -ENOMEM;
   for (size_t i = 0; i < threads->count; i++)
     folding->orders[i] = (struct folding_order){.folding = folding, .worker = &threads->threads[i]->worker};
+  folding->timer.on_expired = on_gone_long_enough;
   return 0;
 }
 
 void folding_deinit(struct folding *folding) {
+  if (folding->orders)
+    loop_cancel_timer(folding->threads->loop, &folding->timer);
   free(folding->orders);
   folding->orders = NULL;
 }
@@ -63,8 +71,18 @@ static void fold_next(struct folding *folding) {
   }
 }
 
+static void expire(struct folding *folding) {
+  struct loop *loop = folding->threads->loop;
+  clock_ms now = loop_now(loop), next = names_expire(folding->names, now);
+  if (next != CLOCK_NEVER)
+    loop_set_timer(loop, &folding->timer, next - now);
+}
+
 void folding_begin(struct folding *folding) {
-  if (!folding->orders || folding->missing > 0)
+  if (!folding->orders)
+    return;
+  expire(folding);
+  if (folding->missing > 0)
     return;
   folding->left = folding->names->removed_count;
   fold_next(folding);

@@ -5,6 +5,7 @@
  * Lives on the control thread. */
 #pragma once
 
+#include "core/wheel.h"
 #include "threads/names.h"
 #include "threads/snapshot.h"
 #include "threads/threads.h"
@@ -14,6 +15,7 @@ enum { FOLDING_MOST = 1024 /* names at once: a worker is through with them in a 
 struct folding_order;
 
 struct folding {
+  struct wheel_timer timer; /* for the next name that has been gone for long enough */
   struct names *names;
   struct snapshots *snapshots;
   struct threads *threads;
@@ -30,5 +32,6 @@ int folding_init(struct folding *folding, struct names *names, struct snapshots 
 /* After the threads have ended and the loop's messages are delivered. Nothing when zeroed. */
 void folding_deinit(struct folding *folding);
 
-/* Begins, if there is something to forget and nothing is under way. The workers run. */
+/* Begins, if there is something to forget and nothing is under way, and comes by itself for what is gone now. The
+ * workers run. */
 void folding_begin(struct folding *folding);

@@ -14,11 +14,13 @@
 enum { FIRST_NUMBERS = 64 };
 
 struct name {
-  struct list_node node;       /* in names->live or names->removed; in none while it is being folded */
+  struct list_node node;       /* in names->live, ->gone or ->removed; in none while it is being folded */
   struct hash_node hashed;     /* in names->by_text, but for the removed ones */
   unsigned number;             /* 0, but for "(none)": it is one too many, and has none */
   struct route_shared *shared; /* one reference */
-  bool removed;
+  clock_ms gone_at;
+  bool was_live; /* in a table */
+  bool gone, removed;
   bool retained;  /* while names_retain() looks */
   unsigned round; /* of names->round, when it came */
   char text[];
@@ -102,6 +104,7 @@ int names_init(struct names *names) {
   *names = (struct names){.last_scope = LIMIT_SCOPE_ROUTES};
   list_init(&names->live);
   list_init(&names->removed);
+  list_init(&names->gone);
   if (names_add(names, none, text_hash(none, sizeof none - 1, 0)) && names->count == 1)
     return 0;
   names_deinit(names);
@@ -157,11 +160,29 @@ const char *names_text(const struct names *names, unsigned number) {
 }
 
 static void remove_name(struct names *names, struct name *name) {
+  names->gone_count -= name->gone;
+  name->gone = false;
   hash_table_remove(&names->by_text, &name->hashed);
   name->removed = true;
   list_remove(&name->node);
   list_add_tail(&names->removed, &name->node);
   names->removed_count++;
+}
+
+static void name_go(struct names *names, struct name *name, clock_ms now) {
+  name->gone = true;
+  name->gone_at = now;
+  list_remove(&name->node);
+  list_add_tail(&names->gone, &name->node);
+  names->gone_count++;
+}
+
+static void name_return(struct names *names, struct name *name) {
+  name->gone = false;
+  name->round = names->round;
+  list_remove(&name->node);
+  list_add_tail(&names->live, &name->node);
+  names->gone_count--;
 }
 
 /* Routes of a table that are not those of another. */
@@ -186,24 +207,46 @@ static struct name *find_route_name(const struct names *names, const struct rout
   return route->stats ? names->by_number[route->stats] : find_text(names, route->name);
 }
 
-static void mark_names(const struct names *names, const struct span *span, bool retained) {
+static void mark_names(struct names *names, const struct span *span, bool retained) {
   for (size_t i = 0; i < span->count; i++) {
     struct name *name = find_route_name(names, span->routes[i]);
-    if (name)
-      name->retained = retained;
+    if (!name)
+      continue;
+    name->retained = retained;
+    name->was_live = true;
+    if (retained && name->gone)
+      name_return(names, name);
   }
 }
 
-static void remove_unretained(struct names *names, struct name *name) {
-  if (name && !name->retained && !name->removed && name != names->by_number[0])
+/* One that was never in a table, or has no number to count under, has nothing to come back to. */
+static void leave_unretained(struct names *names, struct name *name, clock_ms now) {
+  if (!name || name->retained || name->removed || name->gone || name == names->by_number[0])
+    return;
+  if (name->was_live && name->number != 0)
+    name_go(names, name, now);
+  else
     remove_name(names, name);
 }
 
+static struct name *first_gone(const struct names *names) {
+  return names->gone_count > 0 ? names_at(names->gone.next) : NULL;
+}
+
+clock_ms names_expire(struct names *names, clock_ms now) {
+  struct name *name;
+  while ((name = first_gone(names)) && name->gone_at + NAMES_GONE_MS <= now)
+    remove_name(names, name);
+  return name ? name->gone_at + NAMES_GONE_MS : CLOCK_NEVER;
+}
+
 /* A name is one route's of a table: what was named by one that is in both is neither among what is gone nor new. */
-void names_retain(struct names *names, const struct route_table *before, const struct route_table *table) {
+void names_retain(struct names *names, const struct route_table *before, const struct route_table *table, clock_ms at) {
   bool is_next = before && before == names->retained;
   struct span was = {is_next ? before->routes : NULL, is_next ? before->route_count : 0};
   struct span now = {table->routes, table->route_count};
+  if (before && !is_next) /* the first, which nobody has told us of */
+    mark_names(names, &(struct span){before->routes, before->route_count}, false);
   find_difference(&was, &now);
   mark_names(names, &was, false);
   struct list_node *first = names->live.previous; /* the last come first; those of earlier rounds are in `before` */
@@ -212,10 +255,12 @@ void names_retain(struct names *names, const struct route_table *before, const s
   mark_names(names, &now, true);
   for (struct list_node *node = first->next, *next; node != &names->live; node = next) {
     next = node->next;
-    remove_unretained(names, names_at(node));
+    leave_unretained(names, names_at(node), at);
   }
   for (size_t i = 0; i < was.count; i++)
-    remove_unretained(names, find_route_name(names, was.routes[i]));
+    leave_unretained(names, find_route_name(names, was.routes[i]), at);
+  while (names->gone_count > names->gone_most)
+    remove_name(names, first_gone(names));
   names->retained = table;
   names->round++;
 }
@@ -255,12 +300,18 @@ void names_each(const struct names *names, names_each_fn *each, void *context) {
     if (name->number != 0 || name == names->by_number[0])
       each(context, name->number, name->text);
   }
+  LIST_FOREACH(node, &names->gone) { each(context, names_at(node)->number, names_at(node)->text); }
 }
 
 struct name_scope *names_scopes(const struct names *names, size_t *count) {
   struct name_scope *scopes = malloc((names->by_text.count + 1) * sizeof *scopes);
   *count = 0;
   LIST_FOREACH(node, &names->live) {
+    if (!scopes)
+      break;
+    scopes[(*count)++] = (struct name_scope){names_at(node)->shared->scope, names_at(node)->text};
+  }
+  LIST_FOREACH(node, &names->gone) {
     if (!scopes)
       break;
     scopes[(*count)++] = (struct name_scope){names_at(node)->shared->scope, names_at(node)->text};

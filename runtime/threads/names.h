@@ -2,10 +2,12 @@
  *
  * The registry of route names: each name has a number, under which the workers count for it, and what its records share
  * (the cursor of its round robin, what it holds of its limits). Both outlive the route's content. A name that no table
- * has any more is removed; once no record of it is left either, and what was counted for it is folded, its number is
- * another name's. The control thread's. */
+ * has any more is gone: for an hour it is told as before, and a route that takes it again goes on where it was. Then,
+ * or when too many are gone, it is removed; once no record of it is left either, and what was counted for it is folded,
+ * its number is another name's. The control thread's. */
 #pragma once
 
+#include "core/clock.h"
 #include "core/hash_table.h"
 #include "core/list.h"
 
@@ -13,7 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { NAMES_MAX = 262144 };
+enum { NAMES_MAX = 262144, NAMES_GONE_MS = 3600 * 1000 };
 
 struct name;
 struct route;
@@ -27,7 +29,9 @@ struct names {
   size_t free_at, free_count;
   struct hash_table by_text;      /* those that are not removed */
   struct list_node live, removed; /* in the order of their coming */
-  size_t removed_count;
+  struct list_node gone;          /* in the order of their going */
+  size_t removed_count, gone_count;
+  size_t gone_most;                   /* 0 at first: the owner's to set */
   const struct route_table *retained; /* that of the last names_retain(), for comparing only */
   unsigned round;                     /* counts those calls */
   uint32_t last_scope;
@@ -37,10 +41,15 @@ struct names {
 int names_init(struct names *names);
 void names_deinit(struct names *names);
 
-/* The names of the table's routes stay; the others are removed: what was counted for them is told as "(removed)", and a
- * route that takes such a name again begins anew. `before` (NULL: none) is the table that it takes the place of: when
- * it is that of the last call, only what differs is gone through, and what has been named since. */
-void names_retain(struct names *names, const struct route_table *before, const struct route_table *table);
+/* The names of the table's routes stay, and come back where they were gone; the others are gone, or removed when they
+ * have never been of a table. Of the gone ones `gone_most` stay, those that went last. `before` (NULL: none) is the
+ * table that it takes the place of: when it is that of the last call, only what differs is gone through, and what has
+ * been named since. */
+void names_retain(struct names *names, const struct route_table *before, const struct route_table *table, clock_ms at);
+
+/* Removes those that have been gone for NAMES_GONE_MS: what was counted for them is told as "(removed)" from now on,
+ * and a route that takes such a name begins anew. When it has to be called next; CLOCK_NEVER: nothing is gone. */
+clock_ms names_expire(struct names *names, clock_ms now);
 
 /* Was it removed? Then its text is "(removed)". */
 bool names_is_removed(const struct names *names, unsigned number);

@@ -74,12 +74,48 @@ describe("the counters of a route", function()
     expect_sums(m)
   end)
 
-  it("are folded when it goes, and totals hold", function()
+  it("go on when it comes back within an hour, and are told meanwhile", function()
     local target = net.listen()
     local m = swapping.start({
       ["a.lua"] = swapping.forwarding("a", target:port()),
       ["b.lua"] = swapping.forwarding("b", target:port()),
-    }, { workers = 2 })
+    }, { workers = 2, clock = true })
+    finish(exchange("a", target, 1000))
+    m:await_metric('bytes_total{direction="in"}', 1000)
+    for round = 1, 3 do
+      m:delete "a.lua"
+      assert.are.equal(0, m:reload().status)
+      assert.are.equal(1000 + 10 * (round - 1), bytes(m, "a", "in"))
+      assert.are.equal(0, expect_sums(m)['moongate_removed_bytes_total{direction="in"}'])
+      m:advance(3500)
+      m:write("a.lua", swapping.forwarding("a", target:port()))
+      assert.are.equal(0, m:reload().status)
+      finish(exchange("a", target, 10))
+      m:await_metric('route_bytes_total{route="a",direction="in"}', 1000 + 10 * round)
+      expect_sums(m)
+    end
+    m:advance(3600)
+    assert.are.equal(1030, bytes(m, "a", "in"))
+    -- Nobody reloads, and it is folded all the same.
+    m:delete "a.lua"
+    assert.are.equal(0, m:reload().status)
+    m:advance(3599)
+    assert.are.equal(1030, bytes(m, "a", "in"))
+    m:advance(2)
+    m:await_metric('removed_bytes_total{direction="in"}', 1030)
+    assert.is_nil(expect_sums(m)['moongate_route_bytes_total{route="a",direction="in"}'])
+    m:write("a.lua", swapping.forwarding("a", target:port()))
+    assert.are.equal(0, m:reload().status)
+    assert.are.equal(0, bytes(m, "a", "in"))
+    expect_sums(m)
+  end)
+
+  it("are folded when it goes and none are kept, and totals hold", function()
+    local target = net.listen()
+    local m = swapping.start({
+      ["a.lua"] = swapping.forwarding("a", target:port()),
+      ["b.lua"] = swapping.forwarding("b", target:port()),
+    }, { workers = 2, config = "limits = { gone_routes = 0 }," })
     finish(exchange("a", target, 1000))
     finish(exchange("b", target, 10))
     local held, held_served = exchange("a", target, 100)
@@ -112,7 +148,10 @@ describe("the counters of a route", function()
 
   it("of many names that came and went are in one place, and totals hold", function()
     local target = net.listen()
-    local m = swapping.start { ["a.lua"] = swapping.forwarding("a", target:port()) }
+    local m = swapping.start(
+      { ["a.lua"] = swapping.forwarding("a", target:port()) },
+      { config = "limits = { gone_routes = 7 }," }
+    )
     for i = 1, 30 do
       local name = "passing" .. i
       local action = ("target = '127.0.0.1:%d'"):format(target:port())
@@ -124,9 +163,10 @@ describe("the counters of a route", function()
     m:delete "b.lua"
     assert.are.equal(0, m:reload().status)
     local samples = expect_sums(m)
-    assert.are.equal(90, samples['moongate_removed_bytes_total{direction="in"}'])
-    for name in pairs(samples) do
-      assert.falsy(name:find("passing", 1, true), name)
+    assert.are.equal(90 - 7 * 3, samples['moongate_removed_bytes_total{direction="in"}'])
+    for i = 1, 30 do
+      local name = ('moongate_route_bytes_total{route="passing%d",direction="in"}'):format(i)
+      assert.are.equal(i > 23 and 3 or nil, samples[name])
     end
   end)
 end)

@@ -71,6 +71,7 @@
 ---@field connections? integer|false Open connections in all; 0: no limit (0)
 ---@field connections_per_ip? integer|false Open connections of one address; not of loopback and trusted proxies; 0: no limit (100)
 ---@field failed_targets? integer Addresses and names of targets that are remembered as having failed lately (4096)
+---@field gone_routes? integer|false Names of routes that have gone whose counters are kept for an hour, for a route that comes back (10000)
 ---@field idle_near_cap? moongate.Duration|false Quiet for so long, a connection is closed early when `connections` is nearly reached; 0: off ("30s")
 ---@field ipv6_prefix? integer Bits of an IPv6 address that stand for one client (64)
 ---@field load_time? moongate.Duration Loading one file, for all workers together, also while it waits for the kernel; then it is at fault ("10s")

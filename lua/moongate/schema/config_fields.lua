@@ -61,6 +61,16 @@ local limits = {
     max = 1048576,
     doc = "Addresses and names of targets that are remembered as having failed lately",
   },
+  gone_routes = {
+    c = "limits.gone_routes",
+    apart = true,
+    type = "integer",
+    default = 10000,
+    min = 0,
+    max = 131072,
+    off = true,
+    doc = "Names of routes that have gone whose counters are kept for an hour, for a route that comes back",
+  },
   script_time = duration(
     "1s",
     "Uninterrupted running of Lua before the watchdog ends it; 0: no watchdog",
