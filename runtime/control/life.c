@@ -118,6 +118,7 @@ void instance_stop(struct instance *instance) {
   parts_stop(instance);
   diagnose_stop(instance->diagnose);
   heartbeats_stop(instance->heartbeats);
+  dns_watch_stop(instance->dns_watch);
   instance->phase = INSTANCE_STOPPING;
   loop_cancel_timer(&instance->runtime->loop, &instance->patience);
   instance->patience.on_expired = on_stop_patience_over;
@@ -184,6 +185,7 @@ int instance_make_workers(struct instance *instance, struct error *error) {
 void instance_init(struct life *life, struct runtime *runtime, const struct log *log) {
   struct instance *instance = &life->instance;
   instance->diagnose = &life->diagnose;
+  instance->dns_watch = &life->dns_watch;
   instance->heartbeats = &life->heartbeats;
   instance->parts = life->parts;
   instance->reload = &life->reload;

@@ -3,6 +3,7 @@
  * An instance with all its parts, from start to stop. */
 #pragma once
 
+#include "instance/dns_watch.h"
 #include "instance/heartbeat.h"
 #include "instance/instance.h"
 #include "instance/parts.h"
@@ -12,6 +13,7 @@
 struct life {
   struct instance instance;
   struct diagnose diagnose;
+  struct dns_watch dns_watch;
   struct heartbeats heartbeats;
   struct part parts[PART_COUNT];
   struct reload reload;

@@ -6,6 +6,7 @@
 #include "control/life.h"
 #include "control/measure.h"
 #include "core/descriptors.h"
+#include "instance/dns_watch.h"
 #include "instance/runtime.h"
 #include "threads/loading_apart.h"
 
@@ -59,6 +60,7 @@ static int start_threads(struct instance *instance) {
   measure_start(runtime);
   if (threads_start(&instance->threads, &instance->account, &error) != 0 || reload_start(instance, &error) != 0)
     return instance_complain(NULL, &error);
+  dns_watch_start(instance);
   if (diagnose_start(instance) == 0 && heartbeats_start(instance) == 0)
     return 0;
   error_set(&error, ENOMEM, "no memory to start");

@@ -23,6 +23,7 @@
 #include <stdbool.h>
 
 struct diagnose;
+struct dns_watch;
 struct heartbeats;
 struct part;
 struct reload;
@@ -72,6 +73,7 @@ struct instance {
   uint16_t *resolved;            /* the real port of each of table->ports */
   struct admin *control, *admin; /* NULL: none. Given to the runtime at the end, because their tasks outlast us */
   struct host_table *hosts;      /* what the workers know of targets' names */
+  struct dns_watch *dns_watch;
   struct threads threads;
   struct plane *plane; /* the runtime's, beside them; NULL: there is none, as in specs */
   struct snapshots snapshots;

@@ -239,6 +239,22 @@ describe("a disk that does not answer", function()
     await_answer(m, "a", "four")
   end)
 
+  it("holds up nothing else below resolv.conf and the hosts file, and one thread", function()
+    local m = start(1)
+    silence(m, "stat /etc/", "open /etc/")
+    await_silence(m)
+    expect_others_served(m)
+    m:await_log "resolv.conf or the hosts file can't be looked at; what they said holds"
+    m:write("a.lua", answering("a", "two"))
+    await_answer(m, "a", "two")
+    process.nap(4.5) -- two more looks would have been due
+    assert.are.equal(1, m:status().reload.lost_loaders)
+    answer(m)
+    process.wait_for(function()
+      return m:status().reload.lost_loaders == 0
+    end)
+  end)
+
   it("holds up the end for no longer than anything else while it is to be watched", function()
     local m = start(60)
     silence(m, "inotify_add_watch /routes")
