@@ -87,6 +87,9 @@ local function status_of_api()
   if status.engine then
     status.engine.faults = json.list(status.engine.faults)
   end
+  if status.dns then
+    status.dns.stale_names = json.list(status.dns.stale_names)
+  end
   if status.reload then
     status.reload.old_connections = totals.old_connections
     status.reload.lost_files = json.list(status.reload.lost_files)

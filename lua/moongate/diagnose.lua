@@ -98,6 +98,10 @@ function diagnose.take(trigger)
   if snapshot.engine then
     snapshot.engine.faults = json.list(snapshot.engine.faults)
   end
+  snapshot.dns = status.dns
+  if snapshot.dns then
+    snapshot.dns.stale_names = json.list(snapshot.dns.stale_names)
+  end
   snapshot.look_at = json.list(findings.of(snapshot))
   return snapshot
 end

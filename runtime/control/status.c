@@ -8,6 +8,7 @@
 #include "instance/runtime.h"
 #include "reload/files.h"
 #include "reload/reload.h"
+#include "reports/dns_report.h"
 #include "reports/routes_report.h"
 
 #include <dirent.h>
@@ -209,6 +210,7 @@ static void write_instance(struct value *root, struct instance *instance) {
   write_standing(root, instance);
   write_reload(root, instance);
   write_engine(root, instance);
+  dns_report(instance, value_set_table(root, "dns"));
 }
 
 struct value *status_of(struct instance *instance) {

@@ -49,6 +49,7 @@ local function config(body)
   return #parts > 0 and table.concat(parts, ", ") or nil
 end
 
+local NAMES_TOLD = 3
 local LOST_MOST = 4 -- threads that are replaced; with more nothing can be loaded
 
 local STATES = { "routing", "connecting", "forwarding", "handling", "idle", "closing" }
@@ -84,6 +85,23 @@ local function reload_of(body)
     parts[#parts + 1] = hang .. remedy .. (names ~= "" and ": " .. names or "")
   end
   return #parts > 0 and table.concat(parts, "; ") or nil
+end
+
+-- "12 known, 1 of them by last known addresses: db.example (no answer for 3m)"; nil while all is well.
+local function names_of(body)
+  local dns = body.dns or {}
+  if (dns.stale or 0) == 0 then
+    return nil
+  end
+  local told = {}
+  for index, name in ipairs(dns.stale_names or {}) do
+    if index > NAMES_TOLD then
+      told[#told + 1] = "…"
+      break
+    end
+    told[index] = ("%s (%s for %s)"):format(name.name, name.error, text.format_duration(math.floor(name.seconds)))
+  end
+  return ("%d known, %d of them by last known addresses: %s"):format(dns.names, dns.stale, table.concat(told, ", "))
 end
 
 ---"draining: 3 connections left (2 forwarding, 1 handling), cut in 12s"
@@ -139,6 +157,7 @@ local function overview(body)
   add("config", config(body))
   add("files", files(body))
   add("reload", reload_of(body))
+  add("names", names_of(body))
   return lines
 end
 

@@ -323,6 +323,19 @@ local function files(snapshot, add)
   end
 end
 
+-- Names whose last known addresses serve, and for how long still.
+local function names(snapshot, add)
+  local dns = snapshot.dns or {}
+  local first = (dns.stale_names or {})[1]
+  if not first then
+    return
+  end
+  local more = dns.stale > 1 and (" (and %s more)"):format(several(dns.stale - 1, "name", "names")) or ""
+  add(PROBLEM, ("%s can't be looked up%s: %s, for %s since its TTL was over; its last known addresses serve for %s more"
+    .. " (dns.stale): look at the name servers"):format(first.name, more, first.error, duration(first.seconds),
+    duration(first.left)), "moongate status")
+end
+
 ---What stands out in a snapshot, the worst first: a list of { severity = "problem" | "note", about =, text =, command =
 ---}. Empty when nothing does.
 ---@param snapshot table
@@ -346,6 +359,7 @@ function findings.of(snapshot)
   growth(snapshot, adder("growth"))
   ended(snapshot, adder("terminations"))
   files(snapshot, adder("files"))
+  names(snapshot, adder("names"))
   engine(snapshot, adder("engine"))
   stopping(snapshot, adder("draining"))
   for _, note in ipairs(notes) do

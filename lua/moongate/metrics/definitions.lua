@@ -31,6 +31,16 @@ local function of_reload(field, scale)
   end
 end
 
+-- What it says of names; nothing without one.
+local function of_dns(field)
+  return function(source, add)
+    local value = (source.status.dns or {})[field]
+    if value then
+      add(value)
+    end
+  end
+end
+
 local function each_key(values, add, ...)
   local keys = {}
   for key in pairs(values or {}) do
@@ -323,6 +333,29 @@ return {
         add(source.snapshot.old_connections)
       end
     end,
+  },
+  {
+    name = "moongate_dns_queries_total",
+    type = "counter",
+    help = "Questions to name servers, by what came of them; two for a name, one for each family.",
+    labels = { "result" },
+    collect = function(source, add)
+      each_key((source.status.dns or {}).queries, add)
+    end,
+  },
+  {
+    name = "moongate_dns_names",
+    type = "gauge",
+    help = "Names that are known, or known to fail; at most dns.cache.",
+    labels = {},
+    collect = of_dns "names",
+  },
+  {
+    name = "moongate_dns_stale_names",
+    type = "gauge",
+    help = "Names whose last known addresses serve, because name servers fail.",
+    labels = {},
+    collect = of_dns "stale",
   },
   {
     name = "moongate_shared_entries",
