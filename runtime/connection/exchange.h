@@ -69,7 +69,8 @@ struct exchange {
     };
     struct { /* from then on */
       clock_ms connect_deadline;
-      struct dial *dial; /* while connecting */
+      struct dial *dial; /* while connecting: of the target that was begun last */
+      struct race *race; /* … and of those before (engines/race.c); NULL mostly */
       int dial_status, dial_fd;
       clock_ms drain_until; /* its route has changed or gone, and on_change says drain; 0: not */
     };

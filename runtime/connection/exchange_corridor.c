@@ -106,6 +106,7 @@ static enum step_result take_route(struct exchange *exchange, struct route *rout
     return exchange_refuse_memory(exchange);
   exchange->route = route_ref(route);
   exchange->dial = NULL;
+  exchange->race = NULL;
   exchange->drain_until = 0;
   if (!connection->codec || !connection->codec->route)
     count_first_route(connection, route, stats);

@@ -228,10 +228,7 @@ static bool had_time(const struct attempt *attempt, clock_ms now) {
   return had >= (enough < DIAL_ATTEMPT_DELAY_MS ? enough : DIAL_ATTEMPT_DELAY_MS);
 }
 
-static void dial_time_out(struct dial *dial, clock_ms now) {
-  if (dial->phase == DIAL_RESOLVING)
-    resolve_cancel(dial->request);
-  dial->request = NULL;
+static void note_timed_out(struct dial *dial, clock_ms now) {
   for (struct attempt *attempt = &dial->first; attempt; attempt = attempt->next) {
     if (attempt->fd < 0)
       continue;
@@ -239,6 +236,13 @@ static void dial_time_out(struct dial *dial, clock_ms now) {
     if (had_time(attempt, now))
       dial_note_outcome(dial, -ETIMEDOUT);
   }
+}
+
+static void dial_time_out(struct dial *dial, clock_ms now) {
+  if (dial->phase == DIAL_RESOLVING)
+    resolve_cancel(dial->request);
+  dial->request = NULL;
+  note_timed_out(dial, now);
   dial_finish(dial, -ETIMEDOUT, -1);
 }
 
@@ -405,4 +409,9 @@ void dial_cancel(struct dial *dial) {
   loop_cancel_timer(dial->dialer->loop, &dial->timer);
   drop_attempts(dial);
   dial_free(dial);
+}
+
+void dial_give_up(struct dial *dial) {
+  note_timed_out(dial, clock_now(dial->dialer->loop->clock));
+  dial_cancel(dial);
 }

@@ -68,6 +68,13 @@ uint64_t dial_took_ms(const struct dial *dial);
 void dial_each_address(const struct dial *dial, void (*each)(void *context, const struct endpoint *address),
                        void *context);
 
+/* Closes a descriptor that was dialled and is not wanted after all, with a reset: its target must not take it for a
+ * client that came and went. */
+void dial_discard(int fd);
+
+/* It has failed with -ETIMEDOUT before its time, which is remembered of its addresses; else as dial_cancel(). */
+void dial_give_up(struct dial *dial);
+
 /* `done` will not be called; whatever was open is reset. NULL is nothing. Never within or after the dial's own `done`.
  */
 void dial_cancel(struct dial *dial);

@@ -94,13 +94,15 @@ int attempt_status(const struct attempt *attempt) {
   return error == 0 ? status_of_connected(attempt) : -error;
 }
 
-/* One that has connected in the same moment as the winner, or may do so behind our back, must not look to its target
- * like a client that came and went. */
-void attempt_drop(struct attempt *attempt) {
+void dial_discard(int fd) {
   static const struct linger reset = {.l_onoff = 1, .l_linger = 0};
-  if (attempt->fd < 0)
-    return;
-  setsockopt(attempt->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
-  close(attempt->fd);
+  setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+  close(fd);
+}
+
+/* One may have connected in the same moment as the winner, or behind our back. */
+void attempt_drop(struct attempt *attempt) {
+  if (attempt->fd >= 0)
+    dial_discard(attempt->fd);
   attempt->fd = -1;
 }

@@ -4,7 +4,6 @@
  * address, and what has failed lately comes behind all others. */
 #include "net/dial_private.h"
 
-#include <errno.h>
 #include <string.h>
 
 struct candidate {
@@ -58,13 +57,10 @@ void dial_order_addresses(struct dial *dial) {
   }
 }
 
-/* What is short of a local port, or of memory, says nothing of the target. */
-static bool is_ours(int status) { return dial_ran_out(status) || status == -EADDRNOTAVAIL; }
-
 void dial_note_outcome(const struct dial *dial, int status) {
   struct failures *failures = dial->dialer->failures;
   char text[ENDPOINT_TEXT_SIZE];
-  if (!failures || is_ours(status) || (status == 0 && failures_count(failures) == 0))
+  if (!failures || (status == 0 ? failures_count(failures) == 0 : !failures_is_evidence(status)))
     return;
   const struct endpoint *peer = &dial->addresses[dial->last];
   struct failure_key key = failures_key_of_endpoint(failures, peer);

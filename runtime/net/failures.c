@@ -7,7 +7,7 @@
 #include "core/list.h"
 #include "core/text.h"
 
-#include <arpa/inet.h>
+#include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -103,6 +103,10 @@ struct failure_key failures_key_of_endpoint(const struct failures *failures, con
     return failures_key_of_host(failures, endpoint_format(endpoint, text), 0);
   ip_address_from_sockaddr(&address, (const struct sockaddr *)&endpoint->storage);
   return failures_key_of_address(failures, &address, address.port);
+}
+
+bool failures_is_evidence(int status) {
+  return status != -EMFILE && status != -ENFILE && status != -ENOMEM && status != -ENOBUFS && status != -EADDRNOTAVAIL;
 }
 
 static struct failures_shard *shard_of(struct failures *failures, const struct failure_key *key) {

@@ -44,6 +44,10 @@ struct failure_key failures_key_of_endpoint(const struct failures *failures, con
 /* Of a name, or "unix:/path", whose port doesn't matter. */
 struct failure_key failures_key_of_host(const struct failures *failures, const char *host, uint16_t port);
 
+/* Does a dial that fails with that negative errno tell something of the target? What this machine is short of (memory,
+ * descriptors, local ports) does not. */
+bool failures_is_evidence(int status);
+
 /* It has failed, with that negative errno; `name` is for people, and copied. Without memory it is not noted. */
 void failures_note(struct failures *failures, const struct failure_key *key, const char *name, int status,
                    clock_ms now);

@@ -6,6 +6,7 @@
 #include "routing/balance.h"
 
 #include "core/text.h"
+#include "routing/balance_private.h"
 
 #include <errno.h>
 #include <math.h>
@@ -17,6 +18,7 @@ static struct target_load *load_new(void) {
   if (load) {
     atomic_init(&load->references, 1);
     atomic_init(&load->active, 0);
+    atomic_init(&load->connect_ms, 0);
   }
   return load;
 }
@@ -26,8 +28,16 @@ void target_load_unref(struct target_load *load) {
     free(load);
 }
 
+bool route_counts_loads(const struct route *route) {
+  return route->balance == BALANCE_LEAST_CONNECTIONS || route->balance == BALANCE_FUNCTION;
+}
+
+bool route_races(const struct route *route) {
+  return route->balance == BALANCE_ROUND_ROBIN || route->balance == BALANCE_LEAST_CONNECTIONS;
+}
+
 int route_count_loads(struct route *route) {
-  if (route->balance != BALANCE_LEAST_CONNECTIONS && route->balance != BALANCE_FUNCTION)
+  if (!route_counts_loads(route) && (!route_races(route) || route->target_count <= 1))
     return 0;
   for (size_t i = 0; i < route->target_count; i++)
     if (!(route->targets[i].load = load_new()))
@@ -85,6 +95,16 @@ static double score(const struct route_target *target, const uint8_t client[16])
                                : text_hash(&target->host_function, sizeof target->host_function, seed);
   double u = ((double)(hash >> 11) + 0.5) / 9007199254740992.0; /* 2^53 */
   return -(double)target->weight / log(u);
+}
+
+bool target_is_less_loaded(const struct route_target *target, const struct route_target *other) {
+  return is_less(atomic_load_explicit(&target->load->active, memory_order_relaxed), target->weight,
+                 atomic_load_explicit(&other->load->active, memory_order_relaxed), other->weight);
+}
+
+bool target_is_nearer(const struct route_target *target, const struct route_target *other,
+                      const struct ip_address *client) {
+  return score(target, client->bytes) > score(other, client->bytes);
 }
 
 static const struct route_target *find_by_source(const struct route *route, const struct ip_address *client) {

@@ -254,15 +254,41 @@ function net.listen_unix(path)
   return self
 end
 
--- A port that nobody answers: its queue is full, so that a SYN more is dropped.
-function net.blackhole()
-  local listener = net.listen { backlog = 0 }
+local hole = {}
+hole.__index = hole
+
+-- Until the queue of its listener is full, so that a SYN more is dropped.
+function hole:fill()
   for _ = 1, 10 do
-    if not net.start_connecting(listener:port()):connected(0.2) then
-      return listener:port()
+    local filler = net.start_connecting(self.listener:port())
+    self.fillers[#self.fillers + 1] = filler
+    if not filler:connected(0.2) then
+      return self
     end
   end
   error "the queue of a listener does not fill"
+end
+
+-- From now on SYNs that are sent again are answered: its listener accepts what comes.
+function hole:lift()
+  for _, filler in ipairs(self.fillers) do
+    filler:reset()
+  end
+  self.fillers = {}
+  while true do
+    local accepted = self.listener:accept(0.05)
+    if not accepted then
+      return self.listener
+    end
+    accepted:close()
+  end
+end
+
+-- A port that nobody answers, and what fills it.
+function net.blackhole()
+  local made = setmetatable({ listener = net.listen { backlog = 0 }, fillers = {} }, hole)
+  made:fill()
+  return made.listener:port(), made
 end
 
 -- Rows of ports are looked for below those that the kernel gives to others, each process in a place of its own: after
