@@ -63,15 +63,16 @@ static inline void fixture_answer(struct exchange *exchange, int slot) {
     answer->has_number = true;
     answer->number = fixture->ports[slot == SLOT_TARGET_B];
   }
-  exchange_function_answered(exchange, answer);
+  asker_answered(&exchange->asker, answer);
 }
 
-static inline int fixture_function_call(struct exchange *exchange, int slot) {
+static inline int fixture_function_call(struct asker *asker, int slot) {
+  struct exchange *exchange = asker_exchange(asker);
   struct fixture *fixture = fixture_of(exchange_worker(exchange));
   if (fixture->closes) {
     exchange_close(exchange, PIPE_CLIENT, CLOSE_KILLED);
   } else if (fixture->holds) {
-    exchange->script = fixture; /* something to cancel */
+    asker->script = fixture; /* something to cancel */
     fixture->waiting = exchange;
   } else {
     fixture_answer(exchange, slot);
@@ -79,9 +80,9 @@ static inline int fixture_function_call(struct exchange *exchange, int slot) {
   return 0;
 }
 
-static inline void fixture_cancel(struct exchange *exchange) {
-  exchange->script = NULL;
-  fixture_of(exchange_worker(exchange))->cancelled++;
+static inline void fixture_cancel(struct asker *asker) {
+  asker->script = NULL;
+  fixture_of(asker->ops->worker(asker))->cancelled++;
 }
 
 static const struct script_hooks fixture_hooks = {.table_adopted = no_table_adopted,
@@ -133,6 +134,7 @@ static inline void on_codec_free(struct codec *codec) {
 }
 
 static const struct codec_ops fixture_codec_ops = {.name = "test",
+                                                   .exchanges = PARTS,
                                                    .exchange_over = on_exchange_over,
                                                    .connection_closing = on_connection_closing,
                                                    .free = on_codec_free};

@@ -116,7 +116,7 @@ static void a_function_that_is_waited_for_is_cancelled_with_its_exchange_only(vo
   assert_int_equal(1, fixture->cancelled);
   fixture->wants_a = true;
   fixture->holds = false;
-  three->exchange->script = NULL;
+  three->exchange->asker.script = NULL;
   fixture_answer(three->exchange, SLOT_WHEN_A);
   for (int i = 0; i < TURNS && three->exchange->state != EXCHANGE_FORWARDING; i++)
     fixture_turn(fixture);
@@ -141,6 +141,35 @@ static void a_function_that_closes_its_exchange_leaves_the_others(void **state) 
   fixture_reply(fixture, one, "", "answer");
 }
 
+/* One that is cancelled as soon as it has begun still counts, so that a client can't make work by both. */
+static void there_are_no_more_than_the_codec_lets_be(void **state) {
+  struct fixture *fixture = *state;
+  fixture->holds = true;
+  for (size_t i = 0; i < PARTS; i++)
+    fixture_begin(fixture, i);
+  assert_null(exchange_new(fixture->connection, &fixture->parts[0].client));
+  exchange_close(fixture->parts[0].exchange, PIPE_CLIENT, CLOSE_RESET);
+  assert_null(exchange_new(fixture->connection, &fixture->parts[0].client));
+  fixture_rounds(fixture, 1);
+  assert_int_equal(PARTS - 1, fixture->codec.exchanges);
+  close(fixture->parts[0].far);
+  fixture_begin(fixture, 0);
+  assert_int_equal(PARTS, fixture->codec.exchanges);
+}
+
+static void an_answer_without_memory_closes_its_exchange_only(void **state) {
+  struct fixture *fixture = *state;
+  struct part *one = fixture_forward(fixture, 0, false);
+  fixture->holds = true;
+  struct part *two = fixture_begin(fixture, 1);
+  two->exchange->asker.script = NULL;
+  asker_answered(&two->exchange->asker, NULL);
+  assert_null(two->exchange);
+  assert_int_equal(CLOSE_NO_MEMORY, two->reason);
+  assert_int_equal(1, fixture->worker.metrics->worker.errors[ERROR_MEMORY]);
+  fixture_reply(fixture, one, "", "answer");
+}
+
 static void bytes_from_before_the_route_are_its_own(void **state) {
   struct fixture *fixture = *state;
   fixture->holds = true;
@@ -153,7 +182,7 @@ static void bytes_from_before_the_route_are_its_own(void **state) {
   expect_counts(fixture, ROUTE_A, 0, 0, 0);
   fixture->holds = false;
   fixture->wants_a = true;
-  one->exchange->script = NULL;
+  one->exchange->asker.script = NULL;
   fixture_answer(one->exchange, SLOT_WHEN_A);
   expect_counts(fixture, ROUTE_A, 15, 0, 1);
   exchange_close(two->exchange, PIPE_CLIENT, CLOSE_NO_ROUTE); /* it never had one: they are the connection's */
@@ -197,6 +226,9 @@ int main(void) {
       cmocka_unit_test_setup_teardown(two_at_a_time_are_routed_and_counted_each_by_itself, fixture_set_up,
                                       fixture_tear_down),
       cmocka_unit_test_setup_teardown(an_address_keeps_what_its_exchanges_had_when_others_are_evicted, fixture_set_up,
+                                      fixture_tear_down),
+      cmocka_unit_test_setup_teardown(there_are_no_more_than_the_codec_lets_be, fixture_set_up, fixture_tear_down),
+      cmocka_unit_test_setup_teardown(an_answer_without_memory_closes_its_exchange_only, fixture_set_up,
                                       fixture_tear_down),
       cmocka_unit_test_setup_teardown(one_after_another_counts_nothing_again, fixture_set_up, fixture_tear_down),
       cmocka_unit_test_setup_teardown(one_is_cancelled_and_the_other_goes_on, fixture_set_up, fixture_tear_down),

@@ -96,7 +96,7 @@ static void what_begins_in_the_middle_of_a_swap_is_of_the_new_table(void **state
   fixture->begins = false;
   assert_int_equal(CLOSE_CHANGED, one->reason);
   fixture_rounds(fixture, 2);
-  last->exchange->script = NULL;
+  last->exchange->asker.script = NULL;
   fixture_answer(last->exchange, SLOT_WHEN_A);
   assert_true(route_table_has(fixture->table, last->exchange->route));
 }

@@ -23,7 +23,7 @@ static struct script_run *check_run(lua_State *L) {
   char id[CONNECTION_ID_SIZE];
   lua_getfield(L, 1, "connection_id");
   const char *name = lua_tostring(L, -1);
-  if (run == NULL || name == NULL || strcmp(name, exchange_id(run->exchange, id)) != 0)
+  if (run == NULL || run->exchange == NULL || name == NULL || strcmp(name, exchange_id(run->exchange, id)) != 0)
     luaL_error(L, "this is the context of another connection: only its own handler may use it");
   lua_pop(L, 1);
   return run;

@@ -58,7 +58,7 @@ int core_measure(lua_State *L) {
   measuring->question.on_answer = on_measured;
   measuring->question.drop = measure_drop;
   const struct script_run *run = task->run;
-  measuring->question.worker = run != NULL ? exchange_worker(run->exchange) : task->state->place->worker;
+  measuring->question.worker = run != NULL ? run->worker->worker : task->state->place->worker;
   measuring->question.asker = &task->state->place->loop->mailbox;
   if (!script_shared_ask(shared, &measuring->question)) {
     free(measuring);

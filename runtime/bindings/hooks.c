@@ -38,7 +38,7 @@ static int script_run_finish(struct script_run *run, bool give_back) {
   if (run->socket != NULL)
     status = socket_detach(run->socket, give_back);
   run->socket = NULL;
-  run->exchange->script = NULL;
+  run->asker->script = NULL;
   loop_defer(run->worker->place.loop, &run->freeing);
   return status;
 }
@@ -160,18 +160,15 @@ static void unpack_target(lua_State *coroutine) {
 
 static void on_function_ended(void *context, enum task_end end, lua_State *coroutine) {
   struct script_run *run = context;
-  struct exchange *exchange = run->exchange;
+  struct asker *asker = run->asker;
   run->task = NULL;
   if (end == TASK_RAISED || end == TASK_STOPPED)
     report_run_failure(run, end, coroutine);
-  if (end == TASK_RETURNED && run->slot == exchange_route(exchange)->target_function)
+  if (end == TASK_RETURNED && run->slot == script_run_route(run)->target_function)
     unpack_target(coroutine);
   struct function_answer *answer = read_answer(end, coroutine);
   script_run_finish(run, false);
-  if (answer == NULL)
-    exchange_close(exchange, PIPE_CLIENT, CLOSE_NO_MEMORY);
-  else
-    exchange_function_answered(exchange, answer);
+  asker_answered(asker, answer);
 }
 
 bool script_run_has_client(const struct script_run *run) {
@@ -215,9 +212,12 @@ static int prepare_run(lua_State *L) {
     if (run->socket == NULL)
       return 0;
   }
-  script_push_context(L, run->exchange); /* function, [socket,] context */
+  if (run->exchange != NULL)
+    script_push_context(L, run->exchange); /* function, [socket,] context */
+  else
+    lua_pushstring(L, run->asker->ops->subject(run->asker)); /* function, subject */
   int arguments = run->is_handler ? 2 : 1;
-  const struct route *route = exchange_route(run->exchange);
+  const struct route *route = script_run_route(run);
   if (!run->is_handler && run->slot == route->balance_function) {
     push_targets(L, route);
     arguments++;
@@ -226,30 +226,32 @@ static int prepare_run(lua_State *L) {
   return 0;
 }
 
-static int start_run(struct exchange *exchange, int slot, bool is_handler) {
-  struct script_worker *script = exchange_worker(exchange)->script;
-  const struct route *route = exchange_route(exchange);
-  assert(exchange->script == NULL && route != NULL);
-  unsigned number = exchange_worker(exchange)->number;
+static int start_run(struct asker *asker, int slot, bool is_handler) {
+  struct worker *worker = asker->ops->worker(asker);
+  struct script_worker *script = worker->script;
+  const struct route *route = asker->ops->route(asker);
+  assert(asker->script == NULL && route != NULL);
+  unsigned number = worker->number;
   struct script_state *state = script != NULL ? script_version_state(route->script, number) : NULL;
   if (state == NULL || state->place == NULL)
     return -ESTALE;
   struct script_run *run = calloc(1, sizeof *run);
   if (run == NULL)
     return -ENOMEM;
-  run->exchange = exchange;
+  run->asker = asker;
+  run->exchange = asker_exchange(asker);
   run->worker = script;
   run->state = state;
   run->version = state->version;
   run->is_handler = is_handler;
   run->slot = slot;
-  run->since = loop_now(&exchange_worker(exchange)->loop);
+  run->since = loop_now(&worker->loop);
   run->freeing.run = on_run_freeing;
   list_init(&run->tasks);
   list_init(&run->sockets);
   list_init(&run->opened);
   struct preparation preparation = {run, route->script, number};
-  exchange->script = run;
+  asker->script = run;
   int status = script_protect(state, prepare_run, &preparation);
   if (status != 0 || run->task == NULL) {
     script_run_finish(run, false);
@@ -261,10 +263,10 @@ static int start_run(struct exchange *exchange, int slot, bool is_handler) {
 }
 
 static int handler_start(struct exchange *exchange) {
-  return start_run(exchange, exchange_route(exchange)->handler_function, true);
+  return start_run(&exchange->asker, exchange_route(exchange)->handler_function, true);
 }
 
-static int function_call(struct exchange *exchange, int slot) { return start_run(exchange, slot, false); }
+static int function_call(struct asker *asker, int slot) { return start_run(asker, slot, false); }
 
 /* What is read from a client that says nothing, or goes to one that is told nothing. */
 static bool task_is_idle(const struct script_task *task, const struct script_socket *socket, clock_ms now) {
@@ -274,7 +276,7 @@ static bool task_is_idle(const struct script_task *task, const struct script_soc
 /* Of its tasks every one that waits, waits to read from the client, which has sent nothing that is not read, or for a
  * pipe, which has moved what there was when it is quiet; that takes a moment to be seen. */
 static bool handler_is_idle(const struct exchange *exchange) {
-  const struct script_run *run = exchange->script;
+  const struct script_run *run = exchange->asker.script;
   const struct script_socket *socket = run != NULL ? run->socket : NULL;
   if (socket == NULL || run->task == NULL || run->task->wait == NULL)
     return false;
@@ -287,9 +289,9 @@ static bool handler_is_idle(const struct exchange *exchange) {
   return task_is_idle(run->task, socket, now) && !socket_is_shaking(socket) && buffer_size(socket->ahead) == 0;
 }
 
-static bool function_waits(const struct exchange *exchange, struct function_wait *wait) {
-  const struct script_run *run = exchange->script;
-  const struct route *route = exchange_route(exchange);
+static bool function_waits(const struct asker *asker, struct function_wait *wait) {
+  const struct script_run *run = asker->script;
+  const struct route *route = script_run_route(run);
   if (run == NULL || run->is_handler || run->task == NULL || route == NULL || route->script == NULL)
     return false;
   wait->route = route;
@@ -299,8 +301,8 @@ static bool function_waits(const struct exchange *exchange, struct function_wait
   return true;
 }
 
-static void cancel(struct exchange *exchange) {
-  struct script_run *run = exchange->script;
+static void cancel(struct asker *asker) {
+  struct script_run *run = asker->script;
   if (run != NULL)
     script_run_finish(run, false);
 }

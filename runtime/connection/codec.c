@@ -15,8 +15,10 @@
 static void go_over(struct deferred *deferred) {
   struct worker *worker = (struct worker *)(void *)((char *)deferred - offsetof(struct worker, over_go));
   LIST_FOREACH(node, &worker->over) {
+    struct exchange *exchange = LIST_OWNER(node, struct exchange, node);
     list_remove(node);
-    free(LIST_OWNER(node, struct exchange, node));
+    exchange->connection->codec->exchanges--; /* it goes after its exchanges: it is deferred later */
+    free(exchange);
   }
 }
 
@@ -58,12 +60,13 @@ enum step_result connection_take_codec(struct connection *connection, struct cod
 }
 
 struct exchange *exchange_new(struct connection *connection, struct stream *client) {
-  const struct codec *codec = connection->codec;
-  if (connection->state >= CONNECTION_CLOSING || !codec->table_port)
+  struct codec *codec = connection->codec;
+  if (connection->state >= CONNECTION_CLOSING || !codec->table_port || codec->exchanges >= codec->ops->exchanges)
     return NULL;
   struct exchange *exchange = calloc(1, sizeof *exchange);
   if (!exchange)
     return NULL;
+  codec->exchanges++;
   exchange_init(exchange, connection, client, connection->worker->pin, codec->table_port);
   codec_go_on(connection);
   return exchange;

@@ -11,6 +11,7 @@ struct codec;
 
 struct codec_ops {
   const char *name;
+  unsigned exchanges; /* at most, at once, of one connection; also those that were over in this round of events */
   /* The exchange is over, and counted; `side` and `reason` say why. Its client's stream is the codec's again. May begin
    * others, and close the connection, but no other exchange by itself. Not when the connection is closing. */
   void (*exchange_over)(struct codec *codec, struct exchange *exchange, enum pipe_side side, enum close_reason reason);
@@ -30,6 +31,7 @@ struct codec {
   struct route *route;       /* the first that an exchange had: the connection is counted by it, and so are the bytes of
                                 no exchange; one reference; NULL before */
   struct byte_count claimed; /* of the wire's bytes: what exchanges were charged, or have to be, and what is settled */
+  unsigned exchanges;        /* that there are, as counted for ops->exchanges */
   uint64_t idle, linger;     /* timeouts of the last route, for when no exchange is under way */
   struct peer_look look;     /* closing */
 };
@@ -38,8 +40,8 @@ struct codec {
  * the corridor ends here. */
 enum step_result connection_take_codec(struct connection *connection, struct codec *codec);
 
-/* Makes an exchange, the client's side of which is `client`; exchange_start() begins it. NULL without memory, or when
- * none may begin any more. */
+/* Makes an exchange, the client's side of which is `client`; exchange_start() begins it. NULL without memory, when
+ * there are as many as there may be, or when none may begin any more. */
 struct exchange *exchange_new(struct connection *connection, struct stream *client);
 
 /* The codec has consumed, and written, so many of the connection's bytes for the exchange: they are counted by its

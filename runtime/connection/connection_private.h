@@ -36,6 +36,8 @@ void connection_end(struct connection *connection);
 void exchange_init(struct exchange *exchange, struct connection *connection, struct stream *client,
                    struct table_pin *pin, const struct table_port *table_port);
 
+extern const struct asker_ops exchange_asker_ops;
+
 /* What is lost when an exchange is stopped. */
 struct exchange_cut {
   bool client;       /* bytes for the client were dropped */

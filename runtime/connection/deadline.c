@@ -49,7 +49,7 @@ static void bound_routing(const struct exchange *exchange, struct bound *bound) 
   }
   take_sooner(bound, exchange->began, exchange->table_port->initial_data, CLOSE_INITIAL_DATA, PIPE_CLIENT);
   /* A client that has not said what it wants holds up no stop; a function that is being asked may. */
-  if (exchange_worker(exchange)->draining && !exchange->script)
+  if (exchange_worker(exchange)->draining && !exchange->asker.script)
     take_sooner(bound, exchange->last_active, DRAIN_QUIET_MS, CLOSE_SHUTDOWN, PIPE_CLIENT);
 }
 

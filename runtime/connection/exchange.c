@@ -18,6 +18,7 @@ void exchange_init(struct exchange *exchange, struct connection *connection, str
   exchange->pin = table_pin_ref(pin);
   exchange->table_port = table_port;
   route_choice_begin(&exchange->choice, table_port);
+  exchange->asker.ops = &exchange_asker_ops;
   exchange->port = -1;
   exchange->began = exchange->last_active = loop_now(&connection->worker->loop);
   access_log_begin(exchange);
@@ -85,8 +86,8 @@ struct exchange_cut exchange_stop(struct exchange *exchange, enum pipe_side side
   if (other == PIPE_CLIENT || target_tried)
     exchange->reasons[other] = exchange->ended & (1 << other) ? CLOSE_ENDED : CLOSE_CLOSED;
   struct exchange_cut cut = {.short_of_end = cuts_short(exchange, reason)};
-  if (exchange->script)
-    exchange_worker(exchange)->hooks->cancel(exchange);
+  if (asker_is_busy(&exchange->asker))
+    asker_cancel(&exchange->asker);
   bool running = pipe_is_running(&exchange->pipe);
   cut.client = running && pipe_pending(&exchange->pipe, PIPE_TARGET) > 0;
   bool cut_target = running && pipe_pending(&exchange->pipe, PIPE_CLIENT) > 0;
@@ -94,11 +95,6 @@ struct exchange_cut exchange_stop(struct exchange *exchange, enum pipe_side side
   exchange->reset_target = !exchange->connection->codec && running && broken && !cut_target &&
                            exchange->route->timeouts.linger > 0 && stream_unsent(&exchange->target_stream) > 0;
   userspace_cancel(exchange, cut_target || broken || cut.short_of_end);
-  if (exchange->answer) {
-    free(exchange->answer->string);
-    free(exchange->answer);
-    exchange->answer = NULL;
-  }
   leave_exchange_state(exchange);
   exchange->state = EXCHANGE_OVER;
   return cut;

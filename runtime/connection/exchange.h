@@ -6,6 +6,7 @@
  * connection's timer. Of the connection's thread. */
 #pragma once
 
+#include "connection/asker.h"
 #include "connection/reason.h"
 #include "connection/step.h"
 #include "core/list.h"
@@ -25,24 +26,6 @@ enum exchange_state {
   EXCHANGE_FORWARDING,
   EXCHANGE_HANDLING, /* a handler has it */
   EXCHANGE_OVER,     /* nothing of it is under way any more */
-};
-
-enum { FUNCTION_ANSWER_SHOWN_SIZE = 64 };
-
-/* What a function of the route answered. */
-struct function_answer {
-  enum {
-    ANSWER_NONE,
-    ANSWER_VALUES,
-    ANSWER_ERROR,
-    ANSWER_STOPPED
-  } kind;        /* ERROR: it raised; STOPPED: by the watchdog. Logged already */
-  bool truthy;   /* its first value */
-  char *string;  /* its first value, when a string (malloc'd, the exchange's) */
-  double number; /* its first number */
-  bool has_number;
-  bool odd_second;                        /* its second value is neither a number nor nil */
-  char shown[FUNCTION_ANSWER_SHOWN_SIZE]; /* what it returned, as people write it: `"a name", 80`, `nothing` */
 };
 
 /* What was seen when it was looked last whether the peers take what they are sent. */
@@ -86,7 +69,6 @@ struct exchange {
   bool host_given;             /* by the target function or the handler: the route's targets are not asked */
   bool dialling;               /* inside dial_start() */
   bool dialled;                /* the dial is over: its outcome waits to be taken */
-  bool asking;                 /* inside function_call() */
   bool turned_down;            /* a `when` has said no */
   bool route_counted;          /* for security.max_connections */
   bool on_old_table;           /* its route has changed or gone: counted in worker_stats.old_connections */
@@ -102,9 +84,8 @@ struct exchange {
     struct byte_count before; /* bytes of the client's wire that were not, and will not be, the target's */
     struct byte_count bytes;  /* with a codec: what it was charged, see exchange_charge() */
   };
-  void *script;                   /* what script_hooks has running for it */
-  struct function_answer *answer; /* of the function that was asked last; NULL mostly */
-  struct access_times *times;     /* in each state that it has left, for the access log; NULL: it asks for none */
+  struct asker asker;         /* of its route's functions */
+  struct access_times *times; /* in each state that it has left, for the access log; NULL: it asks for none */
   clock_ms began, last_active;
   struct peer_look look;
   clock_ms silent_since[PIPE_SIDES]; /* by enum pipe_side: see net/silence.h; 0: it is not */
@@ -128,9 +109,6 @@ void exchange_wake(struct exchange *exchange);
 static inline const struct route *exchange_route(const struct exchange *exchange) {
   return exchange->route ? exchange->route : exchange->candidate_asked;
 }
-
-/* From script/: what a function answered. Takes over `answer` (malloc'd). */
-void exchange_function_answered(struct exchange *exchange, struct function_answer *answer);
 
 /* From script/: the handler has returned (CLOSE_CLOSED), raised (CLOSE_HANDLER_ERROR) or was stopped
  * (CLOSE_SCRIPT_TIME); the client's stream is the exchange's again. */

@@ -8,6 +8,7 @@
 #include "connection/sniff.h"
 #include "engines/userspace.h"
 
+#include <stddef.h>
 #include <stdlib.h>
 
 enum step_result exchange_refuse_memory(struct exchange *exchange) {
@@ -18,32 +19,45 @@ enum step_result exchange_refuse_memory(struct exchange *exchange) {
 
 /* --- asking a function --- */
 
-static void take_answer(struct exchange *exchange, struct function_answer *answer) {
-  *answer = *exchange->answer;
-  free(exchange->answer);
-  exchange->answer = NULL;
+static const struct exchange *exchange_of(const struct asker *asker) {
+  return (const struct exchange *)(const void *)((const char *)asker - offsetof(struct exchange, asker));
 }
 
+static struct worker *exchange_asker_worker(const struct asker *asker) { return exchange_worker(exchange_of(asker)); }
+
+static const struct route *exchange_asker_route(const struct asker *asker) {
+  return exchange_route(exchange_of(asker));
+}
+
+static struct exchange *exchange_asker_self(struct asker *asker) {
+  return (struct exchange *)(void *)((char *)asker - offsetof(struct exchange, asker));
+}
+
+static void exchange_asker_answered(struct asker *asker) { exchange_resume(exchange_asker_self(asker)); }
+
+const struct asker_ops exchange_asker_ops = {
+    .worker = exchange_asker_worker,
+    .route = exchange_asker_route,
+    .exchange = exchange_asker_self,
+    .answered = exchange_asker_answered,
+};
+
 enum function_result exchange_ask(struct exchange *exchange, int slot, struct function_answer *answer) {
-  if (!exchange->answer) {
-    exchange->asking = true;
-    int status = exchange_worker(exchange)->hooks->function_call(exchange, slot);
-    exchange->asking = false;
-    if (exchange->state == EXCHANGE_OVER)
-      return FUNCTION_FAILED;
-    if (status != 0) {
-      exchange_refuse_memory(exchange);
-      return FUNCTION_FAILED;
-    }
-    if (!exchange->answer) {
-      exchange_watch_client(exchange);
-      if (!(exchange->client->readiness & STREAM_FAILED))
-        return FUNCTION_WAITS;
-      exchange_close(exchange, PIPE_CLIENT, CLOSE_RESET); /* it had left already */
-      return FUNCTION_FAILED;
-    }
+  switch (asker_ask(&exchange->asker, slot, answer)) {
+  case ASKER_ANSWERED:
+    break;
+  case ASKER_WAITS:
+    exchange_watch_client(exchange);
+    if (!(exchange->client->readiness & STREAM_FAILED))
+      return FUNCTION_WAITS;
+    exchange_close(exchange, PIPE_CLIENT, CLOSE_RESET); /* it had left already */
+    return FUNCTION_FAILED;
+  case ASKER_FAILED:
+    exchange_refuse_memory(exchange);
+    return FUNCTION_FAILED;
+  case ASKER_CANCELLED:
+    return FUNCTION_FAILED;
   }
-  take_answer(exchange, answer);
   if (answer->kind == ANSWER_VALUES || answer->kind == ANSWER_NONE) /* none: as if it had returned nil */
     return FUNCTION_ANSWERED;
   enum close_reason reason = answer->kind == ANSWER_STOPPED ? CLOSE_SCRIPT_TIME : CLOSE_HANDLER_ERROR;
@@ -77,12 +91,6 @@ static void on_waiting_client_ready(struct stream *stream, void *context) {
 void exchange_watch_client(struct exchange *exchange) {
   exchange->client->context = exchange;
   exchange->client->on_ready = on_waiting_client_ready;
-}
-
-void exchange_function_answered(struct exchange *exchange, struct function_answer *answer) {
-  exchange->answer = answer;
-  if (!exchange->asking)
-    exchange_resume(exchange);
 }
 
 /* --- the steps --- */

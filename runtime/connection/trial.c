@@ -65,7 +65,8 @@ static ssize_t trial_writev(struct stream *stream, const struct iovec *parts, in
 static const struct stream_ops trial_stream_ops = {.name = "trial", .read = trial_read, .writev = trial_writev};
 
 /* A `when` says no, so that all of them are asked; `authorize` yes, and keep_alive nothing. */
-static int trial_function_call(struct exchange *exchange, int slot) {
+static int trial_function_call(struct asker *asker, int slot) {
+  struct exchange *exchange = asker_exchange(asker);
   struct trial *trial = exchange_worker(exchange)->trial;
   struct trial_record *record = trial->record;
   struct function_answer *answer = calloc(1, sizeof *answer);
@@ -79,7 +80,7 @@ static int trial_function_call(struct exchange *exchange, int slot) {
   } else if (slot == exchange->route->security.authorize_function && !record->asks_authorize) {
     record->asks_authorize = answer->truthy = true;
   }
-  exchange_function_answered(exchange, answer);
+  asker_answered(asker, answer);
   return 0;
 }
 

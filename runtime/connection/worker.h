@@ -18,6 +18,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
+struct asker; /* connection/asker.h */
 struct connection;
 struct exchange;
 struct worker;
@@ -29,7 +30,7 @@ struct script_version;
 
 enum { FUNCTION_PLACE_SIZE = 80 };
 
-/* A function of a route that has been asked for a connection and has not answered. */
+/* A function of a route that has been asked and has not answered. */
 struct function_wait {
   const struct route *route; /* whose it is */
   const char *field;         /* "match.when"; the route's */
@@ -43,9 +44,9 @@ struct script_hooks {
   /* Runs the route's handler on the client's stream, which is the handler's until exchange_handler_ended() or
    * exchange_forward(). 0, or a negative errno (nothing was started). */
   int (*handler_start)(struct exchange *exchange);
-  /* Asks function `slot` of the route's version, with the exchange's context. exchange_function_answered() brings
-   * what it returned. 0 or a negative errno (nothing was started). */
-  int (*function_call)(struct exchange *exchange, int slot);
+  /* Asks function `slot` of the version of the asker's route, with its exchange's context or with its subject.
+   * asker_answered() brings what it returned. 0 or a negative errno (nothing was started). */
+  int (*function_call)(struct asker *asker, int slot);
   /* The worker is going to use this table: what its routes' functions need is made ready. 0 or a negative errno. */
   int (*table_adopted)(struct worker *worker, const struct route_table *table);
   /* Nothing of the worker can ask a function of this table's routes any more. (A handler that runs goes on.) */
@@ -56,10 +57,10 @@ struct script_hooks {
   /* Whether the handler waits for nothing but its client's next bytes, of which none have come: then nothing is lost
    * when moongate stops. */
   bool (*handler_is_idle)(const struct exchange *exchange);
-  /* Whether the exchange waits for a function's answer, and for which. A handler is none. NULL: it never does. */
-  bool (*function_waits)(const struct exchange *exchange, struct function_wait *wait);
-  /* Ends the handler or function that runs for this exchange; nothing calls back afterwards. */
-  void (*cancel)(struct exchange *exchange);
+  /* Whether a function's answer is waited for, and of which. A handler is none. NULL: it never is. */
+  bool (*function_waits)(const struct asker *asker, struct function_wait *wait);
+  /* Ends the function that runs for the asker, or its exchange's handler; nothing calls back afterwards. */
+  void (*cancel)(struct asker *asker);
 };
 
 /* What of the config concerns workers; immutable. */

@@ -141,8 +141,7 @@ static void on_connect_cancel(struct script_wait *wait) {
 
 static uint64_t timeout_of(lua_State *L, int index, const struct script_task *task) {
   static const char *const known[] = {"timeout", "tls", NULL};
-  const struct script_run *run = task->run;
-  const struct route *route = run != NULL ? exchange_route(run->exchange) : NULL;
+  const struct route *route = script_run_route(task->run);
   uint64_t ms = route != NULL && route->timeouts.connect != 0 ? route->timeouts.connect : DEFAULT_TIMEOUT_MS;
   if (lua_isnoneornil(L, index))
     return ms;

@@ -148,8 +148,9 @@ static void note_moved(struct socket_flow *moving) {
   moving->moved = moving->bound_since = loop_now(flow_loop(moving));
   socket_wake(moving->from);
   socket_wake(moving->to);
-  if (run != NULL)
-    exchange_wake(run->exchange);
+  struct exchange *exchange = script_run_exchange(run);
+  if (exchange != NULL)
+    exchange_wake(exchange);
 }
 
 /* The source has no more. */
@@ -270,20 +271,20 @@ static struct socket_flow *flow_new(struct script_task *task, struct script_sock
   struct socket_flow *moving = calloc(1, sizeof *moving);
   if (moving == NULL)
     return NULL;
-  const struct script_run *run = task->run;
+  struct exchange *exchange = script_run_exchange(task->run);
   const struct socket_time *time = &from->receive_time;
   moving->from = from;
   moving->to = to;
   moving->shared = task->state->place->pipes;
   moving->count = count;
-  moving->last_active = run != NULL ? &run->exchange->last_active : &moving->unconnected_active;
+  moving->last_active = exchange != NULL ? &exchange->last_active : &moving->unconnected_active;
   moving->began = loop_now(flow_loop(moving));
   moving->deadline = time->call_ms < 0 ? CLOCK_NEVER : moving->began + (clock_ms)time->call_ms;
   moving->step_ms = time->step_ms;
   moving->timer.on_expired = on_flow_timer;
   moving->again.run = on_flow_again;
   moving->freeing.run = on_flow_freeing;
-  socket_take_ends(&moving->ends, run != NULL ? run->exchange : NULL);
+  socket_take_ends(&moving->ends, exchange);
   flow_begin(&moving->flow, from->stream, to->stream, count);
   from->flow_from = to->flow_to = moving;
   to->cut_short = false;

@@ -162,7 +162,7 @@ int socket_get_option_of(lua_State *L, int fd) { return get_option(L, fd, check_
 int socket_getstats(lua_State *L) {
   const struct script_socket *socket = socket_check(L, 1);
   struct loop *loop = socket->state->place->loop;
-  const struct exchange *exchange = socket->is_client && socket->run != NULL ? socket->run->exchange : NULL;
+  const struct exchange *exchange = socket->is_client ? script_run_exchange(socket->run) : NULL;
   const struct byte_count count = exchange != NULL ? exchange_bytes(exchange) : socket->tally.own;
   clock_ms since = exchange != NULL ? exchange->began : socket->opened;
   lua_pushnumber(L, (lua_Number)count.in);

@@ -97,9 +97,10 @@ static void on_later(struct deferred *deferred) {
 static void on_socket_pipe_event(void *context) {
   const struct socket_pipe *joined = context;
   for (int side = 0; side < 2; side++) {
+    struct exchange *exchange = script_run_exchange(joined->sockets[side]->run);
     socket_wake(joined->sockets[side]);
-    if (joined->sockets[side]->run != NULL)
-      exchange_wake(joined->sockets[side]->run->exchange);
+    if (exchange != NULL)
+      exchange_wake(exchange);
   }
 }
 
@@ -297,10 +298,10 @@ int socket_pipe(lua_State *L) {
     joined->before[side] = written(sockets[side]);
     sockets[side]->piped = &joined->wait;
   }
-  const struct script_run *run = task->run;
-  socket_take_ends(&joined->ends, run != NULL ? run->exchange : NULL);
+  struct exchange *exchange = script_run_exchange(task->run);
+  socket_take_ends(&joined->ends, exchange);
   pipe_start(&joined->pipe, place->pipes, sockets[0]->stream, sockets[1]->stream, &callbacks, joined,
-             run != NULL ? &run->exchange->last_active : &joined->last_active);
+             exchange != NULL ? &exchange->last_active : &joined->last_active);
   joined->pipe.tells_events = true;
   on_socket_pipe_event(joined); /* something may have moved already */
   return task_wait(L, &joined->wait, on_socket_pipe_cancel);

@@ -74,11 +74,12 @@ const char *socket_failure_text(int status) {
 
 void socket_touch(struct script_socket *socket, const struct script_task *task) {
   const struct script_run *run = socket->run != NULL ? socket->run : task != NULL ? task->run : NULL;
+  struct exchange *exchange = script_run_exchange(run);
   socket_wake(socket);
-  if (run == NULL)
+  if (exchange == NULL)
     return;
-  exchange_touch(run->exchange);
-  exchange_wake(run->exchange);
+  exchange_touch(exchange);
+  exchange_wake(exchange);
 }
 
 static void disarm_reader(struct script_socket *socket) { loop_cancel_timer(loop_of(socket), &socket->reader.timer); }

@@ -67,7 +67,7 @@ static void fill_local(struct connection_entry *entry, const struct connection *
 static void fill_waits(struct connection_entry *entry, const struct connection *connection, clock_ms now) {
   const struct script_hooks *hooks = connection->worker->hooks;
   struct function_wait wait;
-  if (!hooks->function_waits || !hooks->function_waits(connection_shown(connection), &wait))
+  if (!hooks->function_waits || !hooks->function_waits(&connection_shown(connection)->asker, &wait))
     return;
   entry->waits = (struct connection_wait){
       .function = wait.field,

@@ -11,9 +11,9 @@
 
 enum { PLACE_SIZE = LUA_IDSIZE + 16 };
 
-static void count_run_failure(const struct exchange *exchange) {
-  struct metrics_shard *metrics = exchange_worker(exchange)->metrics;
-  const struct route *route = exchange_route(exchange);
+static void count_run_failure(const struct script_run *run) {
+  struct metrics_shard *metrics = run->worker->worker->metrics;
+  const struct route *route = script_run_route(run);
   struct route_stats *stats = route != NULL ? metrics_shard_route(metrics, route->stats) : NULL;
   metrics->worker.errors[ERROR_HANDLER]++;
   if (stats != NULL)
@@ -38,12 +38,12 @@ bool script_find_definition(const struct script_run *run, const struct route *ro
 
 void script_report_failure(const struct script_run *run, const char *what, lua_State *coroutine) {
   const struct exchange *exchange = run->exchange;
-  struct worker *worker = exchange_worker(exchange);
-  const struct route *route = exchange_route(exchange);
+  struct worker *worker = run->worker->worker;
+  const struct route *route = script_run_route(run);
   const struct script_function *function = NULL;
   uint64_t suppressed;
   char id[CONNECTION_ID_SIZE], client[ADDRESS_TEXT_SIZE], place[PLACE_SIZE];
-  count_run_failure(exchange);
+  count_run_failure(run);
   if (!log_enabled(worker->log, LOG_ERROR) ||
       !log_limits_pass(&worker->route_logs[ROUTE_LOG_FUNCTION], route != NULL ? route->stats : METRIC_NO_ROUTE,
                        loop_now(&worker->loop), &suppressed))
@@ -55,8 +55,9 @@ void script_report_failure(const struct script_run *run, const char *what, lua_S
       LOG_STRING("file", route != NULL ? route->file : NULL),
       LOG_STRING("function", function != NULL ? function->field : NULL),
       LOG_STRING("defined", function != NULL && script_find_definition(run, route, place, sizeof place) ? place : NULL),
-      LOG_STRING("connection", exchange_id(exchange, id)),
-      LOG_STRING("client", ip_address_format(&exchange->connection->client_address, client)),
+      LOG_STRING("for", exchange == NULL ? run->asker->ops->subject(run->asker) : NULL),
+      LOG_STRING("connection", exchange != NULL ? exchange_id(exchange, id) : NULL),
+      LOG_STRING("client", exchange != NULL ? ip_address_format(&exchange->connection->client_address, client) : NULL),
       LOG_INTEGER("not_logged_before", suppressed),
       LOG_STRING("error", message != NULL ? message : "not enough memory"));
 }
@@ -108,7 +109,7 @@ static void describe_line(lua_State *L, char text[PLACE_SIZE]) {
 void script_report_unopened(struct script_state *state, const struct script_run *run, lua_State *L, const char *what,
                             bool of_limit) {
   const struct log *log = script_state_log(state);
-  const struct route *route = run != NULL ? exchange_route(run->exchange) : NULL;
+  const struct route *route = script_run_route(run);
   char place[PLACE_SIZE], limit[64];
   uint64_t suppressed;
   if (state->place != NULL && state->place->worker != NULL)

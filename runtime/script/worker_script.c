@@ -136,7 +136,7 @@ static void on_supersede(struct message *message, void *receiver) {
     struct connection *connection = LIST_OWNER(node, struct connection, node);
     LIST_FOREACH(mine, &connection->exchanges) {
       struct exchange *exchange = LIST_OWNER(mine, struct exchange, node);
-      if (!worker->draining && run_is_superseded(order, exchange->script))
+      if (!worker->draining && run_is_superseded(order, exchange->asker.script))
         exchange_close(exchange, PIPE_CLIENT, CLOSE_SUPERSEDED);
       if (connection->state >= CONNECTION_CLOSING)
         break;
@@ -165,8 +165,7 @@ void script_worker_free(struct script_worker *script) {
     struct connection *connection = LIST_OWNER(node, struct connection, node);
     LIST_FOREACH(mine, &connection->exchanges) {
       struct exchange *exchange = LIST_OWNER(mine, struct exchange, node);
-      if (exchange->script != NULL)
-        worker->hooks->cancel(exchange);
+      asker_cancel(&exchange->asker);
     }
   }
   while (script->use_count > 0)
@@ -194,8 +193,7 @@ void script_worker_enter(const struct script_task *task) {
   struct worker *worker = state->place->worker;
   if (worker == NULL)
     return;
-  const struct script_run *run = task->run;
-  const struct route *route = run != NULL ? exchange_route(run->exchange) : NULL;
+  const struct route *route = script_run_route(task->run);
   atomic_store_explicit(&worker->inside.route, route != NULL ? route->stats : METRIC_NO_ROUTE, memory_order_relaxed);
   atomic_store_explicit(&worker->inside.version, state->version != NULL ? state->version : state->retired_from,
                         memory_order_relaxed);

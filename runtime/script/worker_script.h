@@ -5,6 +5,7 @@
  * it. */
 #pragma once
 
+#include "connection/asker.h"
 #include "connection/worker.h"
 #include "core/list.h"
 #include "script/scheduler.h"
@@ -27,10 +28,11 @@ struct script_use {
   bool wanted; /* by the table that goes live */
 };
 
-/* What runs for one exchange now: its handler, or one function of its route. exchange->script. Tasks that it spawns
+/* What runs for one asker now: a function of its route, or its exchange's handler. asker->script. Tasks that it spawns
  * are of the run as well, and end with it. */
 struct script_run {
-  struct exchange *exchange;
+  struct asker *asker;
+  struct exchange *exchange; /* the asker's; NULL: it has none, and no connection */
   struct script_worker *worker;
   struct script_state *state;           /* not counted: the tasks do */
   const struct script_version *version; /* its own; to tell it by, it may be gone */
@@ -46,6 +48,14 @@ struct script_run {
   int forward_port;
   struct deferred freeing;
 };
+
+/* NULL is none; the route whose function runs, and the exchange that it runs for. */
+static inline const struct route *script_run_route(const struct script_run *run) {
+  return run != NULL ? run->asker->ops->route(run->asker) : NULL;
+}
+static inline struct exchange *script_run_exchange(const struct script_run *run) {
+  return run != NULL ? run->exchange : NULL;
+}
 
 /* What worker_init() is handed. */
 extern const struct script_hooks script_worker_hooks;
