@@ -147,6 +147,63 @@ describe("moongate test", function()
     assert.matches("ok 5 - goes on", answer.out, 1, true)
   end)
 
+  it("fails a test whose own spawned functions and timers raise, unless it joins them", function()
+    write(
+      "spec/a_spec.lua",
+      [[
+      it("spawns", function()
+        moongate.spawn(function(x) error(x) end, "the first")
+        moongate.sleep(0.001)
+      end)
+      it("joins", function()
+        local task = moongate.spawn(function() moongate.sleep(0.001) error "the second" end)
+        assert.is_nil((task:join()))
+        task = moongate.spawn(function() error "the third" end)
+        moongate.sleep(0.001)
+        assert.same({ nil, "spec/a_spec.lua:8: the third" }, { task:join() })
+        assert.same({ 1, nil, 3 }, { moongate.spawn(function(...) return ... end, 1, nil, 3):join() })
+      end)
+      it("has a timer", function()
+        moongate.after(0.001, function() assert.equal(1, 2) end)
+        moongate.sleep(0.01)
+      end)
+      it("leaves one", function() moongate.spawn(function() moongate.sleep(0.01) error "the fourth" end) end)
+      it("finds one", function() moongate.sleep(0.05) end)
+      it("spawns no function", function() moongate.spawn(5) end)
+      describe("after", function()
+        after_each(function() moongate.spawn(error, "the fifth") moongate.sleep(0.001) end)
+        it("is well", function() end)
+      end)
+    ]]
+    )
+    local answer = test("-o", "TAP")
+    local out = answer.out
+    assert.are.equal(1, answer.status)
+    assert.matches("not ok 1 - spawns", out, 1, true)
+    assert.matches("spec/a_spec.lua:2: the first\n# (raised in what moongate.spawn began)\n# \t[C]: in", out, 1, true)
+    assert.matches("\nok 2 - joins", out, 1, true)
+    assert.matches("not ok 3 %- has a timer\n[^\n]*\n[^\n]*spec/a_spec.lua:14: Expected objects to be equal", out)
+    assert.matches("\nok 4 - leaves one", out, 1, true)
+    assert.matches("spec/a_spec.lua:17: the fourth\n# (raised in what moongate.spawn began in the test", out, 1, true)
+    assert.matches("spec/a_spec.lua:19: bad argument #1 to 'moongate.spawn'", out, 1, true)
+    assert.matches("\nok 7 - after is well", out, 1, true)
+    assert.matches("moongate.testing: the fifth\n(raised in", answer.err, 1, true)
+    assert.are.equal(1, test("--filter", "is well").status)
+    assert.are.equal(0, test("--filter", "joins").status)
+  end)
+
+  it("ends with 1 when no test was run, and says so", function()
+    write("spec/a_spec.lua", 'it("is one", function() end)\npending("later")')
+    for _, words in ipairs { { "--filter", "nothing" }, { "--tags=slow" } } do
+      local answer = test(unpack(words))
+      assert.are.equal(1, answer.status, words[1])
+      assert.matches("no test was run: none matches what the command line", answer.err, 1, true)
+    end
+    for _, words in ipairs { { "--filter", "later" }, { "--list" }, { "--version" }, { "--filter", "one" } } do
+      assert.are.equal(0, test(unpack(words)).status, words[1])
+    end
+  end)
+
   it("tells a handler's failure as the test's", function()
     write(
       "spec/a_spec.lua",

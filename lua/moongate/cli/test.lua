@@ -99,8 +99,17 @@ local function watch(state)
   end
 end
 
+-- What was raised when no test could be told any more.
+local function complain_of_background(state)
+  for _, text in ipairs(require("moongate.testing.background").drop()) do
+    state.untold = true
+    io.stderr:write("moongate.testing: ", text, "\n")
+  end
+end
+
 -- Runs at each event of busted that shows that it goes on.
 local function follow(busted, state)
+  local background = require "moongate.testing.background"
   local calls = require "moongate.testing.call"
   local instances = require "moongate.testing.instance"
   local function touch()
@@ -113,10 +122,13 @@ local function follow(busted, state)
   end
   local run
   busted.subscribe({ "test", "start" }, function(element)
+    state.tests = state.tests + 1
+    background.begin(element.name)
     run = element.run
     element.run = run and function(...)
       run(...)
       calls.check()
+      background.check()
     end
     return nil, true
   end)
@@ -125,6 +137,7 @@ local function follow(busted, state)
     for _, text in ipairs(calls.stop()) do
       io.stderr:write("moongate.testing: ", tostring(text), "\n")
     end
+    complain_of_background(state)
     return nil, true
   end)
   busted.subscribe({ "file", "end" }, function()
@@ -218,15 +231,21 @@ function command.main(words)
   end
   local moongate = require "moongate"
   local testing = require("moongate.native").testing()
-  local state = { task = testing.task(), timeout = timeout }
+  local state = { task = testing.task(), timeout = timeout, tests = 0 }
   begin(state)
   if timeout > 0 then
     moongate.spawn(watch, state)
   end
+  require("moongate.testing.background").watch()
   local status = run_busted(rest, state)
   state.over = true
+  complain_of_background(state)
   require("moongate.testing.instance").stop_all()
-  return status
+  if status == 0 and state.tests == 0 and not (fine.list or fine.version) then
+    output.complain("no test was run: none matches what the command line, or .busted, asks for")
+    return 1
+  end
+  return status == 0 and state.untold and 1 or status
 end
 
 return command

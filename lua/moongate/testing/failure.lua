@@ -34,15 +34,15 @@ function failure.catch(raised)
   return { raised = raised, where = where(2), traceback = debug.traceback("", 2):gsub("^%s*stack traceback:\n", "") }
 end
 
----What is raised in the test.
-function failure.describe(caught)
+---What is raised in the test. `what` raised it: by default the handler.
+function failure.describe(caught, what)
   local raised = caught.raised
   local text = type(raised) == "table" and getmetatable(raised) == nil and raised.message or tostring(raised)
   text = tostring(text)
   if not text:find("^[^\n]-:%d+: ") then
     text = caught.where .. text
   end
-  text = ("%s\n(raised in the handler)\n%s"):format(text, caught.traceback)
+  text = ("%s\n(raised in %s)\n%s"):format(text, what or "the handler", caught.traceback)
   local metatable = type(raised) == "table" and getmetatable(raised)
   if metatable and metatable.__type == "failure" then
     return setmetatable({ message = text }, metatable)
