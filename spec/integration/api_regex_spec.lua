@@ -137,7 +137,9 @@ describe("moongate.regex", function()
   end)
 
   it("is told by the schema where it does not belong", function()
-    local m = moongate.start { ready = true, routes = "return { name = moongate.regex 'x', match = { ports = 0 } }" }
-    assert.truthy(m:log():find("regex", 1, true), m:log())
+    local space = moongate.workspace { routes = "return { name = moongate.regex 'x', match = { ports = 0 } }" }
+    local answer = moongate.command { "check", moongate.files_of(space) }
+    assert.are.equal(1, answer.status)
+    assert.matches("name: expected a string, got a regex", answer.out)
   end)
 end)
