@@ -40,7 +40,7 @@ static void on_gone_long_enough(struct wheel_timer *timer) {
 }
 
 int folding_init(struct folding *folding, struct names *names, struct snapshots *snapshots, struct threads *threads) {
-  *folding = (struct folding){.names = names, .snapshots = snapshots, .threads = threads};
+  *folding = (struct folding){.loop = threads->loop, .names = names, .snapshots = snapshots, .threads = threads};
   folding->orders = calloc(threads->count, sizeof *folding->orders);
   if (!folding->orders)
     return -ENOMEM;
@@ -52,7 +52,7 @@ int folding_init(struct folding *folding, struct names *names, struct snapshots 
 
 void folding_deinit(struct folding *folding) {
   if (folding->orders)
-    loop_cancel_timer(folding->threads->loop, &folding->timer);
+    loop_cancel_timer(folding->loop, &folding->timer);
   free(folding->orders);
   folding->orders = NULL;
 }
@@ -72,7 +72,7 @@ static void fold_next(struct folding *folding) {
 }
 
 static void expire(struct folding *folding) {
-  struct loop *loop = folding->threads->loop;
+  struct loop *loop = folding->loop;
   clock_ms now = loop_now(loop), next = names_expire(folding->names, now);
   if (next != CLOCK_NEVER)
     loop_set_timer(loop, &folding->timer, next - now);

@@ -15,6 +15,7 @@ enum { FOLDING_MOST = 1024 /* names at once: a worker is through with them in a 
 struct folding_order;
 
 struct folding {
+  struct loop *loop;        /* the control thread's */
   struct wheel_timer timer; /* for the next name that has been gone for long enough */
   struct names *names;
   struct snapshots *snapshots;
