@@ -220,9 +220,9 @@ static int begin_start(struct instance *instance, const struct native_settings *
     error_set(&error, ENOMEM, "no memory to start");
     return instance_complain(NULL, &error);
   }
+  instance->strict = settings->strict;
   if (instance_load_config(instance, settings) != 0)
     return -1;
-  instance->strict = settings->strict;
   instance->signals = signals_new(&instance->runtime->loop, &instance->runtime->log, &instance->account,
                                   &signal_callbacks, instance, instance->config.timeouts.shutdown, &error);
   if (!instance->signals)

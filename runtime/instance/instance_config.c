@@ -2,6 +2,7 @@
  *
  * What an instance reads before it touches the network: the config, its lock, the route files. */
 #include "instance/instance.h"
+#include "instance/parts.h"
 #include "instance/runtime.h"
 #include "script/version.h"
 #include "threads/loading_apart.h"
@@ -115,6 +116,24 @@ static int find_account(struct instance *instance) {
   return status == 0 ? 0 : instance_complain("user", &error);
 }
 
+/* A directory that can't be written now may be later; one that others may write, or another moongate has, is a mistake.
+ */
+static bool can_do_without_state(int status) {
+  switch (-status) {
+  case EACCES:
+  case EROFS:
+  case ENOENT:
+  case ENOSPC:
+  case EDQUOT:
+  case EIO:
+  case ESTALE:
+    return true;
+  default:
+    return false;
+  }
+}
+
+/* 0, with or without it, or -1, having said why. */
 static int take_lock(struct instance *instance) {
   struct error error;
   if (!instance->config.state) {
@@ -123,8 +142,12 @@ static int take_lock(struct instance *instance) {
               "name one as `state` in the config");
     return instance_complain(NULL, &error);
   }
-  if (instance_lock_take(&instance->lock, instance->config.state, &instance->account, &error) != 0)
+  int status = instance_lock_take(&instance->lock, instance->config.state, &instance->account, &error);
+  if (status == 0)
+    return 0;
+  if (instance->strict || !can_do_without_state(status))
     return instance_complain(NULL, &error);
+  part_fail(instance, PART_STATE, &error);
   return 0;
 }
 
@@ -277,8 +300,12 @@ int instance_load_config(struct instance *instance, const struct native_settings
       instance_open_control(instance) != 0 || become_account(instance) != 0 ||
       read_config_again(instance, settings) != 0)
     return -1;
-  if (loader_keep_mark(instance->loader, instance->config.state, &error) != 0)
+  if (instance->lock.fd < 0 || loader_keep_mark(instance->loader, instance->config.state, &error) == 0)
+    return 0;
+  if (!loader_has_mark(instance->loader) && !instance->strict)
+    part_fail(instance, PART_STATE, &error);
+  else
     LOG(&instance->runtime->log, LOG_WARN, "a file that ends the process would be run again by the next one",
-        LOG_STRING("at", error.place), LOG_STRING("error", error.message));
+        LOG_STRING("at", error.place[0] ? error.place : NULL), LOG_STRING("error", error.message));
   return 0;
 }

@@ -6,7 +6,7 @@
 #include "instance/instance.h"
 #include "instance/runtime.h"
 
-#include <string.h>
+#include <stdio.h>
 
 /* What they are in the config, and what it means that one is at fault. */
 static const struct {
@@ -20,12 +20,17 @@ _Static_assert(sizeof part_words / sizeof part_words[0] == PART_COUNT, "words fo
 
 static void on_part_retry(struct wheel_timer *timer) {
   struct part *part = (struct part *)(void *)((char *)timer - offsetof(struct part, retry));
-  if (part->instance->phase <= INSTANCE_READY)
+  if (part->instance->phase > INSTANCE_READY)
+    return;
+  if (part->again)
     part->again(part->instance);
+  else
+    loop_set_timer(&part->instance->runtime->loop, timer, PART_PAUSE_MS);
 }
 
+/* Another file of a full disk is nothing new. */
 static bool is_as_told(const struct part *part, const struct error *error) {
-  return part->is_at_fault && part->error.code == error->code && strcmp(part->error.message, error->message) == 0;
+  return part->is_at_fault && part->error.code == error->code;
 }
 
 void part_fail(struct instance *instance, enum instance_part which, const struct error *error) {

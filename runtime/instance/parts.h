@@ -19,7 +19,8 @@ enum instance_part { PART_ADMIN, PART_STATE, PART_COUNT };
 
 struct part {
   struct instance *instance;
-  void (*again)(struct instance *instance); /* tries it once more, and says part_fail() or part_succeed() */
+  void (*again)(struct instance *instance); /* tries it once more, and says part_fail() or part_succeed(); NULL: it
+                                               can't be yet */
   bool is_at_fault;
   struct error error;
   uint64_t pause_ms;

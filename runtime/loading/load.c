@@ -88,6 +88,26 @@ int loader_keep_mark(struct loader *loader, const char *state, struct error *err
   return -error->code;
 }
 
+int loader_keep_mark_away(struct loader *loader, const char *state, struct error *error) {
+  struct blocking *blocking = loader->blocking;
+  char *own_state = strdup(state);
+  if (!own_state)
+    return error_set(error, ENOMEM, "no memory to mark what is loaded");
+  load_now_store(loader, "the mark on what is loaded");
+  blocking_begin(blocking);
+  struct load_mark *mark = load_mark_open(own_state, error);
+  free(own_state);
+  if (!blocking_end(blocking)) {
+    load_mark_unref(mark);
+    return -ECANCELED;
+  }
+  load_mark_unref(loader->mark);
+  loader->mark = mark;
+  return loader_has_mark(loader) ? 0 : -error->code;
+}
+
+bool loader_has_mark(const struct loader *loader) { return loader->mark && load_mark_is_kept(loader->mark); }
+
 int loader_keep_mark_at(struct loader *loader, int fd) {
   loader->mark = load_mark_open_at(fd);
   return loader->mark ? 0 : -ENOMEM;

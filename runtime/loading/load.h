@@ -160,6 +160,12 @@ void loader_unmark(struct loader *loader);
  * from now on. 0, or a negative errno and `error`: then it does without. */
 int loader_keep_mark(struct loader *loader, const char *state, struct error *error);
 
+/* The same on its own thread, which may be given up in it. Also -ECANCELED. */
+int loader_keep_mark_away(struct loader *loader, const char *state, struct error *error);
+
+/* Is there one that can be written? */
+bool loader_has_mark(const struct loader *loader);
+
 /* The same in a file of the caller's, which outlives the loader. 0 or -ENOMEM. */
 int loader_keep_mark_at(struct loader *loader, int fd);
 

@@ -141,8 +141,10 @@ struct load_mark *load_mark_open(const char *state, struct error *error) {
   }
   error->code = 0;
   int directory = own_directory_open(AT_FDCWD, state, error);
-  if (directory < 0)
+  if (directory < 0) {
+    error_set_place(error, "%s/loading", state);
     return mark;
+  }
   read_mark_file(mark, directory, error);
   int status = write_file(mark, directory);
   if (status == 0 && (mark->fd = openat(directory, "loading", O_WRONLY | O_CLOEXEC | O_NOFOLLOW)) < 0)
@@ -155,6 +157,8 @@ struct load_mark *load_mark_open(const char *state, struct error *error) {
     error_set_place(error, "%s/loading", state);
   return mark;
 }
+
+bool load_mark_is_kept(const struct load_mark *mark) { return mark->fd >= 0; }
 
 struct load_mark *load_mark_ref(struct load_mark *mark) {
   atomic_fetch_add(&mark->references, 1);

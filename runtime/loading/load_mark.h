@@ -28,6 +28,9 @@ struct load_mark *load_mark_open(const char *state, struct error *error);
 /* In a file of the caller's, which stays its own, from its beginning; nothing is read. NULL without memory. */
 struct load_mark *load_mark_open_at(int fd);
 
+/* Does it mark anything? */
+bool load_mark_is_kept(const struct load_mark *mark);
+
 /* A reference more, and one less; a new mark has one. Any thread. */
 struct load_mark *load_mark_ref(struct load_mark *mark);
 void load_mark_unref(struct load_mark *mark); /* NULL is nothing */

@@ -205,7 +205,7 @@ static void on_swapped(struct swap *swap, int status) {
     return;
   }
   LOG(&reload->instance->runtime->log, status == -ESHUTDOWN ? LOG_INFO : LOG_ERROR,
-      "the swap was given up; what was live stays", LOG_STRING("at", swap->error.place),
+      "the swap was given up; what was live stays", LOG_STRING("at", swap->error.place[0] ? swap->error.place : NULL),
       LOG_STRING("error", swap->error.message));
   reload_end_round(reload);
 }
@@ -329,6 +329,7 @@ int reload_start(struct instance *instance, struct error *error) {
         LOG_STRING("error", cause.message));
   commit(reload);
   reload_await(reload);
+  reload_keep_state(instance);
   return 0;
 }
 
@@ -359,6 +360,7 @@ void reload_deinit(struct reload *reload) {
   clear_round(reload);
   reload_forget_awaited(reload);
   reload_clear_standing(reload);
+  blocking_unref(reload->keeping_lost);
   struct old_versions *old = &reload->instance->old;
   for (size_t i = 0; i < old->count; i++)
     script_version_unref(old->versions[i]);

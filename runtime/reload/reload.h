@@ -81,8 +81,10 @@ struct reload {
   size_t awaited_count;
   uint64_t await_ms; /* before the next look, when nothing else comes */
   struct wheel_timer await;
-  struct wheel_timer vanished; /* files that have vanished are gone then, if they have not come back */
-  struct value *notes;         /* strings: settings that need a restart */
+  bool is_keeping;               /* keep_state.c: the state is being tried again … */
+  struct blocking *keeping_lost; /* … the thread that was lost in that last; NULL: none */
+  struct wheel_timer vanished;   /* files that have vanished are gone then, if they have not come back */
+  struct value *notes;           /* strings: settings that need a restart */
   struct config_standing standing;
   struct reload_totals totals;
 };

@@ -34,6 +34,12 @@ void reload_forget_awaited(struct reload *reload);
 /* Once a round is over: looks from time to time whether what files wait for can be had. */
 void reload_await(struct reload *reload);
 
+/* From now on the state directory is tried again while it is at fault. */
+void reload_keep_state(struct instance *instance);
+
+/* What storing the last good versions has come to. */
+void reload_stored(struct reload *reload, int status, const struct error *error);
+
 /* Answers who waits, for this round or the next. */
 void reload_refuse_all(struct reload *reload, const char *why);
 

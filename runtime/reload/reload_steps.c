@@ -28,7 +28,8 @@ struct reload_job {
   struct route_table *table, *replaced;
   struct error error;
   bool is_same;
-  bool is_rest; /* of storing */
+  bool is_rest;   /* of storing */
+  bool is_stored; /* or tried: without the lock nothing is */
   uint16_t *resolved;
   struct port_change *ports;
 };
@@ -276,19 +277,15 @@ static void release_old(struct reload_job *job, struct pace *pace) {
 /* What is live, unless it is the rest that a round before has left. */
 static void run_store(struct loading_job *base) {
   struct reload_job *job = job_of(base);
-  struct instance *instance = job->reload->instance;
-  struct error error;
-  pace_breathe(loader_pace(instance->loader));
-  release_old(
-      job,
-      loader_pace(
-          instance->loader)); /* of 10,000 routes this takes a while, and the workers share the control thread's core */
+  const struct instance *instance = job->reload->instance;
+  struct pace *pace = loader_pace(instance->loader);
+  pace_breathe(pace);
+  release_old(job, pace); /* of 10,000 routes this takes a while, and the workers share the control thread's core */
   if (!job->is_rest && loader_commit(instance->loader, &instance->loaded) != 0)
     LOG(job->log, LOG_WARN, "no memory to remember what is live: the next reload loads all files");
-  job->status = loader_store_last_good(instance->loader, instance->config.state, STORE_MS, &error);
-  if (job->status < 0 && job->status != -ECANCELED)
-    LOG(job->log, LOG_ERROR, "the last good versions can't be stored", LOG_STRING("at", error.place),
-        LOG_STRING("error", error.message));
+  job->is_stored = instance->lock.fd >= 0;
+  if (job->is_stored)
+    job->status = loader_store_last_good(instance->loader, instance->config.state, STORE_MS, &job->error);
 }
 
 static void store_rest(struct reload *reload);
@@ -297,6 +294,8 @@ static void store_rest(struct reload *reload);
 static void on_stored(struct loading_job *base) {
   struct reload *reload = job_of(base)->reload;
   bool has_rest = job_of(base)->status > 0;
+  if (job_of(base)->is_stored)
+    reload_stored(reload, job_of(base)->status, &job_of(base)->error);
   reload_job_drop(base);
   reload_end_round(reload);
   if (has_rest && reload->phase == RELOAD_IDLE)
