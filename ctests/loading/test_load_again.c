@@ -54,7 +54,7 @@ static void in_a_changed_file_a_plain_route_keeps_its_record_when_it_says_the_sa
   assert_int_equal(fixture->numbers, 6);
 }
 
-static void what_the_config_says_to_files_loads_them_again(void **state) {
+static void what_the_config_says_to_files_makes_their_routes_again(void **state) {
   struct fixture *fixture = *state;
   write_file(fixture, "routes/a.lua", "return { " PLAIN("a", "1") "," HANDLER("fn", "2", "") "}");
   assert_int_equal(load_and_commit(fixture), 0);
@@ -63,9 +63,18 @@ static void what_the_config_says_to_files_loads_them_again(void **state) {
   assert_int_equal(load_and_commit(fixture), 0);
   assert_true(file_of(fixture, "a.lua")->same);
   read_config(fixture, "timeouts = { idle = '7s' }");
+  uint64_t lineage = route_of(fixture, "a.lua", "fn")->lineage;
   assert_int_equal(load(fixture), 0);
-  assert_ptr_not_equal(file_of(fixture, "a.lua")->version, version);
+  assert_true(file_of(fixture, "a.lua")->inherits);
+  assert_ptr_equal(file_of(fixture, "a.lua")->version, version);
+  assert_ptr_equal(route_of(fixture, "a.lua", "fn")->script, version);
+  assert_int_equal(file_of(fixture, "a.lua")->version_number, 1);
   assert_int_equal(route_of(fixture, "a.lua", "a")->timeouts.idle, 7000);
+  assert_int_equal(route_of(fixture, "a.lua", "fn")->lineage, lineage);
+  read_config(fixture, "limits = { script_time = '2s' }");
+  assert_int_equal(load(fixture), 0);
+  assert_false(file_of(fixture, "a.lua")->inherits);
+  assert_ptr_not_equal(file_of(fixture, "a.lua")->version, version);
   read_config(fixture, "defaults = { timeouts = { idle = '8s' } }");
   assert_int_equal(load(fixture), 0);
   assert_int_equal(route_of(fixture, "a.lua", "a")->timeouts.idle, 8000);
@@ -488,7 +497,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       TEST(an_unchanged_file_is_the_same_and_is_not_run),
       TEST(in_a_changed_file_a_plain_route_keeps_its_record_when_it_says_the_same),
-      TEST(what_the_config_says_to_files_loads_them_again),
+      TEST(what_the_config_says_to_files_makes_their_routes_again),
       TEST(a_broken_file_keeps_what_is_live_and_the_others_go_on),
       TEST(what_failed_is_not_run_again_until_something_changes),
       TEST(a_module_that_changes_loads_those_that_require_it),

@@ -80,11 +80,14 @@ void worker_abort_table(struct worker *worker) {
   change_free(change);
 }
 
-/* Goes on by a record that the current table does not have, or as on_change says. */
+/* Goes on by a record that the current table does not have, or as on_change says; what the config has changed for it
+ * holds for later ones. */
 static void mark_old_connection(struct exchange *exchange) {
   struct route *route = exchange->route;
   exchange->on_old_table = true;
   exchange_worker(exchange)->metrics->worker.old_connections++;
+  if (route->on_change == ROUTE_KEEP || route_table_has_heir(exchange_worker(exchange)->pin->table, route))
+    return;
   if (route->on_change == ROUTE_CLOSE)
     exchange_close(exchange, PIPE_CLIENT, CLOSE_CHANGED);
   else if (route->on_change == ROUTE_DRAIN)

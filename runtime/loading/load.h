@@ -207,11 +207,12 @@ struct file_version;
 struct loaded_file {
   char *file; /* base name */
   char *path;
-  bool ok;                      /* what is in the directory is what is served */
-  bool same;                    /* as committed: nothing of it has changed. Also of a live stand-in */
-  bool fault_is_old;            /* not ok, for the same reason as in the load before, from the same bytes */
-  bool waits;                   /* not ok, and it goes live as it is when it can (loader_exclude_file()) */
-  bool vanished;                /* it is not in the directory, and served for a moment yet (loader_keep_vanished()) */
+  bool ok;           /* what is in the directory is what is served */
+  bool same;         /* as committed: nothing of it has changed. Also of a live stand-in */
+  bool fault_is_old; /* not ok, for the same reason as in the load before, from the same bytes */
+  bool inherits;     /* not the same, since the config says something else, and no other version of the file */
+  bool waits;        /* not ok, and it goes live as it is when it can (loader_exclude_file()) */
+  bool vanished;     /* it is not in the directory, and served for a moment yet (loader_keep_vanished()) */
   enum file_stand_in stands_in; /* when not ok */
   struct file_version *good;    /* the rest is its; NULL, and the rest 0, when nothing is served for the file */
   struct route **routes;

@@ -121,6 +121,16 @@ static bool is_jit_file(const struct config *config, const char *file) {
   return false;
 }
 
+static uint64_t sum_functions(const struct file_load *load) {
+  uint64_t sum = 0;
+  for (size_t i = 0; i < load->function_count; i++) {
+    const struct script_function *function = &load->functions[i];
+    sum = text_hash(function->route, strlen(function->route), sum + 1);
+    sum = text_hash(function->field, strlen(function->field), sum + 1);
+  }
+  return sum;
+}
+
 static int run_source(struct file_load *load) {
   struct error error;
   load->state = loader_user_state(load->run->loader, load->run->config, load->run->module_path, load->jit, &error);
@@ -135,6 +145,7 @@ static int run_source(struct file_load *load) {
     status = claims_make(&load->good->claims, load->good->routes, load->good->route_count);
   if (status == 0) {
     load->good->function_count = load->function_count;
+    load->good->functions_sum = sum_functions(load);
     bool acts = load->function_count > 0 || script_parts.acts(load->state);
     if (acts && load->workers > 0)
       status = file_load_states(load, load->workers);
@@ -182,6 +193,8 @@ int load_file(struct load_run *run, const char *file, const struct source *sourc
     return -ENOMEM;
   }
   good->key = load_key(run, file, source->path);
+  good->state_key = load_state_key(run, file, source->path);
+  good->defaults_sum = load_defaults_sum(run->config);
   int marked = mark(run, good, source);
   if (marked < 0) {
     file_version_unref(good);
@@ -207,9 +220,11 @@ int load_file(struct load_run *run, const char *file, const struct source *sourc
     status = -ECANCELED;
   if (status != -ECANCELED)
     load_now_end(run);
-  for (size_t i = 0; i < good->route_count && status == 0; i++)
+  for (size_t i = 0; i < good->route_count && status == 0; i++) {
+    good->routes[i]->lineage = ++run->loader->last_lineage;
     if (route_has_functions(good->routes[i]))
       good->routes[i]->script = good->version;
+  }
   if (status == 0) {
     *result = good;
     return 0;
@@ -220,6 +235,14 @@ int load_file(struct load_run *run, const char *file, const struct source *sourc
   }
   file_version_unref(good);
   return status;
+}
+
+uint64_t load_state_key(const struct load_run *run, const char *file, const char *path) {
+  const struct config *config = run->config;
+  const uint64_t numbers[] = {config->settings.script_time_ms, config->settings.script_memory, config->limits.timers,
+                              config->limits.open_files,       config->limits.log_lines,       run->workers,
+                              is_jit_file(config, file)};
+  return text_hash(path, strlen(path), text_hash(numbers, sizeof numbers, 1));
 }
 
 uint64_t load_key(const struct load_run *run, const char *file, const char *path) {

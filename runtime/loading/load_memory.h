@@ -10,15 +10,18 @@
 #include "routing/route.h"
 #include "script/version.h"
 
-/* A good version of a file. Immutable once it is made, but for `stamp`, `stored` and `is_copy`. Shared with what was
- * loaded. */
+/* A good version of a file. Immutable once it is made, but for `key`, `stamp`, `stored` and `is_copy`. Shared with what
+ * was loaded. */
 struct file_version {
   atomic_uint references;
   char *file;
   char *text;
   size_t size;
-  uint64_t hash; /* of the text */
-  uint64_t key;  /* of what the config says to it */
+  uint64_t hash;          /* of the text */
+  uint64_t key;           /* of what the config says to it */
+  uint64_t state_key;     /* … and of that what its functions can see: what its states are made by */
+  uint64_t defaults_sum;  /* … and of `defaults` */
+  uint64_t functions_sum; /* of the names of its functions, in the order of their slots */
   struct module_list modules;
   struct route **routes;
   size_t route_count;

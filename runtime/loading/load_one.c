@@ -177,7 +177,12 @@ static int load_source(struct load_run *run, struct file_memory *memory, struct 
     same = load_is_same(run, memory->fresh, file, source, key);
   if (same < 0)
     return same;
-  return same ? take_fresh(run, memory, file, source) : load_changed(run, memory, file, source, key);
+  if (same)
+    return take_fresh(run, memory, file, source);
+  int inherited = load_inherit(run, memory, file, source, key);
+  if (inherited != 0)
+    return inherited < 0 ? inherited : 0;
+  return load_changed(run, memory, file, source, key);
 }
 
 int load_one(struct load_run *run, struct loaded_file *file) {

@@ -74,7 +74,8 @@ struct loader {
                           schema_id */
   int index;           /* likewise: the routes of the files so far */
   unsigned last_schema_id;
-  char *candidate; /* the file of the last candidate that would load: what is kept of it is one, whoever asks */
+  uint64_t last_lineage; /* of a route */
+  char *candidate;       /* the file of the last candidate that would load: what is kept of it is one, whoever asks */
   uint64_t vanished_for_ms; /* loader_keep_vanished() */
   size_t lua_memory;        /* of the trusted state after its last collection, in bytes */
 };
@@ -189,6 +190,15 @@ void load_now_store(struct loader *loader, const char *file);
 
 /* What the config says to the file, as a number. */
 uint64_t load_key(const struct load_run *run, const char *file, const char *path);
+
+/* … and of that what a state is made by. */
+uint64_t load_state_key(const struct load_run *run, const char *file, const char *path);
+uint64_t load_defaults_sum(const struct config *config);
+
+/* Serves the file as it is committed, its routes made anew from another config. 1; 0: it is another file, or can't be;
+ * or a negative errno. */
+int load_inherit(struct load_run *run, struct file_memory *memory, struct loaded_file *file,
+                 const struct source *source, uint64_t key);
 
 /* Is `good` (NULL is not) what loading `source` now would give? 1, 0, or -ECANCELED: the thread was given up. */
 int load_is_same(struct load_run *run, const struct file_version *good, const struct loaded_file *file,

@@ -21,7 +21,7 @@ static const struct loaded_routes *loaded_of(const struct reload *reload) {
 static size_t list_changed(const struct loaded_routes *loaded, const char **names, size_t room) {
   size_t count = 0;
   for (size_t i = 0; i < loaded->file_count && count < room; i++)
-    if (!loaded->files[i].same && loaded->files[i].ok)
+    if (!loaded->files[i].same && !loaded->files[i].inherits && loaded->files[i].ok)
       names[count++] = loaded->files[i].file;
   return count;
 }

@@ -85,11 +85,13 @@ struct port_range {
 /* What the schema declares stands under the name that it has there (routing/option.h). */
 struct route {
   atomic_uint references;
-  char *name;      /* unique in a table */
-  char *file;      /* base name of its file */
-  atomic_int line; /* where it stands in it; 0 when not known. The one thing that changes, for people */
-  uint64_t digest; /* of all that it says, its name and file included (loading/digest.h) */
-  unsigned stats;  /* metrics/: the number of its name */
+  char *name;       /* unique in a table */
+  char *file;       /* base name of its file */
+  atomic_int line;  /* where it stands in it; 0 when not known. The one thing that changes, for people */
+  uint64_t digest;  /* of all that it says, its name and file included (loading/digest.h) */
+  uint64_t lineage; /* the same in a record that says what this one says, and takes something else from the config; 0:
+                       there are no others */
+  unsigned stats;   /* metrics/: the number of its name */
   int priority;
   char *description; /* for people; NULL or "": none */
   char **tags;

@@ -35,15 +35,18 @@ static bool copy_routes(struct route_table *table, struct route *const *routes, 
                         struct pace *pace) {
   table->routes = calloc(count + 1, sizeof(struct route *));
   table->by_address = calloc(count + 1, sizeof(struct route *));
+  table->lineages = calloc(count + 1, sizeof *table->lineages);
   table->scripts = calloc(script_count + 1, sizeof(struct script_version *));
-  if (!table->routes || !table->by_address || !table->scripts)
+  if (!table->routes || !table->by_address || !table->lineages || !table->scripts)
     return false;
   for (; table->route_count < count; table->route_count++) {
     if (table->route_count % BREATHE_ROUTES == 0)
       pace_breathe(pace);
     table->routes[table->route_count] = route_ref(routes[table->route_count]);
+    table->lineages[table->route_count] = routes[table->route_count]->lineage;
     table->engines |= 1U << routes[table->route_count]->engine;
   }
+  sort_numbers(table->lineages, count);
   memcpy(table->by_address, table->routes, count * sizeof(struct route *));
   return sort_by_address(table->by_address, count);
 }
@@ -99,6 +102,7 @@ void route_table_unref(struct route_table *table) {
     route_unref(table->routes[i]);
   free(table->routes);
   free(table->by_address);
+  free(table->lineages);
   for (size_t i = 0; i < table->script_count; i++)
     table->script_unref(table->scripts[i]);
   free(table->scripts);
@@ -108,6 +112,16 @@ void route_table_unref(struct route_table *table) {
 
 bool route_table_has(const struct route_table *table, const struct route *route) {
   return bsearch(&route, table->by_address, table->route_count, sizeof(struct route *), compare_addresses) != NULL;
+}
+
+static int compare_lineages(const void *left, const void *right) {
+  const uint64_t *a = left, *b = right;
+  return (*a > *b) - (*a < *b);
+}
+
+bool route_table_has_heir(const struct route_table *table, const struct route *route) {
+  return route->lineage > 0 &&
+         bsearch(&route->lineage, table->lineages, table->route_count, sizeof route->lineage, compare_lineages) != NULL;
 }
 
 bool table_port_has(const struct table_port *port, const struct route *route) {

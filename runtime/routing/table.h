@@ -54,6 +54,7 @@ struct route_table {
   uint64_t generation;
   struct route **routes;
   struct route **by_address; /* the same, for route_table_has() */
+  uint64_t *lineages;        /* theirs, ascending */
   size_t route_count;
   unsigned engines;         /* bits by enum route_engine: of which there are routes */
   struct table_port *ports; /* of userspace's */
@@ -87,6 +88,9 @@ void route_table_unref(struct route_table *table);
 
 /* Is the very record among the table's? Its time grows with the logarithm of their number. */
 bool route_table_has(const struct route_table *table, const struct route *route);
+
+/* Is the record, or one that differs from it by what it takes from the config? The same time. */
+bool route_table_has_heir(const struct route_table *table, const struct route *route);
 
 /* was[i] is the place in `before` (NULL: no table) of the table's i-th port, or UINT32_MAX: it has none such. 0 or
  * -ENOMEM. */
