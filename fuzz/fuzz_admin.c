@@ -109,6 +109,8 @@ static struct value *answer_page(const char *question, const struct value *argum
   const struct value *where = value_get(arguments, "where") ? value_get(arguments, "where") : arguments;
   for (const struct value *clause = where->first; clause; clause = clause->next)
     echo(one, clause->key, value_get_text(where, clause->key));
+  value_set_table(one, "match"); /* of a route */
+  value_set_table(one, "action");
   return root;
 }
 

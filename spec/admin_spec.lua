@@ -55,10 +55,18 @@ describe("admin", function()
         routes_directory = "routes",
         control = "/run/moongate.sock",
         admin = "127.0.0.1:9090",
-        routes = { { name = "web", file = "web.lua", ports = { 8080 }, action = "handler" } },
         files = { make_file() },
         rss = 1024,
         descriptors = { used = 10, limit = 1024 },
+      },
+      routes = {
+        {
+          name = "web",
+          file = "web.lua",
+          ports = { 8080 },
+          match = { address = "10.0.0.1" },
+          action = { type = "handler" },
+        },
       },
     }
   end
@@ -117,6 +125,9 @@ describe("admin", function()
         end,
         files = function()
           return state.files
+        end,
+        routes = function()
+          return { routes = state.routes }
         end,
       },
       ask = function(question)
@@ -223,7 +234,9 @@ describe("admin", function()
     assert.equal("1.2.3", value.version)
     assert.equal(false, value.draining)
     assert.same({ used = 10, limit = 1024 }, value.descriptors)
-    assert.same({ { name = "web", file = "web.lua", ports = { 8080 }, action = "handler" } }, value.routes)
+    assert.same({ {
+      name = "web", file = "web.lua", address = "10.0.0.1", ports = { 8080 }, action = "handler",
+    } }, value.routes)
     assert.matches('"faults":[]', body, 1, true)
     state = make_state()
     local _, other = ask("GET", "/api/v1/status", "control")
@@ -231,7 +244,7 @@ describe("admin", function()
   end)
 
   it("keeps empty lists lists", function()
-    state.status.routes, state.status.files = {}, {}
+    state.routes, state.status.files = {}, {}
     local _, body = ask("GET", "/api/v1/status")
     assert.matches('"routes":[]', body, 1, true)
     assert.matches('"files":[]', body, 1, true)

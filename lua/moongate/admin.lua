@@ -22,6 +22,7 @@ local admin = {}
 
 local MAX_HEAD, MAX_BODY, MAX_FILE = 16 * 1024, 64 * 1024, 8 * 1024 * 1024
 local HEAD_SECONDS, IDLE_SECONDS = 10, 60
+local STATUS_ROUTES = 100
 
 local plain, fault = answers.plain, answers.fault
 
@@ -75,12 +76,24 @@ local function metrics(request)
   }
 end
 
+-- The first of them: /api/v1/routes tells all, page by page.
+local function first_routes()
+  local list = json.list {}
+  for index, route in ipairs(native.ask("routes", { limit = STATUS_ROUTES }).routes or {}) do
+    list[index] = {
+      name = route.name,
+      file = route.file,
+      address = route.match.address or "*",
+      action = route.action.type,
+      ports = json.list(route.ports),
+    }
+  end
+  return list
+end
+
 local function status_of_api()
   local totals, status = native.ask "totals", native.ask "status"
-  status.routes, status.files = json.list(status.routes), files.as_json(status.files)
-  for _, route in ipairs(status.routes) do
-    route.ports = json.list(route.ports)
-  end
+  status.routes, status.files = first_routes(), files.as_json(status.files)
   status.faults = json.list(status.faults)
   status.config_faults, status.restart_needed = json.list(status.config_faults), json.list(status.restart_needed)
   status.ports, status.stuck, status.complete = json.list(status.ports), json.list(status.stuck), totals.complete

@@ -35,7 +35,6 @@ void instance_release(struct instance *instance) {
   heartbeats_deinit(instance->heartbeats);
   admin_close(instance->control);
   admin_close(instance->admin);
-  route_order_free(instance->order);
   if (runtime->instance == instance || runtime->starting == instance) {
     runtime->admins[0] = instance->control;
     runtime->admins[1] = instance->admin;

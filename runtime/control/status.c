@@ -9,7 +9,6 @@
 #include "reload/files.h"
 #include "reload/reload.h"
 #include "reports/dns_report.h"
-#include "reports/routes_report.h"
 
 #include <dirent.h>
 #include <stdio.h>
@@ -68,30 +67,6 @@ static void write_process(struct value *root) {
   struct value *descriptors = value_set_table(root, "descriptors");
   value_set_number(descriptors, "used", open_descriptors());
   value_set_number(descriptors, "limit", (double)limit.rlim_cur);
-}
-
-/* The first ones only: /api/v1/routes tells all, page by page. */
-enum { STATUS_ROUTES = 100 };
-
-static void status_write_routes(struct value *root, struct instance *instance) {
-  const struct route_order *order = instance_route_order(instance);
-  struct value *list = value_set_table(root, "routes");
-  for (size_t i = 0; order && i < order->count && i < STATUS_ROUTES; i++) {
-    const struct route *route = order->routes[i].route;
-    struct value *entry = value_set_table(list, NULL);
-    value_set_string(entry, "name", route->name);
-    value_set_string(entry, "file", route->file);
-    char address[ADDRESS_TEXT_SIZE] = "*";
-    if (route->address.length) {
-      struct ip_address ip;
-      ip_address_from_sockaddr(&ip, (const struct sockaddr *)&route->address.storage);
-      ip_address_format(&ip, address);
-    }
-    value_set_string(entry, "address", address);
-    value_set_string(entry, "action", route->action == ROUTE_HANDLER ? "handler" : "forward");
-    route_report_ports(value_set_table(entry, "ports"), instance, route);
-  }
-  value_set_number(root, "route_count", (double)instance->table->route_count);
 }
 
 /* The ports that are listened on, each once, in their order. */
@@ -202,7 +177,7 @@ static void write_instance(struct value *root, struct instance *instance) {
     value_set_string(root, "admin", endpoint_format(admin_endpoint(instance->admin), admin));
   write_drain(root, instance);
   if (open) {
-    status_write_routes(root, instance);
+    value_set_number(root, "route_count", (double)instance->table->route_count);
     status_write_ports(root, instance);
   }
   instance_list_files(instance, value_set_table(root, "files"));
@@ -231,7 +206,6 @@ struct value *status_report(const struct runtime *runtime) {
   write_process(root);
   value_set_boolean(root, "ready", false);
   value_set_boolean(root, "draining", runtime->has_run);
-  value_set_table(root, "routes");
   value_set_table(root, "files");
   return root;
 }

@@ -10,6 +10,7 @@
 #include "control/questions.h"
 #include "instance/runtime.h"
 #include "loading/load.h"
+#include "reports/routes_report.h"
 #include "script/shared.h"
 #include "threads/loading_apart.h"
 
@@ -19,7 +20,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-enum { LOG_LONGEST = 1024 * 1024 };
+enum { LOG_LONGEST = 1024 * 1024, STATUS_ROUTES = 100 };
 
 struct testing {
   struct list_node node; /* in runtime->tests */
@@ -241,7 +242,10 @@ static void snapshot(void *context, unsigned id, struct native_call *call) {
 
 static struct value *status(void *context, unsigned id) {
   struct testing *testing = testing_find(context, id);
-  return testing ? status_of(&testing->life.instance) : value_table();
+  struct value *root = testing ? status_of(&testing->life.instance) : value_table();
+  if (testing && testing->life.instance.table)
+    routes_write(root, &testing->life.instance, STATUS_ROUTES);
+  return root;
 }
 
 static struct value *testing_read_log(void *context, unsigned id) {

@@ -27,7 +27,6 @@ struct dns_watch;
 struct heartbeats;
 struct part;
 struct reload;
-struct route_order;
 struct runtime;
 
 /* The last steps of an end, together well within SIGNALS_END_MS. */
@@ -81,9 +80,8 @@ struct instance {
   struct asks asks;
   struct diagnose *diagnose;
   struct heartbeats *heartbeats;
-  struct part *parts;        /* instance/parts.h: those that traffic can do without */
-  unsigned refusals;         /* of files at the start, because what their routes ask for can't be had */
-  struct route_order *order; /* NULL: not asked for yet, or of an earlier table */
+  struct part *parts; /* instance/parts.h: those that traffic can do without */
+  unsigned refusals;  /* of files at the start, because what their routes ask for can't be had */
   struct signals *signals;
   struct reload *reload;
   struct old_versions old;

@@ -1,140 +1,62 @@
 /* SPDX-License-Identifier: MIT
  *
- * The order of the live routes, and which of them a question means. How one is told is in routes_report_write.c. */
+ * The question "routes": the control thread goes through the live table a few hundred at a time, and keeps the page in
+ * the order of choice. How one is told is in routes_report_write.c. */
 #include "reports/routes_report.h"
 
 #include "instance/instance.h"
+#include "reports/selection.h"
 #include "routing/domain.h"
-#include "routing/table.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_ENDPOINTS = 64, ROUTES_LIMIT = 1000 };
+enum { MOST_ENDPOINTS = 64, ROUTES_PIECE = 512 };
 
-/* Between routes of one port, as far as that does not depend on the connection: below 0, `a` is asked first. */
-static int compare_choice(const struct ordered_route *a, const struct ordered_route *b) {
-  bool a_bound = a->route->address.length != 0, b_bound = b->route->address.length != 0;
-  if (a->route->priority != b->route->priority)
-    return a->route->priority > b->route->priority ? -1 : 1;
-  if (a_bound != b_bound)
-    return a_bound ? -1 : 1;
-  if (a->domain != b->domain)
-    return a->domain > b->domain ? -1 : 1;
-  if (a->client_ip != b->client_ip)
-    return a->client_ip > b->client_ip ? -1 : 1;
-  if (a->versions != b->versions)
-    return a->versions > b->versions ? -1 : 1;
-  return a->place < b->place ? -1 : a->place > b->place;
-}
-
-static int compare_routes(const void *left, const void *right) {
-  const struct ordered_route *a = left, *b = right;
-  return a->port != b->port ? (a->port < b->port ? -1 : 1) : compare_choice(a, b);
-}
-
-static int compare_of_port(const void *left, const void *right) {
-  return compare_choice(*(const struct ordered_route *const *)left, *(const struct ordered_route *const *)right);
-}
-
-static int compare_records(const void *left, const void *right) {
-  const struct ordered_route *a = *(struct ordered_route *const *)left, *b = *(struct ordered_route *const *)right;
-  if (a->route == b->route)
-    return 0;
-  return (uintptr_t)a->route < (uintptr_t)b->route ? -1 : 1;
-}
-
-static struct ordered_route rank(const struct route *route, size_t place) {
-  enum { TLS_VERSIONS = 4 };
-  struct ordered_route ranked = {.route = route, .place = (uint32_t)place, .port = UINT16_MAX};
-  for (size_t i = 0; i < route->port_count; i++)
-    if (route->ports[i].from < ranked.port)
-      ranked.port = route->ports[i].from;
-  for (size_t i = 0; i < route->domain_count; i++) {
-    unsigned specificity = domain_specificity(route->domains[i]) + 1; /* "*" before none */
-    if (specificity > ranked.domain)
-      ranked.domain = (uint16_t)specificity;
-  }
-  ranked.client_ip = route->client_ips != NULL;
-  ranked.versions = route->tls_versions ? (uint8_t)(TLS_VERSIONS + 1 - __builtin_popcount(route->tls_versions)) : 0;
-  return ranked;
-}
-
-struct route_order *route_order_new(const struct route_table *table) {
-  struct route_order *order = calloc(1, sizeof *order);
-  if (!order)
-    return NULL;
-  order->generation = table->generation;
-  order->routes = calloc(table->route_count + 1, sizeof *order->routes);
-  order->sorted = calloc(table->route_count + 1, sizeof *order->sorted);
-  if (!order->routes || !order->sorted) {
-    route_order_free(order);
-    return NULL;
-  }
-  for (; order->count < table->route_count; order->count++)
-    order->routes[order->count] = rank(table->routes[order->count], order->count);
-  qsort(order->routes, order->count, sizeof *order->routes, compare_routes);
-  for (size_t i = 0; i < order->count; i++)
-    order->sorted[i] = &order->routes[i];
-  qsort(order->sorted, order->count, sizeof *order->sorted, compare_records);
-  return order;
-}
-
-void route_order_free(struct route_order *order) {
-  if (!order)
-    return;
-  free(order->routes);
-  free(order->sorted);
-  free(order);
-}
-
-const struct ordered_route *route_order_find(const struct route_order *order, const struct route *route) {
-  const struct ordered_route wanted = {.route = route}, *key = &wanted;
-  struct ordered_route **found = bsearch(&key, order->sorted, order->count, sizeof *order->sorted, compare_records);
-  return found ? *found : NULL;
-}
-
-const struct route_order *instance_route_order(struct instance *instance) {
-  if (!instance->table)
-    return NULL;
-  if (instance->order && instance->order->generation != instance->table->generation) {
-    route_order_free(instance->order);
-    instance->order = NULL;
-  }
-  if (!instance->order)
-    instance->order = route_order_new(instance->table);
-  return instance->order;
-}
-
-/* A question that waits for the counters, with copies of its texts. */
-struct routes_question {
-  struct instance *instance;
-  char *route, *file;
-  int port;
-  size_t limit, offset;
+/* The order of choice as two numbers: between routes of one port, as far as it does not depend on the connection. */
+struct route_entry {
+  uint64_t later, first; /* `first` decides before `later` does; the smaller is asked first */
+  const char *name, *file;
+  const struct route *route; /* of the table that was gone through */
 };
 
-static void free_question(struct routes_question *question) {
-  free(question->route);
-  free(question->file);
-  free(question);
-}
+static const struct record_field route_fields[] = {
+    RECORD_FIELD(route_entry, NULL, "later", later, RECORD_UNTOLD),
+    RECORD_FIELD(route_entry, NULL, "first", first, RECORD_UNTOLD),
+    RECORD_FIELD_AS(RECORD_WORD, route_entry, NULL, "name", name, 0),
+    RECORD_FIELD_AS(RECORD_WORD, route_entry, NULL, "file", file, 0),
+};
 
-static bool route_is_meant(const struct routes_question *question, const struct route *route) {
-  return (!question->route || strcmp(question->route, route->name) == 0) &&
-         (!question->file || strcmp(question->file, route->file) == 0);
-}
+static const struct record_type route_record = {
+    .size = sizeof(struct route_entry),
+    .fields = route_fields,
+    .field_count = sizeof route_fields / sizeof route_fields[0],
+};
 
 /* The endpoints with a port: one, or one for each address that it is bound on. */
 struct endpoints {
-  const struct table_port *ports[MAX_ENDPOINTS];
+  const struct table_port *ports[MOST_ENDPOINTS];
   size_t count;
+};
+
+struct routes_question {
+  struct selection_query query;
+  int port; /* -1: any */
+  struct instance *instance;
+};
+
+struct routes_found {
+  uint64_t generation; /* of the table; 0: not begun */
+  size_t next;
+  struct endpoints endpoints;
+  struct selection selection;
 };
 
 static struct endpoints find_endpoints(const struct instance *instance, int port) {
   struct endpoints found = {.count = 0};
   const struct route_table *table = instance->table;
-  for (size_t i = 0; i < table->port_count && found.count < MAX_ENDPOINTS; i++)
+  for (size_t i = 0; port >= 0 && i < table->port_count && found.count < MOST_ENDPOINTS; i++)
     if (instance->resolved[i] == port)
       found.ports[found.count++] = &table->ports[i];
   return found;
@@ -147,20 +69,50 @@ static bool is_at(const struct endpoints *endpoints, const struct route *route) 
   return false;
 }
 
-/* Fills `routes` in the order of choice; how many. */
-static size_t select_routes(const struct routes_question *question, const struct route_order *order,
-                            const struct ordered_route **routes) {
-  size_t count = 0;
-  struct endpoints endpoints = find_endpoints(question->instance, question->port);
-  for (size_t i = 0; i < order->count; i++) {
-    const struct route *route = order->routes[i].route;
-    if (route_is_meant(question, route) && (question->port < 0 || is_at(&endpoints, route)))
-      routes[count++] = &order->routes[i];
+/* By the lowest port that it asks for (unless one was asked for), its priority, whether it is bound to an address; by
+ * how specific its most specific domain is, whether it has clients, how few versions of TLS it takes; by its place in
+ * the order of files. */
+static struct route_entry rank(const struct route *route, size_t place, bool by_port) {
+  enum { TLS_VERSIONS = 4 };
+  unsigned port = UINT16_MAX, domain = 0, versions = 0;
+  for (size_t i = 0; i < route->port_count; i++)
+    port = route->ports[i].from < port ? route->ports[i].from : port;
+  for (size_t i = 0; i < route->domain_count; i++) {
+    unsigned specificity = domain_specificity(route->domains[i]) + 1; /* "*" before none */
+    domain = specificity > domain ? specificity : domain;
   }
-  if (question->port >= 0)
-    qsort(routes, count, sizeof *routes, compare_of_port);
-  return count;
+  if (route->tls_versions)
+    versions = (unsigned)(TLS_VERSIONS + 1 - __builtin_popcount(route->tls_versions));
+  uint64_t priority = (uint64_t)((int64_t)INT32_MAX - route->priority);
+  return (struct route_entry){
+      .first = (uint64_t)(by_port ? port : 0) << 48 | priority << 1 | (route->address.length == 0),
+      .later = (uint64_t)(uint16_t)(UINT16_MAX - domain) << 48 | (uint64_t)(route->client_ips == NULL) << 47 |
+               (uint64_t)(TLS_VERSIONS + 1 - versions) << 40 | (uint32_t)place,
+      .name = route->name,
+      .file = route->file,
+      .route = route,
+  };
 }
+
+/* True: there is more. When the table is another one by now it begins anew. */
+static bool routes_go_on(struct routes_found *found, const struct routes_question *question) {
+  const struct route_table *table = question->instance->table;
+  if (found->generation != table->generation) {
+    selection_clear(&found->selection);
+    *found = (struct routes_found){.generation = table->generation,
+                                   .endpoints = find_endpoints(question->instance, question->port)};
+  }
+  for (size_t i = 0; i < ROUTES_PIECE && found->next < table->route_count; i++, found->next++) {
+    const struct route *route = table->routes[found->next];
+    if (question->port >= 0 && !is_at(&found->endpoints, route))
+      continue;
+    struct route_entry entry = rank(route, found->next, question->port < 0);
+    selection_take(&found->selection, &question->query, &entry, NULL);
+  }
+  return found->next < table->route_count || !selection_sort(&found->selection, &question->query, ROUTES_PIECE);
+}
+
+static bool routes_step(struct ask_part *part) { return routes_go_on(part->answer, part->ask->question); }
 
 static void write_counters(struct value *row, const struct snapshots *snapshots, const struct route *route) {
   if (route->stats == METRIC_NO_ROUTE) /* it shares them with others (NAMES_MAX) */
@@ -174,46 +126,69 @@ static void write_counters(struct value *row, const struct snapshots *snapshots,
   value_set_number(bytes, "out", (double)stats.bytes.out);
 }
 
-static struct value *routes_answer(const struct snapshots *snapshots, void *context) {
-  struct routes_question *question = context;
-  const struct route_order *order = instance_route_order(question->instance);
-  const struct ordered_route **routes = order ? calloc(order->count + 1, sizeof *routes) : NULL;
-  struct value *root = routes ? value_table() : NULL;
-  if (!root)
-    goto done;
-  size_t count = select_routes(question, order, routes);
-  value_set_number(root, "total", (double)count);
-  value_set_number(root, "limit", (double)question->limit);
-  value_set_number(root, "offset", (double)question->offset);
-  value_set_number(root, "generation", (double)order->generation);
-  value_set_boolean(root, "complete", snapshots_are_complete(snapshots));
+/* Of the table that is live still. */
+static void routes_write_page(struct value *root, struct routes_found *found, const struct routes_question *question) {
+  struct selection *selection = &found->selection;
+  size_t count;
+  struct route_entry **page = (struct route_entry **)selections_merge(&selection, 1, &question->query, &count);
+  value_set_boolean(root, "complete", page && !selection->failed);
   struct value *list = value_set_table(root, "routes");
-  for (size_t i = question->offset; i < count && i - question->offset < question->limit; i++)
-    write_counters(route_report_write(list, question->instance, routes[i]->route), snapshots, routes[i]->route);
-done:
-  free(routes);
-  free_question(question);
+  for (size_t i = 0; i < count; i++) {
+    struct value *row = route_report_write(list, question->instance, page[i]->route);
+    write_counters(row, &question->instance->snapshots, page[i]->route);
+    free(page[i]);
+  }
+  free(page);
+}
+
+static struct value *routes_report(struct ask *ask) {
+  struct routes_found *found = ask->parts[0].answer;
+  const struct routes_question *question = ask->question;
+  struct value *root = value_table();
+  value_set_number(root, "total", (double)found->selection.matched);
+  value_set_number(root, "generation", (double)found->generation);
+  if (ask_is_complete(ask) && found->generation == question->instance->table->generation)
+    routes_write_page(root, found, question);
   return root;
 }
 
+static void routes_clear(void *answer) { selection_clear(&((struct routes_found *)answer)->selection); }
+
+static void routes_free_question(void *asked) {
+  selection_query_deinit(&((struct routes_question *)asked)->query);
+  free(asked);
+}
+
 void routes_ask(struct instance *instance, const struct value *arguments, struct native_call *call) {
-  const char *route = value_get_text(arguments, "route"), *file = value_get_text(arguments, "file");
-  struct routes_question *question = calloc(1, sizeof *question);
-  if (!question || !instance->snapshots.loop || !instance->table) {
-    free(question);
-    native_call_answer(call, NULL);
-    return;
-  }
-  *question = (struct routes_question){
-      .instance = instance,
-      .port = (int)value_get_number(arguments, "port", -1),
-      .limit = (size_t)value_get_number(arguments, "limit", ROUTES_LIMIT),
-      .offset = (size_t)value_get_number(arguments, "offset", 0),
+  static const struct ask_kind kind = {
+      .answer_size = sizeof(struct routes_found),
+      .here = true,
+      .step = routes_step,
+      .report = routes_report,
+      .clear = routes_clear,
+      .free_question = routes_free_question,
   };
-  if ((route && !(question->route = strdup(route))) || (file && !(question->file = strdup(file)))) {
-    free_question(question);
-    native_call_answer(call, NULL);
+  struct error error = {0};
+  struct routes_question *question = calloc(1, sizeof *question);
+  int status = question ? selection_query_init(&question->query, &route_record, arguments, &error) : -ENOMEM;
+  if (status == 0) {
+    question->query.order = &route_fields[1];
+    question->port = (int)value_get_number(arguments, "port", -1);
+    question->instance = instance;
+    asks_begin(&instance->asks, &kind, question, call);
     return;
   }
-  snapshots_ask_for(&instance->snapshots, call, routes_answer, question);
+  ask_refuse(call, status == -ENOMEM ? 500 : 400, question ? error.message : "no memory for the question");
+  if (question)
+    routes_free_question(question);
+}
+
+void routes_write(struct value *root, struct instance *instance, size_t limit) {
+  struct routes_question question = {
+      .query = {.type = &route_record, .order = &route_fields[1], .limit = limit}, .port = -1, .instance = instance};
+  struct routes_found found = {.generation = 0};
+  while (routes_go_on(&found, &question))
+    continue;
+  routes_write_page(root, &found, &question);
+  selection_clear(&found.selection);
 }

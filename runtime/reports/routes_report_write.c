@@ -101,7 +101,7 @@ static size_t route_find_port(const struct route_table *table, unsigned port) {
   return low;
 }
 
-void route_report_ports(struct value *list, const struct instance *instance, const struct route *route) {
+static void write_real_ports(struct value *list, const struct instance *instance, const struct route *route) {
   const struct route_table *table = instance->table;
   int last = -1;
   for (size_t i = 0; i < route->port_count; i++) {
@@ -130,7 +130,7 @@ struct value *route_report_write(struct value *list, const struct instance *inst
   write_action(row, route);
   if (!instance)
     return row;
-  route_report_ports(value_set_table(row, "ports"), instance, route);
+  write_real_ports(value_set_table(row, "ports"), instance, route);
   write_version(row, &instance->loaded, route->file);
   return row;
 }

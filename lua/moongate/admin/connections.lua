@@ -83,7 +83,7 @@ end
 
 ---nil when there is a route of that name, or was and has connections; else the response that says so.
 function connections.refusal_of_route(name)
-  local live = native.ask("routes", { route = name, limit = 0 })
+  local live = native.ask("routes", { where = { name = name } })
   local old = (live.total or 0) == 0 and native.ask("connections", { where = { route = name } })
   if not old or old.error or old.total > 0 or not old.complete then
     return nil

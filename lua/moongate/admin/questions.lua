@@ -7,6 +7,7 @@ local answers = require "moongate.admin.answers"
 local asking = require "moongate.admin.asking"
 local explain = require "moongate.explain"
 local json = require "moongate.json"
+local native = require "moongate.native"
 local query = require "moongate.admin.query"
 
 local questions = {}
@@ -38,13 +39,25 @@ local EXPLAIN = {
   limit = query.number(1, asking.MOST),
 }
 
+-- What is counted for the routes is as old as the last question for it.
 function questions.routes(request)
   local wanted, refusal = asking.read(request, ROUTES)
-  local answer
-  if wanted then
-    answer, refusal = asking.ask("routes", wanted)
+  if not wanted then
+    return refusal
   end
-  return answer and asking.finish(answer, "routes") or refusal
+  local counted = native.ask "totals"
+  local answer
+  answer, refusal = asking.ask("routes", {
+    where = { name = wanted.route, file = wanted.file },
+    port = wanted.port,
+    limit = wanted.limit,
+    offset = wanted.offset,
+  })
+  if not answer then
+    return refusal
+  end
+  answer.complete, answer.limit, answer.offset = answer.complete and counted.complete, wanted.limit, wanted.offset
+  return asking.finish(answer, "routes")
 end
 
 function questions.addresses(request)
