@@ -40,8 +40,13 @@ local function words_of_option(descriptor)
   return words
 end
 
+-- The types of options that are told as they are.
+local TOLD = {
+  account = true, boolean = true, count_in_window = true, duration = true, duration_pair = true, integer = true,
+  listen = true, proxy_accept = true, size = true, string = true, switch = true,
+}
 local SLOTS = { ["function"] = true, handler = true }
-local ROW = '    {"%s", {"%s", NULL}, %s(%s, %s), OPTION_PLACE(%s, %s), %s, %s, %s, %s},\n'
+local ROW = '    {"%s", {"%s", NULL}, %s(%s, %s), OPTION_PLACE(%s, %s), %s, %s, %s, %s, %s, %s},\n'
 
 -- `waits`: { subject =, whole = } of what the note at a reload says, nil: a reload takes it.
 local function add_row(root, path, place, descriptor, waits)
@@ -63,7 +68,9 @@ local function add_row(root, path, place, descriptor, waits)
     words and words_name(words) or "NULL",
     waits and ('"%s"'):format(waits.subject) or "NULL",
     waits and waits.whole and "true" or "false",
-    is_compared and "true" or "false"
+    is_compared and "true" or "false",
+    descriptor.type:match("^duration") and "true" or "false",
+    TOLD[descriptor.type] and not descriptor.secret and not descriptor.derived and "true" or "false"
   )
 end
 
@@ -101,7 +108,8 @@ local function add_option(root, path, place, descriptor, inherited)
     add_row(root, child(path, "tls"), place .. "_tls", descriptor, waits)
   else
     local apart = inherited.apart or descriptor.apart
-    add_row(root, path, place, setmetatable({ apart = apart }, { __index = descriptor }), waits)
+    local row = setmetatable({ apart = apart, derived = inherited.derived }, { __index = descriptor })
+    add_row(root, path, place, row, waits)
   end
 end
 
@@ -114,9 +122,9 @@ function add_fields(root, path, prefix, fields, inherited)
 end
 
 add_fields("config", {}, nil, schema.config.fields, {})
-add_fields("config", {}, nil, schema.config.derived, {})
+add_fields("config", {}, nil, schema.config.derived, { derived = true })
 add_fields("route", {}, nil, schema.route.fields, {})
-add_fields("route", { "action" }, nil, schema.route.fields.action.derived, {})
+add_fields("route", { "action" }, nil, schema.route.fields.action.derived, { derived = true })
 
 local file = assert(io.open(output, "w"))
 file:write(

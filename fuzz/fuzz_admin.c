@@ -126,8 +126,8 @@ static struct value *answer_to(struct admin_fuzz *fuzz, const char *question, co
     value_set_string(value_set_table(list, NULL), "file", MARK);
     return list;
   }
-  fuzz->written += strcmp(question, "kill") == 0 || strcmp(question, "diagnose") == 0;
-  if (strcmp(question, "diagnose") != 0)
+  fuzz->written += strcmp(question, "kill") == 0 || strcmp(question, "config") == 0;
+  if (strcmp(question, "config") != 0)
     return answer_page(question, arguments);
   struct value *refusal = value_table();
   value_set_string(refusal, "error", "not now");

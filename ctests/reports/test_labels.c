@@ -5,7 +5,6 @@
 #include "connection/class.h"
 #include "connection/connection.h"
 #include "metrics/shard.h"
-#include "reports/diagnose_pattern.h"
 #include "routing/choice.h"
 #include "tls/version.h"
 
@@ -47,7 +46,6 @@ CHECK(errors, metric_error, METRIC_ERROR_COUNT, metric_error_label)
 CHECK(overheads, metric_overhead, METRIC_OVERHEAD_COUNT, metric_overhead_label)
 CHECK(clauses, route_clause, ROUTE_CLAUSE_COUNT, route_clause_label)
 CHECK(ties, route_tie, ROUTE_TIE_COUNT, route_tie_label)
-CHECK(patterns, diagnose_pattern, PATTERN_COUNT, diagnose_pattern_label)
 
 /* Lists that end with NULL: one that had a hole would end there. */
 static void test_lists_are_whole(void **state) {
@@ -72,17 +70,11 @@ static void test_versions_are_found_by_their_labels(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_sides),
-      cmocka_unit_test(test_reasons),
-      cmocka_unit_test(test_states),
-      cmocka_unit_test(test_classes),
-      cmocka_unit_test(test_errors),
-      cmocka_unit_test(test_overheads),
-      cmocka_unit_test(test_clauses),
-      cmocka_unit_test(test_ties),
-      cmocka_unit_test(test_patterns),
-      cmocka_unit_test(test_lists_are_whole),
-      cmocka_unit_test(test_versions_are_found_by_their_labels),
+      cmocka_unit_test(test_sides),           cmocka_unit_test(test_reasons),
+      cmocka_unit_test(test_states),          cmocka_unit_test(test_classes),
+      cmocka_unit_test(test_errors),          cmocka_unit_test(test_overheads),
+      cmocka_unit_test(test_clauses),         cmocka_unit_test(test_ties),
+      cmocka_unit_test(test_lists_are_whole), cmocka_unit_test(test_versions_are_found_by_their_labels),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,29 +1,67 @@
 -- SPDX-License-Identifier: MIT
 --
 -- The snapshot for three in the morning: what runs, what the connections have in common, and what to look at first.
--- What is counted comes from moongate.native, what it means from moongate.diagnose.findings; the file is kept by
--- native as well.
+-- What is counted comes from the workers by moongate.native, by what is from moongate.diagnose.patterns, what it means
+-- from moongate.diagnose.findings, its history from moongate.diagnose.watch; the file is kept by native as well.
 
 local findings = require("moongate.diagnose.findings")
 local json = require("moongate.json")
+local moongate = require("moongate")
 local native = require("moongate.native")
+local patterns = require("moongate.diagnose.patterns")
+local watch = require("moongate.diagnose.watch")
 
 local diagnose = {}
 
 local FORMAT = 1
 
--- Lists that are lists when they are empty too.
-local function mark_lists(snapshot)
-  local connections = snapshot.connections
-  for _, key in ipairs({ "by_route", "by_client", "by_target", "ages" }) do
-    connections[key] = json.list(connections[key])
+-- What had been counted at the last snapshot.
+local before = { terminations = {}, errors = {}, connections = 0 }
+
+-- By how much counters have grown, those that have not left out; a worker that is silent now may make one smaller.
+local function growth(now, then_)
+  local grown = {}
+  for name, count in pairs(now or {}) do
+    local more = count - (then_ and then_[name] or 0)
+    grown[name] = more > 0 and more or nil
   end
-  snapshot.workers, snapshot.trend = json.list(snapshot.workers), json.list(snapshot.trend)
-  for _, pattern in pairs(snapshot.patterns) do
-    for _, key in ipairs({ "by_target", "by_route", "by_client", "by_port", "by_function", "examples" }) do
-      pattern[key] = json.list(pattern[key])
+  return grown
+end
+
+local function since_last(counted, uptime)
+  local now = moongate.now()
+  local since = {
+    seconds = before.at and now - before.at or uptime,
+    accepted = math.max(0, counted.connections - before.connections),
+    errors = growth(counted.errors, before.errors),
+    terminations = {},
+  }
+  for side, counts in pairs(counted.terminations) do
+    since.terminations[side] = growth(counts, before.terminations[side])
+  end
+  before = { at = now, connections = counted.connections, errors = counted.errors, terminations = counted.terminations }
+  return since
+end
+
+-- One that has not answered has been silent since it was asked, or for as long as its heartbeat says.
+local function workers_of(answer, asked, stuck)
+  local list, silent = {}, {}
+  for _, worker in ipairs(stuck or {}) do
+    silent[worker.number] = worker.seconds
+  end
+  for index, worker in ipairs(answer.workers) do
+    local told = { number = worker.number, answered = worker.answered }
+    if worker.answered then
+      for _, name in ipairs({ "lag", "connections", "script_memory", "script_states", "pipes", "pipes_limit" }) do
+        told[name] = worker[name]
+      end
+    else
+      told.lag = math.max(moongate.now() - asked, silent[worker.number] or 0)
     end
+    told.worst_lag = watch.take_worst(told.number, told.lag)
+    list[index] = told
   end
+  return json.list(list)
 end
 
 local function faulty(files)
@@ -62,14 +100,16 @@ end
 ---@return string? failure
 ---@return integer? status
 function diagnose.take(trigger)
-  local done, snapshot = pcall(native.ask, "diagnose")
-  if not done then
-    return nil, tostring(snapshot), 503
-  elseif snapshot.error then
-    return nil, snapshot.error, snapshot.status
+  local asked, config = moongate.now(), native.ask("config")
+  local answer = config.error and config or native.ask("groups", patterns.question(config.diagnose.old))
+  local status, counted = native.ask("status"), answer.error and answer or native.ask("snapshot")
+  if counted.error then
+    return nil, counted.error, counted.status
   end
-  mark_lists(snapshot)
-  local status, counted = native.ask("status"), native.ask("snapshot")
+  local snapshot = { time = answer.time, config = config }
+  snapshot.connections, snapshot.patterns = patterns.read(answer)
+  snapshot.workers, snapshot.trend = workers_of(answer, asked, status.stuck), watch.trend()
+  snapshot.since_last = since_last(counted, status.uptime)
   local reload = status.reload or {}
   snapshot.format, snapshot.trigger = FORMAT, trigger
   snapshot.version, snapshot.pid = status.version, status.pid
@@ -112,7 +152,7 @@ function diagnose.make(trigger)
   if not snapshot then
     return nil, failure, status
   end
-  local log = require("moongate").log
+  local log = moongate.log
   local kept = native.keep_diagnosis(trigger, json.encode(snapshot) .. "\n")
   if kept.error then
     snapshot.not_kept = ("%s: %s"):format(kept.path or "the state directory", kept.error)
@@ -130,15 +170,9 @@ function diagnose.make(trigger)
   return snapshot
 end
 
----What a signal or a threshold begins.
----@param trigger string
----@return integer status 0: there is one
-function diagnose.capture(trigger)
-  local snapshot, failure = diagnose.make(trigger)
-  if not snapshot then
-    error(failure, 0)
-  end
-  return 0
+---What a signal begins.
+function diagnose.capture()
+  watch.begin("signal", diagnose.make)
 end
 
 ---The response to POST /api/v1/diagnose.

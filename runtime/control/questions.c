@@ -9,9 +9,10 @@
 #include "loading/load.h"
 #include "reload/files.h"
 #include "reports/connections.h"
-#include "reports/diagnose.h"
+#include "reports/groups.h"
 #include "reports/reports.h"
 #include "reports/routes_report.h"
+#include "reports/workers.h"
 
 #include <string.h>
 
@@ -20,6 +21,10 @@ static struct value *tell_files(const struct runtime *runtime) {
   if (runtime->instance)
     instance_list_files(runtime->instance, list);
   return list;
+}
+
+static struct value *tell_config(const struct runtime *runtime) {
+  return runtime->instance ? config_report(runtime->instance) : ask_refusal(503, "moongate is starting or stopping");
 }
 
 static struct value *tell_admission(const struct runtime *runtime) {
@@ -50,11 +55,6 @@ static void ask_clients(struct instance *instance, const struct value *arguments
   instance_clients(instance, call);
 }
 
-static void ask_diagnose(struct instance *instance, const struct value *arguments, struct native_call *call) {
-  (void)arguments;
-  diagnose_ask(instance, call);
-}
-
 /* What is told at once, whatever runs; and what only a running instance is asked. */
 static const struct {
   const char *name;
@@ -64,6 +64,7 @@ static const struct {
     {"status", .tell = status_report},
     {"readiness", .tell = readiness_report},
     {"files", .tell = tell_files},              /* { { file =, path =, ok =, state =, faults =, … }, … } */
+    {"config", .tell = tell_config},            /* { limits = { connections =, … }, … }, without secrets */
     {"admission", .tell = tell_admission},      /* who may ask the admin interface. Never to be printed */
     {"metrics", .tell = script_metrics_report}, /* what scripts have made */
     {"snapshot", .ask = ask_snapshot},          /* the sums of all workers */
@@ -73,7 +74,8 @@ static const struct {
     {"kill", .ask = connections_ask_kill},
     {"routes", .ask = routes_ask},
     {"addresses", .ask = addresses_ask},
-    {"diagnose", .ask = ask_diagnose},
+    {"groups", .ask = groups_ask},
+    {"workers", .ask = workers_ask},
 };
 
 void questions_ask(void *context, const char *question, const struct value *arguments, struct native_call *call) {

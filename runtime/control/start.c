@@ -38,7 +38,7 @@ static void on_other_signal(void *context, int signal) {
   else if (signal == SIGUSR1 && is_starting)
     instance->snapshot_wanted = true;
   else if (signal == SIGUSR1)
-    diagnose_begin(instance->diagnose, DIAGNOSE_SIGNAL);
+    diagnose_begin(instance->diagnose);
   else
     LOG(instance->log, LOG_INFO, "SIGUSR2 is kept for the upgrade of the binary: nothing is done");
 }
@@ -61,7 +61,8 @@ static int start_threads(struct instance *instance) {
   if (threads_start(&instance->threads, &instance->account, &error) != 0 || reload_start(instance, &error) != 0)
     return instance_complain(NULL, &error);
   dns_watch_start(instance);
-  if (diagnose_start(instance) == 0 && heartbeats_start(instance) == 0)
+  diagnose_start(instance);
+  if (heartbeats_start(instance) == 0)
     return 0;
   error_set(&error, ENOMEM, "no memory to start");
   return instance_complain(NULL, &error);
@@ -74,7 +75,7 @@ static void set_ready(struct instance *instance) {
   if (instance->reload_wanted)
     instance_reload(instance, true, NULL);
   if (instance->snapshot_wanted)
-    diagnose_begin(instance->diagnose, DIAGNOSE_SIGNAL);
+    diagnose_begin(instance->diagnose);
 }
 
 static void fail_start(struct instance *instance) {

@@ -40,9 +40,9 @@ struct runtime {
   bool measuring;            /* control/measure.c: questions of workers are answered */
   bool has_run;
   bool left_behind; /* a loader thread: the process ends by _exit(), for it may use what exit() takes down */
-  struct native_task diagnosing; /* reports/diagnose.c; here because it may outlast the instance */
+  struct native_task watching, diagnosing; /* reports/diagnose.c; here because they may outlast the instance */
   bool is_diagnosing;
-  uint8_t to_diagnose;    /* bits by enum diagnose_cause: snapshots that come after the one that is being made */
+  bool to_diagnose;       /* a snapshot comes after the one that is being made */
   struct list_node tests; /* testing.c: the moongates of specs */
   unsigned last_test;
 };

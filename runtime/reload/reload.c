@@ -6,7 +6,6 @@
 #include "instance/instance.h"
 #include "instance/runtime.h"
 #include "reload/reload_private.h"
-#include "reports/diagnose.h"
 #include "script/version.h"
 #include "script/worker_script.h"
 
@@ -87,10 +86,8 @@ static void await_vanished(struct reload *reload) {
 static void take_loaded(struct reload *reload) {
   struct instance *instance = reload->instance;
   reload_log_recovered(reload);
-  if (reload->has_config) {
+  if (reload->has_config)
     reconfigure(instance, &reload->config);
-    diagnose_reconfigure(instance->diagnose);
-  }
   struct loaded_routes before = instance->loaded;
   instance->loaded = reload->loaded;
   reload->loaded = before;

@@ -15,7 +15,6 @@ static void fill_deadline(struct connection_entry *entry, const struct connectio
                                                               : connection_deadline(connection, &reason, &side);
   entry->deadline_reason = deadline == CLOCK_NEVER ? NULL : close_reason_label(reason);
   entry->deadline = deadline == CLOCK_NEVER ? UINT64_MAX : deadline > now ? deadline - now : 0;
-  entry->overdue = deadline < now ? now - deadline : 0;
 }
 
 static void fill_route(struct connection_entry *entry, const struct exchange *exchange) {
@@ -42,18 +41,23 @@ void connection_entry_fill(struct connection_entry *entry, const struct connecti
       .target = {exchange->host || !exchange->target ? exchange->host : exchange->target->host, exchange->port},
       .state = connection->state,
       .state_word = connection_state_label(connection->state),
-      .ended = exchange->ended,
       .ended_word = ends[exchange_ended_sides(exchange) & 3],
       .age = now - connection_started(connection),
       .idle = now > last_active ? now - last_active : 0,
       .bytes = connection->tally.own,
       .bytes_both = connection->tally.own.in + connection->tally.own.out,
-      .treatment = connection->keep_alive,
       .waits = {.line = -1, .since = UINT64_MAX},
       .class_since = UINT64_MAX,
   };
   fill_route(entry, exchange);
   fill_deadline(entry, connection, now);
+  entry->is_joined = entry->state == CONNECTION_FORWARDING || entry->state == CONNECTION_HANDLING;
+  entry->is_kept = entry->route && connection->keep_alive != KEEP_ALIVE_STANDARD;
+  /* One that is closing has a time of its own, which progress moves; any other that both sides have left is closed in
+   * the same event. */
+  bool both = exchange->ended == ((1 << PIPE_CLIENT) | (1 << PIPE_TARGET));
+  clock_ms until = connection->linger_until;
+  entry->over = entry->state == CONNECTION_CLOSING ? (until < now ? now - until : 0) : both ? entry->idle : 0;
 }
 
 /* Not what a PROXY header says: routes go by where it came in. */
@@ -98,6 +102,8 @@ static void complete_entry(void *record, const void *source) {
   }
   for (enum pipe_side side = PIPE_CLIENT; side <= PIPE_TARGET; side++)
     entry->unsent[side] = exchange_unsent(exchange, side);
+  entry->unsent_both = entry->unsent[PIPE_CLIENT] + entry->unsent[PIPE_TARGET];
+  entry->is_asking = entry->waits.function != NULL;
 }
 
 #define FIELD(name, field, flags) RECORD_FIELD(connection_entry, NULL, name, field, flags)
@@ -130,6 +136,11 @@ static const struct record_field entry_fields[] = {
     FIELD("bytes_in", bytes.in, 0),
     FIELD("bytes_out", bytes.out, 0),
     FIELD("bytes", bytes_both, RECORD_UNTOLD),
+    FIELD("joined", is_joined, RECORD_UNTOLD),
+    FIELD("kept", is_kept, RECORD_UNTOLD),
+    FIELD_AS(MS, NULL, "over", over, RECORD_UNTOLD),
+    FIELD("asks", is_asking, RECORD_UNTOLD | RECORD_COSTLY),
+    FIELD("unsent_bytes", unsent_both, RECORD_UNTOLD | RECORD_COSTLY),
     WITHIN("unsent", "client", unsent[PIPE_CLIENT], RECORD_IF_ANY | RECORD_COSTLY),
     WITHIN("unsent", "target", unsent[PIPE_TARGET], RECORD_IF_ANY | RECORD_COSTLY),
     FIELD_AS(WORD, NULL, "ended", ended_word, 0),
@@ -146,4 +157,10 @@ const struct record_type connection_record = {
     .fields = entry_fields,
     .field_count = sizeof entry_fields / sizeof entry_fields[0],
     .complete = complete_entry,
+};
+
+const struct record_type connection_whole_record = {
+    .size = sizeof(struct connection_entry),
+    .fields = entry_fields,
+    .field_count = sizeof entry_fields / sizeof entry_fields[0],
 };

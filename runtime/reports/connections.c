@@ -5,8 +5,6 @@
 
 #include "instance/instance.h"
 #include "instance/runtime.h"
-#include "net/splice_pool.h"
-#include "script/worker_script.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -149,16 +147,4 @@ void connections_ask(struct instance *instance, const struct value *arguments, s
 
 void connections_ask_kill(struct instance *instance, const struct value *arguments, struct native_call *call) {
   connections_begin(instance, &kill_kind, arguments, call);
-}
-
-void worker_sample_take(struct worker_sample *sample, const struct worker *worker, uint64_t asked_ns, bool whole) {
-  uint64_t now = clock_ns(worker->loop.clock);
-  *sample = (struct worker_sample){
-      .stats = worker->metrics->worker,
-      .lag_ns = now > asked_ns ? now - asked_ns : 0,
-      .open = worker->connection_count,
-      .pipes = worker->pipes.pool ? splice_pool_count(worker->pipes.pool) : 0,
-  };
-  if (whole)
-    sample->script_memory = script_worker_memory(worker, &sample->script_states);
 }

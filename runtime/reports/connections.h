@@ -40,7 +40,6 @@ struct connection_entry {
   const char *tls_version;  /* the highest that the client offers; NULL: not known */
   enum connection_state state;
   const char *state_word;
-  uint8_t ended;          /* bits by enum pipe_side */
   const char *ended_word; /* of connection_ended_sides() */
   uint64_t age, idle;
   uint64_t unsent[PIPE_SIDES]; /* bytes that the client, and the target, have been sent and have not taken; by enum
@@ -54,11 +53,15 @@ struct connection_entry {
   bool suspect;
   const char *deadline_reason;
   uint64_t deadline; /* from now */
-  uint64_t overdue;  /* how long it has passed */
-  enum keep_alive_treatment treatment;
+  uint64_t over;     /* both sides are, or its deadline, for so long, and it is still there: a fault of moongate's */
+  bool is_joined;    /* to its target or handler */
+  bool is_kept;      /* by a keep_alive that is not standard */
+  bool is_asking;    /* a function of a route */
+  uint64_t unsent_both;
 };
 
 extern const struct record_type connection_record;
+extern const struct record_type connection_whole_record; /* … that is complete already */
 
 /* All but what is costly; its texts are the connection's. On the connection's thread. */
 void connection_entry_fill(struct connection_entry *entry, const struct connection *connection);
@@ -84,17 +87,3 @@ uint64_t connections_time_left(const struct instance *instance);
  * { those of the page }}; arguments as selection_query_init() has them. */
 void connections_ask(struct instance *instance, const struct value *arguments, struct native_call *call);
 void connections_ask_kill(struct instance *instance, const struct value *arguments, struct native_call *call);
-
-/* One worker as a whole: its counters, what it holds, and how late it is, since the sample is taken when it has come
- * to the message that asks for it. */
-struct worker_sample {
-  struct worker_stats stats;
-  uint64_t lag_ns; /* from asking to being answered */
-  size_t open;     /* connections */
-  unsigned pipes;  /* of the kernel, for splicing */
-  size_t script_memory, script_states;
-};
-
-/* On the worker's thread; `asked_ns` is clock_ns() when it was asked. `whole`: also what takes a moment to add up, the
- * memory of its Lua states. */
-void worker_sample_take(struct worker_sample *sample, const struct worker *worker, uint64_t asked_ns, bool whole);

@@ -177,7 +177,7 @@ void diagnose_keep(struct instance *instance, const char *trigger, const char *t
                    struct native_call *call) {
   struct diagnose *diagnose = instance->diagnose;
   char path[PATH_SIZE];
-  if (!diagnose->instance || !diagnose->timer.on_expired) {
+  if (!diagnose->instance || diagnose->stopped) {
     answer_kept(call, NULL, "moongate is stopping");
     return;
   }
@@ -199,7 +199,11 @@ void diagnose_keep(struct instance *instance, const char *trigger, const char *t
   loading_post(&instance->loading, &snapshot->job);
 }
 
-void diagnose_keep_stop(struct diagnose *diagnose) {
+void diagnose_stop(struct diagnose *diagnose) {
+  if (!diagnose->instance || diagnose->stopped)
+    return;
+  diagnose->stopped = true;
+  diagnose->instance->runtime->to_diagnose = false;
   LIST_FOREACH(node, &diagnose->waiting) {
     snapshot_file_answer(LIST_OWNER(node, struct snapshot_file, node), NULL, "moongate is stopping");
   }

@@ -14,6 +14,10 @@ struct runtime;
  * { { address =, scope =, route =, connections =, rate =, refused =, blocked_for = in seconds }, … } } */
 void addresses_ask(struct instance *instance, const struct value *arguments, struct native_call *call);
 
+/* The question "config": what the config says, as its options are declared, in seconds and bytes; secrets are left out.
+ */
+struct value *config_report(const struct instance *instance);
+
 /* Why a connection gets the route that it gets: the routes of its port in the order of choice, for each the clause that
  * turned it down, or what puts it where it is, and what the corridor's steps say of it. Functions are not run: what
  * depends on one is said to. See native_ops.explain; `context` is the struct runtime. */

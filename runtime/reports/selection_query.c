@@ -162,7 +162,7 @@ int selection_query_init(struct selection_query *query, const struct record_type
   size_t count = 0;
   if (sort && !(query->order = record_find(type, sort)))
     return error_set(error, EINVAL, "sort: there is no order \"%s\"", sort);
-  if (sort && query->order->flags & RECORD_COSTLY)
+  if (sort && query->order->flags & RECORD_COSTLY && type->complete)
     return error_set(error, EINVAL, "sort: \"%s\" is too costly an order", sort);
   query->clauses = calloc(SELECTION_CLAUSES, sizeof *query->clauses);
   if (!query->clauses)

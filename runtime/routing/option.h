@@ -40,6 +40,8 @@ struct option {
   const char *waits; /* NULL: a reload takes it; else what it says to wait for the next start: the path, or its table */
   bool waits_whole;  /* … without the values */
   bool is_compared;  /* of the config: files are loaded anew when it changes. Of the policy: always */
+  bool is_time;      /* in milliseconds, and told in seconds */
+  bool is_told;      /* to who asks what the config says: it is a number, a word or a text, and no secret */
 };
 
 /* Those of one record. */

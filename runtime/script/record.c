@@ -72,7 +72,10 @@ int record_compare(const struct record_field *field, const void *a, const void *
   case RECORD_CHARS:
   case RECORD_HOST: {
     const char *one = record_text(field, a), *other = record_text(field, b);
-    return strcmp(one ? one : "", other ? other : "");
+    int order = strcmp(one ? one : "", other ? other : "");
+    if (order != 0 || field->kind != RECORD_HOST)
+      return order;
+    return COMPARE(((const struct record_host *)left)->port, ((const struct record_host *)right)->port);
   }
   default:
     return COMPARE(record_number(field, a), record_number(field, b));

@@ -24,11 +24,15 @@ struct ask_memory {
   struct memory_of_one of[];
 };
 
-void ask_refuse(struct native_call *call, int status, const char *message) {
+struct value *ask_refusal(int status, const char *message) {
   struct value *root = value_table();
   value_set_number(root, "status", status);
   value_set_string(root, "error", message);
-  native_call_answer(call, root);
+  return root;
+}
+
+void ask_refuse(struct native_call *call, int status, const char *message) {
+  native_call_answer(call, ask_refusal(status, message));
 }
 
 static void ask_free(struct ask *ask) {

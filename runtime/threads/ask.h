@@ -89,7 +89,8 @@ void asks_deinit(struct asks *asks);
  */
 void asks_begin(struct asks *asks, const struct ask_kind *kind, void *question, struct native_call *call);
 
-/* Answers that something can't be asked: { status =, error = }. */
+/* What is told when something can't be asked: { status =, error = }. */
+struct value *ask_refusal(int status, const char *message);
 void ask_refuse(struct native_call *call, int status, const char *message);
 
 /* In a report: did all answer, to the end? */

@@ -302,7 +302,13 @@ return {
     for route in pairs(functions) do
       net.connect(m:port(route))
     end
-    m:await_metric("active_connections", 5)
+    process.wait_for(function()
+      local asked = 0
+      for _, row in ipairs(m:live_connections().connections) do
+        asked = asked + (row.waits and 1 or 0)
+      end
+      return asked == 5
+    end)
     m:advance(15)
     for _, row in ipairs(m:live_connections().connections) do
       local route = row.waits.route

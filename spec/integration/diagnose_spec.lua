@@ -87,6 +87,21 @@ describe("a snapshot", function()
     assert.are.same({}, body.look_at)
   end)
 
+  it("has what the config says, by the names of its options, but for secrets", function()
+    local token = ("0123456789abcdef"):rep(4)
+    local m = moongate.start {
+      config = ([[admin = { listen = false, token = "%s" }, limits = { connections = 77, connections_per_ip = 5 },
+        timeouts = { idle = "30m" }, log = { access = true },]]):format(token),
+      routes = moongate.front(HOLD),
+    }
+    local result = command(m, "--json")
+    local config = cjson.decode(result.out).config
+    assert.are.same({ 77, 5, 1800, 10 }, { config.limits.connections, config.limits.connections_per_ip,
+      config.timeouts.idle, config.limits.load_time })
+    assert.are.same({ true, "info", m.config_path }, { config.log.access, config.log.level, config.path })
+    assert.is_nil(result.out:find(token, 1, true))
+  end)
+
   it("counts the connections by what they have in common", function()
     local server = net.listen()
     local m = moongate.start {

@@ -205,6 +205,7 @@ local config = {
         },
         token = {
           type = "string",
+          secret = true,
           doc = "What calls over TCP have to show, to read too; without one nothing is written there. Whoever has it "
             .. "can put Lua into `routes`: keep it as a key of the machine",
         },
