@@ -15,7 +15,7 @@ describe("a ClientHello in pieces", function()
     for _, name in ipairs { "www.example.com", "a.example.com", "b.example.com", "none" } do
       targets[name] = net.listen { backlog = 512 }
     end
-    port = net.free_ports(1) -- after them: a target might be given it
+    port = net.free_ports(1)
     m = moongate.start {
       workers = 2,
       routes = hellos.routes(port, {

@@ -291,29 +291,46 @@ function net.blackhole()
   return made.listener:port(), made
 end
 
--- Rows of ports are looked for below those that the kernel gives to others, each process in a place of its own: after
--- many connections the kernel has no row left that is free.
-local FIRST_IN_A_ROW, PORTS_IN_A_ROW = 12000, 7900
-local next_in_a_row = unistd.getpid() * 97
+-- Ports that are to be free are looked for below those that the kernel gives to others: no listener of a spec, no
+-- connection and no other program is given one of them meanwhile. Among the specs that run at the same time each is one
+-- process's to its end: who has it holds the UDP port of that number on an address that nobody else uses.
+local FIRST_FREE, FREE_PORTS = 12000, 7900
+local HOLDING = "127.77.77.77"
+local next_free = unistd.getpid() * 97
+local held_fds = {}
 
--- `count` ports one after the other that are free now, of the address or of all; the first of them.
+local function hold(port)
+  local fd = assert(posix.socket(posix.AF_INET, posix.SOCK_DGRAM, 0))
+  if posix.bind(fd, { family = posix.AF_INET, addr = HOLDING, port = port }) then
+    fcntl.fcntl(fd, fcntl.F_SETFD, fcntl.FD_CLOEXEC)
+    held_fds[#held_fds + 1] = fd
+    return true
+  end
+  unistd.close(fd)
+end
+
+-- Whether all of a row are free, and held from now on.
+local function take_row(first, count, host)
+  local listeners = {}
+  local fine = pcall(function()
+    for i = 1, count do
+      listeners[i] = net.listen { host = host or "::", port = first + i - 1 }
+      assert(hold(first + i - 1))
+    end
+  end)
+  for _, listener in ipairs(listeners) do
+    listener:close()
+  end
+  return fine
+end
+
+-- `count` ports one after the other that are free, of the address or of all, and stay so until the process ends; the
+-- first of them. It does not matter who listens elsewhere before or after.
 function net.free_ports(count, host)
   for _ = 1, 500 do
-    local held, first = {}, nil
-    if count > 1 then
-      first = FIRST_IN_A_ROW + next_in_a_row % PORTS_IN_A_ROW
-      next_in_a_row = next_in_a_row + count
-    end
-    local fine = pcall(function()
-      for i = 1, count do
-        held[i] = net.listen { host = host or "::", port = first and first + i - 1 or 0 }
-        first = first or held[1]:port()
-      end
-    end)
-    for _, listener in ipairs(held) do
-      listener:close()
-    end
-    if fine then
+    local first = FIRST_FREE + next_free % FREE_PORTS
+    next_free = next_free + count
+    if take_row(first, count, host) then
       return first
     end
   end
