@@ -65,7 +65,7 @@ describe("admin", function()
           file = "web.lua",
           ports = { 8080 },
           match = { address = "10.0.0.1" },
-          action = { type = "handler" },
+          action = { handler = true },
         },
       },
     }

@@ -16,6 +16,7 @@ local json = require "moongate.json"
 local native = require "moongate.native"
 local questions = require "moongate.admin.questions"
 local room = require "moongate.admin.room"
+local route_rows = require "moongate.route_rows"
 local texts = require "moongate.text"
 
 local admin = {}
@@ -76,24 +77,11 @@ local function metrics(request)
   }
 end
 
--- The first of them: /api/v1/routes tells all, page by page.
-local function first_routes()
-  local list = json.list {}
-  for index, route in ipairs(native.ask("routes", { limit = STATUS_ROUTES }).routes or {}) do
-    list[index] = {
-      name = route.name,
-      file = route.file,
-      address = route.match.address or "*",
-      action = route.action.type,
-      ports = json.list(route.ports),
-    }
-  end
-  return list
-end
-
+-- Of the routes the first ones: /api/v1/routes tells all, page by page.
 local function status_of_api()
   local totals, status = native.ask "totals", native.ask "status"
-  status.routes, status.files = first_routes(), files.as_json(status.files)
+  status.routes = route_rows.brief(native.ask("routes", { limit = STATUS_ROUTES }).routes)
+  status.files = files.as_json(status.files)
   status.faults = json.list(status.faults)
   status.config_faults, status.restart_needed = json.list(status.config_faults), json.list(status.restart_needed)
   status.ports, status.stuck, status.complete = json.list(status.ports), json.list(status.stuck), totals.complete

@@ -6,6 +6,7 @@
 local json = require("moongate.json")
 local native = require("moongate.native")
 local reasons = require("moongate.explain.reasons")
+local route_rows = require("moongate.route_rows")
 
 local explain = {}
 
@@ -90,7 +91,7 @@ function explain.ask(question)
     return body
   end
   body.candidates = json.list(body.candidates)
-  for _, row in ipairs(body.candidates) do
+  for _, row in ipairs(route_rows.shape_all(body.candidates)) do
     finish(row, body)
   end
   local trial = body.trial

@@ -10,8 +10,8 @@
 struct instance;
 struct route;
 
-/* Appends one route, without its counters. `instance` NULL: it is not live, and has no version and no real ports.
- * Returns what it appended; NULL without memory. */
+/* Appends one route, without its counters; lua/moongate/route_rows.lua makes of it what the API tells. `instance` NULL:
+ * it is not live, and has no version and no real ports. Returns what it appended; NULL without memory. */
 struct value *route_report_write(struct value *list, const struct instance *instance, const struct route *route);
 
 /* The question "routes", arguments as selection_query_init() has them, and `port`: { total =, generation =, complete =,

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * How a route is told: what its table in the file says, as it was compiled, and where it is live. */
+ * How a route is told: what its table in the file says, by the declaration of its options, and where it is live. */
 #include "reports/routes_report.h"
 
 #include "instance/instance.h"
+#include "reports/options_report.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -36,29 +37,6 @@ static void route_write_ports(struct value *match, const struct route *route) {
   }
 }
 
-static void write_match(struct value *row, const struct route *route) {
-  struct value *match = value_set_table(row, "match");
-  route_write_ports(match, route);
-  if (route->address.length) {
-    char address[ADDRESS_TEXT_SIZE];
-    struct ip_address ip;
-    ip_address_from_sockaddr(&ip, (const struct sockaddr *)&route->address.storage);
-    value_set_string(match, "address", ip_address_format(&ip, address));
-  }
-  struct value *list = route->domain_count ? value_set_table(match, "domains") : NULL;
-  for (size_t i = 0; i < route->domain_count; i++)
-    value_set_string(list, NULL, route->domains[i]);
-  list = route->client_ips ? value_set_table(match, "client_ip") : NULL;
-  for (size_t i = 0; list && i < ip_set_count(route->client_ips); i++)
-    value_set_string(list, NULL, ip_set_text(route->client_ips, i));
-  list = route->tls_versions ? value_set_table(match, "tls_version") : NULL;
-  for (unsigned version = TLS_1_0; list && version <= TLS_1_3; version <<= 1)
-    if (route->tls_versions & version)
-      value_set_string(list, NULL, tls_version_label(version));
-  if (route->when_function != ROUTE_NO_FUNCTION)
-    value_set_boolean(match, "when", true);
-}
-
 static void write_target(struct value *list, const struct route_target *target) {
   struct value *row = value_set_table(list, NULL);
   value_set_string(row, "host", target->host);
@@ -73,19 +51,21 @@ static void write_target(struct value *list, const struct route_target *target) 
   value_set_number(row, "weight", target->weight);
 }
 
-static void write_action(struct value *row, const struct route *route) {
-  struct value *action = value_set_table(row, "action");
-  value_set_string(action, "type", route->action == ROUTE_HANDLER ? "handler" : "forward");
+/* What of `match` and `action` is no option by itself. */
+static void write_parts(struct value *row, const struct route *route) {
+  struct value *match = options_table(row, "match"), *action = options_table(row, "action");
+  route_write_ports(match, route);
+  if (route->address.length) {
+    char address[ADDRESS_TEXT_SIZE];
+    struct ip_address ip;
+    ip_address_from_sockaddr(&ip, (const struct sockaddr *)&route->address.storage);
+    value_set_string(match, "address", ip_address_format(&ip, address));
+  }
   if (route->tls == ROUTE_TLS_PASSTHROUGH)
     value_set_string(action, "tls", "passthrough");
-  if (route->target_function != ROUTE_NO_FUNCTION)
-    value_set_boolean(action, "target_function", true);
   struct value *targets = route->target_count ? value_set_table(action, "targets") : NULL;
   for (size_t i = 0; i < route->target_count; i++)
     write_target(targets, &route->targets[i]);
-  if (route->half_open)
-    value_set_boolean(action, "half_open", true);
-  value_set_string(row, "on_change", route_on_change_words[route->on_change]);
 }
 
 /* The first of the table's ports with that number, or behind it. */
@@ -117,17 +97,10 @@ static void write_real_ports(struct value *list, const struct instance *instance
 
 struct value *route_report_write(struct value *list, const struct instance *instance, const struct route *route) {
   struct value *row = value_set_table(list, NULL);
-  value_set_string(row, "name", route->name);
+  options_write(row, &route_options, route);
   value_set_string(row, "file", route->file);
   value_set_number(row, "line", route->line);
-  value_set_number(row, "priority", route->priority);
-  if (route->description && route->description[0])
-    value_set_string(row, "description", route->description);
-  struct value *tags = route->tag_count ? value_set_table(row, "tags") : NULL;
-  for (size_t i = 0; i < route->tag_count; i++)
-    value_set_string(tags, NULL, route->tags[i]);
-  write_match(row, route);
-  write_action(row, route);
+  write_parts(row, route);
   if (!instance)
     return row;
   write_real_ports(value_set_table(row, "ports"), instance, route);

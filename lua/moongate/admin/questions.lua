@@ -9,6 +9,7 @@ local explain = require "moongate.explain"
 local json = require "moongate.json"
 local native = require "moongate.native"
 local query = require "moongate.admin.query"
+local route_rows = require "moongate.route_rows"
 
 local questions = {}
 
@@ -56,6 +57,7 @@ function questions.routes(request)
   if not answer then
     return refusal
   end
+  route_rows.shape_all(answer.routes)
   answer.complete, answer.limit, answer.offset = answer.complete and counted.complete, wanted.limit, wanted.offset
   return asking.finish(answer, "routes")
 end

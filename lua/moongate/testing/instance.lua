@@ -7,6 +7,7 @@ local _, core = ...
 local exposition = require "moongate.metrics.exposition"
 local http = require "moongate.testing.http"
 local moongate = require "moongate"
+local route_rows = require "moongate.route_rows"
 local routes = require "moongate.testing.routes"
 local testing = require("moongate.native").testing()
 
@@ -173,7 +174,9 @@ end
 ---What `moongate status` says of a running one.
 ---@return table
 function Moongate:status()
-  return testing.status(self.id)
+  local status = testing.status(self.id)
+  status.routes = route_rows.brief(status.routes)
+  return status
 end
 
 ---How many connections it has now.

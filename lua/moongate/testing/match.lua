@@ -4,6 +4,7 @@
 -- the routes' `when` are asked here.
 
 local reasons = require "moongate.explain.reasons"
+local route_rows = require "moongate.route_rows"
 local routes = require "moongate.testing.routes"
 local testing = require("moongate.native").testing()
 
@@ -134,7 +135,7 @@ local function match(given, question)
     context[name] = value
   end
   local candidates = {}
-  for index, row in ipairs(answer.verdicts or {}) do
+  for index, row in ipairs(route_rows.shape_all(answer.verdicts)) do
     candidates[index] = candidate_of(row, answer)
   end
   local chosen = choose(list, candidates, context)
