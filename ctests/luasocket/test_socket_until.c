@@ -84,9 +84,10 @@ static void misuse_of_readers_is_told(void **context) {
   expect(context, "", false,
          "local function why(...) return (select(2, pcall(s.receiveuntil, s, ...))) end "
          "return tostring(why('')):match('1 to 4096 bytes') .. why():match('string expected') .. "
-         "why('x', 1):match('table of options') .. why('x', { inclusiv = true }):match(\"is 'inclusive'\") .. "
+         "why('x', 1):match('table of options') .. why('x', { inclusiv = true }):match(\"no option 'inclusiv'; there "
+         "are: inclusive\") .. "
          "why(('x'):rep(5000)):match('4096') .. select(2, pcall(s:receiveuntil('x'), -1)):match('number of bytes')",
-         "1 to 4096 bytesstring expectedtable of optionsis 'inclusive'4096number of bytes");
+         "1 to 4096 bytesstring expectedtable of optionsno option 'inclusiv'; there are: inclusive4096number of bytes");
 }
 
 static void a_timeout_is_of_one_direction_where_it_says_so(void **context) {

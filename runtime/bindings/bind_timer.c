@@ -111,15 +111,11 @@ void script_timers_end(struct script_state *state) {
 }
 
 static bool option_once(lua_State *L, int index) {
+  static const char *const known[] = {"once", NULL};
   if (lua_isnoneornil(L, index))
     return false;
   argument_check(L, lua_istable(L, index), index, "a table of options");
-  lua_pushnil(L);
-  while (lua_next(L, index)) {
-    lua_pop(L, 1);
-    if (lua_type(L, -1) != LUA_TSTRING || strcmp(lua_tostring(L, -1), "once") != 0)
-      argument_error(L, index, "the only option is 'once'");
-  }
+  argument_check_options(L, index, known);
   lua_getfield(L, index, "once");
   bool once = lua_toboolean(L, -1);
   lua_pop(L, 1);

@@ -81,17 +81,14 @@ static int read_until(lua_State *L) {
 }
 
 static bool check_inclusive(lua_State *L, int index) {
+  static const char *const known[] = {"inclusive", NULL};
   if (lua_isnoneornil(L, index))
     return false;
   argument_check(L, lua_istable(L, index), index, "a table of options");
-  lua_pushnil(L);
-  while (lua_next(L, index)) {
-    if (lua_type(L, -2) != LUA_TSTRING || strcmp(lua_tostring(L, -2), "inclusive") != 0)
-      argument_error(L, index, "the only option is 'inclusive'");
-    argument_check(L, lua_isboolean(L, -1), index, "inclusive = true or false");
-    lua_pop(L, 1);
-  }
+  argument_check_options(L, index, known);
   lua_getfield(L, index, "inclusive");
+  if (!lua_isnil(L, -1) && !lua_isboolean(L, -1))
+    argument_error(L, index, lua_pushfstring(L, "inclusive = true or false expected, got %s", luaL_typename(L, -1)));
   bool inclusive = lua_toboolean(L, -1);
   lua_pop(L, 1);
   return inclusive;

@@ -146,7 +146,8 @@ describe("moongate", function()
     ]] }
     local client = net.connect(m:port "a")
     for line, wanted in ipairs {
-      "a duration expected", "a function expected", "a duration of 1ms or more", "the only option is 'once'",
+      "a duration expected", "a function expected", "a duration of 1ms or more",
+      "there is no option 'onec'; there are: once",
       "bad argument self to 'timer:cancel'",
     } do
       local answer = client:receive_line()

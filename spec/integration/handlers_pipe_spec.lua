@@ -82,6 +82,31 @@ describe("a handler's pipe", function()
     end)
   end
 
+  it("has no timeout of the sockets' own, which were for what went before", function()
+    local target = net.listen {}
+    local m = moongate.start {
+      routes = moongate.front(([[handler = function(s)
+        local o = assert(moongate.connect("127.0.0.1", %d))
+        for _, mode in ipairs { "t", "b" } do
+          s:settimeout(0.1, mode)
+          o:settimeout(0.1, mode)
+        end
+        o:send(s:receive() .. "\n")
+        moongate.log.warn("piped", { why = select(2, s:pipe(o)) })
+      end]]):format(target:port())),
+    }
+    local client = assert(net.connect(m:port "front"))
+    client:send "first\n"
+    local accepted = assert(target:accept())
+    assert.are.equal("first", accepted:receive_line())
+    process.nap(0.5)
+    client:send "question\n"
+    assert.are.equal("question", accepted:receive_line())
+    process.nap(0.5)
+    accepted:send "answer\n"
+    assert.are.equal("answer", client:receive_line())
+  end)
+
   it("that its lifetime ends while bytes move resets both sides", function()
     local m, pair = start "lifetime = '2s'"
     assert.are.same({ client = "reset", target = "reset" }, keep_moving(pair))

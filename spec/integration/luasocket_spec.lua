@@ -90,7 +90,7 @@ describe("LuaSocket's interface", function()
     assert.are.equal("moon gate\r\n|a,b|nil|2|false|true", (client:receive_all()))
   end)
 
-  it("runs LuaSocket's own HTTP client, its parts of pure Lua beside routes/", function()
+  it("runs LuaSocket's own HTTP client", function()
     local nginx = peers.nginx()
     process.write(nginx.directory .. "/html/page.txt", ("page "):rep(20000))
     local m = start(
@@ -105,9 +105,64 @@ describe("LuaSocket's interface", function()
       client:send(show(#body, status, headers["content-type"], missing, #table.concat(chunks), code,
         select(2, http.request "http://127.0.0.1:1/")))
     ]]):format(nginx.port),
-      { "socket/http.lua" }
+      {}
     )
     assert.are.equal("100000|200|text/plain|404|100000|200|connection refused", ask(m))
+  end)
+
+  it("runs copas, whose dispatcher stands on select and on calls that do not wait", function()
+    local nginx = peers.nginx()
+    process.write(nginx.directory .. "/html/page.txt", ("page "):rep(20000))
+    local slow = net.free_ports(1, "127.0.0.1")
+    local m = start(
+      ([[
+      local copas = require "copas"
+      local pages, naps, over = {}, {}, 0
+      for i = 1, 5 do
+        copas.addthread(function()
+          local tcp = socket.tcp()
+          assert(copas.connect(tcp, "127.0.0.1", %d))
+          local page = copas.wrap(tcp)
+          page:send("GET /page.txt HTTP/1.0\r\nHost: x\r\n\r\n")
+          pages[i] = page:receive "*l":match " (.*)$"
+          repeat local line = page:receive "*l" until line == ""
+          local body, _, partial = page:receive "*a" -- copas has what came before a timeout as a prefix
+          pages[i] = pages[i] .. #(body or partial)
+          tcp:close()
+          over = over + 1
+        end)
+      end
+      for i = 1, 3 do
+        copas.addthread(function()
+          local nap = copas.wrap(assert(socket.connect("127.0.0.1", %d)))
+          nap:send "now\n"
+          naps[i], over = nap:receive(), over + 1
+        end)
+      end
+      client:send "looping\n"
+      repeat copas.step(1) until over == 8
+      client:send(show(table.concat(pages, ","), table.concat(naps, ",")))
+    ]]):format(nginx.port, slow),
+      { "copas.lua", "coxpcall.lua" }
+    )
+    m:write(
+      "slow.lua",
+      ([[
+      return { name = "slow", match = { ports = %d }, action = { handler = function(socket)
+        local word = socket:receive()
+        moongate.sleep(0.4)
+        socket:send(word .. "\n")
+      end } }]]):format(slow)
+    )
+    assert.are.equal(0, m:reload().status)
+    local client = assert(net.connect(m:port "front"))
+    assert.are.equal("looping", client:receive_line())
+    assert_worker_is_free(m)
+    local page = "200 OK100000"
+    assert.are.equal(
+      table.concat({ page, page, page, page, page }, ",") .. "|now,now,now",
+      (client:receive_all())
+    )
   end)
 
   it("runs LuaSocket's SMTP client, against a handler that is slow to answer", function()
@@ -122,7 +177,7 @@ describe("LuaSocket's interface", function()
         source = smtp.message { headers = { subject = "hi" }, body = "one\r\n.two\r\n" },
       }))
     ]]):format(port),
-      { "socket/smtp.lua", "socket/tp.lua" }
+      {}
     )
     m:write(
       "mail.lua",

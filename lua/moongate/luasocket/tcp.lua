@@ -466,14 +466,17 @@ for _, name in ipairs { "starttls", "peek" } do
   end
 end
 
---- What core.select() takes for it; nil for what is closed, or no socket.
+--- What core.select() takes for it; nil for what is closed, or no socket. What stands for a socket (a sink, a source)
+--- is known by its descriptor alone.
 function sockets.selectable(one)
   local descriptor = one:getfd()
-  local object = by_descriptor[descriptor] or one
-  if type(object) == "userdata" then
-    return descriptor >= 0 and object or nil
+  if type(one) == "userdata" then
+    return descriptor >= 0 and one or nil
   end
-  return object.inner or object.opened
+  local object = one.settimeout == tcp.settimeout and one or by_descriptor[descriptor]
+  if object and object:getfd() == descriptor then
+    return object.inner or object.opened
+  end
 end
 
 --- A function that raises: what is a listener's.
