@@ -32,7 +32,7 @@ _moongate_values() { # what may follow the option $1 of the command $2
     --state) compgen -W 'routing connecting forwarding handling idle closing' -- "$current" ;;
     --sort)
       if [[ $2 == addresses ]]; then
-        compgen -W 'refused connections rate blocked client' -- "$current"
+        compgen -W 'refused connections rate blocked client active bytes bytes_in bytes_out' -- "$current"
       else
         compgen -W 'age idle bytes client' -- "$current"
       fi

@@ -126,7 +126,8 @@ local PAGES = {
       DELETE = { answer = connections.kill_many, writes = true },
     },
   },
-  reading("/api/v1/addresses", "the addresses that the limits know: ?blocked=1 ?client= ?scope= ?route= ?sort=",
+  reading("/api/v1/addresses", "the addresses that the limits know: ?blocked=1 ?client= ?scope= ?route= ?sort=;"
+    .. " ?traffic=1: what each has moved",
     questions.addresses),
   reading("/api/v1/explain", "which route a connection gets, and why: ?port= ?domain= ?client_ip= ?tls_version=",
     questions.explain),

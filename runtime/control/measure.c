@@ -17,19 +17,11 @@ void instance_snapshot(struct instance *instance, struct native_call *call) {
     native_call_answer(call, value_table());
 }
 
-static void instance_measure(struct instance *instance, struct native_call *call, snapshot_answer_fn *answer) {
+void instance_totals(struct instance *instance, struct native_call *call) {
   if (instance->snapshots.loop)
-    snapshots_ask_for(&instance->snapshots, call, answer, NULL);
+    snapshots_ask_for(&instance->snapshots, call, snapshots_totals, NULL);
   else
     native_call_answer(call, value_table());
-}
-
-void instance_totals(struct instance *instance, struct native_call *call) {
-  instance_measure(instance, call, snapshots_totals);
-}
-
-void instance_clients(struct instance *instance, struct native_call *call) {
-  instance_measure(instance, call, snapshots_clients);
 }
 
 static void question_drop(struct shared_question *question, struct value *value) {

@@ -13,7 +13,6 @@ struct runtime;
 /* See native_ops. */
 void instance_snapshot(struct instance *instance, struct native_call *call);
 void instance_totals(struct instance *instance, struct native_call *call);
-void instance_clients(struct instance *instance, struct native_call *call);
 
 /* From now on, until measure_stop(): the instance has its loader and its snapshots. */
 void measure_start(struct runtime *runtime);

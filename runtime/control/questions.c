@@ -50,11 +50,6 @@ static void ask_totals(struct instance *instance, const struct value *arguments,
   instance_totals(instance, call);
 }
 
-static void ask_clients(struct instance *instance, const struct value *arguments, struct native_call *call) {
-  (void)arguments;
-  instance_clients(instance, call);
-}
-
 /* What is told at once, whatever runs; and what only a running instance is asked. */
 static const struct {
   const char *name;
@@ -69,11 +64,11 @@ static const struct {
     {"metrics", .tell = script_metrics_report}, /* what scripts have made */
     {"snapshot", .ask = ask_snapshot},          /* the sums of all workers */
     {"totals", .ask = ask_totals},              /* … without the routes one by one */
-    {"clients", .ask = ask_clients},            /* … with the addresses of clients */
     {"connections", .ask = connections_ask},
     {"kill", .ask = connections_ask_kill},
     {"routes", .ask = routes_ask},
     {"addresses", .ask = addresses_ask},
+    {"clients", .ask = clients_ask},
     {"groups", .ask = groups_ask},
     {"workers", .ask = workers_ask},
 };

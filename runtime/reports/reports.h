@@ -18,6 +18,11 @@ void addresses_ask(struct instance *instance, const struct value *arguments, str
  */
 struct value *config_report(const struct instance *instance);
 
+/* The question "clients": what each client address has moved, and how many connections it has had; arguments likewise.
+ * { total =, kept = addresses of all that are counted by, complete =, addresses = { { address =, connections =, active
+ * =, bytes_in =, bytes_out = }, … }, other = the same of what is counted by none of them, all = of all routes } */
+void clients_ask(struct instance *instance, const struct value *arguments, struct native_call *call);
+
 /* Why a connection gets the route that it gets: the routes of its port in the order of choice, for each the clause that
  * turned it down, or what puts it where it is, and what the corridor's steps say of it. Functions are not run: what
  * depends on one is said to. See native_ops.explain; `context` is the struct runtime. */

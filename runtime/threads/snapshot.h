@@ -115,6 +115,9 @@ struct value *snapshots_sum(const struct snapshots *snapshots);
 /* The same without the routes: a snapshot_answer_fn, to which `context` is nothing. */
 struct value *snapshots_totals(const struct snapshots *snapshots, void *context);
 
-/* The same again, with what is counted by client address: in the shape of native.clients(). Likewise.
- * (snapshot_clients.c) */
-struct value *snapshots_clients(const struct snapshots *snapshots, void *context);
+/* What is counted by client address over the last copies: each address once, in their order; malloc'ed, NULL without
+ * memory. What is counted by none, with all that the plane has, which knows nothing of clients. And the sum over all
+ * routes, which is that of the two. (snapshot_clients.c) */
+struct client_row *snapshots_sum_clients(const struct snapshots *snapshots, size_t *count);
+struct client_count snapshots_sum_other_clients(const struct snapshots *snapshots);
+struct client_count snapshots_sum_all_routes(const struct snapshots *snapshots);

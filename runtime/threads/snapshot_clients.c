@@ -4,11 +4,8 @@
  * put in order and those of one address added up. */
 #include "threads/snapshot.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum { CLIENT_TEXT_SIZE = ADDRESS_TEXT_SIZE + 8 };
 
 static int compare_clients(const void *left, const void *right) {
   const struct client_row *a = left, *b = right;
@@ -16,8 +13,7 @@ static int compare_clients(const void *left, const void *right) {
   return order ? order : (int)a->prefix - (int)b->prefix;
 }
 
-/* The rows of all copies, each address once; malloc'ed. NULL without memory. */
-static struct client_row *sum_clients(const struct snapshots *snapshots, size_t *count) {
+struct client_row *snapshots_sum_clients(const struct snapshots *snapshots, size_t *count) {
   size_t room = 1, gathered = 0;
   for (size_t i = 0; i < snapshots->count; i++)
     room += snapshots->parts[i].last.client_count;
@@ -41,54 +37,33 @@ static struct client_row *sum_clients(const struct snapshots *snapshots, size_t 
   return rows;
 }
 
-/* With all that a kernel engine has counted, which knows nothing of clients. */
-static struct client_count sum_other_clients(const struct snapshots *snapshots) {
+static void add_plane_routes(struct route_stats *sum, const struct metrics_shard *plane) {
+  if (!plane)
+    return;
+  route_stats_add(sum, &plane->removed);
+  for (size_t i = 0; i < plane->live_count; i++)
+    route_stats_add(sum, plane->live[i]);
+}
+
+struct client_count snapshots_sum_other_clients(const struct snapshots *snapshots) {
   struct client_count other = {.connections = 0};
   struct route_stats plane = {.connections = 0};
   for (size_t i = 0; i < snapshots->count; i++)
     client_count_add(&other, &snapshots->parts[i].last.other_clients);
-  if (!snapshots->plane)
-    return other;
-  route_stats_add(&plane, &snapshots->plane->removed);
-  for (size_t i = 0; i < snapshots->plane->live_count; i++)
-    route_stats_add(&plane, snapshots->plane->live[i]);
+  add_plane_routes(&plane, snapshots->plane);
   const struct client_count part = {plane.bytes, plane.connections, plane.active};
   client_count_add(&other, &part);
   return other;
 }
 
-static void write_client_count(struct value *row, const struct client_count *count) {
-  value_set_counter(row, "bytes_in", count->bytes.in);
-  value_set_counter(row, "bytes_out", count->bytes.out);
-  value_set_counter(row, "connections", count->connections);
-  value_set_number(row, "active", (double)count->active);
-}
-
-static void write_client(struct value *list, const struct client_row *client) {
-  char text[CLIENT_TEXT_SIZE];
-  struct ip_address address = {.is_set = true};
-  struct value *row = value_set_table(list, NULL);
-  memcpy(address.bytes, client->address, sizeof address.bytes);
-  ip_address_format(&address, text);
-  if (!ip_address_is_ipv4(&address) && client->prefix < 128) {
-    size_t length = strlen(text);
-    snprintf(text + length, sizeof text - length, "/%u", client->prefix);
+struct client_count snapshots_sum_all_routes(const struct snapshots *snapshots) {
+  struct route_stats sum = {.connections = 0};
+  for (size_t i = 0; i < snapshots->count; i++) {
+    const struct shard_copy *copy = &snapshots->parts[i].last;
+    route_stats_add(&sum, &copy->removed);
+    for (size_t route = 0; route < copy->route_count; route++)
+      route_stats_add(&sum, &copy->routes[route]);
   }
-  value_set_string(row, "client", text);
-  write_client_count(row, &client->count);
-}
-
-struct value *snapshots_clients(const struct snapshots *snapshots, void *context) {
-  size_t count;
-  struct client_row *rows = sum_clients(snapshots, &count);
-  struct value *root = rows ? snapshots_totals(snapshots, context) : NULL;
-  struct value *list = root ? value_set_table(root, "clients") : NULL;
-  for (size_t i = 0; root && i < count; i++)
-    write_client(list, &rows[i]);
-  free(rows);
-  if (!root)
-    return NULL;
-  const struct client_count other = sum_other_clients(snapshots);
-  write_client_count(value_set_table(root, "other_clients"), &other);
-  return root;
+  add_plane_routes(&sum, snapshots->plane);
+  return (struct client_count){sum.bytes, sum.connections, sum.active};
 }

@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
 --
--- Questions about what runs, answered page by page: the live routes, the addresses that limits know, and why a
--- connection gets its route. Those about connections are admin/connections.lua's.
+-- Questions about what runs, answered page by page: the live routes, the addresses that limits know and what each has
+-- moved, and why a connection gets its route. Those about connections are admin/connections.lua's.
 
 local answers = require "moongate.admin.answers"
 local asking = require "moongate.admin.asking"
@@ -24,11 +24,28 @@ local ADDRESSES = asking.paged {
   scope = query.one_of("all", "unrouted", "route"),
   route = query.text,
   blocked = query.flag,
-  sort = query.one_of("refused", "connections", "rate", "blocked", "client"),
+  traffic = query.flag,
+  sort = query.one_of(
+    "refused", "connections", "rate", "blocked", "client", "active", "bytes", "bytes_in", "bytes_out"
+  ),
 }
 
--- What an order is by; the largest first, but for addresses.
-local ADDRESSES_BY = { client = "address", blocked = "blocked_for" }
+-- What an order is by; the largest first, but for addresses. Without traffic, and with it.
+local ADDRESSES_BY = {
+  refused = "refused",
+  connections = "connections",
+  rate = "rate",
+  blocked = "blocked_for",
+  client = "address",
+}
+local TRAFFIC_BY = {
+  bytes = "bytes",
+  bytes_in = "bytes_in",
+  bytes_out = "bytes_out",
+  connections = "connections",
+  active = "active",
+  client = "address",
+}
 
 local EXPLAIN = {
   port = PORT,
@@ -62,16 +79,30 @@ function questions.routes(request)
   return asking.finish(answer, "routes")
 end
 
+-- The limits know nothing of bytes, and what is counted by address nothing of limits.
+local function check_traffic(wanted, orders, sort)
+  if not orders[sort] then
+    return answers.fault(400, ("sort=%s is %s traffic=1"):format(sort, wanted.traffic and "not of" or "of"))
+  elseif wanted.traffic and (wanted.scope or wanted.route or wanted.blocked) then
+    return answers.fault(400, "scope, route and blocked are of what the limits know, not of traffic=1")
+  end
+end
+
 function questions.addresses(request)
   local wanted, refusal = asking.read(request, ADDRESSES)
   if not wanted then
     return refusal
   end
-  local sort = wanted.sort or "refused"
+  local orders = wanted.traffic and TRAFFIC_BY or ADDRESSES_BY
+  local sort = wanted.sort or (wanted.traffic and "bytes" or "refused")
+  refusal = check_traffic(wanted, orders, sort)
+  if refusal then
+    return refusal
+  end
   local answer
-  answer, refusal = asking.ask("addresses", {
+  answer, refusal = asking.ask(wanted.traffic and "clients" or "addresses", {
     where = { address = wanted.client, scope = wanted.scope, route = wanted.route, blocked = wanted.blocked or nil },
-    sort = ADDRESSES_BY[sort] or sort,
+    sort = orders[sort],
     descending = sort ~= "client",
     limit = wanted.limit,
     offset = wanted.offset,
