@@ -90,6 +90,7 @@ local function status_of_api()
   end
   if status.dns then
     status.dns.stale_names = json.list(status.dns.stale_names)
+    status.failed_targets.list = json.list(status.failed_targets.list)
   end
   if status.reload then
     status.reload.old_connections = totals.old_connections

@@ -142,6 +142,10 @@ function diagnose.take(trigger)
   if snapshot.dns then
     snapshot.dns.stale_names = json.list(snapshot.dns.stale_names)
   end
+  snapshot.failed_targets = status.failed_targets
+  if snapshot.failed_targets then
+    snapshot.failed_targets.list = json.list(snapshot.failed_targets.list)
+  end
   snapshot.look_at = json.list(findings.of(snapshot))
   return snapshot
 end

@@ -9,6 +9,7 @@
 #include "reload/files.h"
 #include "reload/reload.h"
 #include "reports/dns_report.h"
+#include "reports/failures_report.h"
 
 #include <dirent.h>
 #include <stdio.h>
@@ -186,6 +187,7 @@ static void write_instance(struct value *root, struct instance *instance) {
   write_reload(root, instance);
   write_engine(root, instance);
   dns_report(instance, value_set_table(root, "dns"));
+  failures_report(instance, value_set_table(root, "failed_targets"));
 }
 
 struct value *status_of(struct instance *instance) {

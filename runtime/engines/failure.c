@@ -58,17 +58,6 @@ enum close_reason target_failure_reason(int status) {
   }
 }
 
-static const char *describe(int status) {
-  switch (-status) {
-  case ENOENT:
-    return "no such host";
-  case ENXIO:
-    return "no such socket";
-  default:
-    return strerror(-status);
-  }
-}
-
 /* What the dial can't know, of a name: that none of its addresses can be reached, or that it has none. */
 static void remember_name(const struct exchange *exchange, const struct target_failure *failure) {
   const struct target_choice choice = target_choice_of(exchange);
@@ -100,7 +89,7 @@ void target_failure_log(struct exchange *exchange, const struct target_failure *
   LOG(worker->log, LOG_WARN, last ? "no target could be reached; the client is reset" : "a target could not be reached",
       LOG_STRING("route", exchange->route->name),
       LOG_STRING("target", host_format(host, failure->port, target, sizeof target)),
-      LOG_STRING("error", describe(failure->status)), LOG_INTEGER("attempts", exchange->attempts),
+      LOG_STRING("error", failures_describe(failure->status)), LOG_INTEGER("attempts", exchange->attempts),
       LOG_STRING("connection", exchange_id(exchange, id)),
       LOG_STRING("client", ip_address_format(&exchange->connection->client_address, client)),
       LOG_INTEGER("not_logged_before", suppressed));

@@ -5,10 +5,12 @@
  * those that were begun before are its rivals, and the first that connects has the client. Everywhere else the next one
  * is tried when one has failed. Most connections need nothing of this: the record of a race is made when the second
  * target is turned to. */
+#include "engines/userspace.h"
 #include "engines/userspace_private.h"
 #include "net/dial.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -282,4 +284,33 @@ void race_end(struct exchange *exchange) {
     free(rival);
   }
   free(race);
+}
+
+struct address_list {
+  char *text;
+  size_t size, used;
+};
+
+static void list_address(void *context, const struct endpoint *address) {
+  struct address_list *list = context;
+  char one[ENDPOINT_TEXT_SIZE];
+  size_t left = list->size - list->used;
+  endpoint_format(address, one);
+  if (list->used + strlen(one) + sizeof ", , …" <= list->size)
+    list->used += (size_t)snprintf(list->text + list->used, left, "%s%s", list->used ? ", " : "", one);
+  else if (list->used > 0 && !strstr(list->text, "…"))
+    snprintf(list->text + list->used, left, ", …");
+}
+
+const char *userspace_trying(const struct exchange *exchange, char *text, size_t size) {
+  struct address_list list = {text, size, 0};
+  text[0] = '\0';
+  if (exchange->state != EXCHANGE_CONNECTING)
+    return text;
+  if (exchange->race)
+    LIST_FOREACH(node, &exchange->race->rivals)
+  dial_each_address(LIST_OWNER(node, struct rival, node)->dial, list_address, &list);
+  if (exchange->dial)
+    dial_each_address(exchange->dial, list_address, &list);
+  return text;
 }

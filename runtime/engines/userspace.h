@@ -7,6 +7,7 @@
 #include "connection/step.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 
 struct exchange;
 
@@ -16,3 +17,7 @@ enum step_result userspace_run(struct exchange *exchange);
 /* Lets go of what is under way (dial, pipe, target); the exchange is closing. `reset`: the target is not to take it
  * for an end. With exchange->reset_target its stream stays open: who closes sees to it. */
 void userspace_cancel(struct exchange *exchange, bool reset);
+
+/* The addresses that are being connected to, as a list for people: "10.0.0.1:80, 10.0.0.2:80", "" when there are none.
+ * Cut to `size`, with "…" then. Returns `text`. */
+const char *userspace_trying(const struct exchange *exchange, char *text, size_t size);

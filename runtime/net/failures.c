@@ -109,6 +109,17 @@ bool failures_is_evidence(int status) {
   return status != -EMFILE && status != -ENFILE && status != -ENOMEM && status != -ENOBUFS && status != -EADDRNOTAVAIL;
 }
 
+const char *failures_describe(int status) {
+  switch (-status) {
+  case ENOENT:
+    return "no such host";
+  case ENXIO:
+    return "no such socket";
+  default:
+    return strerror(-status);
+  }
+}
+
 static struct failures_shard *shard_of(struct failures *failures, const struct failure_key *key) {
   return &failures->shards[key->hash % FAILURES_SHARDS];
 }

@@ -48,6 +48,9 @@ struct failure_key failures_key_of_host(const struct failures *failures, const c
  * descriptors, local ports) does not. */
 bool failures_is_evidence(int status);
 
+/* What a dial has failed with, in words. */
+const char *failures_describe(int status);
+
 /* It has failed, with that negative errno; `name` is for people, and copied. Without memory it is not noted. */
 void failures_note(struct failures *failures, const struct failure_key *key, const char *name, int status,
                    clock_ms now);

@@ -4,6 +4,7 @@
 #include "reports/connections.h"
 
 #include "connection/worker.h"
+#include "engines/userspace.h"
 
 #include <string.h>
 #include <sys/socket.h>
@@ -91,6 +92,7 @@ static void complete_entry(void *record, const void *source) {
   clock_ms now = loop_now(&connection->worker->loop);
   fill_local(entry, connection);
   fill_waits(entry, connection, now);
+  userspace_trying(exchange, entry->trying, sizeof entry->trying);
   entry->finding = exchange_examine(exchange);
   entry->suspect = connection_is_suspect(&entry->finding, now);
   entry->finding.since = now > entry->finding.since ? now - entry->finding.since : 0;
@@ -131,6 +133,7 @@ static const struct record_field entry_fields[] = {
     WITHIN("waits", "defined", waits.defined, RECORD_IF_ANY | RECORD_COSTLY),
     FIELD_AS(MS, "waits", "seconds", waits.since, RECORD_COSTLY),
     FIELD("target", target, 0),
+    FIELD("trying", trying, RECORD_IF_ANY | RECORD_COSTLY),
     FIELD_AS(MS, NULL, "age", age, 0),
     FIELD_AS(MS, NULL, "idle", idle, 0),
     FIELD("bytes_in", bytes.in, 0),

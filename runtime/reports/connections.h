@@ -14,7 +14,8 @@
 #include <stddef.h>
 
 enum {
-  CONNECTIONS_PIECE = 128,     /* that a worker looks at before its next events: well under a tenth of a millisecond */
+  CONNECTIONS_PIECE = 128, /* that a worker looks at before its next events: well under a tenth of a millisecond */
+  CONNECTION_TRYING_SIZE = 160,
   CONNECTIONS_KILL_PIECE = 16, /* … and that it ends, which takes a few calls of the system each */
 };
 
@@ -33,11 +34,12 @@ struct connection_entry {
   struct ip_address client, local; /* `local`: that it came in on; not set: the kernel can't tell */
   uint16_t port;
   struct record_host target;
-  const char *route, *file; /* NULL: not known yet */
-  int line;                 /* -1 likewise */
-  const char *version;      /* of the route: "current" or "old"; NULL likewise */
-  const char *domain;       /* NULL: none */
-  const char *tls_version;  /* the highest that the client offers; NULL: not known */
+  char trying[CONNECTION_TRYING_SIZE]; /* addresses that are being connected to; "": none */
+  const char *route, *file;            /* NULL: not known yet */
+  int line;                            /* -1 likewise */
+  const char *version;                 /* of the route: "current" or "old"; NULL likewise */
+  const char *domain;                  /* NULL: none */
+  const char *tls_version;             /* the highest that the client offers; NULL: not known */
   enum connection_state state;
   const char *state_word;
   const char *ended_word; /* of connection_ended_sides() */

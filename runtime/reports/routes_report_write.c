@@ -4,6 +4,7 @@
 #include "reports/routes_report.h"
 
 #include "instance/instance.h"
+#include "reports/failures_report.h"
 #include "reports/options_report.h"
 
 #include <stdio.h>
@@ -37,7 +38,7 @@ static void route_write_ports(struct value *match, const struct route *route) {
   }
 }
 
-static void write_target(struct value *list, const struct route_target *target) {
+static void write_target(struct value *list, const struct instance *instance, const struct route_target *target) {
   struct value *row = value_set_table(list, NULL);
   value_set_string(row, "host", target->host);
   if (target->host_function != ROUTE_NO_FUNCTION)
@@ -49,10 +50,12 @@ static void write_target(struct value *list, const struct route_target *target) 
   else if (target->port)
     value_set_number(row, "port", target->port);
   value_set_number(row, "weight", target->weight);
+  if (instance)
+    failures_report_target(instance, target, row);
 }
 
 /* What of `match` and `action` is no option by itself. */
-static void write_parts(struct value *row, const struct route *route) {
+static void write_parts(struct value *row, const struct instance *instance, const struct route *route) {
   struct value *match = options_table(row, "match"), *action = options_table(row, "action");
   route_write_ports(match, route);
   if (route->address.length) {
@@ -65,7 +68,7 @@ static void write_parts(struct value *row, const struct route *route) {
     value_set_string(action, "tls", "passthrough");
   struct value *targets = route->target_count ? value_set_table(action, "targets") : NULL;
   for (size_t i = 0; i < route->target_count; i++)
-    write_target(targets, &route->targets[i]);
+    write_target(targets, instance, &route->targets[i]);
 }
 
 /* The first of the table's ports with that number, or behind it. */
@@ -100,7 +103,7 @@ struct value *route_report_write(struct value *list, const struct instance *inst
   options_write(row, &route_options, route);
   value_set_string(row, "file", route->file);
   value_set_number(row, "line", route->line);
-  write_parts(row, route);
+  write_parts(row, instance, route);
   if (!instance)
     return row;
   write_real_ports(value_set_table(row, "ports"), instance, route);

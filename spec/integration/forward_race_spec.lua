@@ -231,6 +231,62 @@ describe("racing targets", function()
   end)
 end)
 
+describe("what has failed lately", function()
+  after_each(moongate.finish)
+
+  it("is told by the status, explain, routes, diagnose and a metric, and forgotten by a success", function()
+    local port, target = net.refusing_port(), net.listen()
+    local m = moongate.start {
+      workers = 1,
+      routes = moongate.front(('targets = { "127.0.0.1:%d", "127.0.0.1:%d" }'):format(port, target:port())),
+    }
+    assert.are.equal(0, m:status().failed_targets.count)
+    assert.are.equal(0, m:metric "failed_targets")
+    assert(net.connect(m:port "front"))
+    assert(target:accept(5))
+    local name = "127.0.0.1:" .. port
+    m:await_metric("failed_targets", 1)
+    local failed = m:status().failed_targets
+    assert.are.same({ 1, name, 1 }, { failed.count, failed.list[1].target, failed.list[1].failures })
+    assert.truthy(failed.list[1].left > 0 and failed.list[1].left <= 5)
+    local targets = m:live_routes({ route = "front" }).routes[1].action.targets
+    assert.are.equal("Connection refused", targets[1].failed.error)
+    assert.falsy(targets[2].failed)
+    local function told(...)
+      return moongate.command({ ... }).out
+    end
+    assert.truthy(told("status", "--control", m.control):find("1 failed lately: " .. name, 1, true))
+    local explained = told("explain", tostring(m:port "front"), "--control", m.control)
+    assert.truthy(explained:gsub("%s+", " "):find(name .. " has failed (Connection refused", 1, true), explained)
+    local diagnosed = told("diagnose", "--control", m.control)
+    assert.truthy(diagnosed:gsub("%s+", " "):find("target " .. name .. " has failed lately", 1, true), diagnosed)
+
+    local back = net.listen { port = port }
+    target:close()
+    assert(net.connect(m:port "front")) -- the other one refuses now
+    assert(back:accept(5))
+    m:await_metric("failed_targets", 1)
+    assert.are_not.equal(name, m:status().failed_targets.list[1].target)
+  end)
+
+  it("is not what a connection is waiting for, which conns and explain tell", function()
+    local first, second = net.blackhole(), (net.blackhole())
+    local m = moongate.start {
+      workers = 1,
+      routes = moongate.front(('targets = { "127.0.0.1:%d", "127.0.0.1:%d" }'):format(first, second)),
+    }
+    assert(net.connect(m:port "front"))
+    local both = ("127.0.0.1:%d, 127.0.0.1:%d"):format(first, second)
+    local row = process.wait_for(function()
+      local found = m:live_connections().connections[1]
+      return found and found.trying == both and found
+    end, 10, "both to be tried")
+    local out = moongate.command({ "explain", row.id, "--control", m.control }).out
+    assert.truthy(out:find("trying%s+" .. both:gsub("%p", "%%%0")), out)
+    assert.are.equal(0, m:status().failed_targets.count)
+  end)
+end)
+
 describe("moongate.connect", function()
   after_each(moongate.finish)
 

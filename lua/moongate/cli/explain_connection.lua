@@ -84,6 +84,7 @@ local function explain_connection(row, width)
     { "domain", row.domain },
     { "route", row.route and ("%s (%s)%s"):format(row.route, outcomes.where(row), old) or "none yet" },
     { "target", row.target },
+    { "trying", row.trying },
     { "state", state(row) },
     { "trouble", trouble(row) },
     { "ended", row.ended and ("the %s's side has ended"):format(row.ended) or nil },

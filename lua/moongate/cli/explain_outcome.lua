@@ -50,7 +50,8 @@ local function action_of(row, port)
     return "forwarded to where its target function says"
   end
   local tls = action.tls == "passthrough" and ", TLS passed through" or ""
-  return "forwarded to " .. routes.action(action, port):gsub(",", " or ") .. tls
+  local failed = routes.failed(action)
+  return "forwarded to " .. routes.action(action, port):gsub(",", " or ") .. tls .. (failed and "; " .. failed or "")
 end
 
 local function by_name(body)

@@ -51,6 +51,23 @@ local function target(one, asked)
   return (host:find(":", 1, true) and "[%s]:%s" or "%s:%s"):format(host, port)
 end
 
+---Those of its targets that have failed lately: "10.0.0.1:80 has failed (Connection refused, 3s ago), and is tried last
+---for 2s"; nil: none has.
+---@param action table of the API's answer
+---@return string?
+function routes.failed(action)
+  local parts = {}
+  for _, one in ipairs(action.targets or {}) do
+    local failed = one.failed
+    if failed then
+      local ago, left = text.format_duration(math.floor(failed.seconds)), text.format_duration(math.ceil(failed.left))
+      local last = failed.left > 0 and (", and is tried last for %s"):format(left) or ""
+      parts[#parts + 1] = ("%s has failed (%s, %s ago)%s"):format(target(one), failed.error, ago, last)
+    end
+  end
+  return #parts > 0 and table.concat(parts, "; ") or nil
+end
+
 ---What a route does, in a few words: "handler", "10.0.0.1:80, 10.0.0.2:80", "by function".
 ---@param action table of the API's answer
 ---@param port integer? that the connection comes in on: what a target has that keeps it; nil: "preserve"

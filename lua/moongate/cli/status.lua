@@ -104,6 +104,24 @@ local function names_of(body)
   return ("%d known, %d of them by last known addresses: %s"):format(dns.names, dns.stale, table.concat(told, ", "))
 end
 
+-- "2 have failed lately: 10.0.0.1:80 (Connection refused 3s ago, tried last for 2s), …"; nil while none has.
+local function targets_of(body)
+  local failed, told = body.failed_targets or {}, {}
+  if (failed.count or 0) == 0 then
+    return nil
+  end
+  for index, one in ipairs(failed.list or {}) do
+    if index > NAMES_TOLD then
+      told[#told + 1] = "…"
+      break
+    end
+    local ago, left = text.format_duration(math.floor(one.seconds)), text.format_duration(math.ceil(one.left))
+    local last = one.left > 0 and (", tried last for %s"):format(left) or ""
+    told[index] = ("%s (%s %s ago%s)"):format(one.target, one.error, ago, last)
+  end
+  return ("%d failed lately: %s"):format(failed.count, table.concat(told, ", "))
+end
+
 ---"draining: 3 connections left (2 forwarding, 1 handling), cut in 12s"
 ---@param body table of the API's answer
 ---@param width? integer where it would be wider, the states are left out
@@ -158,6 +176,7 @@ local function overview(body)
   add("files", files(body))
   add("reload", reload_of(body))
   add("names", names_of(body))
+  add("targets", targets_of(body))
   return lines
 end
 

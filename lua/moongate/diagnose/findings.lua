@@ -336,6 +336,19 @@ local function names(snapshot, add)
     duration(first.left)), "moongate status")
 end
 
+-- Targets that could not be reached lately.
+local function targets(snapshot, add)
+  local failed = snapshot.failed_targets or {}
+  local first = (failed.list or {})[1]
+  if not first then
+    return
+  end
+  local more = failed.count > 1 and (" (and %s more)"):format(several(failed.count - 1, "target", "targets")) or ""
+  local last = first.left > 0 and (", and is tried last for %s"):format(duration(first.left)) or ""
+  add(PROBLEM, ("target %s has failed lately%s: %s, %s ago%s"):format(first.target, more, first.error,
+    duration(first.seconds), last), "moongate status")
+end
+
 ---What stands out in a snapshot, the worst first: a list of { severity = "problem" | "note", about =, text =, command =
 ---}. Empty when nothing does.
 ---@param snapshot table
@@ -360,6 +373,7 @@ function findings.of(snapshot)
   ended(snapshot, adder("terminations"))
   files(snapshot, adder("files"))
   names(snapshot, adder("names"))
+  targets(snapshot, adder("targets"))
   engine(snapshot, adder("engine"))
   stopping(snapshot, adder("draining"))
   for _, note in ipairs(notes) do

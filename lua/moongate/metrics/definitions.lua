@@ -358,6 +358,18 @@ return {
     collect = of_dns "stale",
   },
   {
+    name = "moongate_failed_targets",
+    type = "gauge",
+    help = "Addresses and names of targets that have failed lately; at most limits.failed_targets.",
+    labels = {},
+    collect = function(source, add)
+      local count = (source.status.failed_targets or {}).count
+      if count then
+        add(count)
+      end
+    end,
+  },
+  {
     name = "moongate_shared_entries",
     type = "gauge",
     help = "Entries of a dictionary of moongate.shared; some may have expired.",
