@@ -102,6 +102,25 @@ static void an_expired_name_is_not_waited_for_longer_than_half_a_second(void **s
   assert_int_equal(answer.result.status, 0);
 }
 
+static void nobody_waits_at_the_end_of_a_ttl_when_it_was_asked_for_in_vain_before(void **state) {
+  struct fixture *fixture = *state;
+  struct answer answer;
+  start_resolver(fixture, (struct resolver_options){.stale_ms = 600000, .timeout_ms = 10000});
+  assert_int_equal(ask(fixture, "a.test.", &answer), 0);
+  atomic_store(&fixture->server.mood, DNS_SILENT);
+  advance_s(fixture, 55);
+  AWAIT(&fixture->bench, atomic_load(&fixture->server.questions) == 2);
+  advance_s(fixture, 6);
+  struct resolver_options options = {.servers = fixture->server.servers, .table = resolver_table(fixture->resolver)};
+  struct error error;
+  struct resolver *other = resolver_new(&fixture->bench.loop, &options, &error);
+  assert_null(resolve_start(fixture->resolver, "a.test.", on_done, &answer));
+  assert_int_equal(answer.result.status, 0);
+  assert_null(resolve_start(other, "a.test.", on_done, &answer));
+  assert_int_equal(answer.result.status, 0);
+  resolver_free(other);
+}
+
 static void a_name_is_gone_when_that_was_heard_twice(void **state) {
   struct fixture *fixture = *state;
   static const struct dns_zone none[] = {{.label = "other"}, {.label = NULL}};
@@ -138,6 +157,7 @@ int main(void) {
       TEST(last_known_addresses_serve_while_name_servers_fail),
       TEST(last_known_addresses_serve_for_a_bounded_time_after_their_ttl),
       TEST(an_expired_name_is_not_waited_for_longer_than_half_a_second),
+      TEST(nobody_waits_at_the_end_of_a_ttl_when_it_was_asked_for_in_vain_before),
       TEST(a_name_is_gone_when_that_was_heard_twice),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -49,11 +49,15 @@ enum host_result {
       HOST_RESULT_COUNT
 };
 
+/* For new addresses, while expired ones are at hand (RFC 8767 section 5: client response timer). */
+enum { HOST_EXPIRED_WAIT_MS = 500 };
+
 enum host_state {
-  HOST_KNOWN,     /* `result` has addresses */
-  HOST_EXPIRED,   /* likewise, but their TTL is over and nothing is known to fail: worth a short wait */
-  HOST_FAILED,    /* `result` has the status that it failed with, a moment ago */
-  HOST_UNKNOWN,   /* nothing */
+  HOST_KNOWN,   /* `result` has addresses */
+  HOST_EXPIRED, /* likewise, but their TTL is over, nothing is known to fail, and nobody has asked for so long: worth a
+                   wait */
+  HOST_FAILED,  /* `result` has the status that it failed with, a moment ago */
+  HOST_UNKNOWN, /* nothing */
   HOST_UNCHECKED, /* the hosts file has changed since: to be looked at, then host_table_confirm() */
 };
 

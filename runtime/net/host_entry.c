@@ -121,8 +121,10 @@ unsigned host_entry_claim(struct host_entry *entry, const struct host_table_opti
 }
 
 unsigned host_entry_claim_all(struct host_entry *entry, const struct host_table_options *options, clock_ms now) {
-  for (size_t i = 0; i < HOST_FAMILIES; i++)
-    entry->sides[i].claimed = is_asked(options, i) ? now + CLAIM_MS : 0;
+  for (size_t i = 0; i < HOST_FAMILIES; i++) {
+    if (is_asked(options, i) && now >= entry->sides[i].claimed)
+      entry->sides[i].claimed = now + CLAIM_MS;
+  }
   entry->used_since = false;
   settle_entry(entry, options);
   return options->asks;
@@ -130,6 +132,11 @@ unsigned host_entry_claim_all(struct host_entry *entry, const struct host_table_
 
 bool host_entry_is_claimed(const struct host_entry *entry, clock_ms now) {
   return now < entry->sides[HOST_IPV6].claimed || now < entry->sides[HOST_IPV4].claimed;
+}
+
+/* Has it been asked for so long that the answer is not worth another wait? */
+static bool is_late(const struct host_side *side, clock_ms now) {
+  return now < side->claimed && now + CLAIM_MS >= side->claimed + HOST_EXPIRED_WAIT_MS;
 }
 
 static enum host_state look_without_addresses(const struct host_entry *entry, const struct host_table_options *options,
@@ -149,7 +156,7 @@ enum host_state host_entry_look(struct host_entry *entry, const struct host_tabl
     if (side->count > 0 && now >= side->expires + options->stale_ms)
       drop_addresses(entry, (enum host_family)i);
     is_fresh |= side->count > 0 && now < side->expires;
-    is_failing |= side->count > 0 && side->status != 0;
+    is_failing |= side->count > 0 && (side->status != 0 || is_late(side, now));
   }
   if (entry->count == 0)
     return look_without_addresses(entry, options, now);

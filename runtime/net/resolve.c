@@ -20,8 +20,6 @@ enum {
   DEFAULT_CACHE_ENTRIES = 1024,
   DEFAULT_MIN_TTL_MS = 1000,
   DEFAULT_MAX_TTL_MS = 3600 * 1000,
-  EXPIRED_WAIT_MS = 500, /* for new addresses, while expired ones are at hand (RFC 8767 section 5: client response
-                            timer) */
 };
 
 struct resolve_request {
@@ -187,7 +185,7 @@ static struct resolve_request *wait_for(struct resolver *resolver, const char *n
   }
   *request = (struct resolve_request){.done = done, .context = context};
   list_add_tail(&lookup->requests, &request->place);
-  resolve_lookup_hurry(lookup, has_expired ? EXPIRED_WAIT_MS : 0);
+  resolve_lookup_hurry(lookup, has_expired ? HOST_EXPIRED_WAIT_MS : 0);
   return request;
 }
 
