@@ -114,12 +114,25 @@ static int plane_judge(struct plane *plane) {
   return plane->status;
 }
 
+/* It is known, and given up. */
+static void plane_end_probe(struct plane *plane, int status) {
+  plane_done_fn *on_done = plane->on_done;
+  void *context = plane->context;
+  plane_abort(plane);
+  if (on_done)
+    on_done(plane, status, context);
+}
+
 static void on_plane_answered(struct deferred *deferred) {
   struct plane *plane = (struct plane *)(void *)((char *)deferred - offsetof(struct plane, answered));
   switch (plane->phase) {
   case PLANE_PREPARING:
     if (plane_judge(plane) == 0)
       plane->phase = PLANE_PREPARED;
+    if (plane->is_probing) {
+      plane_end_probe(plane, plane->status);
+      return;
+    }
     break;
   case PLANE_COMMITTING:
     if (plane_judge(plane) == 0)
@@ -153,6 +166,10 @@ static void on_plane_patience_over(struct wheel_timer *timer) {
   int status = error_set(&plane->error, ETIMEDOUT, "the engine \"%s\" does not answer (%s)",
                          route_engine_words[plane->ops->engine], plane_awaited(plane));
   loop_undefer(plane->loop, &plane->answered);
+  if (plane->is_probing) {
+    plane_end_probe(plane, status);
+    return;
+  }
   plane->status = status;
   if (plane->phase == PLANE_STOPPING)
     plane->phase = PLANE_STOPPED;
@@ -224,6 +241,8 @@ static void plane_begin_preparing(struct plane *plane) {
 }
 
 void plane_prepare(struct plane *plane, struct route_table *table, plane_done_fn *on_done, void *context) {
+  if (plane->is_probing)
+    plane_end_probe(plane, -EAGAIN);
   assert(plane->phase == PLANE_IDLE || plane->phase == PLANE_RETIRING);
   bool is_retiring = plane->phase == PLANE_RETIRING;
   plane_faults_clear(&plane->refusals);
@@ -233,6 +252,14 @@ void plane_prepare(struct plane *plane, struct route_table *table, plane_done_fn
   plane->is_waiting = is_retiring;
   if (!is_retiring)
     plane_begin_preparing(plane);
+}
+
+bool plane_probe(struct plane *plane, struct route_table *table, plane_done_fn *on_done, void *context) {
+  if ((plane->phase != PLANE_IDLE && plane->phase != PLANE_RETIRING) || plane->is_waiting)
+    return false;
+  plane_prepare(plane, table, on_done, context);
+  plane->is_probing = true;
+  return true;
 }
 
 void plane_commit(struct plane *plane, plane_done_fn *on_done, void *context) {
@@ -254,7 +281,7 @@ void plane_abort(struct plane *plane) {
   if (!has_begun && !plane->is_waiting)
     return;
   plane->on_done = NULL;
-  plane->is_waiting = false;
+  plane->is_waiting = plane->is_probing = false;
   loop_cancel_timer(plane->loop, &plane->patience);
   set_table(&plane->coming, NULL);
   if (!has_begun)
@@ -272,7 +299,7 @@ void plane_stop(struct plane *plane, uint64_t ms) {
   if (plane->phase != PLANE_STOPPING) {
     interrupted = plane->on_done;
     loop_undefer(plane->loop, &plane->answered);
-    plane->is_waiting = false;
+    plane->is_waiting = plane->is_probing = false;
     plane_begin(plane, PLANE_STOPPING, plane->on_stopped, plane->owner);
   }
   loop_set_timer(plane->loop, &plane->patience, ms + PLANE_STOP_MS);

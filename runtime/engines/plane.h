@@ -110,6 +110,7 @@ struct plane {
   struct error error;           /* of the last answer */
   int status;
   bool is_waiting; /* a prepare, for the end of retiring */
+  bool is_probing; /* what is prepared is given up when it is known whether it can be had */
   plane_done_fn *on_done;
   void *context;
   plane_done_fn *on_stopped; /* for plane_stop(), with `owner`; set by who ends it, may be NULL */
@@ -145,6 +146,10 @@ bool plane_is_concerned(const struct plane *plane, const struct route_table *tab
 void plane_prepare(struct plane *plane, struct route_table *table, plane_done_fn *on_done, void *context);
 void plane_commit(struct plane *plane, plane_done_fn *on_done, void *context);
 void plane_retire(struct plane *plane);
+
+/* Could `table` be had? It is prepared and given up: on_done says 0, or an error with plane->refusals, or -EAGAIN when
+ * a prepare has come in between. False, and nothing is called: something is under way. plane_abort() ends it early. */
+bool plane_probe(struct plane *plane, struct route_table *table, plane_done_fn *on_done, void *context);
 
 /* While preparing, prepared or when committing has failed. What is under way is not answered. Nothing when idle. */
 void plane_abort(struct plane *plane);

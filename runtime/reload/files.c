@@ -8,13 +8,14 @@
 #include "instance/runtime.h"
 #include "reload/files_private.h"
 #include "reload/reload.h"
+#include "script/version.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { PATH_SIZE = 4096 };
+enum { PATH_SIZE = 4096, WAIT_MS = 50 };
 
 /* The part of a put that the loader thread does: what it works on is left to that thread when it does not come back. */
 struct put_check {
@@ -29,6 +30,8 @@ struct put_check {
   struct route_table *live;  /* beside which its ports are looked at; NULL: they have not been yet */
   struct port_change *ports; /* between the two */
   int line;                  /* of the first port that can't be opened; 0: not known */
+  struct route_table *whole; /* with the others of what is live, where an engine has a say in it; else NULL */
+  bool asks_engine;
   int status;
   char name[ROUTE_FILE_NAME_LONGEST + 1];
 };
@@ -39,6 +42,9 @@ struct file_put {
   struct instance *instance;
   struct native_call *call;
   struct put_check *check;
+  bool is_probing;         /* the engine is asked … */
+  struct wheel_timer wait; /* … or will be, once it has nothing else under way … */
+  clock_ms wait_until;     /* … before then */
 };
 
 static struct value *answer_with_faults(int status, const struct instance *instance, const char *message,
@@ -65,12 +71,16 @@ static void drop_check(struct loading_job *job) {
   fault_list_clear(&check->faults);
   port_change_free(check->ports);
   route_table_unref(check->live);
+  route_table_unref(check->whole);
   route_table_unref(check->table);
   free(check->text);
   free(check);
 }
 
 static void put_free(struct file_put *put) {
+  if (put->is_probing)
+    plane_abort(put->instance->plane);
+  loop_cancel_timer(&put->instance->runtime->loop, &put->wait);
   list_remove(&put->node);
   put->check->put = NULL;
   free(put);
@@ -89,6 +99,35 @@ static struct value *file_refuse(const struct file_put *put) {
   return root;
 }
 
+static bool is_of_engine(const struct plane *plane, const struct route_table *table) {
+  return plane && table->engines >> plane->ops->engine & 1;
+}
+
+/* What is live, with the file in the place of its version there. 0 or -ENOMEM. */
+static int make_whole(struct put_check *check) {
+  const struct route_table *live = check->live, *own = check->table;
+  struct route **routes = calloc(live->route_count + own->route_count + 1, sizeof *routes);
+  struct script_version **scripts = calloc(live->script_count + own->script_count + 1, sizeof *scripts);
+  size_t count = 0, script_count = 0;
+  struct error error;
+  for (size_t i = 0; routes && i < live->route_count; i++)
+    if (strcmp(live->routes[i]->file, check->name) != 0)
+      routes[count++] = live->routes[i];
+  for (size_t i = 0; routes && i < own->route_count; i++)
+    routes[count++] = own->routes[i];
+  for (size_t i = 0; scripts && i < live->script_count; i++)
+    scripts[script_count++] = script_version_ref(live->scripts[i]);
+  for (size_t i = 0; scripts && i < own->script_count; i++)
+    scripts[script_count++] = script_version_ref(own->scripts[i]);
+  if (routes && scripts)
+    check->whole = route_table_new(routes, count, scripts, script_count, script_version_unref, &error);
+  for (size_t i = 0; !check->whole && i < script_count; i++)
+    script_version_unref(scripts[i]);
+  free(routes);
+  free(scripts);
+  return check->whole ? 0 : -ENOMEM;
+}
+
 /* On the loader thread: thousands of ports take long to look at. */
 static void run_probe(struct loading_job *job) {
   struct put_check *check = check_of(job);
@@ -97,6 +136,8 @@ static void run_probe(struct loading_job *job) {
   if (check->status == 0 && check->ports->failure_count > 0) {
     const struct route *route = check->table->ports[check->ports->failures[0].place].routes[0];
     check->line = loader_find_candidate_line(check->loader, check->name, route->name, "match.ports");
+  } else if (check->status == 0 && check->asks_engine) {
+    check->status = make_whole(check);
   }
 }
 
@@ -160,12 +201,96 @@ static struct value *refuse_without_memory(const struct file_put *put) {
   return files_answer(500, put->instance, "it could not be checked: no memory");
 }
 
-static void on_probed(struct loading_job *job) {
+/* On the loader thread. */
+static void run_find_lines(struct loading_job *job) {
+  const struct put_check *check = check_of(job);
+  for (size_t i = 0; i < check->faults.count; i++) {
+    struct fault *fault = &check->faults.faults[i];
+    int line = loader_find_candidate_line(check->loader, check->name, fault->route, fault->field);
+    fault->line = line ? line : fault->line;
+  }
+}
+
+static void on_lines_found(struct loading_job *job) {
   struct file_put *put = check_of(job)->put;
-  if (put)
-    finish_put(put, check_of(job)->status < 0 ? refuse_without_memory(put) : refuse_ports(put));
-  else
+  struct value *faults;
+  if (!put) {
     drop_check(job);
+    return;
+  }
+  struct value *root =
+      answer_with_faults(422, put->instance, "an engine refuses a route of it; nothing has changed", &faults);
+  report_faults(faults, &put->check->faults, NULL);
+  finish_put(put, root);
+}
+
+/* What is refused of the file, as its faults; of others nothing has changed. */
+static void collect_refusals(struct file_put *put, const struct plane_faults *refusals) {
+  char path[PATH_SIZE];
+  snprintf(path, sizeof path, "%s/%s", put->instance->config.routes, put->check->name);
+  for (size_t i = 0; i < refusals->count; i++) {
+    const struct plane_fault *refusal = &refusals->faults[i];
+    if (strcmp(refusal->route->file, put->check->name) == 0)
+      fault_list_add(&put->check->faults, path, refusal->route->line, refusal->route->name, refusal->field,
+                     refusal->message);
+  }
+}
+
+static void ask_engine(struct file_put *put);
+
+/* An error that is no route's is for the reload to meet, or not to meet any more. */
+static void on_engine_asked(struct plane *plane, int status, void *context) {
+  struct file_put *put = context;
+  put->is_probing = false;
+  if (status == -EAGAIN) {
+    ask_engine(put);
+    return;
+  }
+  if (status < 0)
+    collect_refusals(put, &plane->refusals);
+  if (put->check->faults.count == 0) {
+    finish_put(put, NULL);
+    return;
+  }
+  put->check->job.run = run_find_lines;
+  put->check->job.on_done = on_lines_found;
+  loading_post(&put->instance->loading, &put->check->job);
+}
+
+static void on_put_wait(struct wheel_timer *timer) {
+  ask_engine((struct file_put *)(void *)((char *)timer - offsetof(struct file_put, wait)));
+}
+
+/* Beside a reload its answers would be taken for the reload's. */
+static void ask_engine(struct file_put *put) {
+  struct instance *instance = put->instance;
+  struct loop *loop = &instance->runtime->loop;
+  bool is_idle = instance->reload->phase == RELOAD_IDLE || instance->reload->phase == RELOAD_STORING;
+  put->is_probing = is_idle && plane_probe(instance->plane, put->check->whole, on_engine_asked, put);
+  if (put->is_probing)
+    return;
+  if (put->wait_until == 0)
+    put->wait_until = clock_now(loop->clock) + PLANE_PATIENCE_MS;
+  if (clock_now(loop->clock) >= put->wait_until) {
+    finish_put(put, NULL); /* the reload asks it */
+    return;
+  }
+  put->wait.on_expired = on_put_wait;
+  loop_set_timer(loop, &put->wait, WAIT_MS);
+}
+
+static void on_probed(struct loading_job *job) {
+  struct put_check *check = check_of(job);
+  struct file_put *put = check->put;
+  if (!put) {
+    drop_check(job);
+    return;
+  }
+  struct value *refusal = check->status < 0 ? refuse_without_memory(put) : refuse_ports(put);
+  if (!refusal && check->whole)
+    ask_engine(put);
+  else
+    finish_put(put, refusal);
 }
 
 static void on_checked(struct loading_job *job) {
@@ -185,6 +310,7 @@ static void on_checked(struct loading_job *job) {
     return;
   }
   check->live = route_table_ref(put->instance->table);
+  check->asks_engine = is_of_engine(put->instance->plane, check->table);
   check->job.run = run_probe;
   check->job.on_done = on_probed;
   loading_post(&put->instance->loading, &check->job);
@@ -283,61 +409,4 @@ void files_stop(struct instance *instance) {
     native_call_answer(call, files_answer(409, instance, "moongate is stopping"));
   }
   files_change_stop(instance);
-}
-
-/* What its engine has against what is live of the file. How many. */
-static size_t report_engine_faults(struct value *list, const struct instance *instance,
-                                   const struct loaded_file *file) {
-  size_t count = 0;
-  for (size_t i = 0; instance->plane && i < instance->plane->faults.count; i++) {
-    const struct plane_fault *fault = &instance->plane->faults.faults[i];
-    if (!fault->route || strcmp(fault->route->file, file->file) != 0)
-      continue;
-    report_fault(list, file->path, fault->route->line, fault->route->name, fault->field, fault->message);
-    count++;
-  }
-  return count;
-}
-
-static const char *state_of(const struct loaded_file *file) {
-  if (file->ok || file->stands_in == FILE_LIVE)
-    return "live";
-  return file->stands_in == FILE_LAST_GOOD ? "last_good" : "absent";
-}
-
-static void report_of_file(struct value *list, const struct fault_index *index, const char *path) {
-  size_t count;
-  const struct fault *const *faults = fault_index_of_file(index, path, &count);
-  for (size_t i = 0; i < count; i++)
-    report_fault(list, faults[i]->file, faults[i]->line, faults[i]->route, faults[i]->field, faults[i]->message);
-}
-
-void instance_list_files(const struct instance *instance, struct value *list) {
-  const struct loaded_routes *loaded = &instance->loaded;
-  struct fault_index *faults = fault_index_by_file(&loaded->faults);
-  if (!faults)
-    list->failed = true;
-  for (size_t i = 0; i < loaded->file_count && !list->failed; i++) {
-    const struct loaded_file *file = &loaded->files[i];
-    struct value *entry = value_set_table(list, NULL);
-    char hash[24];
-    snprintf(hash, sizeof hash, "%016llx", (unsigned long long)file->hash);
-    value_set_string(entry, "file", file->file);
-    value_set_string(entry, "path", file->path);
-    struct value *told = value_set_table(entry, "faults");
-    report_of_file(told, faults, file->path);
-    bool is_impaired = report_engine_faults(told, instance, file) > 0;
-    value_set_boolean(entry, "ok", file->ok && !is_impaired);
-    value_set_boolean(entry, "waits", file->waits);
-    value_set_boolean(entry, "vanished", file->vanished);
-    value_set_string(entry, "state", is_impaired && file->ok ? "impaired" : state_of(file));
-    value_set_number(entry, "routes", (double)file->route_count);
-    value_set_number(entry, "functions", (double)file->function_count);
-    value_set_number(entry, "version", file->version_number);
-    value_set_string(entry, "hash", hash);
-    value_set_number(entry, "size", (double)file->size);
-    value_set_number(entry, "loaded_at", file->loaded_at);
-    report_faults(value_set_table(entry, "warnings"), &file->warnings, NULL);
-  }
-  fault_index_free(faults);
 }
