@@ -4,7 +4,7 @@
 -- needs samples over time is not in this version, and says so.
 
 local _, core = ...
-local error, ipairs = error, ipairs
+local error, ipairs, math, table, type = error, ipairs, math, table, type
 local measure = core.measure
 
 local metrics = {
@@ -33,6 +33,14 @@ local function all_later(group, names)
   return functions
 end
 
+-- Equals stand as they came, in the order of the addresses.
+local function busier(a, b)
+  if a.active ~= b.active then
+    return a.active > b.active
+  end
+  return a.place < b.place
+end
+
 metrics.connections = {
   active = snapshot_total("active"),
   total = snapshot_total("connections"),
@@ -46,8 +54,35 @@ metrics.connections = {
     end
     return active
   end,
-  by_ip = later("connections.by_ip"),
-  top = later("connections.top"),
+  --- Open connections of each client address that has some; under "(other)" those of addresses that are not kept.
+  by_ip = function()
+    local answer, active = measure(true), {}
+    for _, row in ipairs(answer.addresses) do
+      if row.active > 0 then
+        active[row.address] = row.active
+      end
+    end
+    if answer.other.active > 0 then
+      active["(other)"] = answer.other.active
+    end
+    return active
+  end,
+  --- The addresses with the most open connections.
+  top = function(most)
+    if most ~= nil and (type(most) ~= "number" or most < 1 or most ~= math.floor(most)) then
+      error("moongate.metrics.connections.top: a whole number from 1 expected", 2)
+    end
+    local rows, top = measure(true).addresses, {}
+    for place, row in ipairs(rows) do
+      row.place = place
+    end
+    table.sort(rows, busier)
+    for i = 1, math.min(most or 10, #rows) do
+      local row = rows[i]
+      top[i] = { ip = row.address, connections = row.active, bytes_in = row.bytes_in, bytes_out = row.bytes_out }
+    end
+    return top
+  end,
 }
 
 metrics.totals = {

@@ -46,7 +46,7 @@ static void measure_drop(struct shared_question *question) {
   free((char *)question - offsetof(struct measuring, question));
 }
 
-/* core.measure(): the table of native.snapshot(). */
+/* core.measure([by_client]): the answer to the question "snapshot", or "clients". */
 int core_measure(lua_State *L) {
   struct script_task *task = task_check(L);
   struct script_shared *shared = script_state_shared(task->state);
@@ -57,6 +57,7 @@ int core_measure(lua_State *L) {
   }
   measuring->question.on_answer = on_measured;
   measuring->question.drop = measure_drop;
+  measuring->question.by_client = lua_toboolean(L, 1);
   const struct script_run *run = task->run;
   measuring->question.worker = run != NULL ? run->worker->worker : task->state->place->worker;
   measuring->question.asker = &task->state->place->loop->mailbox;

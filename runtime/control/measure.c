@@ -6,6 +6,7 @@
 
 #include "instance/instance.h"
 #include "instance/runtime.h"
+#include "reports/reports.h"
 #include "script/shared.h"
 
 #include <stdlib.h>
@@ -45,13 +46,21 @@ static void on_snapshot(void *context, struct value *value) {
     question_drop(question, value);
 }
 
+static void answer_question(struct instance *instance, const struct shared_question *question,
+                            struct native_call *call) {
+  if (question->by_client)
+    clients_ask_all(instance, call);
+  else
+    instance_snapshot(instance, call);
+}
+
 static void on_script_question(struct message *message, void *receiver) {
   (void)receiver;
   struct shared_question *question = (struct shared_question *)(void *)message;
   const struct runtime *runtime = question->context;
   struct native_call *call = runtime->measuring ? native_call_new(on_snapshot, question) : NULL;
   if (call)
-    instance_snapshot(runtime->instance, call);
+    answer_question(runtime->instance, question, call);
   else
     on_snapshot(question, NULL);
 }
@@ -88,6 +97,6 @@ bool measure_within(struct instance *instance, struct shared_question *question)
   question->context = instance;
   struct native_call *call = native_call_new(on_inner_snapshot, question);
   if (call)
-    instance_snapshot(instance, call);
+    answer_question(instance, question, call);
   return call != NULL;
 }

@@ -81,7 +81,8 @@ static struct value *clients_answer(const struct snapshots *snapshots, void *con
   return root;
 }
 
-void clients_ask(struct instance *instance, const struct value *arguments, struct native_call *call) {
+static void clients_ask_for(struct instance *instance, const struct value *arguments, size_t limit,
+                            struct native_call *call) {
   struct error error = {0};
   struct selection_query *query = calloc(1, sizeof *query);
   if (!query)
@@ -89,10 +90,19 @@ void clients_ask(struct instance *instance, const struct value *arguments, struc
   else if (!instance->snapshots.loop)
     error_set(&error, EAGAIN, "moongate is starting or stopping");
   else if (selection_query_init(query, &client_record, arguments, &error) == 0) {
+    query->limit = limit ? limit : query->limit;
     snapshots_ask_for(&instance->snapshots, call, clients_answer, query);
     return;
   }
   ask_refuse(call, error.code == ENOMEM ? 500 : error.code == EAGAIN ? 503 : 400, error.message);
   if (query)
     clients_query_free(query);
+}
+
+void clients_ask(struct instance *instance, const struct value *arguments, struct native_call *call) {
+  clients_ask_for(instance, arguments, 0, call);
+}
+
+void clients_ask_all(struct instance *instance, struct native_call *call) {
+  clients_ask_for(instance, NULL, SELECTION_MOST, call);
 }

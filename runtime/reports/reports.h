@@ -23,6 +23,9 @@ struct value *config_report(const struct instance *instance);
  * =, bytes_in =, bytes_out = }, … }, other = the same of what is counted by none of them, all = of all routes } */
 void clients_ask(struct instance *instance, const struct value *arguments, struct native_call *call);
 
+/* The same of all addresses, in their order. */
+void clients_ask_all(struct instance *instance, struct native_call *call);
+
 /* Why a connection gets the route that it gets: the routes of its port in the order of choice, for each the clause that
  * turned it down, or what puts it where it is, and what the corridor's steps say of it. Functions are not run: what
  * depends on one is said to. See native_ops.explain; `context` is the struct runtime. */

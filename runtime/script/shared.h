@@ -62,6 +62,7 @@ struct shared_question {
   void *context;         /* who answers, for itself */
   const void *worker;    /* whose connection it is asked for, a struct worker; NULL: for none */
   struct mailbox *asker; /* where the answer goes */
+  bool by_client;        /* asked: what is counted by client address, rather than all of the snapshot */
   /* The answer has come, on the thread that asked: `answer` is the callee's (NULL: no memory). */
   void (*on_answer)(struct message *message, void *receiver);
   /* There is none, because the asker has ended; on any thread. Frees it. */

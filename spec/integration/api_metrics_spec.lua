@@ -108,6 +108,27 @@ describe("moongate.metrics", function()
     assert.truthy(ask(client, "moongate.metrics.throughput.instant()"):find("line:1: .*not in this version"))
   end)
 
+  it("tells who has connections open, of addresses that are kept and of others", function()
+    local m = moongate.start {
+      config = "metrics = { top_ips = 2 },",
+      routes = shell "",
+    }
+    local one = net.connect(m:port "shell", { from = "127.0.0.2" })
+    local open = { one, net.connect(m:port "shell", { from = "127.0.0.2" }) }
+    for i = 3, 5 do
+      open[#open + 1] = net.connect(m:port "shell", { from = "127.0.0." .. i })
+      ask(open[#open], "return 1")
+    end
+    local answer = ask(one, "local by = moongate.metrics.connections.by_ip() return by['127.0.0.2'], by['127.0.0.3'], "
+      .. "by['127.0.0.4'], by['(other)']")
+    assert.are.equal("2 1 nil 2", answer)
+    assert.are.equal("1 127.0.0.2 2", ask(one, "local top = moongate.metrics.connections.top(1) "
+      .. "return #top, top[1].ip, top[1].connections"))
+    assert.are.equal("2 127.0.0.3 1 true", ask(one, "local top = moongate.metrics.connections.top() "
+      .. "return #top, top[2].ip, top[2].connections, top[1].bytes_in > top[2].bytes_in"))
+    assert.truthy(ask(one, "moongate.metrics.connections.top(0)"):find "line:1: .*a whole number from 1 expected")
+  end)
+
   it("can be asked by many at once, and by those that go meanwhile", function()
     local m = moongate.start {
       workers = 2,

@@ -181,15 +181,27 @@ function Regex:gmatch(subject) end
 function Regex:gsub(subject, replace, most) end
 
 --- Metrics of a script's own, on /metrics under the name given; and what the runtime counts, over all workers, which
---- waits for their answers. throughput, requests, percentiles, connections.by_ip and connections.top raise in this
---- version.
+--- waits for their answers. throughput, requests and percentiles raise in this version.
 ---@class moongate.metrics
----@field connections { active: (fun(): integer), total: (fun(): integer), by_route: (fun(): table<string, integer>) }
+---@field connections moongate.metrics.Connections
 ---@field throughput table raises "not in this version", as the next two do
 ---@field requests table
 ---@field percentiles table
 ---@field totals { bytes_in: (fun(): number), bytes_out: (fun(): number), connections: (fun(): integer) }
 local metrics = {}
+
+---@class moongate.metrics.Connections
+---@field active fun(): integer
+---@field total fun(): integer
+---@field by_route fun(): table<string, integer> open ones
+---@field by_ip fun(): table<string, integer> open ones, by client address (of IPv6 "2001:db8::/64"), and "(other)"
+---@field top fun(most?: integer): moongate.metrics.Client[] those with the most open ones; 10
+
+---@class moongate.metrics.Client
+---@field ip string
+---@field connections integer open ones
+---@field bytes_in number
+---@field bytes_out number
 
 ---@alias moongate.LabelValues table<integer|string, string|number|boolean> in the order of the labels, or by their names
 
