@@ -99,7 +99,7 @@ static void note_connected(const struct exchange *exchange, const struct route_t
     return;
   if (target->load && atomic_load_explicit(&target->load->connect_ms, memory_order_relaxed) != took_ms)
     atomic_store_explicit(&target->load->connect_ms, (unsigned)took_ms, memory_order_relaxed);
-  if (!target->address.is_set && failures && failures_count(failures) > 0) /* of an address the dial has done it */
+  if (!target->address.is_set && failures_count(failures) > 0) /* of an address the dial has done it */
     forget_failures(exchange, target);
 }
 

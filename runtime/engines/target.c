@@ -99,7 +99,7 @@ void target_let_go(const struct route_target *target, bool *loaded) {
 
 static void avoid_failed(struct exchange *exchange) {
   const struct failures *failures = exchange_worker(exchange)->dialer.failures;
-  if (exchange->route->target_count <= 1 || !failures || failures_count(failures) == 0)
+  if (exchange->route->target_count <= 1 || failures_count(failures) == 0)
     return;
   const struct target_choice choice = target_choice_of(exchange);
   exchange->target = route_avoid_failed(&choice, exchange->target);

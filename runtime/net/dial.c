@@ -84,7 +84,8 @@ static void attempt_succeed(struct attempt *attempt) {
   int fd = attempt->fd;
   attempt->fd = -1;
   dial->last = attempt->index;
-  dial_note_outcome(dial, 0);
+  if (failures_count(dial->dialer->failures) > 0)
+    dial_note_outcome(dial, 0);
   dial_finish(dial, 0, fd);
 }
 
@@ -317,12 +318,14 @@ static int address_of_host(struct dial *dial, const char *host) {
 
 static uint64_t bounded_ms(uint64_t ms) { return ms < LONGEST_MS ? ms : LONGEST_MS; }
 
+/* Not by calloc(3), which takes ten times as long as malloc(3) for what has been freed a moment ago. */
 static struct dial *dial_new(struct dialer *dialer, uint16_t port, const struct dial_terms *terms) {
-  struct dial *dial = calloc(1, sizeof *dial);
+  struct dial *dial = malloc(sizeof *dial);
   if (!dial) {
     terms->done(terms->context, -ENOMEM, -1, NULL);
     return NULL;
   }
+  memset(dial, 0, offsetof(struct dial, single));
   dial->dialer = dialer;
   dial->done = terms->done;
   dial->slow = terms->patience_ms > 0 ? terms->slow : NULL;

@@ -39,7 +39,7 @@ static unsigned interleave(struct candidate *all, unsigned count, bool is_last, 
 
 void dial_order_addresses(struct dial *dial) {
   struct failures *failures = dial->dialer->failures;
-  bool are_any = failures && failures_count(failures) > 0;
+  bool are_any = failures_count(failures) > 0;
   clock_ms now = are_any ? loop_now(dial->dialer->loop) : 0;
   struct candidate all[RESOLVE_MAX_ADDRESSES];
   for (unsigned i = 0; i < dial->count; i++) {
@@ -60,7 +60,7 @@ void dial_order_addresses(struct dial *dial) {
 void dial_note_outcome(const struct dial *dial, int status) {
   struct failures *failures = dial->dialer->failures;
   char text[ENDPOINT_TEXT_SIZE];
-  if (!failures || (status == 0 ? failures_count(failures) == 0 : !failures_is_evidence(status)))
+  if (!failures || !failures_is_evidence(status))
     return;
   const struct endpoint *peer = &dial->addresses[dial->last];
   struct failure_key key = failures_key_of_endpoint(failures, peer);

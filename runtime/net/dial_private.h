@@ -41,8 +41,8 @@ struct dial {
   clock_ms slow_at;  /* it is told; CLOCK_NEVER: not */
   struct wheel_timer timer;
   struct deferred freeing;
-  struct endpoint single;
-  struct attempt first; /* where several are under way, the others are on the heap */
+  struct attempt first;   /* where several are under way, the others are on the heap */
+  struct endpoint single; /* not set where `addresses` are others */
 };
 
 /* Opens a socket and connects it to the address attempt->index. 0: it is connected. -EINPROGRESS: it is not yet.

@@ -32,27 +32,31 @@ struct failures_shard {
   struct list_node order;
 } __attribute__((aligned(64)));
 
-struct failures {
+struct failures_table {
+  struct failures all;
   uint64_t seed;
-  size_t most;         /* in a shard */
-  atomic_size_t count; /* in all of them */
+  size_t most; /* in a shard */
   struct failures_shard shards[FAILURES_SHARDS];
 };
 
+static struct failures_table *table_of(const struct failures *failures) {
+  return (struct failures_table *)(uintptr_t)failures;
+}
+
 struct failures *failures_new(size_t most) {
-  struct failures *failures = aligned_alloc(64, sizeof *failures);
-  if (!failures)
+  struct failures_table *table = aligned_alloc(64, sizeof *table);
+  if (!table)
     return NULL;
-  memset(failures, 0, sizeof *failures);
-  if (getrandom(&failures->seed, sizeof failures->seed, 0) != (ssize_t)sizeof failures->seed)
-    failures->seed = (uint64_t)(uintptr_t)failures;
-  failures->most = (most + FAILURES_SHARDS - 1) / FAILURES_SHARDS;
-  atomic_init(&failures->count, 0);
+  memset(table, 0, sizeof *table);
+  if (getrandom(&table->seed, sizeof table->seed, 0) != (ssize_t)sizeof table->seed)
+    table->seed = (uint64_t)(uintptr_t)table;
+  table->most = (most + FAILURES_SHARDS - 1) / FAILURES_SHARDS;
+  atomic_init(&table->all.count, 0);
   for (size_t i = 0; i < FAILURES_SHARDS; i++) {
-    pthread_mutex_init(&failures->shards[i].lock, NULL);
-    list_init(&failures->shards[i].order);
+    pthread_mutex_init(&table->shards[i].lock, NULL);
+    list_init(&table->shards[i].order);
   }
-  return failures;
+  return &table->all;
 }
 
 static void failure_remove(struct failures *failures, struct failures_shard *shard, struct failure *failure) {
@@ -66,17 +70,13 @@ void failures_free(struct failures *failures) {
   if (!failures)
     return;
   for (size_t i = 0; i < FAILURES_SHARDS; i++) {
-    struct failures_shard *shard = &failures->shards[i];
+    struct failures_shard *shard = &table_of(failures)->shards[i];
     LIST_FOREACH(place, &shard->order)
     failure_remove(failures, shard, LIST_OWNER(place, struct failure, place));
     hash_table_deinit(&shard->table);
     pthread_mutex_destroy(&shard->lock);
   }
-  free(failures);
-}
-
-size_t failures_count(const struct failures *failures) {
-  return atomic_load_explicit(&failures->count, memory_order_relaxed);
+  free(table_of(failures));
 }
 
 struct failure_key failures_key_of_address(const struct failures *failures, const struct ip_address *address,
@@ -85,13 +85,13 @@ struct failure_key failures_key_of_address(const struct failures *failures, cons
   struct failure_key key;
   memcpy(bytes, address->bytes, sizeof address->bytes);
   memcpy(bytes + sizeof address->bytes, &port, sizeof port);
-  key.hash = text_hash_wide(bytes, sizeof bytes, failures->seed, &key.second);
+  key.hash = text_hash_wide(bytes, sizeof bytes, table_of(failures)->seed, &key.second);
   return key;
 }
 
 struct failure_key failures_key_of_host(const struct failures *failures, const char *host, uint16_t port) {
   struct failure_key key;
-  uint64_t seed = failures->seed + 1 + (strncmp(host, "unix:", 5) == 0 ? 0 : port);
+  uint64_t seed = table_of(failures)->seed + 1 + (strncmp(host, "unix:", 5) == 0 ? 0 : port);
   key.hash = text_hash_wide(host, strlen(host), seed, &key.second);
   return key;
 }
@@ -121,7 +121,7 @@ const char *failures_describe(int status) {
 }
 
 static struct failures_shard *shard_of(struct failures *failures, const struct failure_key *key) {
-  return &failures->shards[key->hash % FAILURES_SHARDS];
+  return &table_of(failures)->shards[key->hash % FAILURES_SHARDS];
 }
 
 /* What is too old goes on the way. */
@@ -141,7 +141,7 @@ static struct failure *failure_find(struct failures *failures, struct failures_s
 static void drop_old(struct failures *failures, struct failures_shard *shard, clock_ms now) {
   LIST_FOREACH(place, &shard->order) {
     struct failure *failure = LIST_OWNER(place, struct failure, place);
-    if (shard->table.count < failures->most && now <= failure->until + FAILURES_FORGOTTEN_MS)
+    if (shard->table.count < table_of(failures)->most && now <= failure->until + FAILURES_FORGOTTEN_MS)
       break;
     failure_remove(failures, shard, failure);
   }
@@ -237,7 +237,7 @@ static void failure_tell(const struct failure *failure, clock_ms now, failures_r
 
 void failures_each(struct failures *failures, clock_ms now, failures_report_fn *report, void *context) {
   for (size_t i = 0; i < FAILURES_SHARDS; i++) {
-    struct failures_shard *shard = &failures->shards[i];
+    struct failures_shard *shard = &table_of(failures)->shards[i];
     pthread_mutex_lock(&shard->lock);
     LIST_FOREACH(place, &shard->order) {
       const struct failure *failure = LIST_OWNER(place, struct failure, place);

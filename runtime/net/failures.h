@@ -15,7 +15,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-struct failures;
+/* What everybody looks at each time; the rest is behind it (failures.c). */
+struct failures {
+  atomic_size_t count;
+};
 
 enum {
   FAILURES_MOST_DEFAULT = 4096,
@@ -34,8 +37,10 @@ struct failure_key {
 struct failures *failures_new(size_t most);
 void failures_free(struct failures *failures); /* NULL is nothing */
 
-/* How many there are: most of the time none, and then nothing has to be looked up. */
-size_t failures_count(const struct failures *failures);
+/* How many there are: most of the time none, and then nothing has to be looked up. NULL: none. */
+static inline size_t failures_count(const struct failures *failures) {
+  return failures ? atomic_load_explicit(&failures->count, memory_order_relaxed) : 0;
+}
 
 struct failure_key failures_key_of_address(const struct failures *failures, const struct ip_address *address,
                                            uint16_t port);

@@ -66,6 +66,6 @@ static void write_failed(void *context, const struct failure_report *report) {
 void failures_report_target(const struct instance *instance, const struct route_target *target, struct value *row) {
   const struct target_choice choice = {.failures = instance->threads.failures};
   struct failure_key key;
-  if (choice.failures && failures_count(choice.failures) > 0 && target_failure_key(&choice, target, &key))
+  if (failures_count(choice.failures) > 0 && target_failure_key(&choice, target, &key))
     failures_find(choice.failures, &key, clock_coarse(&instance->runtime->clock), write_failed, row);
 }

@@ -18,7 +18,7 @@ bool target_failure_key(const struct target_choice *choice, const struct route_t
 
 static bool has_failed_lately(const struct target_choice *choice, const struct route_target *target) {
   struct failure_key key;
-  return choice->failures && failures_count(choice->failures) > 0 && target_failure_key(choice, target, &key) &&
+  return failures_count(choice->failures) > 0 && target_failure_key(choice, target, &key) &&
          failures_is_paused(choice->failures, &key, choice->now);
 }
 
@@ -87,7 +87,7 @@ static const struct route_target *next_of(const struct target_choice *choice, co
 /* It is tried now, should its time to come last have passed by one alone. */
 static const struct route_target *claim_target(const struct target_choice *choice, const struct route_target *target) {
   struct failure_key key;
-  if (choice->failures && failures_count(choice->failures) > 0 && target_failure_key(choice, target, &key))
+  if (failures_count(choice->failures) > 0 && target_failure_key(choice, target, &key))
     failures_claim(choice->failures, &key, choice->now);
   return target;
 }
