@@ -4,10 +4,9 @@
  */
 #include "connection/limits.h"
 #include "instance/instance.h"
+#include "reports/listing.h"
 #include "reports/reports.h"
-#include "reports/selection.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -59,8 +58,8 @@ static const struct record_type address_record = {
 };
 
 struct addresses_found {
-  size_t shard; /* the next */
   struct selection selection;
+  size_t shard;               /* the next */
   size_t remembered, blocked; /* of all that there are */
 };
 
@@ -87,37 +86,29 @@ static void on_address(void *context, const struct limit_report *told) {
 }
 
 static bool addresses_step(struct ask_part *part) {
-  enum { SORTED_AT_ONCE = 512 };
   const struct addresses_question *question = part->ask->question;
   struct addresses_found *found = part->answer;
   if (found->shard < LIMITS_SHARDS)
     limits_each_of(question->limits, found->shard++, loop_now(part->ask->asks->loop), on_address, part);
-  return found->shard < LIMITS_SHARDS || !selection_sort(&found->selection, &question->query, SORTED_AT_ONCE);
+  return found->shard < LIMITS_SHARDS || listing_sort(part);
 }
 
 static struct value *addresses_report(struct ask *ask) {
-  const struct addresses_question *question = ask->question;
-  struct addresses_found *found = ask->parts[0].answer;
-  struct selection *selection = &found->selection;
+  const struct addresses_found *found = ask->parts[0].answer;
   size_t count;
-  void **page = selections_merge(&selection, 1, &question->query, &count);
   struct value *root = value_table();
-  value_set_number(root, "total", (double)selection->matched);
+  void **page = listing_page(ask, root, &count);
   value_set_number(root, "remembered", (double)found->remembered);
   value_set_number(root, "blocked", (double)found->blocked);
-  value_set_boolean(root, "complete", page && !selection->failed && ask_is_complete(ask));
-  value_set_records(root, "addresses", &address_record, page, page ? count : 0);
+  value_set_records(root, "addresses", &address_record, page, count);
   return root;
 }
 
-static void addresses_clear(void *answer) { selection_clear(&((struct addresses_found *)answer)->selection); }
-
 static void addresses_free_question(void *asked) {
   struct addresses_question *question = asked;
-  selection_query_deinit(&question->query);
   free(question->scopes);
   free(question->texts);
-  free(question);
+  listing_free(question);
 }
 
 /* Names may go while the table is gone through. False without memory. */
@@ -141,20 +132,18 @@ void addresses_ask(struct instance *instance, const struct value *arguments, str
       .here = true,
       .step = addresses_step,
       .report = addresses_report,
-      .clear = addresses_clear,
+      .clear = listing_clear,
       .free_question = addresses_free_question,
   };
-  struct error error = {0};
-  struct addresses_question *question = calloc(1, sizeof *question);
-  if (!question || !copy_scopes(question, &instance->names)) {
-    error_set(&error, ENOMEM, "no memory for the question");
-  } else if (selection_query_init(&question->query, &address_record, arguments, &error) == 0) {
-    question->limits = instance->threads.admission.limits;
-    question->block_ms = instance->config.policy->block_ms;
-    asks_begin(&instance->asks, &kind, question, call);
+  struct addresses_question *question = listing_new(sizeof *question, &address_record, arguments, call);
+  if (!question)
+    return;
+  if (!copy_scopes(question, &instance->names)) {
+    addresses_free_question(question);
+    ask_refuse(call, 500, "no memory for the question");
     return;
   }
-  ask_refuse(call, error.code == ENOMEM ? 500 : 400, error.message);
-  if (question)
-    addresses_free_question(question);
+  question->limits = instance->threads.admission.limits;
+  question->block_ms = instance->config.policy->block_ms;
+  asks_begin(&instance->asks, &kind, question, call);
 }

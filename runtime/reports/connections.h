@@ -68,18 +68,6 @@ extern const struct record_type connection_whole_record; /* … that is complete
 /* All but what is costly; its texts are the connection's. On the connection's thread. */
 void connection_entry_fill(struct connection_entry *entry, const struct connection *connection);
 
-/* What one worker has found. */
-struct connections_found {
-  uint64_t open; /* connections that it has, wanted or not */
-  bool walked;
-  struct connection_walk walk;
-  struct selection selection;
-};
-
-/* A stretch of ask_kind.step for one. `kill`: those that pass are ended. */
-bool connections_step(struct connections_found *found, struct ask_part *part, const struct selection_query *query,
-                      bool kill);
-
 /* How long connections may still be there when moongate stops, in milliseconds: the workers don't know. UINT64_MAX: it
  * does not. */
 struct instance;

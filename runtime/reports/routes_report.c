@@ -5,12 +5,10 @@
 #include "reports/routes_report.h"
 
 #include "instance/instance.h"
-#include "reports/selection.h"
+#include "reports/listing.h"
 #include "routing/domain.h"
 
-#include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 
 enum { MOST_ENDPOINTS = 64, ROUTES_PIECE = 512 };
 
@@ -47,10 +45,10 @@ struct routes_question {
 };
 
 struct routes_found {
+  struct selection selection;
   uint64_t generation; /* of the table; 0: not begun */
   size_t next;
   struct endpoints endpoints;
-  struct selection selection;
 };
 
 static struct endpoints find_endpoints(const struct instance *instance, int port) {
@@ -152,35 +150,22 @@ static struct value *routes_report(struct ask *ask) {
   return root;
 }
 
-static void routes_clear(void *answer) { selection_clear(&((struct routes_found *)answer)->selection); }
-
-static void routes_free_question(void *asked) {
-  selection_query_deinit(&((struct routes_question *)asked)->query);
-  free(asked);
-}
-
 void routes_ask(struct instance *instance, const struct value *arguments, struct native_call *call) {
   static const struct ask_kind kind = {
       .answer_size = sizeof(struct routes_found),
       .here = true,
       .step = routes_step,
       .report = routes_report,
-      .clear = routes_clear,
-      .free_question = routes_free_question,
+      .clear = listing_clear,
+      .free_question = listing_free,
   };
-  struct error error = {0};
-  struct routes_question *question = calloc(1, sizeof *question);
-  int status = question ? selection_query_init(&question->query, &route_record, arguments, &error) : -ENOMEM;
-  if (status == 0) {
-    question->query.order = &route_fields[1];
-    question->port = (int)value_get_number(arguments, "port", -1);
-    question->instance = instance;
-    asks_begin(&instance->asks, &kind, question, call);
+  struct routes_question *question = listing_new(sizeof *question, &route_record, arguments, call);
+  if (!question)
     return;
-  }
-  ask_refuse(call, status == -ENOMEM ? 500 : 400, question ? error.message : "no memory for the question");
-  if (question)
-    routes_free_question(question);
+  question->query.order = &route_fields[1];
+  question->port = (int)value_get_number(arguments, "port", -1);
+  question->instance = instance;
+  asks_begin(&instance->asks, &kind, question, call);
 }
 
 void routes_write(struct value *root, struct instance *instance, size_t limit) {

@@ -89,7 +89,7 @@ static void ask_take_back(struct ask_part *part) {
   if (memory) {
     memory->has_said = true;
     memory->at = clock_now(ask->asks->loop->clock);
-    memcpy(memory->brief, part->answer, ask->kind->brief->size);
+    memcpy(memory->brief, (const char *)part->answer + ask->kind->brief_at, ask->kind->brief->size);
   }
   if (--ask->away > 0)
     return;
@@ -226,7 +226,7 @@ void ask_write_workers(const struct ask *ask, struct value *root) {
     if (!memory || !memory->has_said)
       continue;
     value_set_number(entry, "age", (double)(now - memory->at) / 1000);
-    value_set_record(entry, ask->kind->brief, answered ? part->answer : memory->brief);
+    value_set_record(entry, ask->kind->brief, memory->brief);
   }
 }
 

@@ -25,8 +25,9 @@ enum { ASK_PATIENCE_MS = 3000, ASK_MOST = 16 /* questions at a time, beyond whic
 /* A kind of question. All but `step` and `give_up` are called on the control thread. */
 struct ask_kind {
   size_t answer_size; /* of what one answers; zeroed at first */
-  /* What is remembered of it: plain data, with which an answer begins. NULL: nothing is. */
+  /* What is remembered of it: plain data, which stands at `brief_at` in an answer. NULL: nothing is. */
   const struct record_type *brief;
+  size_t brief_at;
   bool here;     /* not the workers are asked, but the control thread: what it has to go through is long as well */
   bool finishes; /* what has begun is done to its end, whether or not anybody waits for it */
   /* Does it concern that worker? NULL: all of them. */
