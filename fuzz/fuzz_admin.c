@@ -114,11 +114,39 @@ static struct value *answer_page(const char *question, const struct value *argum
   return root;
 }
 
+static struct value *answer_explain(const struct value *asked) {
+  const char *domain = value_get_text(asked, "domain"), *client = value_get_text(asked, "client_ip");
+  check(!value_get(asked, "offline") && !value_get(asked, "config") && !value_get(asked, "routes"),
+        "files are read for who asks");
+  if (!value_get(asked, "port")) {
+    struct value *refusal = value_table();
+    value_set_string(refusal, "error", domain ? "domain" : "port");
+    value_set_number(refusal, "status", 400);
+    return refusal;
+  }
+  struct value *root = marked();
+  struct value *one = value_set_table(value_set_table(root, "candidates"), NULL);
+  echo(one, "name", value_get_text(asked, "address"));
+  value_set_string(one, "clause", domain ? "domains" : client ? "client_ip" : "chosen");
+  value_set_table(one, "matched");
+  value_set_table(one, "action");
+  struct value *match = value_set_table(one, "match");
+  echo(value_set_table(match, "domains"), NULL, "example.com");
+  const char *version = value_get_text(asked, "tls_version");
+  echo(value_set_table(match, "client_ip"), NULL, version ? version : "10.0.0.0/8");
+  echo(root, "domain", domain);
+  echo(root, "client_ip", client);
+  value_set_table(root, "trial");
+  return root;
+}
+
 static struct value *answer_to(struct admin_fuzz *fuzz, const char *question, const struct value *arguments) {
   if (strcmp(question, "status") == 0)
     return tell_status();
   if (strcmp(question, "readiness") == 0)
     return tell_readiness();
+  if (strcmp(question, "explain") == 0)
+    return answer_explain(arguments);
   if (strcmp(question, "admission") == 0)
     return tell_admission(fuzz);
   if (strcmp(question, "files") == 0) {
@@ -138,30 +166,6 @@ static struct value *answer_to(struct admin_fuzz *fuzz, const char *question, co
 static void answer_question(void *context, const char *question, const struct value *arguments,
                             struct native_call *call) {
   native_call_answer(call, answer_to(context, question, arguments));
-}
-
-static struct value *ask_explain(void *context, const struct native_explain *question) {
-  (void)context;
-  check(!question->offline && !question->config && !question->routes, "files are read for who asks");
-  if (question->port < 0) {
-    struct value *refusal = value_table();
-    value_set_string(refusal, "error", question->domain ? question->domain : "which port?");
-    value_set_number(refusal, "status", 400);
-    return refusal;
-  }
-  struct value *root = marked();
-  struct value *one = value_set_table(value_set_table(root, "candidates"), NULL);
-  echo(one, "name", question->address);
-  value_set_string(one, "clause", question->domain ? "domains" : question->client_ip ? "client_ip" : "chosen");
-  value_set_table(one, "matched");
-  value_set_table(one, "action");
-  struct value *match = value_set_table(one, "match");
-  echo(value_set_table(match, "domains"), NULL, "example.com");
-  echo(value_set_table(match, "client_ip"), NULL, question->tls_version ? question->tls_version : "10.0.0.0/8");
-  echo(root, "domain", question->domain);
-  echo(root, "client_ip", question->client_ip);
-  value_set_table(root, "trial");
-  return root;
 }
 
 static struct value *tell_defaults(void *context) {
@@ -203,7 +207,6 @@ static void delete_file(void *context, const char *name, struct native_call *cal
 static const struct native_ops ops = {
     .ask = answer_question,
     .defaults = tell_defaults,
-    .explain = ask_explain,
     .reload = reload,
     .put_file = put_file,
     .delete_file = delete_file,

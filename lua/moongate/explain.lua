@@ -1,7 +1,8 @@
 -- SPDX-License-Identifier: MIT
 --
--- The answer to what would become of a connection: native.explain says which routes there are, what became of each, and
--- what the corridor's own steps have said of clients on trial; here that gets its words, and its shape of the API.
+-- The answer to what would become of a connection: native.ask("explain") says which routes there are, what became of
+-- each, and what the corridor's own steps have said of clients on trial; here that gets its words, and its shape of the
+-- API.
 
 local json = require("moongate.json")
 local native = require("moongate.native")
@@ -9,6 +10,8 @@ local reasons = require("moongate.explain.reasons")
 local route_rows = require("moongate.route_rows")
 
 local explain = {}
+
+local LIMIT, SHOWN_ADDRESSES = 1000, 4
 
 -- TLS alerts (RFC 8446, section 6), by number.
 local LEVELS = { "warning", "fatal" }
@@ -73,6 +76,40 @@ local function kept_out(body, trial)
   end
 end
 
+-- What is wrong with a word of the question.
+local WRONG = {
+  domain = "domain: expected a name of 1 to 255 characters",
+  client_ip = 'client_ip: expected an address such as 192.0.2.7 or 2001:db8::1, got "%.64s"',
+  address = 'address: expected an address such as 192.0.2.7 or 2001:db8::1, got "%.64s"',
+  tls_version = 'tls_version: expected 1.0, 1.1, 1.2 or 1.3, got "%.32s"',
+}
+
+-- Nothing takes a connection there; or it is not said where.
+local function no_port(body, question)
+  local ports, others = body.ports or {}, body.other_addresses
+  if #ports == 0 then
+    return "there is no live route, so nothing listens"
+  elseif body.status == 400 then
+    return ("which port? There are %d"):format(#ports)
+  end
+  return ("%s port %d%s%s"):format(
+    question.offline and "no route of these files listens on" or "nothing listens on",
+    question.port or -1,
+    question.address and " of " .. question.address or "",
+    others and ", only on " .. table.concat(others, ", ", 1, math.min(#others, SHOWN_ADDRESSES)) or ""
+  )
+end
+
+local function refuse(body, question)
+  local wrong = WRONG[body.error]
+  if wrong then
+    body.error = wrong:format(question[body.error])
+  elseif body.error == "port" then
+    body.error = no_port(body, question)
+  end
+  return body
+end
+
 local VERDICTS = { chosen = "chosen", when = "depends", outranked = "outranked" }
 
 local function finish(row, body)
@@ -83,12 +120,13 @@ local function finish(row, body)
   row.by, row.before, row.matched = nil, nil, nil
 end
 
----@param question table see native_ops.explain
+---@param question table see runtime/reports/reports.h
 ---@return table answer of GET /api/v1/explain; or with `error`, `status` and `ports`
 function explain.ask(question)
-  local body = native.explain(question)
+  question.limit = question.limit or LIMIT
+  local body = native.ask("explain", question)
   if body.error then
-    return body
+    return refuse(body, question)
   end
   body.candidates = json.list(body.candidates)
   for _, row in ipairs(route_rows.shape_all(body.candidates)) do

@@ -96,7 +96,6 @@ const struct native_ops operations = {
     .run = operation_run,
     .ask = questions_ask,
     .defaults = defaults,
-    .explain = explain_choice,
     .reload = reload,
     .put_file = put_file,
     .delete_file = delete_file,

@@ -50,10 +50,11 @@ static void ask_totals(struct instance *instance, const struct value *arguments,
   instance_totals(instance, call);
 }
 
-/* What is told at once, whatever runs; and what only a running instance is asked. */
+/* What is told at once, whatever runs, and of what; and what only a running instance is asked. */
 static const struct {
   const char *name;
   struct value *(*tell)(const struct runtime *runtime);
+  struct value *(*tell_of)(struct runtime *runtime, const struct value *arguments);
   void (*ask)(struct instance *instance, const struct value *arguments, struct native_call *call);
 } questions[] = {
     {"status", .tell = status_report},
@@ -62,6 +63,7 @@ static const struct {
     {"config", .tell = tell_config},            /* { limits = { connections =, … }, … }, without secrets */
     {"admission", .tell = tell_admission},      /* who may ask the admin interface. Never to be printed */
     {"metrics", .tell = script_metrics_report}, /* what scripts have made */
+    {"explain", .tell_of = explain_choice},     /* what becomes of a connection */
     {"snapshot", .ask = ask_snapshot},          /* the sums of all workers */
     {"totals", .ask = ask_totals},              /* … without the routes one by one */
     {"connections", .ask = connections_ask},
@@ -80,6 +82,8 @@ void questions_ask(void *context, const char *question, const struct value *argu
       continue;
     if (questions[i].tell)
       native_call_answer(call, questions[i].tell(runtime));
+    else if (questions[i].tell_of)
+      native_call_answer(call, questions[i].tell_of(runtime, arguments));
     else if (runtime->instance)
       questions[i].ask(runtime->instance, arguments, call);
     else

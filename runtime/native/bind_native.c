@@ -277,12 +277,17 @@ static int native_keep_diagnosis(lua_State *L) {
 }
 
 static const struct luaL_Reg functions[] = {
-    {"check", native_check},       {"run", native_run},
-    {"defaults", native_defaults}, {"reload", native_reload},
-    {"put_file", native_put_file}, {"delete_file", native_delete_file},
-    {"ask", native_ask},           {"explain", native_explain_choice},
-    {"drain", native_drain},       {"keep_diagnosis", native_keep_diagnosis},
-    {"testing", native_testing},   {NULL, NULL},
+    {"check", native_check},
+    {"run", native_run},
+    {"defaults", native_defaults},
+    {"reload", native_reload},
+    {"put_file", native_put_file},
+    {"delete_file", native_delete_file},
+    {"ask", native_ask},
+    {"drain", native_drain},
+    {"keep_diagnosis", native_keep_diagnosis},
+    {"testing", native_testing},
+    {NULL, NULL},
 };
 
 int native_host_init(struct script_host *host, const struct script_place *place, const struct script_options *options,

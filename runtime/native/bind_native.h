@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * What the functions of "moongate.native" share: bind_native.c has those that change and run, bind_native_questions.c
- * those that are asked for a part of what is there. */
+ * What the functions of "moongate.native" share. */
 #pragma once
 
 #include "native/native.h"
@@ -20,9 +19,6 @@ struct native_call *native_call_begin(struct lua_State *L);
 int native_call_finish(struct lua_State *L, struct native_call *call);
 
 int native_raise_not_running(struct lua_State *L);
-
-/* The functions of bind_native_questions.c. */
-int native_explain_choice(struct lua_State *L);
 
 /* native.testing(): the functions behind lua/moongate/testing.lua, as a table (bind_testing.c). */
 int native_testing(struct lua_State *L);

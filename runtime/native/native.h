@@ -43,17 +43,6 @@ struct native_settings {
   bool strict;
 };
 
-/* What would become of a connection. NULL: not known. */
-struct native_explain {
-  bool offline;                /* of the files, as check would load them; else of what runs */
-  const char *config, *routes; /* offline: as native.check's */
-  int port;                    /* -1: the only one there is */
-  const char *address;         /* the one that it comes in on */
-  const char *domain, *client_ip, *tls_version;
-  int tls;      /* whether it speaks TLS: 1 or 0; -1: when it names a domain or a version */
-  size_t limit; /* of candidates that are told one by one */
-};
-
 /* `context` is native_module's. `settings` with its strings, `name` and `text` are valid during the call only. What
  * stands below `defaults` may be NULL: then its function raises "moongate is not running".
  */
@@ -76,9 +65,6 @@ struct native_ops {
   void (*put_file)(void *context, const char *name, const char *text, size_t size, struct native_call *call);
   /* native.delete_file(name): answers { status = 200 | 404 | …, generation =, message = }. */
   void (*delete_file)(void *context, const char *name, struct native_call *call);
-  /* native.explain{ offline =, config =, routes =, port =, domain =, client_ip =, tls_version =, limit = }: what
-   * reports/explain.c says, or { error =, status = }; may block when offline. The caller frees it. */
-  struct value *(*explain)(void *context, const struct native_explain *question);
   /* native.drain(seconds): stops as SIGTERM does, within `ms` (-1: timeouts.shutdown); when it stops already a time
    * that is given takes the place of the one that there was. Answers once all connections are gone, with { cut = how
    * many had to be ended, seconds = that it took }; the process ends then. */

@@ -6,61 +6,45 @@
 
 #include "instance/instance.h"
 #include "instance/runtime.h"
+#include "threads/ask.h"
 #include "threads/loading_apart.h"
 
 #include <arpa/inet.h>
-#include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { ADDRESSES_SIZE = 256 };
-
-static struct value *explain_refuse(struct value *root, int status, const struct error *error) {
+/* Which word of the question is none, or what else is in the way: Lua says it. */
+static struct value *explain_refuse(struct value *root, int status, const char *error) {
   value_set_number(root, "status", status);
-  value_set_string(root, "error", error->message);
+  value_set_string(root, "error", error);
   return root;
 }
 
-static int read_domain(struct route_question *question, const char *text, char normal[DOMAIN_SIZE + 1],
-                       struct error *error) {
-  size_t length = domain_normalize(normal, text, strlen(text));
-  if (length == 0)
-    return error_set(error, EINVAL, "domain: expected a name of 1 to 255 characters");
-  normal[length] = '\0';
-  question->domain = normal;
-  question->domain_length = length;
-  return 0;
-}
-
-static int explain_read_address(struct ip_address *address, const char *field, const char *text, struct error *error) {
+static bool explain_read_address(struct ip_address *address, const char *text) {
   struct endpoint endpoint;
   if (endpoint_from_literal(&endpoint, text, 0) != 0)
-    return error_set(error, EINVAL, "%s: expected an address such as 192.0.2.7 or 2001:db8::1, got \"%.64s\"", field,
-                     text);
+    return false;
   ip_address_from_sockaddr(address, (const struct sockaddr *)&endpoint.storage);
-  return 0;
+  return true;
 }
 
-static int read_tls_version(struct route_question *question, const char *text, struct error *error) {
-  question->tls_versions = tls_version_from_label(text);
-  if (question->tls_versions)
-    return 0;
-  return error_set(error, EINVAL, "tls_version: expected 1.0, 1.1, 1.2 or 1.3, got \"%.32s\"", text);
-}
-
-static int read_words(const struct native_explain *words, struct explained *explained, struct error *error) {
+/* NULL, or the word that is none. */
+static const char *read_words(const struct value *words, struct explained *explained) {
   struct route_question *question = &explained->question;
-  int status = words->domain ? read_domain(question, words->domain, explained->domain, error) : 0;
-  if (status == 0 && words->client_ip)
-    status = explain_read_address(&question->client, "client_ip", words->client_ip, error);
-  if (status == 0 && words->address)
-    status = explain_read_address(&explained->address, "address", words->address, error);
-  if (status == 0 && words->tls_version)
-    status = read_tls_version(question, words->tls_version, error);
-  explained->limit = words->limit;
-  explained->open = (words->client_ip ? 0U : ROUTE_OPEN_CLIENT_IP) | (words->tls_version ? 0U : ROUTE_OPEN_TLS_VERSION);
-  return status;
+  const char *domain = value_get_text(words, "domain"), *client = value_get_text(words, "client_ip"),
+             *address = value_get_text(words, "address"), *version = value_get_text(words, "tls_version");
+  question->domain_length = domain ? domain_normalize(explained->domain, domain, strlen(domain)) : 0;
+  question->domain = domain ? explained->domain : NULL;
+  question->tls_versions = version ? tls_version_from_label(version) : 0;
+  explained->limit = (size_t)value_get_number(words, "limit", 0);
+  explained->open = (client ? 0U : ROUTE_OPEN_CLIENT_IP) | (version ? 0U : ROUTE_OPEN_TLS_VERSION);
+  if (domain && question->domain_length == 0)
+    return "domain";
+  if (client && !explain_read_address(&question->client, client))
+    return "client_ip";
+  if (address && !explain_read_address(&explained->address, address))
+    return "address";
+  return version && !question->tls_versions ? "tls_version" : NULL;
 }
 
 static struct ip_address address_at(const struct table_port *port) {
@@ -101,10 +85,11 @@ static size_t explain_write_ports(struct value *root, const struct route_table *
 
 /* Who names a domain or a version speaks TLS, and so does who comes to a port that has nothing else, unless the
  * question says otherwise. */
-static bool speaks_tls(const struct native_explain *words, const struct table_port *port) {
-  if (words->tls >= 0)
-    return words->tls > 0;
-  return words->domain || words->tls_version || (port->has_tls && !port->has_plain);
+static bool speaks_tls(const struct value *words, const struct explained *explained) {
+  const struct table_port *port = explained->port;
+  if (value_get(words, "tls"))
+    return value_get_flag(words, "tls");
+  return explained->question.domain || explained->question.tls_versions || (port->has_tls && !port->has_plain);
 }
 
 /* Of several addresses with this port the one that is asked for, else the one that all others fall back to. */
@@ -143,70 +128,45 @@ static void write_addresses(struct value *root, const struct explained *explaine
   }
 }
 
-/* ", only on 127.0.0.1, 127.0.0.2", of the port that is asked about; "" for none. */
-static const char *list_addresses(const struct route_table *table, const uint16_t *resolved, int wanted,
-                                  char text[ADDRESSES_SIZE]) {
-  size_t length = 0;
-  char address[ADDRESS_TEXT_SIZE];
-  text[0] = '\0';
-  for (size_t i = 0; i < table->port_count && length + ADDRESS_TEXT_SIZE + 40 < ADDRESSES_SIZE; i++) {
-    if ((resolved ? resolved[i] : table->ports[i].port) != wanted)
-      continue;
-    struct ip_address at = address_at(&table->ports[i]);
-    length += (size_t)snprintf(text + length, ADDRESSES_SIZE - length, "%s%s", length ? ", " : ", only on ",
-                               ip_address_format(&at, address));
-  }
-  return text;
-}
-
 /* Whether it speaks TLS, what of that the port takes, and whether it had to be assumed where that matters. */
-static void write_tls(struct value *root, const struct native_explain *words, const struct explained *explained) {
+static void write_tls(struct value *root, const struct value *words, const struct explained *explained) {
   const struct table_port *port = explained->port;
   value_set_boolean(root, "tls", explained->question.is_tls);
   value_set_string(root, "takes", table_port_takes(port));
-  if (port->has_tls && port->has_plain && words->tls < 0 && !words->tls_version)
+  if (port->has_tls && port->has_plain && !value_get(words, "tls") && !explained->question.tls_versions)
     value_set_boolean(root, "tls_assumed", true);
 }
 
-static struct value *explain_table(struct value *root, const struct native_explain *question, struct route_table *table,
+static struct value *explain_table(struct value *root, const struct value *words, struct route_table *table,
                                    const uint16_t *resolved, struct explained *explained) {
   char client[ADDRESS_TEXT_SIZE];
-  char addresses[ADDRESSES_SIZE];
   uint16_t number = 0;
-  struct error error;
-  if (read_words(question, explained, &error) != 0)
-    return explain_refuse(root, 400, &error);
+  int wanted = (int)value_get_number(words, "port", -1);
+  const char *wrong = read_words(words, explained);
+  if (wrong)
+    return explain_refuse(root, 400, wrong);
   size_t ports = explain_write_ports(root, table, resolved);
-  if (ports == 0)
-    error_set(&error, ENOENT, "there is no live route, so nothing listens");
-  else if (question->port < 0 && ports > 1)
-    error_set(&error, EINVAL, "which port? There are %zu", ports);
-  else if (!(explained->port = explain_find_port(explained, table, resolved, question->port, &number)))
-    error_set(&error, ENOENT, "%s port %d%s%.64s%s",
-              resolved ? "nothing listens on" : "no route of these files listens on", question->port,
-              question->address ? " of " : "", question->address ? question->address : "",
-              list_addresses(table, resolved, question->port, addresses));
-  if (!explained->port)
-    return explain_refuse(root, ports > 1 && question->port < 0 ? 400 : 404, &error);
   explained->table = table;
-  explained->question.is_tls = speaks_tls(question, explained->port);
+  if (wanted < 0 && ports > 1)
+    return explain_refuse(root, 400, "port");
+  explained->port = explain_find_port(explained, table, resolved, wanted, &number);
+  write_addresses(root, explained, resolved, explained->port ? number : (uint16_t)wanted);
+  if (!explained->port)
+    return explain_refuse(root, 404, "port");
+  explained->question.is_tls = speaks_tls(words, explained);
   value_set_number(root, "port", number);
-  write_addresses(root, explained, resolved, number);
   value_set_string(root, "domain", explained->question.domain);
   if (explained->question.client.is_set)
     value_set_string(root, "client_ip", ip_address_format(&explained->question.client, client));
-  value_set_string(root, "tls_version", question->tls_version);
-  write_tls(root, question, explained);
-  if (explain_candidates(root, explained) == 0)
-    return root;
-  error_set(&error, ENOMEM, "no memory for the answer");
-  return explain_refuse(root, 500, &error);
+  value_set_string(root, "tls_version", value_get_text(words, "tls_version"));
+  write_tls(root, words, explained);
+  return explain_candidates(root, explained) == 0 ? root : explain_refuse(root, 500, "no memory for the answer");
 }
 
 /* Of the files. Faults are told beside the answer, which is about the rest. */
-static struct value *explain_files(struct runtime *runtime, const struct native_explain *question, struct value *root) {
+static struct value *explain_files(struct runtime *runtime, const struct value *words, struct value *root) {
   struct config config = {.path = NULL};
-  struct config_overrides overrides = {question->config, question->routes, 0};
+  struct config_overrides overrides = {value_get_text(words, "config"), value_get_text(words, "routes"), 0};
   struct fault_list faults = {.count = 0};
   struct loaded_routes loaded = {.file_count = 0};
   struct explained explained = {.clock = &runtime->clock};
@@ -215,11 +175,10 @@ static struct value *explain_files(struct runtime *runtime, const struct native_
   struct loader *loader = loader_new(&runtime->log, runtime->library, &error);
   struct value *found = value_set_table(root, "faults");
   if (!loader || loading_start(&loading, NULL, &runtime->log, loader, &error) != 0) {
-    explain_refuse(root, 500, &error);
+    explain_refuse(root, 500, error.message);
   } else if (loading_read_config(&loading, &overrides, false, &config, &faults) != 0) {
     report_faults(found, &faults, NULL);
-    error_set(&error, EINVAL, "the config has faults");
-    explain_refuse(root, 422, &error);
+    explain_refuse(root, 422, "the config has faults");
   } else {
     free(config.state); /* what an earlier run stored is not what the files say */
     config.state = NULL;
@@ -228,9 +187,9 @@ static struct value *explain_files(struct runtime *runtime, const struct native_
     report_faults(found, &loaded.faults, NULL);
     struct route_table *table = instance_make_table(NULL, NULL, &loaded, config.policy, &error);
     if (table)
-      explain_table(root, question, table, NULL, &explained);
+      explain_table(root, words, table, NULL, &explained);
     else
-      explain_refuse(root, 422, &error);
+      explain_refuse(root, 422, error.message);
     route_table_unref(table);
     loaded_routes_clear(&loaded);
     config_clear(&config);
@@ -241,17 +200,12 @@ static struct value *explain_files(struct runtime *runtime, const struct native_
   return root;
 }
 
-struct value *explain_choice(void *context, const struct native_explain *question) {
-  struct runtime *runtime = context;
-  struct value *root = value_table();
+struct value *explain_choice(struct runtime *runtime, const struct value *words) {
   struct instance *instance = runtime->instance;
-  if (question->offline)
-    return explain_files(runtime, question, root);
-  if (!instance || !instance->table) {
-    struct error error;
-    error_set(&error, EAGAIN, "moongate is starting or stopping");
-    return explain_refuse(root, 503, &error);
-  }
+  if (value_get_flag(words, "offline"))
+    return explain_files(runtime, words, value_table());
+  if (!instance || !instance->table)
+    return ask_refusal(503, "moongate is starting or stopping");
   struct explained explained = {.instance = instance, .clock = &runtime->clock};
-  return explain_table(root, question, instance->table, instance->resolved, &explained);
+  return explain_table(value_table(), words, instance->table, instance->resolved, &explained);
 }

@@ -26,10 +26,12 @@ void clients_ask(struct instance *instance, const struct value *arguments, struc
 /* The same of all addresses, in their order. */
 void clients_ask_all(struct instance *instance, struct native_call *call);
 
-/* Why a connection gets the route that it gets: the routes of its port in the order of choice, for each the clause that
- * turned it down, or what puts it where it is, and what the corridor's steps say of it. Functions are not run: what
- * depends on one is said to. See native_ops.explain; `context` is the struct runtime. */
-struct value *explain_choice(void *context, const struct native_explain *question);
+/* The question "explain", of { offline =, config =, routes =, port =, address =, domain =, client_ip =, tls_version =,
+ * tls =, limit = }: why a connection gets the route that it gets: the routes of its port in the order of choice, for
+ * each the clause that turned it down, or what puts it where it is, and what the corridor's steps say of it. Functions
+ * are not run: what depends on one is said to. With `offline` it is asked of the files, as check would load them, and
+ * may block. Or { status =, error = which of these it is, or a sentence, ports = }. */
+struct value *explain_choice(struct runtime *runtime, const struct value *words);
 
 /* Writes what became of a route: { clause =, open = { "client_ip", … }, by = what puts it behind the one before,
  * matched = { address =, domain =, client_ip = } }. */

@@ -1,8 +1,8 @@
 -- SPDX-License-Identifier: MIT
 --
 -- The words for what became of one route in a choice: what turned it down, what matched, and why it is checked behind
--- another. A row is what native.explain tells of a route, `asked` what was asked: domain, client_ip, tls_version, tls,
--- and what the port takes.
+-- another. A row is what native.ask("explain") tells of a route, `asked` what was asked: domain, client_ip,
+-- tls_version, tls, and what the port takes.
 
 local reasons = {}
 
