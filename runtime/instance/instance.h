@@ -140,7 +140,8 @@ void instance_explain_admin_clash(const struct table_port *clash, struct error *
 /* instance_ports.c: notes the new port that would be in the way of our own admin interface. 0 or -ENOMEM. */
 int instance_note_admin_clash(const struct instance *instance, struct port_change *ports);
 
-/* instance_ports.c: the control socket, and whom it belongs to. 0 or -1, having said why. */
+/* instance_ports.c: the control socket, and whom it belongs to; none where its directory can't be written. 0, or -1,
+ * having said why. */
 int instance_open_control(struct instance *instance);
 
 /* instance_ports.c: the admin listener, or else it is tried again. 0, or -1 when that is not to be lived with

@@ -145,7 +145,13 @@ int instance_open_control(struct instance *instance) {
   } else {
     instance->control = admin_open(&runtime->loop, &runtime->host, &runtime->log, &endpoint, "control", &error);
   }
-  return instance->control ? give_control(instance) : instance_complain("control socket", &error);
+  if (instance->control)
+    return give_control(instance);
+  bool is_unwritable = error.code == EACCES || error.code == EROFS || error.code == ENOSPC || error.code == EDQUOT;
+  if (instance->strict || !is_unwritable)
+    return instance_complain("control socket", &error);
+  part_fail(instance, PART_CONTROL, &error);
+  return 0;
 }
 
 struct port_change *instance_probe_ports(const struct instance *instance) {

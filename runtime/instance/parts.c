@@ -10,11 +10,16 @@
 
 /* What they are in the config, and what it means that one is at fault. */
 static const struct {
-  const char *field, *without;
+  const char *field, *without, *then;
 } part_words[] = {
-    [PART_ADMIN] = {"admin.listen", "the admin interface is not open on its port"},
-    [PART_STATE] = {"state", "the state directory can't be used: last good versions of route files, and all else that "
-                             "is to survive a restart, are not kept"},
+    [PART_ADMIN] = {"admin.listen", "the admin interface is not open on its port", "it is tried again by itself"},
+    [PART_CONTROL] = {"control",
+                      "there is no control socket: moongate reload, status and the like don't find this process",
+                      "it is tried again at the next start"},
+    [PART_STATE] = {"state",
+                    "the state directory can't be used: last good versions of route files, and all else that is to "
+                    "survive a restart, are not kept",
+                    "it is tried again by itself"},
 };
 _Static_assert(sizeof part_words / sizeof part_words[0] == PART_COUNT, "words for each part");
 
@@ -38,7 +43,7 @@ void part_fail(struct instance *instance, enum instance_part which, const struct
   if (!is_as_told(part, error))
     LOG(&instance->runtime->log, LOG_ERROR, part_words[which].without, LOG_STRING("setting", part_words[which].field),
         LOG_STRING("at", error->place[0] ? error->place : NULL), LOG_STRING("error", error->message),
-        LOG_STRING("then", "it is tried again by itself"));
+        LOG_STRING("then", part_words[which].then));
   part->pause_ms = !part->is_at_fault ? PART_PAUSE_MS : 2 * part->pause_ms;
   if (part->pause_ms > PART_PAUSE_MOST_MS)
     part->pause_ms = PART_PAUSE_MOST_MS;
@@ -46,7 +51,7 @@ void part_fail(struct instance *instance, enum instance_part which, const struct
   part->error = *error;
   part->instance = instance;
   part->retry.on_expired = on_part_retry;
-  if (instance->phase <= INSTANCE_READY)
+  if (which != PART_CONTROL && instance->phase <= INSTANCE_READY)
     loop_set_timer(&instance->runtime->loop, &part->retry, part->pause_ms);
 }
 
@@ -72,8 +77,8 @@ void parts_report(const struct instance *instance, struct value *list) {
     const struct part *part = &instance->parts[i];
     if (!part->is_at_fault)
       continue;
-    snprintf(message, sizeof message, "%s: %s%s%s; it is tried again by itself", part_words[i].without,
-             part->error.place, part->error.place[0] ? ": " : "", part->error.message);
+    snprintf(message, sizeof message, "%s: %s%s%s; %s", part_words[i].without, part->error.place,
+             part->error.place[0] ? ": " : "", part->error.message, part_words[i].then);
     report_fault(list, "", 0, "", part_words[i].field, message);
   }
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * What an instance can do without for a while: its admin listener, its state directory. Traffic flows all the same; the
- * fault is told once, stands in the status until it is over, and the part is tried again by itself. */
+ * What an instance can do without for a while: its admin listener, its control socket, its state directory. Traffic
+ * flows all the same; the fault is told once, stands in the status until it is over, and the part is tried again by
+ * itself, but for the control socket, which may take root's rights that are gone by then. */
 #pragma once
 
 #include "core/error.h"
@@ -15,7 +16,7 @@ struct value;
 
 enum { PART_PAUSE_MS = 250, PART_PAUSE_MOST_MS = 5000 }; /* before it is tried again: at first, and at most */
 
-enum instance_part { PART_ADMIN, PART_STATE, PART_COUNT };
+enum instance_part { PART_ADMIN, PART_CONTROL, PART_STATE, PART_COUNT };
 
 struct part {
   struct instance *instance;

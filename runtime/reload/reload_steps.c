@@ -29,7 +29,7 @@ struct reload_job {
   struct error error;
   bool is_same;
   bool is_rest;   /* of storing */
-  bool is_stored; /* or tried: without the lock nothing is */
+  bool is_stored; /* or tried */
   uint16_t *resolved;
   struct port_change *ports;
 };
@@ -57,6 +57,9 @@ static bool on_reload_refused(struct loading_job *base, const char *message) {
   reload_refuse_all(job_of(base)->reload, message);
   return false;
 }
+
+/* Without the lock nothing is stored: another moongate's may be there. */
+static bool may_store(const struct reload *reload) { return reload->instance->lock.fd >= 0; }
 
 /* NULL: there is no memory, and the round is over. */
 static struct reload_job *
@@ -283,7 +286,6 @@ static void run_store(struct loading_job *base) {
   release_old(job, pace); /* of 10,000 routes this takes a while, and the workers share the control thread's core */
   if (!job->is_rest && loader_commit(instance->loader, &instance->loaded) != 0)
     LOG(job->log, LOG_WARN, "no memory to remember what is live: the next reload loads all files");
-  job->is_stored = instance->lock.fd >= 0;
   if (job->is_stored)
     job->status = loader_store_last_good(instance->loader, instance->config.state, STORE_MS, &job->error);
 }
@@ -314,6 +316,7 @@ static void store_rest(struct reload *reload) {
   if (!job)
     return;
   job->is_rest = true;
+  job->is_stored = may_store(reload);
   reload_job_post(job);
 }
 
@@ -322,6 +325,7 @@ void reload_store(struct reload *reload) {
   struct reload_job *job = job_new(reload, run_store, on_stored, on_store_lost);
   if (!job)
     return;
+  job->is_stored = may_store(reload);
   job->loaded = reload->loaded;
   reload->loaded = (struct loaded_routes){0};
   job->table = reload->table;

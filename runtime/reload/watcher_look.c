@@ -25,7 +25,7 @@ enum {
   EVENTS = WAY_EVENTS | IN_CLOSE_WRITE | IN_MODIFY,
   FILE_EVENTS = IN_CLOSE_WRITE | IN_MODIFY | IN_ATTRIB,
   LINKS_MOST = 40,   /* one after the other, as the kernel's own bound */
-  FILES_MOST = 4096, /* files that are watched themselves; of more, those that have another name */
+  FILES_MOST = 1024, /* files that are watched themselves; of more, those that have another name */
   STRETCH = 64,      /* files between two rests */
   SUBJECT_SIZE = 512,
 };

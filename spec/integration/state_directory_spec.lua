@@ -4,6 +4,7 @@
 -- restart, and the directory is taken up by itself when it is well. File systems are real ones, in a mount namespace of
 -- moongate's own.
 
+local cjson = require "cjson"
 local lfs = require "lfs"
 local moongate = require "spec.support.moongate"
 local process = require "spec.support.process"
@@ -112,6 +113,23 @@ describe("a state directory", function()
     m.may_fail = true
     assert.are.equal(1, m.process:wait(20))
     assert.truthy(m:log():find("/state/lock", 1, true), m:log())
+  end)
+
+  it("of a control socket that can't be made is done without too", function()
+    local m = start('mkdir "$state/ro"; mount -t tmpfs -o ro tmpfs "$state/ro"', {
+      admin = true,
+      flags = { "--control", "state/ro/control.sock" },
+      ready = false,
+    })
+    process.wait_for(function()
+      return m:request("GET", "/readyz", { tcp = true }) == 200
+    end)
+    assert.are.equal("v1", (swapping.ask "a"))
+    local _, body = m:request("GET", "/api/v1/status", { tcp = true })
+    local faults = cjson.decode(body).faults
+    assert.are.equal("control", faults[1].field)
+    assert.truthy(faults[1].message:find("Read-only", 1, true), faults[1].message)
+    m:await_log "level=error msg=\"there is no control socket"
   end)
 
   it("that may be written by others is an error, as before", function()

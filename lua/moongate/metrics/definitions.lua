@@ -292,7 +292,8 @@ return {
   {
     name = "moongate_part_faults",
     type = "gauge",
-    help = "Parts that traffic can do without, and that do not work: the admin listener, the state directory.",
+    help = "Parts that do not work, and traffic does without: the admin listener, the control socket, the state "
+      .. "directory.",
     labels = {},
     collect = function(source, add)
       add(#(source.status.faults or {}))
