@@ -19,13 +19,17 @@
 
 enum { LOOK_MS = 100, LONGEST_LOOKS = 200, TEXT_SIZE = 512 };
 
+struct step;
+
 struct bench {
   struct runtime runtime;
   struct plane_double engine;
   char directory[64];
   struct endpoint moving; /* where the route is */
+  struct endpoint beside; /* where another one is, of userspace */
   struct wheel_timer timer;
-  size_t step;
+  const struct step *steps;
+  size_t step, step_count;
   unsigned looks;
   const char *failed; /* the step that did not come about */
 };
@@ -211,6 +215,27 @@ static void move_to_userspace(struct bench *bench) { save_route(bench, "userspac
 static bool is_moved(const struct bench *bench) { return has_come_to(bench, "pcr") && is_listened_on(bench); }
 static void move_to_the_plane(struct bench *bench) { save_route(bench, "nftables", 7); }
 
+/* The others are served; the file that the plane has refused is at fault, and was not asked for a second time. */
+static bool is_served_without(const struct bench *bench) {
+  struct error error;
+  return has_come_to(bench, "pa") && only_fault(bench) && strcmp(only_fault(bench)->route, "k") == 0 &&
+         only_fault(bench)->line == 5 && listener_probe(&bench->beside, &error) == -EADDRINUSE;
+}
+
+static void mend_what_was_refused(struct bench *bench) {
+  bench->engine.refuses = NULL;
+  save_route(bench, "nftables", 4);
+}
+
+static bool is_mended_beside(const struct bench *bench) {
+  return has_come_to(bench, "pcr") && bench->runtime.instance->loaded.faults.count == 0;
+}
+
+static const struct step refused_steps[] = {
+    {"a start with a route that is refused", start_nothing, is_served_without},
+    {"the file is mended", mend_what_was_refused, is_mended_beside},
+};
+
 static const struct step steps[] = {
     {"a start with a route of the plane", start_nothing, is_taken_up},
     {"a route that is refused", save_what_is_refused, is_refused},
@@ -223,23 +248,23 @@ static const struct step steps[] = {
     {"a route that moves to userspace", move_to_userspace, is_moved},
     {"… and back", move_to_the_plane, is_taken_up},
 };
-enum { STEPS = sizeof steps / sizeof steps[0] };
+enum { STEPS = sizeof steps / sizeof steps[0], REFUSED_STEPS = sizeof refused_steps / sizeof refused_steps[0] };
 
 static void begin_step(struct bench *bench) {
   memset(bench->engine.order, 0, sizeof bench->engine.order);
   bench->looks = 0;
-  steps[bench->step].begin(bench);
+  bench->steps[bench->step].begin(bench);
 }
 
 static void on_look(struct wheel_timer *timer) {
   struct bench *bench = bench_of_timer(timer);
-  if (!steps[bench->step].is_over(bench) && ++bench->looks < LONGEST_LOOKS) {
+  if (!bench->steps[bench->step].is_over(bench) && ++bench->looks < LONGEST_LOOKS) {
     loop_set_timer(&bench->runtime.loop, timer, LOOK_MS);
     return;
   }
   if (bench->looks == LONGEST_LOOKS)
-    print_error("%s: \"%s\"\n", bench->failed = steps[bench->step].what, bench->engine.order);
-  if (!bench->failed && ++bench->step < STEPS) {
+    print_error("%s: \"%s\"\n", bench->failed = bench->steps[bench->step].what, bench->engine.order);
+  if (!bench->failed && ++bench->step < bench->step_count) {
     begin_step(bench);
     loop_set_timer(&bench->runtime.loop, timer, LOOK_MS);
     return;
@@ -282,14 +307,14 @@ static void make_directory(struct bench *bench) {
 }
 
 /* Below those that the kernel gives to others meanwhile. */
-static void find_free_port(struct bench *bench) {
+static void find_free_port(struct endpoint *endpoint, unsigned from) {
   enum { FIRST = 12000, PORTS = 7900 };
   bool found = false;
   for (unsigned i = 0; i < PORTS && !found; i++) {
-    uint16_t port = (uint16_t)(FIRST + ((unsigned)getpid() * 97 + i) % PORTS);
+    uint16_t port = (uint16_t)(FIRST + ((unsigned)getpid() * 97 + from + i) % PORTS);
     int fd = socket(AF_INET, SOCK_STREAM, 0);
-    assert_int_equal(endpoint_from_literal(&bench->moving, "127.0.0.1", port), 0);
-    found = bind(fd, (struct sockaddr *)&bench->moving.storage, bench->moving.length) == 0;
+    assert_int_equal(endpoint_from_literal(endpoint, "127.0.0.1", port), 0);
+    found = bind(fd, (struct sockaddr *)&endpoint->storage, endpoint->length) == 0;
     close(fd);
   }
   assert_true(found);
@@ -311,17 +336,17 @@ static int run_all(struct bench *bench) {
   int status = runtime_main(&bench->runtime, 3, (char *[]){"run", "--config", config});
   loop_cancel_timer(&bench->runtime.loop, &bench->timer);
   runtime_deinit(&bench->runtime);
-  if (bench->failed || bench->step < STEPS || status != 0 || strcmp(bench->engine.order, "x") != 0)
+  if (bench->failed || bench->step < bench->step_count || status != 0 || strcmp(bench->engine.order, "x") != 0)
     print_error("status %d in: %s (%s)\n", status, bench->failed ? bench->failed : "all", bench->engine.order);
-  return bench->failed || bench->step < STEPS || status != 0 || strcmp(bench->engine.order, "x") != 0;
+  return bench->failed || bench->step < bench->step_count || status != 0 || strcmp(bench->engine.order, "x") != 0;
 }
 
 static void a_plane_takes_part_in_the_life_of_an_instance(void **state) {
-  static struct bench bench;
+  static struct bench bench = {.steps = steps, .step_count = STEPS};
   int status;
   (void)state;
   make_directory(&bench);
-  find_free_port(&bench);
+  find_free_port(&bench.moving, 0);
   save_route(&bench, "nftables", 1);
   start_putting(&bench, 1);
   start_putting(&bench, 2);
@@ -333,7 +358,31 @@ static void a_plane_takes_part_in_the_life_of_an_instance(void **state) {
   assert_int_equal(status, 0);
 }
 
+static void a_start_serves_what_the_plane_does_not_refuse(void **state) {
+  static struct bench bench = {.steps = refused_steps, .step_count = REFUSED_STEPS};
+  char text[TEXT_SIZE];
+  int status;
+  (void)state;
+  make_directory(&bench);
+  find_free_port(&bench.moving, 0);
+  find_free_port(&bench.beside, 1000);
+  save_route(&bench, "nftables", 1);
+  snprintf(text, sizeof text,
+           "return { match = { address = '127.0.0.1', ports = %u }, action = { target = '127.0.0.1:1' } }\n",
+           endpoint_port(&bench.beside));
+  write_text(&bench, "routes/a.lua", text);
+  pid_t child = fork();
+  if (child == 0) {
+    bench.engine.refuses = "k";
+    _exit(run_all(&bench));
+  }
+  assert_int_equal(waitpid(child, &status, 0), child);
+  run(&bench, "rm -r %s");
+  assert_int_equal(status, 0);
+}
+
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(a_plane_takes_part_in_the_life_of_an_instance)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(a_plane_takes_part_in_the_life_of_an_instance),
+                                     cmocka_unit_test(a_start_serves_what_the_plane_does_not_refuse)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
