@@ -14,7 +14,15 @@
 #include <strings.h>
 #include <sys/eventfd.h>
 
-enum { DNS_A = 1, DNS_CNAME = 5, DNS_AAAA = 28, DNS_SERVFAIL = 2, DNS_NXDOMAIN = 3, DNS_MESSAGE_MAX = 2048 };
+enum {
+  DNS_A = 1,
+  DNS_CNAME = 5,
+  DNS_PTR = 12,
+  DNS_AAAA = 28,
+  DNS_SERVFAIL = 2,
+  DNS_NXDOMAIN = 3,
+  DNS_MESSAGE_MAX = 2048
+};
 
 /* What a name has. Nothing for a type that has a count of 0. */
 struct dns_zone {
@@ -25,7 +33,8 @@ struct dns_zone {
   uint32_t alias_ttl; /* with an alias in front of them, unless 0 */
   int code;           /* of the answer */
   bool silent, truncated, silent_ipv6, refuses_ipv6;
-  bool rotating; /* each answer begins with another of the IPv4 addresses */
+  bool rotating;       /* each answer begins with another of the IPv4 addresses */
+  const char *pointer; /* the name as it goes over the wire, "\4host\4test"; NULL: none */
 };
 
 /* Whatever the zones say. */
@@ -75,6 +84,10 @@ static size_t dns_put_addresses(uint8_t *bytes, const struct dns_zone *zone, uns
                                 unsigned name, unsigned *count) {
   size_t at = 0;
   *count = type == DNS_A ? zone->ipv4 : type == DNS_AAAA ? zone->ipv6 : 0;
+  if (type == DNS_PTR && zone->pointer) {
+    *count = 1;
+    return dns_put_record(bytes, name, type, zone->ttl, (const uint8_t *)zone->pointer, strlen(zone->pointer) + 1);
+  }
   for (unsigned i = 0; i < *count; i++) {
     unsigned turned = zone->rotating ? (i + turn) % *count : i;
     uint8_t ipv4[4] = {127, 0, 0, (uint8_t)((zone->first ? zone->first : 1) + turned)};

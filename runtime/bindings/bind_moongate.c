@@ -163,6 +163,7 @@ const luaL_Reg core_functions[] = {
     {"every", core_every},
     {"measure", core_measure},
     {"resolve", core_resolve},
+    {"name_of", core_name_of},
     {"look", core_check_watch},
     {"insert", core_insert},
     {"is_deep", core_is_deep},
@@ -171,7 +172,7 @@ const luaL_Reg core_functions[] = {
     {"write", core_write},
     {"open_socket", core_open_socket},
     {"connected_state", core_connected_state},
-    {"service_port", core_service_port},
+    {"service", core_service},
     {"select", core_select},
     {NULL, NULL},
 };

@@ -14,6 +14,7 @@ extern const luaL_Reg core_functions[];
 
 /* moongate.resolve(name) (bind_resolve.c). */
 int core_resolve(lua_State *L);
+int core_name_of(lua_State *L);
 
 /* moongate.shared(name), and what it gives (bind_shared.c). */
 int core_shared(lua_State *L);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * moongate.resolve: a name's addresses, from the worker's resolver. */
+ * moongate.resolve: a name's addresses, from the worker's resolver; and, for lua/moongate/luasocket/, an address's
+ * name. */
 #include "bindings/bind_moongate.h"
 #include "luasocket/socket.h"
 #include "net/resolve.h"
@@ -68,4 +69,55 @@ int core_resolve(lua_State *L) {
     return push_addresses(L, &result);
   }
   return task_wait(L, &resolving->wait, on_resolve_cancel);
+}
+
+struct naming {
+  struct script_wait wait;
+  struct resolve_reverse *reverse;
+  int status;
+  const char *name; /* valid while it is told */
+};
+
+static int push_address_name(lua_State *L, void *context) {
+  const struct naming *naming = context;
+  if (naming->status == 0) {
+    lua_pushstring(L, naming->name);
+    return 1;
+  }
+  lua_pushnil(L);
+  lua_pushstring(L, socket_error_text(naming->status));
+  return 2;
+}
+
+static void on_address_named(void *context, int status, const char *name) {
+  struct naming *naming = context;
+  naming->status = status;
+  naming->name = name;
+  task_resume_with(&naming->wait, push_address_name, naming);
+  free(naming);
+}
+
+static void on_naming_cancel(struct script_wait *wait) {
+  struct naming *naming = (struct naming *)(void *)((char *)wait - offsetof(struct naming, wait));
+  resolve_reverse_cancel(naming->reverse);
+  free(naming);
+}
+
+/* core.name_of(address): its name; nil and why there is none. */
+int core_name_of(lua_State *L) {
+  struct ip_address address;
+  struct script_task *task = task_check(L);
+  const char *text = argument_text(L, 1);
+  if (text == NULL || !ip_address_from_literal(&address, text))
+    return push_address_name(L, &(struct naming){.status = -EINVAL});
+  if (task->state->place->dialer == NULL)
+    return luaL_error(L, "names are not there in this place");
+  struct naming *naming = calloc(1, sizeof *naming);
+  if (naming != NULL)
+    naming->reverse = resolve_reverse_start(task->state->place->dialer->resolver, &address, on_address_named, naming);
+  if (naming == NULL || naming->reverse == NULL) {
+    free(naming);
+    return luaL_error(L, "out of memory");
+  }
+  return task_wait(L, &naming->wait, on_naming_cancel);
 }

@@ -248,11 +248,18 @@ int core_connected_state(lua_State *L) {
   return 1;
 }
 
-/* core.service_port("http"): 80, as /etc/services has it; nil: there is none of that name. */
-int core_service_port(lua_State *L) {
-  const char *name = argument_text(L, 1);
+/* core.service("http"): 80, as /etc/services has it; core.service(80): "http". nil: there is none. */
+int core_service(lua_State *L) {
   struct servent entry, *found = NULL;
   char buffer[1024];
+  if (lua_type(L, 1) == LUA_TNUMBER) {
+    if (getservbyport_r(htons((uint16_t)lua_tointeger(L, 1)), "tcp", &entry, buffer, sizeof buffer, &found) != 0 ||
+        found == NULL)
+      return 0;
+    lua_pushstring(L, found->s_name);
+    return 1;
+  }
+  const char *name = argument_text(L, 1);
   if (name == NULL || getservbyname_r(name, "tcp", &entry, buffer, sizeof buffer, &found) != 0 || found == NULL)
     return 0;
   lua_pushinteger(L, ntohs((uint16_t)found->s_port));

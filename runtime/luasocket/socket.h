@@ -313,7 +313,7 @@ int core_connect(lua_State *L);
 /* For lua/moongate/luasocket/: bind_open.c, bind_select.c. */
 int core_open_socket(lua_State *L);
 int core_connected_state(lua_State *L);
-int core_service_port(lua_State *L);
+int core_service(lua_State *L);
 int core_select(lua_State *L);
 
 /* The run that has opened them ends. */

@@ -55,3 +55,17 @@ struct resolve_request *resolve_start(struct resolver *resolver, const char *nam
 
 /* `done` will not be called; the query goes on, for who comes later. NULL is nothing. */
 void resolve_cancel(struct resolve_request *request);
+
+/* 0 and the name that an address has; -ENOENT: it has none, or nobody told it (c-ares does not say which of them);
+ * -ENOMEM. */
+typedef void resolve_name_fn(void *context, int status, const char *name);
+
+struct resolve_reverse;
+
+/* Asks DNS for the name of an address (that of loopback is "localhost"). `done` is called later, and then it is over.
+ * NULL without memory. */
+struct resolve_reverse *resolve_reverse_start(struct resolver *resolver, const struct ip_address *address,
+                                              resolve_name_fn *done, void *context);
+
+/* `done` will not be called. NULL is nothing. Never within or after the call. */
+void resolve_reverse_cancel(struct resolve_reverse *reverse);

@@ -233,6 +233,27 @@ void resolve_channels_set_files(struct resolve_channels *channels, struct dns_fi
   retire_current(channels);
 }
 
+/* The one that a question goes out by; NULL without memory. */
+static struct resolve_channel *begin_question(struct resolve_channels *channels, bool *outer) {
+  int status;
+  if (channels->current && channels->current->asked >= MOST_QUESTIONS)
+    retire_current(channels);
+  if (!channels->current && !(channels->current = channel_new(channels, &status)))
+    return NULL;
+  struct resolve_channel *by = channels->current;
+  by->asked++;
+  by->running++;
+  *outer = by->processing;
+  by->processing = true;
+  return by;
+}
+
+static void end_question(struct resolve_channel *by, bool outer) {
+  by->processing = outer;
+  set_channel_timer(by);
+  free_if_over(by);
+}
+
 int resolve_channels_ask(struct resolve_channels *channels, const char *name, enum host_family family,
                          ares_addrinfo_callback on_answer, void *context, struct resolve_channel **channel) {
   static const struct ares_addrinfo_hints hints[HOST_FAMILIES] = {
@@ -240,21 +261,24 @@ int resolve_channels_ask(struct resolve_channels *channels, const char *name, en
       [HOST_IPV6] = {.ai_flags = ARES_AI_NOSORT, .ai_family = AF_INET6, .ai_socktype = SOCK_STREAM},
       [HOST_IPV4] = {.ai_flags = ARES_AI_NOSORT, .ai_family = AF_INET, .ai_socktype = SOCK_STREAM},
   };
-  int status;
-  if (channels->current && channels->current->asked >= MOST_QUESTIONS)
-    retire_current(channels);
-  if (!channels->current && !(channels->current = channel_new(channels, &status)))
+  bool outer;
+  struct resolve_channel *by = *channel = begin_question(channels, &outer);
+  if (!by)
     return -ENOMEM;
-  struct resolve_channel *by = channels->current;
-  *channel = by;
-  by->asked++;
-  by->running++;
-  bool outer = by->processing;
-  by->processing = true;
   ares_getaddrinfo(by->ares, name, NULL, &hints[family], on_answer, context);
-  by->processing = outer;
-  set_channel_timer(by);
-  free_if_over(by);
+  end_question(by, outer);
+  return 0;
+}
+
+int resolve_channels_ask_address(struct resolve_channels *channels, const struct ip_address *address,
+                                 ares_host_callback on_answer, void *context, struct resolve_channel **channel) {
+  bool is_ipv4 = ip_address_is_ipv4(address), outer;
+  struct resolve_channel *by = *channel = begin_question(channels, &outer);
+  if (!by)
+    return -ENOMEM;
+  ares_gethostbyaddr(by->ares, address->bytes + (is_ipv4 ? 12 : 0), is_ipv4 ? 4 : 16, is_ipv4 ? AF_INET : AF_INET6,
+                     on_answer, context);
+  end_question(by, outer);
   return 0;
 }
 

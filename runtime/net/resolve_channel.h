@@ -6,6 +6,7 @@
 #include "core/error.h"
 #include "core/list.h"
 #include "core/loop.h"
+#include "net/address.h"
 #include "net/host_answer.h"
 
 #include <ares.h>
@@ -40,6 +41,10 @@ void resolve_channels_set_files(struct resolve_channels *channels, struct dns_fi
  * which was written to `*channel` before. 0 or -ENOMEM, when nothing is asked. */
 int resolve_channels_ask(struct resolve_channels *channels, const char *name, enum host_family family,
                          ares_addrinfo_callback on_answer, void *context, struct resolve_channel **channel);
+
+/* The same for the name of an address. */
+int resolve_channels_ask_address(struct resolve_channels *channels, const struct ip_address *address,
+                                 ares_host_callback on_answer, void *context, struct resolve_channel **channel);
 
 /* `late`: how often it took the next server's answer because one was silent. */
 void resolve_channel_done(struct resolve_channel *channel, bool answered, int late);

@@ -434,7 +434,9 @@ describe("LuaSocket's sockets", function()
       attempt("sink", socket.sink, "nonsense", {})
       emit(type(socket.gettime()), socket.dns.gethostname() ~= nil, socket.dns.toip "127.0.0.1",
         (socket.dns.toip "localhost"), socket.dns.toip "host.invalid", socket.dns.getaddrinfo "127.0.0.1")
-      emit((socket.dns.toip ""))
+      emit((socket.dns.toip ""), (socket.dns.tohostname "127.0.0.1"), (socket.dns.tohostname "localhost"))
+      emit((socket.dns.tohostname "host.invalid"), socket.dns.getnameinfo "127.0.0.1")
+      attempt("getnameinfo", socket.dns.getnameinfo)
       emit(socket == require "socket.core", require "socket.headers" == socket.headers)
     ]]
   end)

@@ -120,23 +120,65 @@ function socket.dns.getaddrinfo(name)
   return names.addresses(name)
 end
 
-function socket.dns.toip(name)
-  local addresses, err = names.addresses(name, "inet")
-  if not addresses then
-    return nil, err:find "not known" and "host not found" or err
-  end
+-- The address asked for, and all that is known of it.
+local function resolved(name, addresses)
   local list = {}
   for i, one in ipairs(addresses) do
     list[i] = one.addr
   end
-  return list[1], { name = name, alias = {}, ip = list }
+  return { name = name, alias = {}, ip = list }
 end
 
-function socket.dns.tohostname()
-  return nil, "names of addresses are not looked up"
+local function not_found(err)
+  return err:find "not known" and "host not found" or err
 end
 
-socket.dns.getnameinfo = socket.dns.tohostname
+function socket.dns.toip(name)
+  local addresses, err = names.addresses(tostring(name), "inet")
+  if not addresses then
+    return nil, not_found(err)
+  end
+  return addresses[1].addr, resolved(name, addresses)
+end
+
+function socket.dns.tohostname(name)
+  local addresses, err = names.addresses(tostring(name))
+  if not addresses then
+    return nil, not_found(err)
+  end
+  if addresses[1].addr == name then
+    name, err = core.name_of(name)
+  end
+  if not name then
+    return nil, not_found(err)
+  end
+  return name, resolved(name, addresses)
+end
+
+-- A list of names, one for each address, and the service's; numbers where there is no name.
+function socket.dns.getnameinfo(host, service)
+  if not host and not service then
+    error("host and serv cannot be both nil", 2)
+  end
+  local addresses, port, err = {}, nil, nil
+  if service then
+    port, err = names.port(tostring(service))
+  end
+  if host and not err then
+    addresses, err = names.addresses(tostring(host))
+  end
+  if err then
+    return nil, err
+  end
+  local list = {}
+  for i, one in ipairs(addresses) do
+    list[i] = core.name_of(one.addr) or one.addr
+  end
+  if port then
+    return list, core.service(port) or tostring(port)
+  end
+  return list
+end
 
 function socket.dns.gethostname()
   local file = io.open "/proc/sys/kernel/hostname"

@@ -42,7 +42,7 @@ end
 
 --- The port of a number's text or of a service's name.
 function names.port(service)
-  local number = service:match "^%d*$" and tonumber("0" .. service) or core.service_port(service)
+  local number = service:match "^%d*$" and tonumber("0" .. service) or core.service(service)
   if not number or number > 65535 then
     return nil, "service not supported for socket type"
   end
