@@ -118,10 +118,10 @@ static void write_counters(struct value *row, const struct snapshots *snapshots,
   struct route_stats stats = snapshots_sum_route(snapshots, route->stats);
   struct value *counters = value_set_table(row, "connections");
   value_set_number(counters, "active", (double)stats.active);
-  value_set_number(counters, "total", (double)stats.connections);
+  value_set_counter(counters, "total", stats.connections);
   struct value *bytes = value_set_table(row, "bytes");
-  value_set_number(bytes, "in", (double)stats.bytes.in);
-  value_set_number(bytes, "out", (double)stats.bytes.out);
+  value_set_counter(bytes, "in", stats.bytes.in);
+  value_set_counter(bytes, "out", stats.bytes.out);
 }
 
 /* Of the table that is live still. */
@@ -137,6 +137,8 @@ static void routes_write_page(struct value *root, struct routes_found *found, co
     free(page[i]);
   }
   free(page);
+  if (question->instance->snapshots.loop) /* of the same copies as the counters of the routes */
+    snapshots_write_totals(value_set_table(root, "totals"), &question->instance->snapshots);
 }
 
 static struct value *routes_report(struct ask *ask) {

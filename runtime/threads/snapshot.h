@@ -115,6 +115,9 @@ struct value *snapshots_sum(const struct snapshots *snapshots);
 /* The same without the routes: a snapshot_answer_fn, to which `context` is nothing. */
 struct value *snapshots_totals(const struct snapshots *snapshots, void *context);
 
+/* The same, into a table. */
+void snapshots_write_totals(struct value *table, const struct snapshots *snapshots);
+
 /* What is counted by client address over the last copies: each address once, in their order; malloc'ed, NULL without
  * memory. What is counted by none, with all that the plane has, which knows nothing of clients. And the sum over all
  * routes, which is that of the two. (snapshot_clients.c) */

@@ -161,15 +161,13 @@ static void add_plane(const struct metrics_shard *shard, const struct names *nam
     add_route(shard->live[i], names, routes, removed, total);
 }
 
-static struct value *sum_of(const struct snapshots *snapshots, bool with_routes) {
+static void write_sum(struct value *root, const struct snapshots *snapshots, bool with_routes) {
   struct worker_stats sum = {.connections = 0};
   struct route_stats total = {.connections = 0}, removed = {.connections = 0};
   struct route_stats *routes = calloc(snapshots->names->count, sizeof *routes);
-  struct value *root = value_table();
-  if (!routes || !root) {
-    free(routes);
-    value_free(root);
-    return NULL;
+  if (!routes) {
+    root->root->failed = true;
+    return;
   }
   for (size_t i = 0; i < snapshots->count; i++) {
     add_worker(&sum, &snapshots->parts[i].last.worker);
@@ -191,14 +189,24 @@ static struct value *sum_of(const struct snapshots *snapshots, bool with_routes)
   write_route_stats(value_set_table(root, "removed"), &removed);
   write_counts(root, &sum);
   free(routes);
-  return root;
 }
 
 struct value *snapshots_sum(const struct snapshots *snapshots) {
-  return sum_of(snapshots, true);
+  struct value *root = value_table();
+  if (root)
+    write_sum(root, snapshots, true);
+  return root;
 }
 
 struct value *snapshots_totals(const struct snapshots *snapshots, void *context) {
+  struct value *root = value_table();
   (void)context;
-  return sum_of(snapshots, false);
+  if (root)
+    write_sum(root, snapshots, false);
+  return root;
+}
+
+void snapshots_write_totals(struct value *table, const struct snapshots *snapshots) {
+  if (table)
+    write_sum(table, snapshots, false);
 }

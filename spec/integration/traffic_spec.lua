@@ -56,6 +56,19 @@ local function expect_sums_of_routes(m)
   end
 end
 
+-- What is told for the live routes is a part of what is told for all.
+local function expect_parts(m)
+  local answer = m:ask "/api/v1/routes"
+  for _, path in ipairs { "connections.active", "connections.total", "bytes.in", "bytes.out" } do
+    local within, name = path:match "(%a+)%.(%a+)"
+    local sum = 0
+    for _, route in ipairs(answer.routes) do
+      sum = sum + route[within][name]
+    end
+    assert.is_true(sum > 0 and sum <= answer.all[within][name], path)
+  end
+end
+
 -- Waits until no connection is left: an answer then.
 local function await_quiet(m)
   local answer
@@ -201,6 +214,7 @@ describe("traffic by address", function()
       local told = expect_sums(traffic(m))
       assert.is_true(told.kept <= 12)
       expect_sums_of_routes(m)
+      expect_parts(m)
     end
     for _, wrk in ipairs { keeping, closing } do
       assert.truthy(wrk:alive(), wrk:out() .. wrk:err())

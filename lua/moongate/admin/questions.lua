@@ -74,6 +74,12 @@ function questions.routes(request)
   if not answer then
     return refusal
   end
+  local totals = answer.totals
+  answer.totals = nil
+  answer.all = totals and {
+    connections = { active = totals.active, total = totals.connections },
+    bytes = { ["in"] = totals.bytes_in, out = totals.bytes_out },
+  }
   route_rows.shape_all(answer.routes)
   answer.complete, answer.limit, answer.offset = answer.complete and counted.complete, wanted.limit, wanted.offset
   return asking.finish(answer, "routes")
