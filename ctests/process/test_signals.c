@@ -50,6 +50,11 @@ static void run_child(int out, bool hangs, bool is_ready, uint64_t patience_ms) 
   struct child child = {.out = out, .hangs = hangs};
   struct error error;
   prctl(PR_SET_PDEATHSIG, SIGKILL);
+  signal(SIGALRM, SIG_IGN); /* as who starts it may have left it */
+  signal(SIGHUP, SIG_IGN);  /* nohup */
+  signals_hold();
+  for (const int *early = (int[]){SIGHUP, SIGUSR1, SIGUSR2, 0}; is_ready && *early; early++)
+    kill(getpid(), *early);
   loop_init(&child.loop, &child.clock, &child);
   log_init(&child.log, &child.clock, STDERR_FILENO);
   child.log.level = LOG_OFF;
@@ -84,7 +89,15 @@ static struct started start_child(bool hangs, bool is_ready, uint64_t patience_m
   return started;
 }
 
-static struct started start(bool hangs, uint64_t patience_ms) { return start_child(hangs, true, patience_ms); }
+/* What came before it could be told is told first. */
+static struct started start(bool hangs, uint64_t patience_ms) {
+  struct started started = start_child(hangs, true, patience_ms);
+  char early[4] = "";
+  for (int i = 0; i < 3; i++)
+    early[i] = hear(&started);
+  assert_true(strchr(early, 'h') && strchr(early, '1') && strchr(early, '2'));
+  return started;
+}
 
 /* Until it has ended: ms, and its exit status. */
 static uint64_t await(struct started started, int *status) {
@@ -99,7 +112,7 @@ static uint64_t await(struct started started, int *status) {
 
 static void test_the_end_comes_though_who_is_told_hangs(void **state) {
   (void)state;
-  static const int signals[] = {SIGTERM, SIGINT, SIGQUIT};
+  static const int signals[] = {SIGTERM, SIGINT, SIGQUIT, SIGPWR};
   for (size_t i = 0; i < sizeof signals / sizeof signals[0]; i++) {
     int status;
     struct started started = start(true, 100);

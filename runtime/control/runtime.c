@@ -30,6 +30,7 @@ int runtime_init(struct runtime *runtime, const char *library, struct error *err
   *runtime = (struct runtime){.library = library};
   list_init(&runtime->tests);
   signal(SIGPIPE, SIG_IGN);
+  signal(SIGXFSZ, SIG_IGN); /* a file that may not grow (ulimit -f) is EFBIG for who writes it, and no end */
   log_init(&runtime->log, &runtime->clock, STDERR_FILENO);
   printer_init(&runtime->printers[0], STDOUT_FILENO, PRINT_PATIENCE_MS);
   printer_init(&runtime->printers[1], STDERR_FILENO, PRINT_PATIENCE_MS);

@@ -216,6 +216,7 @@ static void on_first_loaded(void *context, int status) {
 /* 0 or -1, having said why. */
 static int begin_start(struct instance *instance, const struct native_settings *settings) {
   struct error error;
+  signals_hold();
   descriptors_raise_limit();
   if (names_init(&instance->names) != 0) {
     error_set(&error, ENOMEM, "no memory to start");

@@ -17,7 +17,8 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
-static const int obeyed[] = {SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2};
+/* SIGPWR: the power fails, or who runs a container of its own kind (LXC) wants it to end. */
+static const int obeyed[] = {SIGTERM, SIGINT, SIGQUIT, SIGPWR, SIGHUP, SIGUSR1, SIGUSR2};
 
 enum { COUNT = sizeof obeyed / sizeof obeyed[0] };
 
@@ -43,7 +44,9 @@ struct signals {
   struct signal_news news[COUNT];
 };
 
-static bool is_end(int number) { return number == SIGTERM || number == SIGINT || number == SIGQUIT; }
+static bool is_end(int number) {
+  return number == SIGTERM || number == SIGINT || number == SIGQUIT || number == SIGPWR;
+}
 
 /* On the control thread. */
 static void on_news(struct message *message, void *receiver) {
@@ -125,11 +128,26 @@ static void *signals_thread_main(void *argument) {
   return NULL;
 }
 
-static int fill_set(sigset_t *set) {
+static int block_signals(sigset_t *set, bool ends) {
   sigemptyset(set);
   for (int i = 0; i < COUNT; i++)
-    sigaddset(set, obeyed[i]);
+    if (ends || !is_end(obeyed[i]))
+      sigaddset(set, obeyed[i]);
   return pthread_sigmask(SIG_BLOCK, set, NULL);
+}
+
+/* Whoever has started us may have it ignored or blocked, and it is what ends us when nothing else does. */
+static void restore_alarm(void) {
+  sigset_t set;
+  signal(SIGALRM, SIG_DFL);
+  sigemptyset(&set);
+  sigaddset(&set, SIGALRM);
+  pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+}
+
+void signals_hold(void) {
+  sigset_t set;
+  block_signals(&set, false);
 }
 
 static int start_thread(struct signals *signals, const struct account *account, struct error *error) {
@@ -149,7 +167,8 @@ struct signals *signals_new(struct loop *loop, const struct log *log, const stru
     error_set(error, ENOMEM, "no memory to wait for signals");
     return NULL;
   }
-  int status = fill_set(&set);
+  int status = block_signals(&set, true);
+  restore_alarm();
   *signals = (struct signals){.callbacks = callbacks, .context = context, .log = log, .loop = loop};
   atomic_init(&signals->patience_ms, patience_ms);
   pthread_mutex_init(&signals->lock, NULL);

@@ -18,11 +18,14 @@ struct account;
 struct signals;
 
 struct signal_callbacks {
-  void (*on_end)(void *context);               /* SIGTERM, SIGINT, SIGQUIT */
+  void (*on_end)(void *context);               /* SIGTERM, SIGINT, SIGQUIT, SIGPWR */
   void (*on_other)(void *context, int signal); /* SIGHUP, SIGUSR1, SIGUSR2 */
   /* Before signals_set_ready(), on the thread of the signals: the process ends now, by the signal. */
   void (*on_early_end)(void *context);
 };
+
+/* From now on those that do not end wait for signals_new(), in place of ending a process that is about to start. */
+void signals_hold(void);
 
 /* Blocks the signals, so before threads that do not block them are started. `patience_ms`: how long the end may take
  * that a signal asks for. The thread keeps no capability of an account's (privileges.h; NULL: as that says). `log` and

@@ -110,7 +110,7 @@ describe("the end", function()
     m.stopped = true
   end)
 
-  for _, signal in ipairs { "SIGTERM", "SIGINT", "SIGQUIT" } do
+  for _, signal in ipairs { "SIGTERM", "SIGINT", "SIGQUIT", "SIGPWR" } do
     it("is asked for by " .. signal, function()
       local m = start()
       local took, status = stop(m, signal)
@@ -123,6 +123,33 @@ describe("the end", function()
     local m = start()
     m.process:signal "SIGUSR2"
     m:await_log "SIGUSR2 is kept for the upgrade"
+    assert.are.equal(200, (m:get "/readyz"))
+  end)
+
+  it("is not what other signals of who manages processes ask for, at no time", function()
+    local space = moongate.workspace { routes = moongate.front "handler = moongate.handlers.echo()" }
+    local fifo = space.directory .. "/fifo"
+    assert(os.execute("mkfifo " .. fifo) == 0)
+    process.write(
+      space.config_path,
+      ("io.open(%q):close()\nreturn { control = %q, state = %q, admin = { listen = false }, workers = 1 }"):format(
+        fifo,
+        space.control,
+        space.directory .. "/state"
+      )
+    )
+    local m = moongate.start { space = space, ready = false }
+    local writer = assert(io.open(fifo, "w")) -- it is there when somebody reads: the config is being read
+    for _, name in ipairs { "SIGHUP", "SIGUSR1", "SIGUSR2" } do
+      m.process:signal(name)
+    end
+    writer:close()
+    m:await_log '"ready"'
+    m:await_log "SIGUSR2 is kept for the upgrade"
+    for _, name in ipairs { "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGPIPE", "SIGXFSZ", "SIGWINCH", "SIGCHLD", "SIGURG" } do
+      m.process:signal(name)
+    end
+    m:await_log "SIGUSR2 is kept for the upgrade[^\n]*\n.*SIGUSR2 is kept for the upgrade"
     assert.are.equal(200, (m:get "/readyz"))
   end)
 

@@ -143,9 +143,11 @@ function process:wait(seconds)
 end
 
 -- Nothing, when it has ended already.
+local LINUX = { SIGWINCH = 28, SIGPWR = 30 } -- which luaposix has no names of
+
 function process:signal(name)
   if self:alive() then
-    signal.kill(self.pid, signal[name])
+    signal.kill(self.pid, assert(signal[name] or LINUX[name]))
   end
 end
 
