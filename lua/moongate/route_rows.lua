@@ -41,7 +41,6 @@ function route_rows.shape(row)
     targets = action.targets,
     half_open = action.half_open or nil,
   }
-  row.description = row.description ~= "" and row.description or nil
   row.timeouts, row.security, row.keep_alive = nil, nil, nil
   return row
 end

@@ -3,15 +3,28 @@
  * One option after the other, by its kind. */
 #include "reports/options_report.h"
 
+#include "instance/instance.h"
+#include "reports/reports.h"
+
 struct value *options_table(struct value *root, const char *key) {
   struct value *table = (struct value *)value_get(root, key);
   return table ? table : value_set_table(root, key);
 }
 
 static void write_limit(struct value *table, const char *key, const struct address_limit *limit) {
-  struct value *told = limit->is_set ? value_set_table(table, key) : NULL;
+  if (!limit->is_set)
+    return;
+  if (limit->window_ms == 0) {
+    value_set_number(table, key, limit->count);
+    return;
+  }
+  struct value *told = value_set_table(table, key);
   value_set_number(told, "count", limit->count);
-  value_set_number(told, "window", (double)limit->window_ms);
+  value_set_number(told, "window", (double)limit->window_ms / 1000);
+}
+
+static void write_text(struct value *table, const char *key, const char *text) {
+  value_set_string(table, key, text && text[0] ? text : NULL);
 }
 
 static void write_texts(struct value *table, const char *key, char *const *texts, size_t count) {
@@ -35,18 +48,19 @@ static void write_keep_alive(struct value *table, const char *key, const struct 
 }
 
 static void option_write(struct value *table, const char *key, const struct option *option, const void *at) {
+  double unit = option->is_time ? 1000 : 1;
   switch (option->kind) {
   case OPTION_BOOLEAN:
     value_set_boolean(table, key, *(const bool *)at);
     return;
   case OPTION_INTEGER:
-    value_set_number(table, key, *(const int *)at);
+    value_set_number(table, key, *(const int *)at / unit);
     return;
   case OPTION_UNSIGNED:
-    value_set_number(table, key, *(const unsigned *)at);
+    value_set_number(table, key, *(const unsigned *)at / unit);
     return;
   case OPTION_WIDE:
-    value_set_counter(table, key, *(const uint64_t *)at);
+    value_set_number(table, key, (double)*(const uint64_t *)at / unit);
     return;
   case OPTION_WORD:
     value_set_string(table, key, option->words[*(const unsigned *)at]);
@@ -56,7 +70,7 @@ static void option_write(struct value *table, const char *key, const struct opti
       value_set_boolean(table, key, true);
     return;
   case OPTION_TEXT:
-    value_set_string(table, key, *(const char *const *)at);
+    write_text(table, key, *(const char *const *)at);
     return;
   case OPTION_TEXTS:
     write_texts(table, key, *(char *const *const *)at, *(const size_t *)(const void *)((const char **)at + 1));
@@ -77,13 +91,23 @@ static void option_write(struct value *table, const char *key, const struct opti
   }
 }
 
-void options_write(struct value *root, const struct options *options, const void *record) {
+void options_write(struct value *root, const struct options *options, const void *record, bool lists) {
   for (size_t i = 0; i < options->count; i++) {
     const struct option *option = &options->options[i];
     struct value *table = root;
     size_t last = 0;
+    if (!lists && !option->is_told)
+      continue;
     for (; option->keys[last + 1]; last++)
       table = options_table(table, option->keys[last]);
     option_write(table, option->keys[last], option, (const char *)record + option->offset);
   }
+}
+
+struct value *config_report(const struct instance *instance) {
+  struct value *root = value_table();
+  value_set_string(root, "path", instance->config.path);
+  options_write(root, &config_options, &instance->config, false);
+  options_write(root, &policy_options, instance->config.policy, false);
+  return root;
 }

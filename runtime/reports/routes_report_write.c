@@ -100,7 +100,7 @@ static void write_real_ports(struct value *list, const struct instance *instance
 
 struct value *route_report_write(struct value *list, const struct instance *instance, const struct route *route) {
   struct value *row = value_set_table(list, NULL);
-  options_write(row, &route_options, route);
+  options_write(row, &route_options, route, true);
   value_set_string(row, "file", route->file);
   value_set_number(row, "line", route->line);
   write_parts(row, instance, route);

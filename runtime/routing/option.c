@@ -104,8 +104,6 @@ void option_format(const struct option *option, const void *record, char *text, 
     snprintf(text, size, "%s", value.boolean ? "true" : "false");
   else if (option->kind == OPTION_INTEGER)
     snprintf(text, size, "%d", value.integer);
-  else if (option->kind == OPTION_LIMIT)
-    snprintf(text, size, "%u", value.limit.count);
   else
     snprintf(text, size, "%llu", (unsigned long long)(option->kind == OPTION_WIDE ? value.wide : value.number));
 }
