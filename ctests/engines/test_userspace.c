@@ -22,7 +22,7 @@ static void test_a_descriptor_that_was_dialled_and_not_taken_is_closed(void **st
   struct exchange *exchange = record_exchange(connection, EXCHANGE_CONNECTING, NULL, 0);
   (void)state;
   exchange->dialled = true;
-  int fd = exchange->dial_fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  int fd = exchange->dial_result = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   assert_true(fd >= 0);
   userspace_cancel(exchange, true);
   assert_int_equal(fcntl(fd, F_GETFD), -1);
@@ -35,11 +35,12 @@ static void test_a_dial_that_has_failed_leaves_none_to_close(void **state) {
   struct connection *connection = record_new(NULL);
   struct exchange *exchange = record_exchange(connection, EXCHANGE_CONNECTING, NULL, 0);
   (void)state;
+  int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
   exchange->dialled = true;
-  exchange->dial_status = -ECONNREFUSED;
-  exchange->dial_fd = open("/dev/null", O_RDONLY | O_CLOEXEC); /* -1 there; this is to be seen */
+  exchange->dial_result = -ECONNREFUSED;
   userspace_cancel(exchange, true);
-  assert_int_equal(close(exchange->dial_fd), 0);
+  assert_false(exchange->dialled);
+  assert_int_equal(close(fd), 0);
   free(connection);
 }
 

@@ -52,9 +52,8 @@ struct exchange {
     };
     struct { /* from then on */
       clock_ms connect_deadline;
-      struct dial *dial; /* while connecting: of the target that was begun last */
-      struct race *race; /* … and of those before (engines/race.c); NULL mostly */
-      int dial_status, dial_fd;
+      struct dial *dial;    /* while connecting: of the target that was begun last */
+      struct race *race;    /* … and of those before (engines/race.c); NULL mostly */
       clock_ms drain_until; /* its route has changed or gone, and on_change says drain; 0: not */
     };
   };
@@ -65,19 +64,20 @@ struct exchange {
   uint8_t admit_phase;         /* of step_admit() */
   uint8_t ended;               /* bits by enum pipe_side: sides that have ended */
   uint8_t reasons[PIPE_SIDES]; /* enum close_reason, by enum pipe_side */
-  bool loaded;                 /* counted in target->load */
-  bool host_given;             /* by the target function or the handler: the route's targets are not asked */
-  bool dialling;               /* inside dial_start() */
-  bool dialled;                /* the dial is over: its outcome waits to be taken */
   bool turned_down;            /* a `when` has said no */
   bool route_counted;          /* for security.max_connections */
   bool on_old_table;           /* its route has changed or gone: counted in worker_stats.old_connections */
-  bool dozes;  /* nothing was on its way when it was looked last, nor has moved since: no look for silence is due */
-  bool probed; /* its target sends keep-alive probes */
+  bool dozes;      /* nothing was on its way when it was looked last, nor has moved since: no look for silence is due */
+  bool probed;     /* its target sends keep-alive probes */
+  bool loaded : 1; /* counted in target->load */
+  bool host_given : 1;     /* by the target function or the handler: the route's targets are not asked */
+  bool dialling : 1;       /* inside dial_start() */
+  bool dialled : 1;        /* the dial is over: its outcome waits to be taken */
   bool admitted_first : 1; /* before any other of its connection, which asks the config's limits and keep_alive */
   bool warned_idle : 1,
       warned_lifetime : 1; /* the log has said that it is going to be ended for that, though it is kept */
   bool reset_target;       /* the client is gone; the target is reset once what was sent is through */
+  int dial_result;         /* when dialled: the descriptor, or a negative errno */
   struct stream target_stream;
   struct pipe pipe;
   union {

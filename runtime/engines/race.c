@@ -78,10 +78,10 @@ static void turn_to(struct exchange *exchange, const struct route_target *target
 }
 
 static void rival_free(struct rival *rival) {
-  struct race *race = rival->exchange->race;
   list_remove(&rival->node);
-  race->count--;
-  target_let_go(rival->target, &rival->loaded);
+  rival->exchange->race->count--;
+  if (rival->loaded)
+    target_load_leave(rival->target->load);
   free(rival->host);
   free(rival);
 }
@@ -106,7 +106,7 @@ static void note_connected(const struct exchange *exchange, const struct route_t
 static void drop_latest(struct exchange *exchange) {
   dial_cancel(exchange->dial);
   exchange->dial = NULL;
-  target_let_go(exchange->target, &exchange->loaded);
+  target_let_go(exchange);
   free(exchange->host);
 }
 
@@ -125,8 +125,7 @@ static void rival_win(struct rival *rival, int fd) {
   rival->loaded = false;
   rival_free(rival);
   exchange->dialled = true;
-  exchange->dial_status = 0;
-  exchange->dial_fd = fd;
+  exchange->dial_result = fd;
   exchange_resume(exchange);
 }
 
@@ -204,8 +203,7 @@ static void on_dialled(void *context, int status, int fd, const struct endpoint 
     note_connected(exchange, exchange->target, exchange->dialling ? 0 : dial_took_ms(exchange->dial));
   exchange->dial = NULL;
   exchange->dialled = true;
-  exchange->dial_status = status;
-  exchange->dial_fd = fd;
+  exchange->dial_result = status == 0 ? fd : status;
   if (!exchange->dialling)
     exchange_resume(exchange);
 }
@@ -248,7 +246,7 @@ void race_dial(struct exchange *exchange) {
 }
 
 bool race_go_on(struct exchange *exchange) {
-  int status = exchange->dial_status;
+  int status = exchange->dial_result;
   const struct target_failure failure = {exchange->host_given ? NULL : exchange->target, exchange->host, exchange->port,
                                          status};
   exchange->attempts++;
@@ -259,7 +257,7 @@ bool race_go_on(struct exchange *exchange) {
   target_failure_log(exchange, &failure, last);
   if (last)
     return false;
-  target_let_go(exchange->target, &exchange->loaded);
+  target_let_go(exchange);
   if (!next) {
     exchange->race->waits = true;
     return true;
@@ -273,17 +271,15 @@ void race_end(struct exchange *exchange) {
   exchange->attempts = (uint16_t)(exchange->attempts + under_way(exchange));
   dial_cancel(exchange->dial);
   exchange->dial = NULL;
-  exchange->race = NULL;
   if (!race)
     return;
   LIST_FOREACH(node, &race->rivals) {
     struct rival *rival = LIST_OWNER(node, struct rival, node);
     dial_cancel(rival->dial);
-    target_let_go(rival->target, &rival->loaded);
-    free(rival->host);
-    free(rival);
+    rival_free(rival);
   }
   free(race);
+  exchange->race = NULL;
 }
 
 struct address_list {

@@ -91,10 +91,10 @@ struct target_choice target_choice_of(const struct exchange *exchange) {
   };
 }
 
-void target_let_go(const struct route_target *target, bool *loaded) {
-  if (*loaded)
-    atomic_fetch_sub_explicit(&target->load->active, 1, memory_order_relaxed);
-  *loaded = false;
+void target_let_go(struct exchange *exchange) {
+  if (exchange->loaded)
+    target_load_leave(exchange->target->load);
+  exchange->loaded = false;
 }
 
 static void avoid_failed(struct exchange *exchange) {

@@ -90,22 +90,22 @@ enum step_result userspace_run(struct exchange *exchange) {
         return STEP_WAIT;
     }
     exchange->dialled = false;
-    if (exchange->dial_status == 0) {
+    if (exchange->dial_result >= 0) {
       race_end(exchange);
       exchange->attempts++;
-      return join(exchange, exchange->dial_fd);
+      return join(exchange, exchange->dial_result);
     }
     if (!race_go_on(exchange)) {
-      exchange_close(exchange, PIPE_TARGET, target_failure_reason(exchange->dial_status));
+      exchange_close(exchange, PIPE_TARGET, target_failure_reason(exchange->dial_result));
       return STEP_REFUSED;
     }
   }
 }
 
 void userspace_cancel(struct exchange *exchange, bool reset) {
-  target_let_go(exchange->target, &exchange->loaded);
-  if (exchange->dialled && exchange->dial_status == 0)
-    dial_discard(exchange->dial_fd); /* nobody has come to take it */
+  target_let_go(exchange);
+  if (exchange->dialled && exchange->dial_result >= 0)
+    dial_discard(exchange->dial_result); /* nobody has come to take it */
   exchange->dialled = false;
   if (exchange->state == EXCHANGE_CONNECTING)
     race_end(exchange); /* nothing came of it, but the log has to say where the client waited */

@@ -10,8 +10,8 @@
 /* Fills host and port of the target being tried, by its functions where it has some, and counts it. */
 enum step_result target_know(struct exchange *exchange);
 
-/* It is counted no longer. */
-void target_let_go(const struct route_target *target, bool *loaded);
+/* The exchange's target, if it was counted, is so no longer. */
+void target_let_go(struct exchange *exchange);
 
 /* Who may be tried, of the exchange's route. */
 struct target_choice target_choice_of(const struct exchange *exchange);
@@ -38,7 +38,7 @@ void race_dial(struct exchange *exchange);
 /* Is there something under way, so that nothing is to be begun for now? */
 bool race_waits(const struct exchange *exchange);
 
-/* What was dialled has failed (exchange->dial_status): turns to the next target, or to those that are under way. False:
+/* What was dialled has failed (exchange->dial_result): turns to the next target, or to those that are under way. False:
  * there is none. */
 bool race_go_on(struct exchange *exchange);
 

@@ -31,6 +31,11 @@ void route_share_loads(struct route *route, const struct route *before);
 
 void target_load_unref(struct target_load *load); /* NULL is nothing */
 
+/* One connection less. */
+static inline void target_load_leave(struct target_load *load) {
+  atomic_fetch_sub_explicit(&load->active, 1, memory_order_relaxed);
+}
+
 /* The target whose turn it is for this client. The route has one at least. Any thread. */
 const struct route_target *route_choose_target(const struct route *route, const struct ip_address *client);
 
