@@ -59,6 +59,8 @@ for _, name in ipairs({
   "shutdown",
   "getpeername",
   "getsockname",
+  "getfd",
+  "dirty",
   "close",
 }) do
   Call[name] = method(name)
