@@ -90,6 +90,18 @@ describe("LuaSocket's interface", function()
     assert.are.equal("moon gate\r\n|a,b|nil|2|false|true", (client:receive_all()))
   end)
 
+  it("runs the example of its page", function()
+    local text = process.read("docs/luasocket.md"):match "```lua\n(.-)```"
+    text = text:gsub("port = 6379", "port = " .. redis()):gsub("ports = %d+", "ports = 0")
+    local space = moongate.workspace { routes = { ["counter.lua"] = text } }
+    process.write(space.directory .. "/redis.lua", process.read(DEBIAN .. "redis.lua"))
+    local m = moongate.start { space = space }
+    for i = 1, 2 do
+      local client = assert(net.connect(m:port "counter"))
+      assert.are.equal(("you are number %d\n"):format(i), (client:receive_all()))
+    end
+  end)
+
   it("runs LuaSocket's own HTTP client", function()
     local nginx = peers.nginx()
     process.write(nginx.directory .. "/html/page.txt", ("page "):rep(20000))
