@@ -17,6 +17,7 @@ struct candidate {
   struct route_verdict verdict;
   struct row row;
   struct rank rank;
+  bool matches;    /* or it may, by what is open */
   unsigned domain; /* how specific the best that matches is */
   unsigned client; /* the rank of the most specific member that has the client, or of all while that is open */
 };
@@ -136,19 +137,9 @@ static enum route_tie tie_between(const struct candidate *a, const struct candid
   return low >> 32 ? ROUTE_TIE_TLS_VERSION : ROUTE_TIE_FILE_ORDER;
 }
 
-/* Or it may, by what is open. */
-static bool is_matching(const struct candidate *candidate) {
-  return candidate->verdict.clause <= ROUTE_CLAUSE_OUTRANKED;
-}
-
-/* Those that match by their ranks, the others as they stand at the port. */
 static int compare_candidates(const void *left, const void *right) {
-  const struct candidate *a = left, *b = right;
-  if (is_matching(a) != is_matching(b))
-    return is_matching(a) ? -1 : 1;
-  if (is_matching(a))
-    return rank_is_before(a->rank, b->rank) ? -1 : rank_is_before(b->rank, a->rank);
-  return a->verdict.place < b->verdict.place ? -1 : a->verdict.place > b->verdict.place;
+  const struct candidate *a = *(struct candidate *const *)left, *b = *(struct candidate *const *)right;
+  return rank_is_before(a->rank, b->rank) ? -1 : rank_is_before(b->rank, a->rank);
 }
 
 /* What becomes of one that matches, or may; `left`: the TLS versions that no route before it has taken for sure. */
@@ -166,12 +157,12 @@ static enum route_clause award_one(const struct route_verdict *verdict, unsigned
 }
 
 /* Those that match, in order: until one has no `when`, and nothing of it is open, it is open which it is. */
-static void award(struct candidate *candidates, size_t count) {
+static void award(struct candidate *const *matching, size_t count) {
   unsigned left = TLS_ALL;
-  for (size_t i = 0; i < count && is_matching(&candidates[i]); i++) {
-    struct route_verdict *verdict = &candidates[i].verdict;
+  for (size_t i = 0; i < count; i++) {
+    struct route_verdict *verdict = &matching[i]->verdict;
     if (i > 0)
-      verdict->tie = tie_between(&candidates[i - 1], &candidates[i]);
+      verdict->tie = tie_between(matching[i - 1], matching[i]);
     verdict->clause = award_one(verdict, &left);
   }
 }
@@ -202,6 +193,7 @@ static void explain_one(const struct explanation *about, struct candidate *candi
   bool differs = before->verdict.route->priority != route->priority || before->verdict.is_bound != verdict->is_bound;
   candidate->row = row_make(route, before->row.tier + differs, (uint32_t)i);
   verdict->clause = explain_judge(about, route, candidate);
+  candidate->matches = verdict->clause == ROUTE_CLAUSE_CHOSEN;
   unsigned domain = verdict->domain ? DOMAIN_EXACT - candidate->domain : DOMAIN_RANK_NONE;
   candidate->rank = choice_rank(&candidate->row, domain, candidate->client);
 }
@@ -211,17 +203,27 @@ int route_explain(const struct route_table *table, const struct table_port *port
                   void *context) {
   struct explanation about = {.port = port, .question = question, .open = open};
   struct candidate *candidates = calloc(port->route_count + 1, sizeof *candidates);
-  if (!candidates)
-    return -ENOMEM;
+  struct candidate **matching = calloc(port->route_count + 1, sizeof *matching);
+  size_t count = 0;
   about.length = domain_normalize(about.name, question->domain, question->domain_length);
-  for (size_t i = 0; i < port->route_count; i++)
+  for (size_t i = 0; candidates && matching && i < port->route_count; i++) {
     explain_one(&about, candidates, i);
-  qsort(candidates, port->route_count, sizeof *candidates, compare_candidates);
-  award(candidates, port->route_count);
-  for (size_t i = 0; i < port->route_count; i++)
-    on_verdict(context, &candidates[i].verdict);
+    if (candidates[i].matches)
+      matching[count++] = &candidates[i];
+  }
+  int status = candidates && matching ? 0 : -ENOMEM;
+  if (status == 0) {
+    qsort(matching, count, sizeof *matching, compare_candidates);
+    award(matching, count);
+    for (size_t i = 0; i < count; i++)
+      on_verdict(context, &matching[i]->verdict);
+    for (size_t i = 0; i < port->route_count; i++)
+      if (!candidates[i].matches)
+        on_verdict(context, &candidates[i].verdict);
+    if (table)
+      tell_elsewhere(&about, table, on_verdict, context);
+  }
+  free(matching);
   free(candidates);
-  if (table)
-    tell_elsewhere(&about, table, on_verdict, context);
-  return 0;
+  return status;
 }
