@@ -137,21 +137,17 @@ static size_t dns_answer(struct dns_server *server, uint8_t message[DNS_MESSAGE_
   return at;
 }
 
-/* One connection with any number of questions, until its end. */
-static void dns_serve_tcp(struct dns_server *server) {
-  int fd = accept(server->tcp, NULL, NULL);
+/* One question of a connection, which may ask more. False: it has ended. */
+static bool dns_serve_tcp(struct dns_server *server, int fd) {
   uint8_t message[2 + DNS_MESSAGE_MAX];
-  while (fd >= 0 && recv(fd, message, 2, MSG_WAITALL) == 2) {
-    size_t size = (size_t)message[0] << 8 | message[1];
-    if (size > DNS_MESSAGE_MAX || recv(fd, message + 2, size, MSG_WAITALL) != (ssize_t)size)
-      break;
-    size = dns_answer(server, message + 2, size, true);
-    dns_put16(message, (unsigned)size);
-    if (send(fd, message, size + 2, MSG_NOSIGNAL) < 0)
-      break;
-  }
-  if (fd >= 0)
-    close(fd);
+  if (recv(fd, message, 2, MSG_WAITALL) != 2)
+    return false;
+  size_t size = (size_t)message[0] << 8 | message[1];
+  if (size > DNS_MESSAGE_MAX || recv(fd, message + 2, size, MSG_WAITALL) != (ssize_t)size)
+    return false;
+  size = dns_answer(server, message + 2, size, true);
+  dns_put16(message, (unsigned)size);
+  return send(fd, message, size + 2, MSG_NOSIGNAL) >= 0;
 }
 
 static void dns_note_port(struct dns_server *server, uint16_t port) {
@@ -166,29 +162,44 @@ static void dns_note_port(struct dns_server *server, uint16_t port) {
   atomic_store(&server->ports, count + 1);
 }
 
+static void dns_serve_udp(struct dns_server *server) {
+  uint8_t message[DNS_MESSAGE_MAX];
+  struct sockaddr_storage peer;
+  socklen_t length = sizeof peer;
+  ssize_t got = recvfrom(server->udp, message, 512, 0, (struct sockaddr *)&peer, &length);
+  dns_note_port(server, ntohs(((const struct sockaddr_in *)(const void *)&peer)->sin_port));
+  size_t size = got > 12 ? dns_answer(server, message, (size_t)got, false) : 0;
+  if (size > 0)
+    sendto(server->udp, message, size, 0, (struct sockaddr *)&peer, length);
+}
+
 static void *dns_serve(void *argument) {
   struct dns_server *server = argument;
-  for (;;) {
-    struct pollfd fds[] = {{.fd = server->stop, .events = POLLIN},
-                           {.fd = server->udp, .events = POLLIN},
-                           {.fd = server->tcp, .events = POLLIN}};
-    if (poll(fds, 3, -1) < 0)
-      continue;
-    if (fds[0].revents)
-      return NULL;
-    if (fds[2].revents)
-      dns_serve_tcp(server);
-    if (!fds[1].revents)
-      continue;
-    uint8_t message[DNS_MESSAGE_MAX];
-    struct sockaddr_storage peer;
-    socklen_t length = sizeof peer;
-    ssize_t got = recvfrom(server->udp, message, 512, 0, (struct sockaddr *)&peer, &length);
-    dns_note_port(server, ntohs(((const struct sockaddr_in *)(const void *)&peer)->sin_port));
-    size_t size = got > 12 ? dns_answer(server, message, (size_t)got, false) : 0;
-    if (size > 0)
-      sendto(server->udp, message, size, 0, (struct sockaddr *)&peer, length);
+  enum { STOP, UDP, TCP, CONNECTIONS, COUNT = CONNECTIONS + 8 };
+  struct pollfd fds[COUNT] = {{.fd = server->stop}, {.fd = server->udp}, {.fd = server->tcp}};
+  for (int i = 0; i < COUNT; i++) {
+    fds[i].fd = i < CONNECTIONS ? fds[i].fd : -1;
+    fds[i].events = POLLIN;
   }
+  while (poll(fds, COUNT, -1) < 0 || !fds[STOP].revents) {
+    if (fds[UDP].revents)
+      dns_serve_udp(server);
+    for (int i = CONNECTIONS; i < COUNT; i++) {
+      if (fds[i].fd >= 0 && fds[i].revents && !dns_serve_tcp(server, fds[i].fd)) {
+        close(fds[i].fd);
+        fds[i].fd = -1;
+      } else if (fds[i].fd < 0 && fds[TCP].revents) {
+        fds[i].fd = accept(server->tcp, NULL, NULL);
+        fds[TCP].revents = 0;
+      }
+      fds[i].revents = 0;
+    }
+  }
+  for (int i = CONNECTIONS; i < COUNT; i++) {
+    if (fds[i].fd >= 0)
+      close(fds[i].fd);
+  }
+  return NULL;
 }
 
 static inline void dns_server_start(struct dns_server *server, const struct dns_zone *zones) {

@@ -135,4 +135,12 @@ static inline struct host_counts counts_of(const struct fixture *fixture) {
   return counts;
 }
 
+static inline uint64_t answers_of(const struct fixture *fixture) {
+  struct host_counts counts = counts_of(fixture);
+  uint64_t sum = 0;
+  for (size_t i = 0; i < HOST_RESULT_COUNT; i++)
+    sum += counts.results[i];
+  return sum;
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)

@@ -125,10 +125,12 @@ static void a_name_that_was_used_is_asked_for_again_before_its_time_is_over(void
   ask(fixture, "a.test.", &answer);
   ask(fixture, "two.test.", &answer);
   expect_questions(fixture, 2);
+  AWAIT(&fixture->bench, answers_of(fixture) == 4);
   advance_s(fixture, 53);
   expect_questions(fixture, 2);
   advance_s(fixture, 2);
   expect_questions(fixture, 4); /* both: who asked first has used it */
+  AWAIT(&fixture->bench, answers_of(fixture) == 8);
   ask(fixture, "two.test.", &answer);
   advance_s(fixture, 55);
   expect_questions(fixture, 5); /* nobody has wanted a.test. since */
@@ -168,7 +170,7 @@ static void a_family_that_fails_is_asked_for_again_by_itself(void **state) {
   struct answer answer;
   start_resolver(fixture, (struct resolver_options){.tries = 1});
   assert_int_equal(ask(fixture, "unlucky.test.", &answer), 0);
-  AWAIT(&fixture->bench, atomic_load(&fixture->server.ipv6_questions) == 1);
+  AWAIT(&fixture->bench, answers_of(fixture) == 2);
   static const struct dns_zone mended[] = {{.label = "unlucky", .ipv4 = 1, .ipv6 = 1, .ttl = 60}, {.label = NULL}};
   atomic_store(&fixture->server.zones, mended);
   ask(fixture, "unlucky.test.", &answer);
@@ -454,6 +456,19 @@ static void other_servers_are_asked_once_resolv_conf_has_changed(void **state) {
   assert_int_equal(status, -ETIMEDOUT);
 }
 
+static void name_servers_of_both_families_are_taken_from_resolv_conf(void **state) {
+  struct fixture *fixture = *state;
+  struct answer answer;
+  struct error error;
+  struct resolver_options options = {.timeout_ms = 50, .tries = 1, .family = RESOLVE_IPV4};
+  /* Nobody is there: the first is silent or out of reach, the second refuses. */
+  write_files(fixture, "nameserver 2001:db8::1\nnameserver ::1\nnameserver 127.0.0.66\n", "", &options);
+  fixture->resolver = resolver_new(&fixture->bench.loop, &options, &error);
+  assert_non_null(fixture->resolver);
+  int status = ask(fixture, "a.test.", &answer);
+  assert_true(status == -EAGAIN || status == -ETIMEDOUT);
+}
+
 static void short_names_are_looked_for_in_the_list_of_domains(void **state) {
   struct fixture *fixture = *state;
   struct answer answer;
@@ -545,6 +560,7 @@ int main(void) {
       TEST(the_hosts_file_is_looked_at_before_the_servers),
       TEST(a_changed_hosts_file_holds_for_names_that_are_known_and_for_what_failed),
       TEST(other_servers_are_asked_once_resolv_conf_has_changed),
+      TEST(name_servers_of_both_families_are_taken_from_resolv_conf),
       TEST(short_names_are_looked_for_in_the_list_of_domains),
       TEST(what_one_worker_knows_all_know),
       TEST(freeing_drops_what_waits),

@@ -131,6 +131,38 @@ describe("the names of targets", function()
     assert.truthy(process.now() - well < 4)
   end)
 
+  it("are looked up alike by targets, connect, resolve and the socket library", function()
+    zone [[ ["db.test"] = { a = { "127.0.0.1" }, ttl = 60 } ]]
+    local options = { clock = true, workers = 1 }
+    options.config = ("dns = { servers = %q, timeout = '500ms', tries = 1 }"):format(name_server())
+    options.routes = ([[
+      local socket = require "socket"
+      return { name = "front", match = { ports = 0 }, action = { handler = function(client)
+        local target = assert(moongate.connect("db.test.", %d))
+        target:close()
+        local other = assert(socket.connect("db.test.", %d))
+        other:close()
+        local addresses = assert(moongate.resolve "db.test.")
+        local first = assert(socket.dns.toip "db.test.")
+        local list = assert(socket.dns.getaddrinfo "db.test.")
+        client:send(table.concat({ addresses[1], first, list[1].addr, list[1].family }, " ") .. "\n")
+      end } }
+    ]]):format(backend.port, backend.port)
+    local m = moongate.start(options)
+    for _ = 1, 2 do
+      local client = net.connect(m:port "front")
+      assert.are.equal("127.0.0.1 127.0.0.1 127.0.0.1 inet", client:receive_line(10), m:log())
+      client:close()
+      local _, questions = process.read(directory .. "/questions"):gsub("db.test a\n", "")
+      assert.are.equal(1, questions)
+      zone [[ every = { code = 2 } ]]
+    end
+    m:advance(100)
+    local client = net.connect(m:port "front") -- all of them by the last known addresses
+    assert.are.equal("127.0.0.1 127.0.0.1 127.0.0.1 inet", client:receive_line(10), m:log())
+    client:close()
+  end)
+
   -- In a mount namespace, where the machine's files are ours.
   local function within()
     process.write(directory .. "/hosts", "")
