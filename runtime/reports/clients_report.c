@@ -3,11 +3,9 @@
  * The question "clients": bytes and connections by client address, of one round of snapshots with the sum over the
  * routes, so that what is told adds up. */
 #include "instance/instance.h"
+#include "reports/listing.h"
 #include "reports/reports.h"
-#include "reports/selection.h"
-#include "threads/ask.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -53,11 +51,6 @@ static void write_client_count(struct value *row, const struct client_count *cou
   value_set_counter(row, "bytes_out", count->bytes.out);
 }
 
-static void clients_query_free(struct selection_query *query) {
-  selection_query_deinit(query);
-  free(query);
-}
-
 static struct value *clients_answer(const struct snapshots *snapshots, void *context) {
   struct selection_query *query = context;
   struct selection found = {.count = 0}, *selection = &found;
@@ -77,26 +70,21 @@ static struct value *clients_answer(const struct snapshots *snapshots, void *con
   write_client_count(value_set_table(root, "other"), &other);
   write_client_count(value_set_table(root, "all"), &all);
   selection_clear(selection);
-  clients_query_free(query);
+  listing_free(query);
   return root;
 }
 
 static void clients_ask_for(struct instance *instance, const struct value *arguments, size_t limit,
                             struct native_call *call) {
-  struct error error = {0};
-  struct selection_query *query = calloc(1, sizeof *query);
-  if (!query)
-    error_set(&error, ENOMEM, "no memory for the question");
-  else if (!instance->snapshots.loop)
-    error_set(&error, EAGAIN, "moongate is starting or stopping");
-  else if (selection_query_init(query, &client_record, arguments, &error) == 0) {
-    query->limit = limit ? limit : query->limit;
-    snapshots_ask_for(&instance->snapshots, call, clients_answer, query);
+  if (!instance->snapshots.loop) {
+    ask_refuse(call, 503, "moongate is starting or stopping");
     return;
   }
-  ask_refuse(call, error.code == ENOMEM ? 500 : error.code == EAGAIN ? 503 : 400, error.message);
-  if (query)
-    clients_query_free(query);
+  struct selection_query *query = listing_new(sizeof *query, &client_record, arguments, call);
+  if (!query)
+    return;
+  query->limit = limit ? limit : query->limit;
+  snapshots_ask_for(&instance->snapshots, call, clients_answer, query);
 }
 
 void clients_ask(struct instance *instance, const struct value *arguments, struct native_call *call) {
