@@ -99,7 +99,7 @@ end
 
 -- From now on `inner` is what it stands for.
 local function become(self, inner)
-  self.inner, self.opened, self.connecting, self.failed = inner, nil, nil, nil
+  self.inner, self.opened, self.connecting, self.failed, self.reads_on = inner, nil, nil, nil, true
   by_descriptor[inner:getfd()] = self
   core.connected_state(inner, true)
   self.before = self.before or { 0, 0, 0 }
@@ -288,6 +288,32 @@ local function check_pattern(pattern)
   return pattern
 end
 
+-- What has come, and then the end.
+local function receive_rest(self, inner, pattern, prefix)
+  inner:settimeout(0, "receive")
+  local data, err, partial = inner:receive(pattern, prefix)
+  set_timeouts(self)
+  if err ~= "timeout" then
+    return data, err, partial
+  elseif pattern == "*a" and partial ~= prefix then
+    return partial
+  end
+  return nil, "closed", partial
+end
+
+-- Nothing, but only when there is something.
+local function receive_nothing(self, inner)
+  if not self.reads_on then
+    inner:settimeout(0, "receive")
+  end
+  local ok, err = inner:peek(1)
+  set_timeouts(self)
+  if ok then
+    return ""
+  end
+  return nil, not self.reads_on and err == "timeout" and "closed" or err, ""
+end
+
 function tcp:receive(pattern, prefix)
   check_class(self, "client", "receive")
   pattern = check_pattern(pattern)
@@ -298,9 +324,10 @@ function tcp:receive(pattern, prefix)
   local inner, err = connected(self)
   if not inner then
     return nil, err, prefix
-  elseif pattern == 0 then -- nothing, but only when there is something
-    local ok, why = inner:peek(1)
-    return three(ok and "", why, "")
+  elseif pattern == 0 then
+    return three(receive_nothing(self, inner))
+  elseif not self.reads_on then
+    return three(receive_rest(self, inner, pattern, prefix))
   end
   return three(inner:receive(pattern, prefix))
 end
@@ -328,9 +355,10 @@ function tcp:shutdown(side)
   if not SIDES[side] then
     error(("bad argument #1 to 'shutdown' (invalid option '%s')"):format(side), 2)
   end
-  if self.inner then
-    self.inner:shutdown(side)
+  if self.inner and side ~= "receive" then
+    self.inner:shutdown "send"
   end
+  self.reads_on = side == "send" and self.reads_on -- what has come can still be read, and nothing is waited for
   return 1
 end
 
