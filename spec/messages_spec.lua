@@ -312,6 +312,33 @@ describe("a wrong file", function()
     assert.truthy(lines[4]:find("is also the name of a route in routes/c.lua:1: rename one of them", 1, true), lines[4])
   end)
 
+  it("is told with the names that others have, and with the port of the admin interface", function()
+    local lines, status = check {
+      config_text = 'return { admin = { listen = "127.0.0.1:9090" } }',
+      routes = {
+        ["a.lua"] = 'return { name = "same", match = { ports = 80 }, action = { target = "a:1" } }',
+        ["b.lua"] = 'return {\n  match = { ports = 81, when = 5 },\n  name = "same", action = { target = "a:1" },\n}',
+        ["c.lua"] = 'return { name = "other", match = { ports = true }, action = { target = "a:1" } }',
+        ["d.lua"] = 'return { {\n  name = "other", match = { ports = 82 }, action = { target = "a" } },\n'
+          .. '  { name = "own", match = { ports = 83 }, action = { target = "a:1" } } }',
+        ["e.lua"] = 'return { name = "admin", match = { ports = 9090 }, action = { target = "a:1" } }',
+      },
+    }
+    assert.are.equal(1, status)
+    local told = {
+      'b.lua:2: route "same": match.when: expected a function',
+      'b.lua:3: route "same": name: is also the name of a route in routes/a.lua:1: rename one of them',
+      'c.lua:1: route "other": match.ports: expected 443',
+      'd.lua:2: route "other": action.target: expected "host:port"',
+      'd.lua:2: route "other": name: is also the name of a route in routes/c.lua:1: rename one of them',
+      'e.lua:1: route "admin": match.ports: port 9090 is that of admin.listen',
+    }
+    assert.are.equal(#told + 1, #lines, table.concat(lines, "\n"))
+    for i, expected in ipairs(told) do
+      assert.are.equal("routes/" .. expected, lines[i]:sub(1, #expected + 7))
+    end
+  end)
+
   it("that can never take a connection is a warning with both places", function()
     local lines, status = check {
       routes = {

@@ -110,7 +110,7 @@ static void check_routes(struct value *root, struct value *found, struct value *
     loaded_routes_clear(&loaded);
     return;
   }
-  if (loaded.faults.count == 0)
+  if (loaded.listed)
     check_table(found, loading->loader, &loaded, config);
   report_faults(found, &loaded.faults, NULL);
   report_faults(warnings, &config->warnings, NULL);

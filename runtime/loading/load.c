@@ -203,6 +203,7 @@ static void collect_garbage(struct loader *loader) {
 }
 
 int load_run_deinit(struct load_run *run, int status) {
+  fault_list_clear(&run->named);
   module_list_clear(&run->cache);
   if (status == -ECANCELED || (run->is_marked && load_mark_away(run, NULL) < 0))
     return -ECANCELED;

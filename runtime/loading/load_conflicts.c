@@ -117,9 +117,9 @@ static bool is_as_committed(const struct loaded_routes *loaded) {
 }
 
 int load_resolve_conflicts(struct load_run *run) {
-  int back = 0;
-  if (is_as_committed(run->loaded))
-    return 0;
+  int back = load_tell_taken_names(run);
+  if (back < 0 || is_as_committed(run->loaded))
+    return back;
   do
     back = load_names_may_clash(run) ? admit_in_turns(run) : 0;
   while (back > 0);

@@ -91,6 +91,8 @@ int load_check_value(lua_State *L) {
   fault_list_add_from(load->faults, load->source.path, L, result + 2);
   if (lua_objlen(L, result + 2) > 0) {
     load->status = -EINVAL;
+    lua_getfield(L, result, "named");
+    fault_list_add_from(&load->run->named, load->source.path, L, result + 5);
     return 0;
   }
   schema_keep_version(load->run->loader, L, result, &load->good->schema_id);
@@ -187,6 +189,7 @@ static int mark(struct load_run *run, const struct file_version *good, const str
 int load_file(struct load_run *run, const char *file, const struct source *source, unsigned workers,
               const struct module_list *given, struct file_version **result, struct module_list *tried,
               struct fault_list *faults, struct fault_list *warnings) {
+  fault_list_clear(&run->named);
   struct file_version *good = file_version_new(file);
   if (!good || copy_source_text(good, source) < 0) {
     file_version_unref(good);

@@ -73,6 +73,7 @@ void file_version_share_routes(struct file_version *good, const struct file_vers
 void file_failure_clear(struct file_failure *failure) {
   module_list_clear(&failure->modules);
   fault_list_clear(&failure->faults);
+  fault_list_clear(&failure->named);
   blocking_unref(failure->lost);
   *failure = (struct file_failure){0};
 }

@@ -44,7 +44,8 @@ struct file_failure {
   uint64_t hash, key;
   struct module_list modules;
   struct fault_list faults;
-  struct blocking *lost; /* the thread that it did not come back to; NULL: none */
+  struct fault_list named; /* its routes, with the lines of their names */
+  struct blocking *lost;   /* the thread that it did not come back to; NULL: none */
 };
 
 /* A file that was told to be at fault (loader_exclude_file()). */

@@ -12,12 +12,13 @@
 
 /* Remembers why it failed, and from what. `source` NULL: it could not be read. */
 static void remember_failure(struct file_memory *memory, const struct source *source, uint64_t key,
-                             struct module_list *modules, const struct fault_list *faults) {
+                             struct module_list *modules, const struct fault_list *faults,
+                             const struct fault_list *named) {
   struct file_failure *failure = &memory->failure;
   file_failure_clear(failure);
   failure->modules = *modules;
   *modules = (struct module_list){0};
-  if (!source || fault_list_append(&failure->faults, faults) < 0)
+  if (!source || fault_list_append(&failure->faults, faults) < 0 || fault_list_append(&failure->named, named) < 0)
     return;
   failure->is_known = true;
   failure->size = source->size;
@@ -75,7 +76,7 @@ static int load_changed(struct load_run *run, struct file_memory *memory, struct
   } else if (status != -ECANCELED) {
     if (faults.count == 0)
       fault_list_add(&faults, file->path, 0, NULL, NULL, "not enough memory to load it");
-    remember_failure(memory, source, key, &tried, &faults);
+    remember_failure(memory, source, key, &tried, &faults, &run->named);
     status = fault_list_append(all, &faults);
     if (status == 0)
       status = load_stand_in(run, file, source);
@@ -201,7 +202,7 @@ int load_one(struct load_run *run, struct loaded_file *file) {
   if (status < 0) {
     struct module_list none = {0};
     if (!is_lost_in_reading(&memory->failure))
-      remember_failure(memory, NULL, 0, &none, NULL);
+      remember_failure(memory, NULL, 0, &none, NULL, NULL);
     status = fault_list_add(&run->loaded->faults, file->path, 0, NULL, NULL, error.message);
     return status < 0 ? status : load_stand_in(run, file, NULL);
   }

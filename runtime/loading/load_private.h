@@ -91,6 +91,8 @@ struct load_run {
   unsigned workers;
   const char *module_path; /* the loader's */
   struct module_list cache;
+  struct fault_list
+      named; /* of the file that was run last, if it has faults: its routes, with the lines of their names */
   struct loaded_routes *loaded;
 };
 
@@ -231,6 +233,9 @@ void loaded_file_serve(struct loaded_file *file, struct file_version *good);
 
 /* Adds the files that have vanished a moment ago. 0 or -ENOMEM. */
 int load_keep_vanished(struct load_run *run);
+
+/* Adds a fault for each route of a file with faults that is named as one of another file. 0 or -ENOMEM. */
+int load_tell_taken_names(struct load_run *run);
 
 /* Finds the names that stand in two files, and has one of both stand back until there are none. 0 or -ENOMEM. */
 int load_resolve_conflicts(struct load_run *run);

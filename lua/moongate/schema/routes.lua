@@ -317,6 +317,15 @@ local function refuse(check, refused)
   check:fault("%s", refused.message)
 end
 
+-- The names of the routes and where they stand, so that a file with faults can be looked at beside others too.
+local function named(list)
+  local names = {}
+  for i, known in ipairs(list) do
+    names[i] = { route = known.name, field = "name", message = "", line = between.name_line(known) }
+  end
+  return names
+end
+
 ---@class moongate.schema.FileOptions
 ---@field file string base name
 ---@field path string for messages
@@ -332,7 +341,8 @@ end
 
 ---@param value any what the file returned
 ---@param options moongate.schema.FileOptions
----@return table normal { routes = those that are enabled, functions =, faults =, warnings =, known = for `admit` }
+---@return table normal { routes = those that are enabled, functions =, faults =, warnings =, known = for `admit`, or
+---with faults named = { { route =, line = }, … } }
 function routes.check(value, options)
   local breathe = options.breathe or go_on
   local descriptor = descriptor_for(options)
@@ -367,6 +377,9 @@ function routes.check(value, options)
     for _, warning in ipairs(between.add(options.names, file.list)) do
       check.warnings[#check.warnings + 1] = warning
     end
+  end
+  if #check.faults > 0 then
+    result.named = named(file.list)
   end
   file.place:add_lines(check.faults)
   file.place:add_lines(check.warnings)
