@@ -37,7 +37,7 @@ describe("the names of targets", function()
 
   local function start(servers, more, config)
     local options = more or {}
-    options.config = ("dns = { servers = %q, timeout = '500ms', tries = 1, %s }"):format(servers, config or "")
+    options.config = ("dns = { servers = %q, tries = 1, %s }"):format(servers, config or "timeout = '500ms'")
     options.workers = options.workers or 2
     options.routes = moongate.front(("target = 'db.test.:%d'"):format(backend.port))
     return moongate.start(options)
@@ -60,21 +60,23 @@ describe("the names of targets", function()
 
   it("are used as they are answered, and the family that is not answered is not waited for", function()
     zone [[ ["db.test"] = { a = { "127.0.0.1" }, silent = "aaaa", ttl = 2 } ]]
-    local m = start(name_server(), {}, "")
-    expect_served(m, 0.45)
+    local m = start(name_server(), {}, "timeout = '4s'")
+    expect_served(m, 3)
     local until_then = process.now() + 5
     while process.now() < until_then do
-      expect_served(m, 0.45) -- at the ends of the TTL, too
+      expect_served(m, 3) -- at the ends of the TTL, too
       process.nap(0.05)
     end
-    assert.truthy(m:metric 'dns_queries_total{result="timeout"}' >= 1)
+    process.wait_for(function()
+      return m:metric 'dns_queries_total{result="timeout"}' >= 1
+    end, 20, "a question to be given up")
     assert.truthy(m:metric 'dns_queries_total{result="found"}' >= 2)
     assert.are.equal(1, m:metric "dns_names")
   end)
 
   it("serve by their last known addresses while name servers fail, and it is told", function()
     zone [[ ["db.test"] = { a = { "127.0.0.1" }, ttl = 60 } ]]
-    local m = start(name_server(), { clock = true }, "stale = '1h'")
+    local m = start(name_server(), { clock = true }, "timeout = '500ms', stale = '1h'")
     expect_served(m, 5)
     zone [[ every = { code = 2 } ]]
     for _ = 1, 30 do
@@ -107,7 +109,7 @@ describe("the names of targets", function()
 
   it("are refused when they are stale for longer than dns.stale", function()
     zone [[ ["db.test"] = { a = { "127.0.0.1" }, ttl = 60 } ]]
-    local m = start(name_server(), { clock = true }, "stale = '100s'")
+    local m = start(name_server(), { clock = true }, "timeout = '500ms', stale = '100s'")
     expect_served(m, 5)
     zone [[ every = { code = 2 } ]]
     for _ = 1, 15 do
@@ -127,8 +129,8 @@ describe("the names of targets", function()
     local well = process.now()
     process.wait_for(function()
       return reaches(m)
-    end, 10, "the name")
-    assert.truthy(process.now() - well < 4)
+    end, 20, "the name")
+    assert.truthy(process.now() - well < 8)
   end)
 
   it("are looked up alike by targets, connect, resolve and the socket library", function()
