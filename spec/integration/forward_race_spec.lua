@@ -198,6 +198,26 @@ describe("racing targets", function()
     end, 10, "both to be tried")
   end)
 
+  it("ends with its route, where that says so", function()
+    local function text(more)
+      return moongate.front(
+        ('targets = { "127.0.0.1:%d", "127.0.0.1:%d" }'):format((net.blackhole()), (net.blackhole())),
+        nil,
+        'on_change = "close", ' .. more
+      )
+    end
+    local m = moongate.start { workers = 1, routes = text "" }
+    local before = quiet_fds(m)
+    local client = assert(net.connect(m:port "front"))
+    process.wait_for(function()
+      return m:fds() >= before + 3
+    end, 10, "both to be tried")
+    m:write("routes.lua", text 'tags = { "other" }')
+    assert.are.equal("", (client:receive_all(10)))
+    m:await_idle()
+    assert.truthy(quiet_fds(m) <= before)
+  end)
+
   it("makes 200 clients wait a quarter of a second for a dead one, not half of timeouts.connect", function()
     local dead, target = net.blackhole(), net.listen { backlog = 512 }
     local m = start({ dead, target:port() }, {
