@@ -241,7 +241,7 @@ describe("LuaSocket's sockets", function()
       -- Whose order matters to nobody else: the peer says all that it has to say at once, and then waits for the end.
       local peers = {
         "data:send 'one\\r\\ntwo\\nthree' data:shutdown 'send' data:receive '*a'",
-        "data:send(('0123456789'):rep(3000)) data:shutdown 'send' data:receive '*a'",
+        "data:send(('0123456789'):rep(800)) data:shutdown 'send' data:receive '*a'",
         "data:shutdown 'send' data:receive '*a'",
         "data:send '\\n\\n\\r\\n \\n' data:shutdown 'send' data:receive '*a'",
       }
@@ -316,58 +316,61 @@ describe("LuaSocket's sockets", function()
 
   it("wait as long as they may, and no longer", function()
     assert_same [[
-      local DRIP = "for i = 1, 40 do if not data:send '.' then break end socket.sleep(0.05) end"
+      local DRIP = "for i = 1, 80 do if not data:send '.' then break end socket.sleep(0.05) end"
       local sock = open(DRIP)
       sock:settimeout(0.3)
-      timed("a step's alone is the whole call's", 0.25, 0.9, function()
-        return select(2, sock:receive(1000))
+      timed("a step's alone is the whole call's", 0.25, 3, function()
+        return (select(2, sock:receive(1000)))
       end)
       sock:close()
       sock = open(DRIP)
-      sock:settimeout(0.3)
-      sock:settimeout(1, "t")
-      timed("with both a step has its own", 0.9, 1.7, function()
-        return select(2, sock:receive(1000))
+      sock:settimeout(0.5)
+      sock:settimeout(1.5, "t")
+      timed("with both a step has its own", 1.4, 3.5, function()
+        return (select(2, sock:receive(1000)))
       end)
       sock:close()
       sock = open(DRIP)
       sock:settimeout(0.3, "t")
-      timed("the whole call's alone", 0.25, 0.9, function()
-        return select(2, sock:receive "*a")
+      timed("the whole call's alone", 0.25, 3, function()
+        return (select(2, sock:receive "*a"))
       end)
       sock:close()
-      sock = open "data:send 'x' socket.sleep(1) data:send 'y'"
-      sock:settimeout(0.1, "b")
-      sock:settimeout(5, "t")
-      timed("a step in which nothing comes", 0.08, 0.6, sock.receive, sock, 5)
+      sock = open "data:send 'x' data:receive '*l' data:send 'y'"
+      sock:settimeout(0.2, "b")
+      sock:settimeout(20, "t")
+      timed("a step in which nothing comes", 0.15, 15, function()
+        return select(2, sock:receive(5))
+      end)
       sock:settimeout(-1, "b")
-      timed("no step's any more", 0.3, 1.6, sock.receive, sock, 1)
+      emit(sock:send "go on\n")
+      timed("no step's any more", 0, 15, sock.receive, sock, 1)
       sock:close()
-      sock = open "data:send 'one\\nha' socket.sleep(0.4) data:send 'lf\\n'"
-      sock:settimeout(0.15)
-      timed("a line that is there", 0, 0.14, sock.receive, sock)
-      timed("half a line", 0.1, 0.35, sock.receive, sock)
-      timed("the rest, behind what came", 0, 1, function()
-        sock:settimeout(nil)
-        return sock:receive("*l", "ha")
-      end)
+      sock = open "data:send 'one\\nha' data:receive '*l' data:send 'lf\\n'"
+      emit(sock:receive())
+      sock:settimeout(0.5)
+      timed("half a line", 0.4, 15, sock.receive, sock)
+      emit(sock:send "go on\n")
+      sock:settimeout(nil)
+      timed("the rest, behind what came", 0, 15, sock.receive, sock, "*l", "ha")
       sock:close()
-      sock = open "socket.sleep(0.3)"
+      sock = open "data:receive '*l'"
       sock:settimeout(0)
-      timed("none at all", 0, 0.1, sock.receive, sock)
-      timed("none at all, of nothing", 0, 0.1, sock.receive, sock, 0)
-      sock:settimeout "1"
-      timed("the end", 0, 0.9, sock.receive, sock)
+      timed("none at all", 0, 5, sock.receive, sock)
+      timed("none at all, of nothing", 0, 5, sock.receive, sock, 0)
+      sock:settimeout "20"
+      emit(sock:send "go on\n")
+      timed("the end", 0, 15, sock.receive, sock)
       sock:close()
-      sock = open "socket.sleep(1)"
-      sock:settimeout(0.2)
+      sock = open "stay()"
+      sock:settimeout(0.3)
       local much = ("x"):rep(20000000)
-      timed("a send that nobody takes", 0.15, 0.9, function()
+      timed("a send that nobody takes", 0.25, 15, function()
         local _, err, at = sock:send(much)
         return err, at > 0
       end)
       sock:settimeout(0)
-      timed("a send that polls", 0, 0.1, function()
+      timed("a send that polls", 0, 5, function()
         local _, err, at = sock:send(much, 11)
         return err, at >= 10
       end)
@@ -377,9 +380,9 @@ describe("LuaSocket's sockets", function()
 
   it("select what is ready, with its place", function()
     assert_same [[
-      local quiet, talks = open "socket.sleep(1.5)", open "data:send 'hello' socket.sleep(1.5)"
-      local later, ends = open "socket.sleep(0.3) data:send 'x' socket.sleep(1)", open ""
-      socket.sleep(0.1)
+      local quiet, talks = open "data:receive '*a'", open "data:send 'hello' data:receive '*a'"
+      local later, ends = open "data:receive '*l' data:send 'x' data:receive '*a'", open ""
+      emit(#socket.select({ talks }, nil, 20), #socket.select({ ends }, nil, 20))
       local label = { [quiet] = "quiet", [talks] = "talks", [later] = "later", [ends] = "ends" }
       local function tell(name, readers, writers, timeout)
         local function show(list)
@@ -396,15 +399,16 @@ describe("LuaSocket's sockets", function()
       tell("writers", nil, { quiet, talks }, 0)
       tell("both", { quiet, ends }, { talks }, 1)
       tell("twice", { talks, talks }, { talks }, 1)
-      timed("later", 0.05, 0.5, function() tell("later", { quiet, later }, nil, 5) end)
+      later:send "go on\n"
+      tell("later", { quiet, later }, nil, 20)
       emit(talks:receive(2), talks:dirty())
       tell("what is left", { talks }, nil, 0)
       emit(talks:receive(3), talks:dirty())
       tell("nothing is left", { talks }, nil, 0)
-      timed("timeout", 0.08, 0.5, function() tell("timeout", { quiet, talks }, nil, 0.1) end)
-      timed("nobody", 0.08, 0.5, function() tell("nobody", nil, nil, 0.1) end)
+      timed("timeout", 0.08, 5, function() tell("timeout", { quiet, talks }, nil, 0.1) end)
+      timed("nobody", 0.08, 5, function() tell("nobody", nil, nil, 0.1) end)
       quiet:close()
-      timed("closed", 0.08, 0.5, function() tell("closed", { quiet }, { quiet }, 0.1) end)
+      timed("closed", 0.08, 5, function() tell("closed", { quiet }, { quiet }, 0.1) end)
       attempt("wrong", socket.select, "wrong", nil, 0)
       attempt("wrong", socket.select, {}, 1, 0)
       local sink = socket.sink("keep-open", talks)
@@ -434,7 +438,7 @@ describe("LuaSocket's sockets", function()
       end
       local sock = socket.tcp4()
       sock:settimeout(0.2)
-      timed("nobody answers", 0, 0.9, function() return (sock:connect("192.0.2.1", 81)) end)
+      timed("nobody answers", 0, 5, function() return (sock:connect("192.0.2.1", 81)) end)
       sock:close()
     ]]
   end)

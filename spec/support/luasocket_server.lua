@@ -1,7 +1,8 @@
 -- SPDX-License-Identifier: MIT
 --
 -- A server for clients to be tried on: `luajit luasocket_server.lua PORT`. The first line of a connection is a program,
--- which has the rest of the connection as `data`, in a process of its own. Stands on Debian's LuaSocket.
+-- which has the rest of the connection as `data`, in a process of its own; stay() is to do nothing until the server is
+-- ended. Stands on Debian's LuaSocket.
 
 local socket = require "socket"
 local unistd = require "posix.unistd"
@@ -10,10 +11,18 @@ local wait = require "posix.sys.wait"
 local server = assert(socket.bind("127.0.0.1", arg[1]))
 server:settimeout(0.2)
 
+local own = unistd.getpid()
+
+local function stay()
+  while unistd.getppid() == own do
+    socket.sleep(0.1)
+  end
+end
+
 local function serve(data)
   data:setoption("tcp-nodelay", true)
   local program = assert(loadstring(assert(data:receive())))
-  setfenv(program, setmetatable({ data = data, socket = socket }, { __index = _G }))()
+  setfenv(program, setmetatable({ data = data, socket = socket, stay = stay }, { __index = _G }))()
   data:close()
 end
 
