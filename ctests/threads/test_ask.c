@@ -317,6 +317,17 @@ static void what_waits_at_the_end_is_answered(void **state) {
   assert_int_equal(bench->freed, 1);
 }
 
+static void what_the_control_thread_is_at_is_let_go_of_at_the_end(void **state) {
+  (void)state;
+  begin(&own, STRETCHES, 0);
+  run(0);
+  asks_deinit(&bench->asks);
+  assert_int_equal(bench->answered, 1);
+  assert_int_equal(bench->freed, 1);
+  run(0);
+  assert_int_equal(bench->stretches[0], 1);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup_teardown(all_workers_answer_in_stretches_between_their_events, set_up, tear_down),
@@ -328,6 +339,7 @@ int main(void) {
       cmocka_unit_test_setup_teardown(workers_stop_when_nobody_waits_any_more, set_up, tear_down),
       cmocka_unit_test_setup_teardown(what_has_begun_and_has_to_be_done_is_done, set_up, tear_down),
       cmocka_unit_test_setup_teardown(what_waits_at_the_end_is_answered, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(what_the_control_thread_is_at_is_let_go_of_at_the_end, set_up, tear_down),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
