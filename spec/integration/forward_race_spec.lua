@@ -61,6 +61,7 @@ describe("racing targets", function()
     local dead, target = net.blackhole(), net.listen()
     local m = moongate.start {
       workers = 1,
+      config = "log = { access = true },",
       routes = moongate.front(([[targets = { "127.0.0.1:%d", "127.0.0.1:%d" }, balance = "least-connections"]]):format(
         dead,
         target:port()
@@ -74,6 +75,12 @@ describe("racing targets", function()
     end
     m:await_metric("connections_by_state{state=\"forwarding\"}", 4)
     assert.falsy(m:log():find("could not be reached", 1, true))
+    for _, client in ipairs(held) do
+      client:reset()
+    end
+    m:await_idle()
+    local _, asked_both = m:log():gsub(" attempts=2 ", "")
+    assert.are.equal(4, asked_both)
   end)
 
   it("leaves the choice to the client's address until its target has failed", function()
