@@ -28,7 +28,8 @@ static inline void no_table_released(struct worker *worker, const struct route_t
   (void)table;
 }
 
-/* On 127.0.0.1; 0 to 0: a port that the kernel gives. */
+/* On 127.0.0.1; 0 to 0: a port that the kernel gives. Whoever comes there by mistake, such as a test of somebody else
+ * that has had that port before, is sent on to where nobody is. */
 static inline struct route *route_on(const char *name, uint16_t from, uint16_t to) {
   struct route *route = route_new();
   assert_non_null(route);
@@ -37,6 +38,13 @@ static inline struct route *route_on(const char *name, uint16_t from, uint16_t t
   route->ports = calloc(1, sizeof *route->ports);
   route->ports[0] = (struct port_range){from, to};
   route->port_count = 1;
+  route->targets = calloc(1, sizeof *route->targets);
+  route->targets[0] = (struct route_target){.host = strdup("127.0.0.1"),
+                                            .port = 1,
+                                            .weight = 1,
+                                            .host_function = ROUTE_NO_FUNCTION,
+                                            .port_function = ROUTE_NO_FUNCTION};
+  route->target_count = 1;
   assert_int_equal(endpoint_from_literal(&route->address, "127.0.0.1", 0), 0);
   return route;
 }
