@@ -54,16 +54,18 @@ describe("haproxy before moongate", function()
       listen = ("bind unix@%s\n  unique-id-format id-unix"):format(path),
       server = "send-proxy-v2 proxy-v2-options unique-id",
     })
-    local client = assert(net.connect_unix(path))
+    local client = process.wait_for(function() -- it has its name a little later than the TCP port is open
+      return net.connect_unix(path)
+    end, 10, "haproxy's unix socket")
     assert.are.equal("127.0.0.1 -", client:receive_line())
     assert.are.equal(0, m:metric 'errors_total{type="proxy_header"}')
   end)
 
   it("checks whether it is well, with a header and without, and nobody is refused", function()
     for name, server in pairs {
-      bare = "check inter 50ms no-check-send-proxy send-proxy-v2",
-      header = "check inter 50ms send-proxy-v2",
-      first = "check inter 50ms check-send-proxy send-proxy",
+      bare = "check inter 50ms fall 1000 no-check-send-proxy send-proxy-v2",
+      header = "check inter 50ms fall 1000 send-proxy-v2",
+      first = "check inter 50ms fall 1000 check-send-proxy send-proxy",
     } do
       local m = start()
       local before = peers.haproxy(m:port "front", { server = server })
