@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The answer as plain data: each candidate with what became of it. Of a long list those are told that matched, and the
- * first of the others; the rest is counted by the clause that turned it down. */
+ * The answer as plain data: each candidate with what became of it. Of a long list the first are told, and the one that
+ * is chosen wherever it stands; the rest is counted by what became of it. */
 #include "instance/instance.h"
 #include "net/ip_set.h"
 #include "reports/explain_private.h"
@@ -68,19 +68,19 @@ static void on_explain_verdict(void *context, const struct route_verdict *told) 
   struct telling *telling = context;
   struct route_verdict one = *told, *verdict = &one;
   verdict->clause = clause_of(telling, told);
-  bool decides = verdict->clause == ROUTE_CLAUSE_CHOSEN || verdict->clause == ROUTE_CLAUSE_WHEN;
-  bool matches = decides || verdict->open || verdict->clause == ROUTE_CLAUSE_OUTRANKED;
+  bool is_chosen = verdict->clause == ROUTE_CLAUSE_CHOSEN, is_when = verdict->clause == ROUTE_CLAUSE_WHEN;
+  bool matches = is_chosen || is_when || verdict->open || verdict->clause == ROUTE_CLAUSE_OUTRANKED;
   int status = route_cases_add(&telling->cases, verdict);
   telling->status = telling->status ? telling->status : status;
   telling->place++;
-  telling->depends += verdict->clause == ROUTE_CLAUSE_WHEN;
-  telling->chosen = verdict->clause == ROUTE_CLAUSE_CHOSEN ? verdict->route : telling->chosen;
+  telling->depends += is_when;
+  telling->chosen = is_chosen ? verdict->route : telling->chosen;
   if (verdict->clause != ROUTE_CLAUSE_OUTRANKED)
     telling->open |= verdict->open;
   if (telling->explained->open & ROUTE_OPEN_CLIENT_IP && verdict->route->client_ips &&
       (verdict->open || verdict->clause == ROUTE_CLAUSE_TLS_VERSION))
     explain_add_clients(&telling->trials, verdict->route);
-  if (telling->listed >= telling->explained->limit && !decides) {
+  if (telling->listed >= telling->explained->limit && !is_chosen) {
     count_omitted(telling, verdict);
   } else {
     struct value *row = route_report_write(telling->list, telling->explained->instance, verdict->route);

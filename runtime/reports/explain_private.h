@@ -20,7 +20,7 @@ struct explained {
   struct route_question question;
   struct ip_address address; /* that it comes in on; not set: not said */
   unsigned open;             /* bits of enum route_open: what is not said */
-  size_t limit;              /* candidates that are told one by one */
+  size_t limit;              /* candidates that are told one by one, beside the chosen one */
   struct instance *instance; /* whose files have versions; NULL: offline */
   struct clock *clock;
   char domain[DOMAIN_SIZE + 1]; /* what the question's points to */

@@ -121,6 +121,27 @@ return {
       'if the `when` of route "maybe" (a.lua:', '- else: route "wild"', "its `when` decides (a.lua:")
   end)
 
+  it("no more routes with a `when` than --limit, and the one that is chosen behind them", function()
+    local at = net.free_ports(1, "127.0.0.1")
+    space = moongate.workspace { routes = { ["many.lua"] = ([[
+local list = {}
+for i = 1, 30 do
+  list[i] = { name = "when" .. i, priority = 1, match = { ports = %d, when = function() return false end },
+    action = { target = "127.0.0.1:1" } }
+end
+list[31] = { name = "rest", match = { ports = %d }, action = { target = "127.0.0.1:1" } }
+return list
+]]):format(at, at) } }
+    local text = offline("--port", tostring(at), "--limit", "3")
+    has(text, 'else, if the `when` of route "when3"', "- and so on: 27 more (--limit N shows them)",
+      '- else: route "rest" (many.lua:7)', "and more: 27 asked by their `when` (--limit N shows them)")
+    assert.is_nil(text:find("when4", 1, true), text)
+    local answer = cjson.decode((explain("--config", space.config_path, "--routes", space.directory .. "/routes",
+      "--port", tostring(at), "--limit", "3", "--json")).out)
+    assert.are.equal(4, #answer.candidates)
+    assert.are.same({ 30, "rest", 27, 31 }, { answer.depends, answer.chosen, answer.omitted.when, answer.total })
+  end)
+
   -- What explain says becomes of a connection that no route takes is what becomes of it.
   it("how a connection is refused, as it is", function()
     local ports = net.free_ports(3, "127.0.0.1")

@@ -182,15 +182,20 @@ local function by_whens(body, question, whens, chosen, width)
   local lines = {}
   local form = "Which route a %s gets%s is decided by `when`, %s explain does not run:"
   lines[1] = tables.paragraph(form:format(subject(body, question), chosen and "" or ", if any,",
-    #whens > 1 and "functions that" or "a function that"), "", "", width)
+    body.depends > 1 and "functions that" or "a function that"), "", "", width)
   for i, row in ipairs(whens) do
     local text = ('%s the `when` of route "%s" (%s) says yes: %s'):format(i > 1 and "else, if" or "if", row.name,
       explain_outcome.where(row), action_of(row, body.port))
     lines[#lines + 1] = tables.paragraph(text, "  - ", "    ", width)
   end
-  local rest = chosen and case_text(chosen, { route = chosen.name }, body.port)
+  local more = body.depends - #whens
+  if more > 0 then
+    local rest = ("and so on: %d more (--limit N shows them)"):format(more)
+    lines[#lines + 1] = tables.paragraph(rest, "  - ", "    ", width)
+  end
+  local last = chosen and case_text(chosen, { route = chosen.name }, body.port)
     or "no route; " .. refusal(body, question)
-  lines[#lines + 1] = tables.paragraph("else: " .. rest, "  - ", "    ", width)
+  lines[#lines + 1] = tables.paragraph("else: " .. last, "  - ", "    ", width)
   return table.concat(lines)
 end
 

@@ -76,7 +76,8 @@ end
 local function heading(body)
   local asked, open, others = false, false, false
   for clause in pairs(body.omitted or {}) do
-    asked, others = asked or clause == "outranked", others or (clause ~= "outranked" and clause ~= "open")
+    local matches = clause == "outranked" or clause == "when"
+    asked, others = asked or matches, others or not (matches or clause == "open")
   end
   for _, row in ipairs(body.candidates) do
     open = open or is_open(row)
@@ -103,6 +104,7 @@ local function omitted(body, width)
   for _, name in ipairs(names) do
     local how = name == "outranked" and "would match too"
       or name == "open" and "may match"
+      or name == "when" and "asked by their `when`"
       or "turned down by " .. name
     parts[#parts + 1] = ("%d %s"):format(body.omitted[name], how)
   end
