@@ -4,7 +4,7 @@
  * the error and goes on, and Lua collects all that waited. Each allocation is refused in turn; what Lua frees is
  * overwritten and never used again, so that whoever still has it finds out. */
 #include "../support/socket_fixture.h"
-#include "net/resolve.h"
+#include "names/resolve.h"
 #include "script/state_private.h"
 
 /* Stands between a state and its allocator. */

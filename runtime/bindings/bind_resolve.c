@@ -4,7 +4,7 @@
  * name. */
 #include "bindings/bind_moongate.h"
 #include "luasocket/socket.h"
-#include "net/resolve.h"
+#include "names/resolve.h"
 #include "script/arguments.h"
 
 #include <errno.h>

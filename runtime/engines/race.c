@@ -5,9 +5,9 @@
  * those that were begun before are its rivals, and the first that connects has the client. Everywhere else the next one
  * is tried when one has failed. Most connections need nothing of this: the record of a race is made when the second
  * target is turned to. */
+#include "dial/dial.h"
 #include "engines/userspace.h"
 #include "engines/userspace_private.h"
-#include "net/dial.h"
 
 #include <errno.h>
 #include <stdio.h>

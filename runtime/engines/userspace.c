@@ -4,8 +4,8 @@
  * sides by a pipe. */
 #include "engines/userspace.h"
 
+#include "dial/dial.h"
 #include "engines/userspace_private.h"
-#include "net/dial.h"
 
 #include <errno.h>
 #include <unistd.h>

@@ -6,7 +6,7 @@
 #include "core/blocking.h"
 #include "instance/instance.h"
 #include "instance/runtime.h"
-#include "net/resolve.h"
+#include "names/resolve.h"
 
 #include <stdlib.h>
 

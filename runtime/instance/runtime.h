@@ -9,9 +9,9 @@
 #include "core/list.h"
 #include "core/log.h"
 #include "core/loop.h"
+#include "dial/dial.h"
 #include "native/host.h"
 #include "native/native.h"
-#include "net/dial.h"
 #include "net/pipe.h"
 
 #include <stdbool.h>

@@ -2,8 +2,8 @@
  *
  * moongate.connect: a connection of the script's own, as a socket. */
 #include "connection/connection.h"
+#include "dial/dial.h"
 #include "luasocket/socket.h"
-#include "net/dial.h"
 #include "script/arguments.h"
 #include "script/worker_script.h"
 #include "tls/stream.h"

@@ -4,8 +4,8 @@
  * connecting it without waiting. Once it is connected it becomes a socket of Lua's like any other. None of it waits;
  * who has to, waits by core.select. */
 #include "connection/connection.h"
+#include "dial/dial.h"
 #include "luasocket/socket.h"
-#include "net/dial.h"
 #include "script/arguments.h"
 #include "script/worker_script.h"
 
@@ -104,7 +104,7 @@ static int open_bind(lua_State *L) {
   return error == 0 ? push_one(L) : push_open_failure(L, error);
 }
 
-/* A connection to a port on which nobody listens may get that very port as its own (net/dial.c). */
+/* A connection to a port on which nobody listens may get that very port as its own (dial/dial.c). */
 static bool is_of_itself(int fd) {
   struct sockaddr_storage own = {0}, peer = {0};
   socklen_t own_size = sizeof own, peer_size = sizeof peer;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Addresses of sockets: parsing, formatting, comparing. Names are not looked up here (net/resolve.h). */
+ * Addresses of sockets: parsing, formatting, comparing. Names are not looked up here (names/resolve.h). */
 #pragma once
 
 #include <stdbool.h>

@@ -5,7 +5,7 @@
 
 #include "instance/instance.h"
 #include "instance/runtime.h"
-#include "net/host_table.h"
+#include "names/host_table.h"
 
 #include <errno.h>
 

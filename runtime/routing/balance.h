@@ -4,7 +4,7 @@
  * engine), and which after it, when that has failed lately or does not answer. Connecting is the engine's too. */
 #pragma once
 
-#include "net/failures.h"
+#include "dial/failures.h"
 #include "routing/route.h"
 
 /* How many connections a target has, and what its last one took; shared by the workers and by the records of one name,

@@ -10,7 +10,7 @@
 #include "core/log.h"
 #include "core/loop.h"
 #include "core/pace.h"
-#include "net/dial.h"
+#include "dial/dial.h"
 #include "net/pipe.h"
 #include "tls/context_cache.h"
 
