@@ -144,6 +144,24 @@ static void what_serves_and_what_no_longer_does_is_told_once(void **state) {
   assert_int_equal(counts.results[HOST_FOUND], 2);
 }
 
+static void one_that_nobody_asks_for_any_more_is_not_stale_for_ever(void **state) {
+  struct host_table *table = *state;
+  struct host_report reports[2];
+  struct host_counts counts;
+  struct host_answer failure = failed(HOST_IPV4, -EAGAIN), answer = found(HOST_IPV4, 1, MINUTE);
+  struct host_news news;
+  note(table, found(HOST_IPV4, 1, MINUTE), 1000);
+  note(table, failed(HOST_IPV4, -EAGAIN), 2 * MINUTE);
+  host_table_note(table, "b", 1, &answer, 3 * MINUTE, &news);
+  host_table_note(table, "b", 1, &failure, 5 * MINUTE, &news);
+  assert_int_equal(host_table_list_stale(table, 5 * MINUTE, reports, 2), 2);
+  assert_int_equal(host_table_list_stale(table, 12 * MINUTE, reports, 2), 1);
+  assert_string_equal(reports[0].name, "b");
+  host_table_count(table, &counts);
+  assert_int_equal(counts.stale, 1);
+  assert_int_equal(note(table, failed(HOST_IPV4, -EAGAIN), 13 * MINUTE), HOST_GONE); /* it is told all the same */
+}
+
 static void failures_never_take_the_place_of_good_addresses(void **state) {
   struct host_table *table = *state;
   struct resolve_result result;
@@ -216,6 +234,7 @@ int main(void) {
       TEST(one_family_gone_leaves_the_other),
       TEST(a_denial_after_another_answer_counts_anew),
       TEST(what_serves_and_what_no_longer_does_is_told_once),
+      TEST(one_that_nobody_asks_for_any_more_is_not_stale_for_ever),
       TEST(failures_never_take_the_place_of_good_addresses),
       TEST(threads_share_it),
   };

@@ -16,7 +16,8 @@
 
 enum {
   SHARDS = 16,
-  MOST_LOOKED_AT = 16, /* for one that may go, when room is made */
+  MOST_LOOKED_AT = 16,         /* for one that may go, when room is made */
+  MOST_STALE_LOOKED_AT = 1024, /* in a shard, when they are listed */
 };
 
 struct host_shard {
@@ -330,19 +331,39 @@ void host_table_count(const struct host_table *table, struct host_counts *counts
     counts->results[i] = atomic_load_explicit(&table->results[i], memory_order_relaxed);
 }
 
+/* Of one that nobody asks for any more no answer says that its time is over. True: its last known addresses serve. */
+static bool still_serves(struct host_table *table, struct host_shard *shard, struct host_entry *entry, clock_ms now,
+                         struct host_report *report) {
+  *report = (struct host_report){.stale_ms = 0};
+  host_entry_look(entry, &table->options, now, NULL);
+  if (host_entry_is_failing(entry, &table->options, now, report))
+    return true;
+  entry->is_lost = true;
+  set_stale(table, shard, entry, false);
+  return false;
+}
+
 size_t host_table_list_stale(struct host_table *table, clock_ms now, struct host_report *reports, size_t most) {
   size_t count = 0;
   for (size_t i = 0; i < SHARDS; i++) {
     struct host_shard *shard = &table->shards[i];
+    const struct list_node *first = NULL;
+    unsigned looked_at = 0;
     pthread_mutex_lock(&shard->lock);
     LIST_FOREACH(node, &shard->stale) {
-      const struct host_entry *entry = LIST_OWNER(node, struct host_entry, stale);
-      if (count == most)
+      struct host_entry *entry = LIST_OWNER(node, struct host_entry, stale);
+      struct host_report report;
+      if (node == first || looked_at++ == MOST_STALE_LOOKED_AT)
         break;
-      struct host_report *report = &reports[count];
-      *report = (struct host_report){.stale_ms = 0};
-      memcpy(report->name, entry->name, entry->size + 1);
-      count += host_entry_is_failing(entry, &table->options, now, report);
+      if (!still_serves(table, shard, entry, now, &report))
+        continue;
+      first = first ? first : node;
+      list_remove(node); /* so that all have their turn */
+      list_add_tail(&shard->stale, node);
+      if (count == most)
+        continue;
+      memcpy(report.name, entry->name, entry->size + 1);
+      reports[count++] = report;
     }
     pthread_mutex_unlock(&shard->lock);
   }

@@ -74,5 +74,7 @@ struct host_counts {
 };
 void host_table_count(const struct host_table *table, struct host_counts *counts);
 
-/* At most `most` of them; how many. */
+/* At most `most` of those whose last known addresses serve; how many. Those that are too old by now are counted no
+ * more.
+ */
 size_t host_table_list_stale(struct host_table *table, clock_ms now, struct host_report *reports, size_t most);

@@ -27,13 +27,13 @@ void dns_report(struct instance *instance, struct value *table) {
   struct host_counts counts;
   if (!instance->hosts)
     return;
-  host_table_count(instance->hosts, &counts);
+  size_t count = host_table_list_stale(instance->hosts, clock_now(&instance->runtime->clock), reports, MOST_NAMES);
+  host_table_count(instance->hosts, &counts); /* without what was listed last */
   value_set_number(table, "names", (double)counts.names);
   value_set_number(table, "stale", (double)counts.stale);
   struct value *queries = value_set_table(table, "queries");
   for (size_t i = 0; i < HOST_RESULT_COUNT; i++)
     value_set_number(queries, host_result_label((enum host_result)i), (double)counts.results[i]);
-  size_t count = host_table_list_stale(instance->hosts, clock_now(&instance->runtime->clock), reports, MOST_NAMES);
   struct value *names = value_set_table(table, "stale_names");
   for (size_t i = 0; i < count; i++) {
     struct value *name = value_set_table(names, NULL);
