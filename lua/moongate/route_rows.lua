@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: MIT
 --
--- What the API tells of a route, of what native does: all its options, by their declaration, and where it is live.
+-- What the API tells of a route, of what native does (runtime/reports/routes_report.h): what of its options decides who
+-- gets it and what is done then, and where it is live. Of `match` and `action` that is what stands here, no more.
 
 local json = require "moongate.json"
 
@@ -41,7 +42,6 @@ function route_rows.shape(row)
     targets = action.targets,
     half_open = action.half_open or nil,
   }
-  row.timeouts, row.security, row.keep_alive = nil, nil, nil
   return row
 end
 

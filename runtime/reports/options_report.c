@@ -91,12 +91,13 @@ static void option_write(struct value *table, const char *key, const struct opti
   }
 }
 
-void options_write(struct value *root, const struct options *options, const void *record, bool lists) {
+void options_write(struct value *root, const struct options *options, const void *record,
+                   bool (*wanted)(const struct option *option)) {
   for (size_t i = 0; i < options->count; i++) {
     const struct option *option = &options->options[i];
     struct value *table = root;
     size_t last = 0;
-    if (!lists && !option->is_told)
+    if (!wanted(option))
       continue;
     for (; option->keys[last + 1]; last++)
       table = options_table(table, option->keys[last]);
@@ -104,10 +105,12 @@ void options_write(struct value *root, const struct options *options, const void
   }
 }
 
+static bool option_is_told(const struct option *option) { return option->is_told; }
+
 struct value *config_report(const struct instance *instance) {
   struct value *root = value_table();
   value_set_string(root, "path", instance->config.path);
-  options_write(root, &config_options, &instance->config, false);
-  options_write(root, &policy_options, instance->config.policy, false);
+  options_write(root, &config_options, &instance->config, option_is_told);
+  options_write(root, &policy_options, instance->config.policy, option_is_told);
   return root;
 }

@@ -6,10 +6,10 @@
 #include "routing/option.h"
 #include "script/value.h"
 
-/* Writes what a record's options are, each where it stands in a normal form: flags, numbers (times in seconds), words
- * and texts as they are; true for a function. What is not said is left out. `lists`: all of them, else only those that
- * are such a thing and no secret (option->is_told), which have no great length. */
-void options_write(struct value *root, const struct options *options, const void *record, bool lists);
+/* Writes those of a record's options that are `wanted`, each where it stands in a normal form: flags, numbers (times in
+ * seconds), words and texts as they are; true for a function. What is not said is left out. Lists are written whole. */
+void options_write(struct value *root, const struct options *options, const void *record,
+                   bool (*wanted)(const struct option *option));
 
 /* The table within `root` under the key, which is made where there is none. NULL without memory. */
 struct value *options_table(struct value *root, const char *key);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * How a route is told: what its table in the file says, by the declaration of its options, and where it is live. */
+ * How a route is told: what of its table in the file decides who gets it and what is done then, by the declaration of
+ * its options, and where it is live. */
 #include "reports/routes_report.h"
 
 #include "instance/instance.h"
@@ -98,9 +99,18 @@ static void write_real_ports(struct value *list, const struct instance *instance
   }
 }
 
+/* What bounds it is not told: that may be lists of many thousand addresses (security.ip_block), of each route of a
+ * page.
+ */
+static bool is_told_of_route(const struct option *option) {
+  bool is_within = option->keys[1] != NULL;
+  return is_within ? strcmp(option->keys[0], "match") == 0 || strcmp(option->keys[0], "action") == 0
+                   : option->kind != OPTION_KEEP_ALIVE;
+}
+
 struct value *route_report_write(struct value *list, const struct instance *instance, const struct route *route) {
   struct value *row = value_set_table(list, NULL);
-  options_write(row, &route_options, route, true);
+  options_write(row, &route_options, route, is_told_of_route);
   value_set_string(row, "file", route->file);
   value_set_number(row, "line", route->line);
   write_parts(row, instance, route);
