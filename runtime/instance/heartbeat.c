@@ -160,13 +160,6 @@ void heartbeats_deinit(struct heartbeats *heartbeats) {
   *heartbeats = (struct heartbeats){.instance = NULL};
 }
 
-uint64_t heartbeats_silence_ns(const struct heartbeats *heartbeats, const struct worker *worker) {
-  for (size_t i = 0; i < heartbeats->count; i++)
-    if (heartbeats->beats[i].worker == worker && heartbeats->beats[i].sent)
-      return (uint64_t)(seconds_since(&heartbeats->beats[i]) * 1e9);
-  return 0;
-}
-
 void heartbeats_write(const struct heartbeats *heartbeats, struct value *list) {
   for (size_t i = 0; i < heartbeats->count; i++) {
     const struct heartbeat *beat = &heartbeats->beats[i];

@@ -57,9 +57,6 @@ void heartbeats_stop(struct heartbeats *heartbeats);
 /* After they have ended. Nothing when zeroed. */
 void heartbeats_deinit(struct heartbeats *heartbeats);
 
-/* For how long the worker has not come to its message, in ns; 0: it has, or there are none. */
-uint64_t heartbeats_silence_ns(const struct heartbeats *heartbeats, const struct worker *worker);
-
 /* Appends { number =, seconds =, route =, file =, kernel =, accepted_by = } for each worker that is stuck; what is not
  * known is left out. */
 void heartbeats_write(const struct heartbeats *heartbeats, struct value *list);

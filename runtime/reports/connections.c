@@ -58,6 +58,13 @@ uint64_t connections_time_left(const struct instance *instance) {
   return instance->phase < INSTANCE_DRAINING ? UINT64_MAX : end > now ? end - now : 0;
 }
 
+void connection_entry_bound(struct connection_entry *entry, uint64_t left) {
+  if (entry->deadline <= left)
+    return;
+  entry->deadline = left;
+  entry->deadline_reason = close_reason_label(CLOSE_SHUTDOWN);
+}
+
 static struct value *connections_report(struct ask *ask) {
   uint64_t left = connections_time_left(ask->asks->context), open = 0;
   size_t count;
@@ -65,13 +72,8 @@ static struct value *connections_report(struct ask *ask) {
   void **page = listing_page(ask, root, &count);
   for (size_t i = 0; i < ask->count; i++)
     open += ask->parts[i].away ? 0 : ((struct connections_found *)ask->parts[i].answer)->open;
-  for (size_t i = 0; i < count; i++) {
-    struct connection_entry *entry = page[i];
-    if (entry->deadline > left) {
-      entry->deadline = left;
-      entry->deadline_reason = close_reason_label(CLOSE_SHUTDOWN);
-    }
-  }
+  for (size_t i = 0; i < count; i++)
+    connection_entry_bound(page[i], left);
   value_set_counter(root, "open", open);
   value_set_records(root, "connections", &connection_record, page, count);
   ask_write_workers(ask, root);

@@ -68,10 +68,14 @@ extern const struct record_type connection_whole_record; /* … that is complete
 /* All but what is costly; its texts are the connection's. On the connection's thread. */
 void connection_entry_fill(struct connection_entry *entry, const struct connection *connection);
 
+struct instance;
+
 /* How long connections may still be there when moongate stops, in milliseconds: the workers don't know. UINT64_MAX: it
  * does not. */
-struct instance;
 uint64_t connections_time_left(const struct instance *instance);
+
+/* Has the entry's deadline be that, where it comes first. */
+void connection_entry_bound(struct connection_entry *entry, uint64_t left);
 
 /* The questions "connections" and "kill" (control/questions.c): { total =, open =, complete =, workers =, connections =
  * { those of the page }}; arguments as selection_query_init() has them. */

@@ -168,14 +168,6 @@ static void groups_clear(void *answer) {
 
 /* --- the answer --- */
 
-/* What is told of a connection when moongate stops. */
-static void bound(struct connection_entry *entry, uint64_t left) {
-  if (entry->deadline <= left)
-    return;
-  entry->deadline = left;
-  entry->deadline_reason = close_reason_label(CLOSE_SHUTDOWN);
-}
-
 static void write_since(struct value *row, const char *key, const struct grouping *grouping, const void *record) {
   value_set_number(row, key, (double)record_number(grouping->query.order, record) / 1000);
 }
@@ -192,7 +184,7 @@ static void write_way(struct value *list, struct ask *ask, size_t number, size_t
   group_table_cut(&all, &grouping->ways[way], GROUPS_TOLD);
   for (size_t i = 0; i < all.count; i++) {
     struct value *row = value_set_table(list, NULL);
-    bound(all.groups[i]->oldest, left);
+    connection_entry_bound(all.groups[i]->oldest, left);
     value_set_number(row, "count", (double)all.groups[i]->count);
     write_since(row, "since", grouping, all.groups[i]->oldest);
     value_set_record(row, &connection_whole_record, all.groups[i]->oldest);
@@ -213,7 +205,7 @@ static void write_examples(struct value *row, struct ask *ask, size_t number, ui
   }
   void **page = selections ? selections_merge(selections, parts, &question->of[number].query, &count) : NULL;
   for (size_t i = 0; page && i < count; i++)
-    bound(page[i], left);
+    connection_entry_bound(page[i], left);
   free(selections);
   value_set_number(row, "count", (double)matched);
   if (page && count > 0)

@@ -57,8 +57,8 @@ void group_table_cut(struct group_table *table, const struct group_way *way, siz
 void group_table_clear(struct group_table *table);
 
 /* The question "groups": a list of { name =, where =, sort = "age", descending = true, limit = 20, by = { "route", … }
- * }, the first as selection_query_init() has them; by `sort`, which is a time, one is older than another. Answers {
- * time =, complete =, workers =, groupings = { [name] = { count =, oldest =, examples = { … }, by = { [way] = { { count
- * =, since
- * =, and the oldest of the group }, … } } } } }. */
+ * }, all but `name` and `by` as selection_query_init() has them; by `sort`, which is a time, one is older than another.
+ * Answers { time =, complete =, workers =, groupings = { [name] = { count =, oldest =, examples =, by = { [way] =
+ * groups } } }
+ * }; of a way the largest groups, each a row with its count, since when it is, and what is told of its oldest. */
 void groups_ask(struct instance *instance, const struct value *arguments, struct native_call *call);

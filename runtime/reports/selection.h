@@ -40,9 +40,6 @@ void selection_query_deinit(struct selection_query *query);
 /* Does the clause of ids name one of that worker? True when there is none. */
 bool selection_query_concerns(const struct selection_query *query, unsigned worker);
 
-/* Does any clause say something of ids? */
-bool selection_query_has_ids(const struct selection_query *query);
-
 /* What has been found; zeroed at first. */
 struct selection {
   void **records; /* those that are kept: a heap whose top comes last; from `heap` on sorted */

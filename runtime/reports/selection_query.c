@@ -192,8 +192,6 @@ static const struct clause *find_ids(const struct selection_query *query) {
   return NULL;
 }
 
-bool selection_query_has_ids(const struct selection_query *query) { return find_ids(query) != NULL; }
-
 bool selection_query_concerns(const struct selection_query *query, unsigned worker) {
   const struct clause *clause = find_ids(query);
   bool concerns = !clause;

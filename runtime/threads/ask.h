@@ -75,7 +75,7 @@ struct ask {
 struct asks {
   struct loop *loop;
   const struct threads *threads;
-  void *context; /* of the reports */
+  void *context; /* the reports': the struct instance, which this room does not know */
   struct list_node all, memories;
   size_t waiting; /* questions that are not answered; the rest have parts that are still away */
 };
