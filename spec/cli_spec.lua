@@ -128,6 +128,12 @@ describe("moongate.cli", function()
     assert.truthy(select(3, run("--control", "/c", "frobnicate")):find("`moongate help` lists them", 1, true))
   end)
 
+  it("names the nearest option for one that is none", function()
+    local status, _, said = run("conns", "--stukc")
+    assert.are.equal(2, status)
+    assert.truthy(said:find("unknown option '--stukc': did you mean '--stuck'?", 1, true), said)
+  end)
+
   it("says of the commands of a later version that they are", function()
     for _, name in ipairs { "top", "targets", "certs" } do
       local status, printed, said = run(name, "--json")

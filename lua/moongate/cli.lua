@@ -100,6 +100,7 @@ local function build()
   parser:command_target("command")
   parser:require_command(true)
   function parser.error(current, message)
+    message = message:gsub("\nDid you mean", ": did you mean", 1)
     stop(2, ("%s\n\nmoongate: %s\n"):format(current:get_usage(), unicode.printable(message)))
   end
   for _, name in ipairs(COMMANDS) do
