@@ -115,6 +115,10 @@ const char *failures_describe(int status) {
     return "no such host";
   case ENXIO:
     return "no such socket";
+  case EAGAIN: /* the resolver's alone, as dial_done_fn has it */
+    return "the name servers fail";
+  case EINVAL:
+    return "no valid host name";
   default:
     return strerror(-status);
   }

@@ -91,7 +91,7 @@ describe("the names of targets", function()
     assert.are.equal("the name servers fail", stale[1].error)
     assert.truthy(stale[1].seconds >= 230 and stale[1].left <= 3600 - 230, stale[1].seconds)
     local shown = moongate.command { "status", "--control", m.control }
-    local names = "1 known, 1 of them by last known addresses: db.test. (the name servers fail for"
+    local names = "1 known, 1 of them by last known addresses: db.test. (the name servers fail; good until"
     assert.truthy(shown.out:gsub("%s+", " "):find(names, 1, true), shown.out)
     local diagnosis = moongate.command { "diagnose", "--control", m.control }
     assert.truthy(diagnosis.out:gsub("%s+", " "):find("db.test. can't be looked up: the name servers fail", 1, true),
@@ -124,6 +124,7 @@ describe("the names of targets", function()
     zone [[ every = { code = 2 } ]]
     local m = start(name_server())
     assert.is_false(reaches(m))
+    m:await_log 'could be reached[^\n]*error="the name servers fail"'
     assert.is_false(reaches(m))
     zone [[ ["db.test"] = { a = { "127.0.0.1" } } ]]
     local well = process.now()

@@ -87,7 +87,7 @@ local function reload_of(body)
   return #parts > 0 and table.concat(parts, "; ") or nil
 end
 
--- "12 known, 1 of them by last known addresses: db.example (no answer for 3m)"; nil while all is well.
+-- "12 known, 1 of them by last known addresses: db.example (no answer; good until 3m ago)"; nil while all is well.
 local function names_of(body)
   local dns = body.dns or {}
   if (dns.stale or 0) == 0 then
@@ -99,7 +99,8 @@ local function names_of(body)
       told[#told + 1] = "…"
       break
     end
-    told[index] = ("%s (%s for %s)"):format(name.name, name.error, text.format_duration(math.floor(name.seconds)))
+    local ago = text.format_duration(math.floor(name.seconds))
+    told[index] = ("%s (%s; good until %s ago)"):format(name.name, name.error, ago)
   end
   return ("%d known, %d of them by last known addresses: %s"):format(dns.names, dns.stale, table.concat(told, ", "))
 end
