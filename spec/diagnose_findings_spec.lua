@@ -64,6 +64,16 @@ describe("the findings of a snapshot", function()
     assert.are.equal("the engine nftables: another table drops all", found[2].text)
   end)
 
+  it("send who has a file that waits for a port to the status, for check binds nothing", function()
+    local found = findings.of(snapshot {
+      faulty_files = {
+        { file = "a.lua", state = "absent", waits = true, faults = 1 },
+        { file = "b.lua", state = "absent", faults = 1 },
+      },
+    })
+    assert.are.same({ "moongate status", "moongate check" }, { found[1].command, found[2].command })
+  end)
+
   it("say where nothing would end it", function()
     local found = findings.of(snapshot {
       patterns = pattern("stuck", 1, 700, { by_target = { { name = "a:80", count = 1, oldest = 700 } } }),

@@ -182,7 +182,9 @@ static void write_instance(struct value *root, struct instance *instance) {
     status_write_ports(root, instance);
   }
   instance_list_files(instance, value_set_table(root, "files"));
-  parts_report(instance, value_set_table(root, "faults"));
+  struct value *faults = value_set_table(root, "faults");
+  parts_report(instance, faults);
+  report_faults(faults, &instance->loaded.faults, instance->config.routes); /* the directory's own */
   write_standing(root, instance);
   write_reload(root, instance);
   write_engine(root, instance);

@@ -63,6 +63,11 @@ describe("the directory of the routes", function()
     assert.are.equal(1, answer.status, answer.out .. answer.err)
     assert.truthy((answer.out .. answer.err):find("routes", 1, true))
     assert.are.same({ "v1", 1 }, { swapping.ask "a" })
+    for _, command in ipairs { "status", "diagnose" } do
+      local shown = moongate.command { command, "--control", m.control }.out:gsub("%s+", " ")
+      assert.truthy(shown:find("the directory of the route files does not exist", 1, true), shown)
+      assert.falsy(shown:find("0 faults", 1, true), shown)
+    end
     make(m.directory .. "/routes", { ["a.lua"] = counting("a", "v2") })
     swapping.await("a", "v2")
     expect_watched(m)

@@ -291,7 +291,7 @@ end
 
 local function files(snapshot, add)
   for _, fault in ipairs(snapshot.faults or {}) do
-    add(PROBLEM, ("%s: %s"):format(fault.field, fault.message), "moongate status")
+    add(PROBLEM, ("%s: %s"):format(fault.field or fault.file, fault.message), "moongate status")
   end
   local config_faults, waiting = #(snapshot.config_faults or {}), #(snapshot.restart_needed or {})
   if config_faults > 0 then
@@ -309,10 +309,11 @@ local function files(snapshot, add)
       if file.state == "impaired" then
         add(PROBLEM, ("an engine reports %s of what is live of route file %s"):format(faults, file.file),
           "moongate status")
-      else
+      elseif file.faults > 0 then -- else it is the directory's, among the faults above
         local what = file.waits and "and waits for what it asks for"
           or file.state == "absent" and "and nothing of it is served" or "and its last good version is served"
-        add(NOTE, ("route file %s has %s, %s"):format(file.file, faults, what), "moongate check")
+        add(NOTE, ("route file %s has %s, %s"):format(file.file, faults, what),
+          file.waits and "moongate status" or "moongate check") -- check binds nothing: it finds no port taken
       end
     end
   end
@@ -331,7 +332,7 @@ local function names(snapshot, add)
     return
   end
   local more = dns.stale > 1 and (" (and %s more)"):format(several(dns.stale - 1, "name", "names")) or ""
-  add(PROBLEM, ("%s can't be looked up%s: %s, for %s since its TTL was over; its last known addresses serve for %s more"
+  add(PROBLEM, ("%s can't be looked up%s: %s; its last known addresses were good until %s ago, and serve for %s more"
     .. " (dns.stale): look at the name servers"):format(first.name, more, first.error, duration(first.seconds),
     duration(first.left)), "moongate status")
 end
