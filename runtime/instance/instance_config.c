@@ -241,6 +241,13 @@ static bool nothing_works(const struct loaded_routes *loaded) {
   return loaded->file_count > 0;
 }
 
+static bool any_waits(const struct loaded_routes *loaded) {
+  for (size_t i = 0; i < loaded->file_count; i++)
+    if (loaded->files[i].waits)
+      return true;
+  return false;
+}
+
 int instance_tell_faults(const struct instance *instance) {
   const struct log *log = &instance->runtime->log;
   const struct loaded_routes *loaded = &instance->loaded;
@@ -248,7 +255,8 @@ int instance_tell_faults(const struct instance *instance) {
   instance_log_faults(log, LOG_WARN, "the routes: take note", &loaded->warnings);
   if (nothing_works(loaded)) {
     print_faults(&loaded->faults);
-    error_set(&error, EINVAL, "no route file can be served: mend one of them, or start without any");
+    error_set(&error, EINVAL, "no route file can be served%s: mend one of them, or start without any",
+              any_waits(loaded) ? ", so the start ends and waits for nothing" : "");
     error_set_place(&error, "%s", instance->config.routes);
     return instance_complain(NULL, &error);
   }

@@ -66,7 +66,7 @@ describe("moongate run", function()
 
   it("refuses a port that another program has, and names port and route", function()
     local taken = net.listen()
-    expect(failing { routes = forward(taken:port()) }, taken:port(), "front", "in use")
+    expect(failing { routes = forward(taken:port()) }, taken:port(), "front", "in use", "ends and waits for nothing")
   end)
 
   it("refuses an address that this machine does not have", function()
