@@ -249,6 +249,11 @@ local CASES = {
     "2: module 'sites' not found: it is neither in the library nor beside routes/",
   },
   {
+    "LuaSec, which is made of C",
+    'local https = require "ssl.https"\nreturn {}',
+    "1: module 'ssl.https' is not available to route files: LuaSec is made of C; moongate.connect",
+  },
+  {
     "a name that stands twice",
     'local action = { target = "a:1" }\nreturn {\n  { name = "web", match = { ports = 80 }, action = action },\n'
       .. '  {\n    name = "web",\n    match = { ports = 81 },\n    action = action,\n  },\n}',

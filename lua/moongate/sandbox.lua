@@ -146,7 +146,9 @@ local forbidden = {
   ffi = "it reaches memory past every guard",
   jit = "what is compiled is beyond the watchdog's reach; see script.jit in the config",
   ["string.buffer"] = "it reaches memory past every guard",
+  ssl = "LuaSec is made of C; moongate.connect(host, port, { tls = true }) has TLS",
 }
+forbidden["ssl.https"] = forbidden.ssl
 
 local loading = {}
 
