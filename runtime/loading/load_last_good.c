@@ -212,14 +212,15 @@ static int write_copy(int directory, const char *file, const struct copy *copy, 
 /* The disk may not answer: the thread is away meanwhile. */
 static int last_good_store(struct loader *loader, int directory, struct file_version *good) {
   struct blocking *blocking = loader->blocking;
+  struct pace *pace = loader->pace; /* the loader's is another's once this thread has been given up */
   struct copy copy = {0};
   int status = make_copy(loader, good, &copy);
-  pace_breathe(loader->pace);
+  pace_breathe(pace);
   if (status == 0) {
     file_version_ref(good);
     load_now_store(loader, good->file);
     blocking_begin(blocking);
-    status = write_copy(directory, good->file, &copy, loader->pace);
+    status = write_copy(directory, good->file, &copy, pace);
     if (!blocking_end(blocking))
       status = -ECANCELED;
     else if (status == 0)

@@ -322,13 +322,13 @@ int loader_load_routes(struct loader *loader, const struct config *config, unsig
   int status = load_run_init(&run, loader, config, workers, loaded);
   if (status < 0)
     return status;
-  pace_breathe(loader->pace);
+  pace_breathe(run.pace);
   status = schema_sweep_versions(loader);
-  pace_breathe(loader->pace);
+  pace_breathe(run.pace);
   if (status == 0)
     status = list_away(&run);
   loaded->listed = status == 0;
-  pace_breathe(loader->pace);
+  pace_breathe(run.pace);
   if (status == 0)
     status = load_all(&run);
   else if (status == -EINVAL)
@@ -341,7 +341,7 @@ int loader_load_routes(struct loader *loader, const struct config *config, unsig
     status = load_resolve_conflicts(&run);
   if (status == 0)
     status = find_gone(&run);
-  pace_breathe(loader->pace);
+  pace_breathe(run.pace);
   if (status == 0)
     status = load_list_modules(&run);
   if (status == 0) {
@@ -350,7 +350,7 @@ int loader_load_routes(struct loader *loader, const struct config *config, unsig
   }
   if (status == 0)
     status = collect_warnings(&run);
-  pace_breathe(loader->pace);
+  pace_breathe(run.pace);
   if (status == 0) {
     mark_reported(&run);
     if (number_of)

@@ -63,6 +63,7 @@ int loader_load_value(struct loader *loader, const struct config *config, const 
   given->state->references++;
   int status = check_given_value(&load, given);
   file_load_release(&load);
+  fault_list_clear(&run.named);
   for (size_t i = 0; i < good->route_count && status == 0; i++)
     if (route_has_functions(good->routes[i]))
       good->routes[i]->script = good->version;

@@ -351,11 +351,11 @@ void reload_stop(struct reload *reload) {
 }
 
 void reload_deinit(struct reload *reload) {
+  reload_forget_awaited(reload); /* the start notes these, whether it comes to an end or not */
   if (!reload->instance)
     return;
   swap_deinit(&reload->swap);
   clear_round(reload);
-  reload_forget_awaited(reload);
   reload_clear_standing(reload);
   blocking_unref(reload->keeping_lost);
   struct old_versions *old = &reload->instance->old;
