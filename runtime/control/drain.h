@@ -5,8 +5,8 @@
 
 #include "instance/instance.h"
 
-/* Nothing new; ends the connections after `ms` (0: at once), then all, as instance_stop() does. Of one that is
- * ready. `by`: what has asked for it, for the log. */
+/* What a signal to end comes to (start.c). Nothing new; ends the connections after `ms` (0: at once), then all, as
+ * instance_stop() does. Of one that is ready. `by`: what has asked for it, for the log. */
 void instance_drain(struct instance *instance, uint64_t ms, const char *by);
 
 /* See native_ops.drain. */

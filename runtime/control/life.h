@@ -19,19 +19,20 @@ struct life {
   struct reload reload;
 };
 
-/* of a zeroed record. `log` outlives it. */
+/* Of a zeroed record. `log` outlives it. */
 void instance_init(struct life *life, struct runtime *runtime, const struct log *log);
 
-/* start.c: begins, or ends it with the status 1, having said why. Its loop has to run for the routes to be loaded. */
+/* Begins (start.c), or ends it with the status 1, having said why. Its loop has to run for the routes to be loaded. */
 void instance_start(struct instance *instance, const struct native_settings *settings);
 
-/* the workers, and what belongs to them, with the table; they don't run yet. */
+/* Makes the workers, and what belongs to them, with the table; they don't run yet. */
 int instance_make_workers(struct instance *instance, struct error *error);
 
-/* ends all at once; in the end instance->call is answered. */
+/* Ends all at once; in the end instance->call is answered. */
 void instance_stop(struct instance *instance);
 
-/* when a start has failed, before anything ran. */
+/* Lets go of all of it, the record too: in the end, once all threads that ran have ended, or when a start has failed.
+ */
 void instance_release(struct instance *instance);
 
 /* Starts, and answers `call` with the exit status once all has stopped; when starting fails, at once, after having said

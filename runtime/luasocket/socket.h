@@ -233,7 +233,7 @@ void socket_shake_instead(struct script_wait *of, struct script_socket *socket, 
 /* Bytes have moved for one who waits: what a step may take begins anew. */
 void socket_restart_step(struct script_socket *socket, bool reading);
 
-/* Methods, and all of them by name (bind_socket.c). */
+/* Methods, those that wait in the files that are named after them, and all of them by name (bind_socket.c). */
 extern const luaL_Reg socket_methods[];
 int socket_receive(lua_State *L);
 int socket_receiveany(lua_State *L);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * A backtracking matcher over the text of the pattern. An item is a single character, a class (%a) or a set ([a-z]);
- * what follows it says how often. The results are LuaJIT's in every case, its faults included (ctests/script/
+ * what follows it says how often. The results are LuaJIT's in every case, its faults included (ctests/patterns/
  * test_pattern.c and fuzz/fuzz_pattern.c compare them), so what looks odd here is so there: a NUL ends a pattern, a
  * set may begin with "]", a "-" at the end of a set stands for itself. */
 #include "patterns/pattern.h"
