@@ -167,6 +167,9 @@ describe("traffic by address", function()
       assert.are.equal(400, (select(2, m:ask("/api/v1/addresses", wrong))))
     end
     assert.are.equal(400, (select(2, m:ask("/api/v1/addresses", { sort = "bytes" }))))
+    local said = moongate.command { "addresses", "--control", m.control, "--traffic", "--sort", "refused" }
+    local words = "traffic can't be put in the order refused: there are active, bytes"
+    assert.truthy(said.err:find(words, 1, true), said.err)
     assert.are.equal(400, (select(2, m:ask("/api/v1/addresses", { traffic = 1, client = "nobody" }))))
 
     local shown = show(m)

@@ -88,9 +88,15 @@ end
 -- The limits know nothing of bytes, and what is counted by address nothing of limits.
 local function check_traffic(wanted, orders, sort)
   if not orders[sort] then
-    return answers.fault(400, ("sort=%s is %s traffic=1"):format(sort, wanted.traffic and "not of" or "of"))
+    local names = {}
+    for name in pairs(orders) do
+      names[#names + 1] = name
+    end
+    table.sort(names)
+    return answers.fault(400, ("%s can't be put in the order %s: there are %s"):format(
+      wanted.traffic and "traffic" or "what the limits know", sort, table.concat(names, ", ")))
   elseif wanted.traffic and (wanted.scope or wanted.route or wanted.blocked) then
-    return answers.fault(400, "scope, route and blocked are of what the limits know, not of traffic=1")
+    return answers.fault(400, "traffic is counted by address alone: it has no scope, route or blocked")
   end
 end
 
