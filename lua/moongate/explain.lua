@@ -12,6 +12,7 @@ local route_rows = require("moongate.route_rows")
 local explain = {}
 
 local LIMIT, SHOWN_ADDRESSES = 1000, 4
+local SHOWN_FILES = 3 -- that are not live
 
 -- TLS alerts (RFC 8446, section 6), by number.
 local LEVELS = { "warning", "fatal" }
@@ -76,6 +77,16 @@ local function kept_out(body, trial)
   end
 end
 
+-- Whose ip_block and ip_allow say who is let in, where it was not said who comes: "config", "route". nil: nobody's.
+local function lists_of(body, trial)
+  local found = {}
+  for _, whose in ipairs(trial.lists or {}) do
+    local counts = whose == "config" or body.chosen == trial.route and body.depends == 0
+    found[#found + 1] = counts and whose or nil
+  end
+  return #found > 0 and found or nil
+end
+
 -- What is wrong with a word of the question.
 local WRONG = {
   domain = "domain: expected a name of 1 to 255 characters",
@@ -83,6 +94,18 @@ local WRONG = {
   address = 'address: expected an address such as 192.0.2.7 or 2001:db8::1, got "%.64s"',
   tls_version = 'tls_version: expected 1.0, 1.1, 1.2 or 1.3, got "%.32s"',
 }
+
+-- Of a running moongate: a file that would listen there may be one that is not live as it stands.
+local function not_live()
+  local names = {}
+  for _, file in ipairs(native.ask("files")) do
+    names[#names + 1] = not file.ok and file.file or nil
+  end
+  local more = #names > SHOWN_FILES and ", …" or ""
+  return #names == 0 and ""
+    or ("; not live as it stands is %s%s (moongate status says why)"):format(
+      table.concat(names, ", ", 1, math.min(#names, SHOWN_FILES)), more)
+end
 
 -- Nothing takes a connection there; or it is not said where.
 local function no_port(body, question)
@@ -92,11 +115,12 @@ local function no_port(body, question)
   elseif body.status == 400 then
     return ("which port? There are %d"):format(#ports)
   end
-  return ("%s port %d%s%s"):format(
+  return ("%s port %d%s%s%s"):format(
     question.offline and "no route of these files listens on" or "nothing listens on",
     question.port or -1,
     question.address and " of " .. question.address or "",
-    others and ", only on " .. table.concat(others, ", ", 1, math.min(#others, SHOWN_ADDRESSES)) or ""
+    others and ", only on " .. table.concat(others, ", ", 1, math.min(#others, SHOWN_ADDRESSES)) or "",
+    question.offline and "" or not_live()
   )
 end
 
@@ -140,6 +164,7 @@ function explain.ask(question)
     body.authorize = trial.authorize and body.depends == 0 or nil
   end
   body.undecided = trial.undecided
+  body.lists = lists_of(body, trial)
   return body
 end
 

@@ -153,7 +153,7 @@ static void explain_write_answer(struct value *root, struct telling *telling) {
     write_open(value_set_table(root, "open"), telling->open);
     write_cases(root, telling);
   }
-  explain_trials_write(root, &telling->trials);
+  explain_trials_write(root, telling->explained, &telling->trials);
 }
 
 int explain_candidates(struct value *root, const struct explained *explained) {

@@ -46,7 +46,7 @@ void explain_add_clients(struct explain_trials *trials, const struct route *rout
 /* Runs the others, when all clients are known. 0 or -ENOMEM. */
 int explain_try_others(struct explain_trials *trials, const struct explained *explained, struct trial *trial);
 
-void explain_trials_write(struct value *root, const struct explain_trials *trials);
+void explain_trials_write(struct value *root, const struct explained *explained, const struct explain_trials *trials);
 void explain_trials_deinit(struct explain_trials *trials);
 
 /* Writes the candidates, the cases, and what the trials say. 0 or -ENOMEM. */

@@ -108,7 +108,19 @@ static void write_trial_refusal(struct value *list, const struct trial_refusal *
     value_set_number(answer, NULL, refusal->answer[i]);
 }
 
-void explain_trials_write(struct value *root, const struct explain_trials *trials) {
+/* Lists that a client who was not said has not been held against. */
+static void write_lists(struct value *list, const struct explained *explained, const struct route *route) {
+  const struct policy *policy = explained->table->policy;
+  bool has_own = route && (route->security.block || route->security.allow);
+  if (explained->question.client.is_set)
+    return;
+  if (policy && (policy->block || policy->allow))
+    value_set_string(list, NULL, "config");
+  if (has_own)
+    value_set_string(list, NULL, "route");
+}
+
+void explain_trials_write(struct value *root, const struct explained *explained, const struct explain_trials *trials) {
   const struct trial_record *first = &trials->first;
   struct value *table = value_set_table(root, "trial");
   value_set_string(table, "route", first->route ? first->route->name : NULL);
@@ -118,6 +130,7 @@ void explain_trials_write(struct value *root, const struct explain_trials *trial
   }
   value_set_boolean(table, "authorize", first->asks_authorize);
   value_set_string(table, "undecided", first->undecided);
+  write_lists(value_set_table(table, "lists"), explained, first->route);
   struct value *list = value_set_table(table, "kept_out");
   for (size_t i = 0; i < first->refusal_count; i++)
     if (first->refusals[i].at != TRIAL_AT_CHOICE)

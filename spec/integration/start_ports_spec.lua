@@ -46,6 +46,9 @@ describe("a start", function()
     assert.are.equal(1, m:metric "route_files_waiting")
     local said = moongate.command { "status", "--control", m.control }
     assert.truthy(said.out:find("1 of them waits", 1, true), said.out)
+    said = moongate.command { "explain", "--control", m.control, tostring(swapping.port "b") }
+    assert.truthy(said.err:gsub("%s+", " "):find("not live as it stands is b.lua (moongate status says why)", 1, true),
+      said.err)
     process.nap(2) -- several looks
     owner:close()
     swapping.await("b", "b1")

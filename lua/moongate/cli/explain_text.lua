@@ -144,8 +144,13 @@ end
 -- What has the next word, and is not run.
 local function next_words(body)
   local words = {}
+  if body.lists and body.chosen then
+    local own = body.lists[#body.lists] == "route" and ('route "%s"'):format(body.chosen)
+    local whose = #body.lists == 1 and (own or "the config") or "the config and of " .. own
+    words[1] = ("Unless ip_block or ip_allow of %s keeps the client out: --client IP asks them."):format(whose)
+  end
   if body.authorize then
-    words[1] = ('Then the `authorize` of route "%s" decides, which explain does not run.'):format(body.chosen)
+    words[#words + 1] = ('Then the `authorize` of route "%s" decides, which explain does not run.'):format(body.chosen)
   end
   if body.undecided and body.chosen then
     words[#words + 1] = ("Then the step %s decides, which explain does not run."):format(body.undecided)
