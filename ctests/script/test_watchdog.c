@@ -116,6 +116,25 @@ static void a_guarded_call_is_stopped_too(void **context) {
   }
 }
 
+/* The parser looks through all jumps of an expression for each of them. */
+static void compiling_is_stopped_too(void **context) {
+  enum { TIMES = 150000 };
+  static const char term[] = "a and ";
+  struct fixture *fixture = *context;
+  struct script_state *state = fixture->state;
+  char *text = malloc(sizeof "return " + TIMES * (sizeof term - 1));
+  assert_non_null(text);
+  char *end = stpcpy(text, "return ");
+  for (int i = 0; i < TIMES; i++)
+    end = stpcpy(end, term);
+  struct error error;
+  int top = lua_gettop(state->L);
+  assert_int_equal(-ETIME, script_load_text(state, state->L, text, (size_t)(end - text), "@test.lua", &error));
+  assert_non_null(strstr(error.message, "limits.script_time (a second at least; here 1s) to compile"));
+  assert_int_equal(top, lua_gettop(state->L));
+  free(text);
+}
+
 /* A child that stops this process a little later, for longer than it may run. */
 static pid_t start_freezer(void) {
   pid_t child = fork();
@@ -294,6 +313,7 @@ int main(void) {
       cmocka_unit_test(whole_seconds_are_printed_as_such),
       cmocka_unit_test_setup_teardown(waiting_begins_a_new_stretch, set_up_patient, fixture_free),
       cmocka_unit_test_setup_teardown(a_guarded_call_is_stopped_too, set_up, fixture_free),
+      cmocka_unit_test_setup_teardown(compiling_is_stopped_too, set_up, fixture_free),
       cmocka_unit_test_setup_teardown(of_those_that_run_long_each_has_a_round, set_up, fixture_free),
       cmocka_unit_test_setup_teardown(the_next_finds_the_memory_that_one_had, set_up, fixture_free),
       cmocka_unit_test_setup_teardown(what_would_overrun_ends, set_up_patient, fixture_free),

@@ -5,6 +5,7 @@
  * is how a state is found from any of its coroutines. */
 #include "script/state.h"
 #include "core/clock.h"
+#include "core/cpu_time.h"
 #include "script/parts.h"
 #include "script/shared.h"
 #include "script/state_private.h"
@@ -30,7 +31,7 @@ enum { LARGE = 1024 * 1024 };
 enum { LARGEST_STACK = LUAI_MAXSTACK * 8 };
 
 /* Of a text that is compiled. */
-enum { PIECE_SIZE = 4096 };
+enum { PIECE_SIZE = 4096, LEAST_COMPILE_MS = 1000 };
 
 /* While it calls a finalizer LuaJIT has set its collector still. Without room on the stack it would forget the
  * finalizer, and a socket's descriptor with it. (A script that has stopped the collector is let have as much more.) */
@@ -375,17 +376,27 @@ static int split_syntax_error(const char *message, struct error *error) {
   return -EINVAL;
 }
 
-/* What is compiled, a piece at a time: the thread gives way between them. */
+/* What is compiled, a piece at a time: the thread gives way between them. The parser's work can grow with the square of
+ * a function's length, so it is bounded: by what the thread has run, for a large file on a busy machine is no fault. */
 struct paced_text {
   struct pace *pace;
   const char *at;
   size_t left;
+  uint64_t until_ns; /* by cpu_time_ran() */
+  bool is_over;
 };
+
+static uint64_t compile_most_ms(const struct script_state *state) {
+  return state->options.time_ms > LEAST_COMPILE_MS ? state->options.time_ms : LEAST_COMPILE_MS;
+}
 
 static const char *read_paced(lua_State *L, void *context, size_t *size) {
   (void)L;
   struct paced_text *text = context;
   pace_breathe(text->pace);
+  text->is_over = text->is_over || cpu_time_ran() >= text->until_ns;
+  if (text->is_over)
+    return NULL;
   const char *piece = text->at;
   *size = text->left < PIECE_SIZE ? text->left : PIECE_SIZE;
   text->at += *size;
@@ -395,12 +406,20 @@ static const char *read_paced(lua_State *L, void *context, size_t *size) {
 
 int script_load_text(struct script_state *state, lua_State *L, const char *text, size_t size, const char *chunk_name,
                      struct error *error) {
-  struct paced_text paced = {state->pace, text, size};
+  uint64_t most_ms = compile_most_ms(state);
+  struct paced_text paced = {.pace = state->pace, .at = text, .left = size, .until_ns = UINT64_MAX};
+  if (state->options.time_ms > 0)
+    paced.until_ns = cpu_time_ran() + most_ms * 1000000;
   int status = lua_loadx(L, read_paced, &paced, chunk_name, "t");
-  if (status == 0)
+  if (status == 0 && !paced.is_over)
     return 0;
   int result = -EINVAL;
-  if (status == LUA_ERRMEM)
+  if (paced.is_over)
+    result = error_set(error, ETIME,
+                       "takes longer than limits.script_time (a second at least; here %gs) to compile: very long "
+                       "expressions and chains of elseif do; make them in a loop, or put them into several functions",
+                       (double)most_ms / 1000);
+  else if (status == LUA_ERRMEM)
     result = describe_failure(state, L, status, false, error);
   else if (size > 0 && text[0] == '\x1b')
     result = error_set(error, EINVAL, "this is bytecode, and only text is loaded: put the source there");
