@@ -288,6 +288,39 @@ static void what_a_client_says_nothing_of_is_undecided(void **state) {
   assert_string_equal(record.undecided, "sniff");
 }
 
+static void on_asked_long(void *context, const struct route *route) {
+  (void)route;
+  clock_advance(context, (uint64_t)TRIAL_TIME_MS * 1000 * 1000);
+}
+
+static void functions_are_asked_as_long_as_there_is_time(void **state) {
+  enum { ROUTES = TRIAL_WHENS_LEAST + 8 };
+  struct route *routes[ROUTES];
+  struct clock clock = {0};
+  struct trial_record record;
+  (void)state;
+  for (size_t i = 0; i < ROUTES; i++) {
+    routes[i] = route_on("front", 8080, 8080);
+    routes[i]->when_function = 2;
+  }
+  struct route_table *table = table_of(routes, ROUTES);
+  struct trial *trial = trial_new(table, NULL, &clock);
+  const struct trial_client client = {.port = &table->ports[0], .address = address("192.0.2.7")};
+  assert_non_null(trial);
+  assert_false(trial_is_over(trial));
+  assert_int_equal(trial_run(trial, &client, NULL, NULL, &record), 0);
+  assert_int_equal(record.when_count, ROUTES);
+  assert_null(record.undecided);
+  assert_int_equal(trial_run(trial, &client, on_asked_long, &clock, &record), 0);
+  assert_true(trial_is_over(trial));
+  assert_int_equal(record.when_count, TRIAL_WHENS_LEAST);
+  assert_string_equal(record.undecided, "route");
+  assert_null(record.route);
+  assert_int_equal(record.refusal_count, 0);
+  trial_free(trial);
+  route_table_unref(table);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(each_reason_is_foreseen_or_known_to_be_unforeseen),
@@ -296,6 +329,7 @@ int main(void) {
       cmocka_unit_test(a_when_is_asked_and_says_no),
       cmocka_unit_test(who_is_kept_out_at_the_gate_is_looked_at_further),
       cmocka_unit_test(what_a_client_says_nothing_of_is_undecided),
+      cmocka_unit_test(functions_are_asked_as_long_as_there_is_time),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

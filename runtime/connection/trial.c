@@ -22,6 +22,7 @@ struct trial {
   const char *step; /* that is run */
   enum step_trial kind;
   uint64_t blocked_ms;
+  clock_ms until; /* its time is over then */
   size_t sent, answer_size;
   uint8_t answer[TRIAL_ANSWER_SIZE];
   uint8_t bytes[TRIAL_ANSWER_SIZE]; /* what is read */
@@ -64,11 +65,17 @@ static ssize_t trial_writev(struct stream *stream, const struct iovec *parts, in
 
 static const struct stream_ops trial_stream_ops = {.name = "trial", .read = trial_read, .writev = trial_writev};
 
-/* A `when` says no, so that all of them are asked; `authorize` yes, and keep_alive nothing. */
+bool trial_is_over(const struct trial *trial) { return clock_now(trial->worker.loop.clock) >= trial->until; }
+
+/* A `when` says no, so that all of them are asked; `authorize` yes, and keep_alive nothing. Going on behind a `when`
+ * may take as long as there are routes (sets with globs are looked at one by one), and each may have one: when the time
+ * is over none is answered any more. */
 static int trial_function_call(struct asker *asker, int slot) {
   struct exchange *exchange = asker_exchange(asker);
   struct trial *trial = exchange_worker(exchange)->trial;
   struct trial_record *record = trial->record;
+  if (!exchange->route && record->when_count >= TRIAL_WHENS_LEAST && trial_is_over(trial))
+    return 0;
   struct function_answer *answer = calloc(1, sizeof *answer);
   if (!answer)
     return -ENOMEM;
@@ -214,6 +221,7 @@ struct trial *trial_new(struct route_table *table, struct admission *admission, 
     free(trial);
     return NULL;
   }
+  trial->until = clock_now(clock) + TRIAL_TIME_MS;
   log_init(&trial->log, clock, -1);
   trial->log.level = LOG_OFF;
   trial->pin = (struct table_pin){.table = table, .users = 1};

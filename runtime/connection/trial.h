@@ -33,7 +33,12 @@ struct trial_client {
   const char *sends;    /* what one without TLS says first; NULL: nothing that is known */
 };
 
-enum { TRIAL_ANSWER_SIZE = 64, TRIAL_REFUSALS = 4 };
+enum {
+  TRIAL_ANSWER_SIZE = 64,
+  TRIAL_REFUSALS = 4,
+  TRIAL_TIME_MS = 100,    /* of all runs together, as nothing that is asked on the control thread may take long … */
+  TRIAL_WHENS_LEAST = 64, /* … but so many functions are asked in each */
+};
 
 enum trial_place {
   TRIAL_AT_GATE,   /* before there is a choice: it was looked at further, as if it had been let in */
@@ -59,13 +64,17 @@ struct trial_record {
   const struct route *route; /* that it gets, when each `when` that is asked says no; NULL: none */
   size_t when_count;         /* so many were asked */
   bool asks_authorize;       /* and is taken to be let in */
-  const char *undecided;     /* the step that has the next word, and that a trial does not run; NULL: none */
+  const char *undecided;     /* the step that has the next word, and that a trial does not run, or not to its end, since
+                                its time was over; NULL: none */
 };
 
 /* On connections to ports of `table`, which outlives it; `admission` (NULL: nobody is counted) is only looked at. NULL
  * without memory. */
 struct trial *trial_new(struct route_table *table, struct admission *admission, struct clock *clock);
 void trial_free(struct trial *trial); /* NULL is nothing */
+
+/* Its time is: a run goes no further than TRIAL_WHENS_LEAST. */
+bool trial_is_over(const struct trial *trial);
 
 /* Asks for one client. `on_when` (may be NULL) is told each route whose `when` is asked; it is taken to say no. 0 or
  * -ENOMEM. */

@@ -47,10 +47,12 @@ void explain_write_verdict(struct value *row, const struct route_verdict *verdic
   value_set_string(matched, "client_ip", verdict->client_ip);
 }
 
-/* As long as nothing is open the steps have said which one it is, and whose `when` comes before. */
+/* As long as nothing is open, and they had the time to come to it, the steps have said which one it is, and whose
+ * `when` comes before. */
 static enum route_clause clause_of(const struct telling *telling, const struct route_verdict *verdict) {
   const struct explain_trials *trials = &telling->trials;
-  if (telling->open || verdict->open)
+  bool came_to_it = trials->first.route || !trials->first.undecided;
+  if (telling->open || verdict->open || !came_to_it)
     return verdict->clause;
   if (telling->depends < trials->first.when_count && trials->whens[telling->depends] == verdict->route)
     return ROUTE_CLAUSE_WHEN;

@@ -43,7 +43,8 @@ int explain_try(struct explain_trials *trials, const struct explained *explained
 /* A route that asks for a client that is open. */
 void explain_add_clients(struct explain_trials *trials, const struct route *route);
 
-/* Runs the others, when all clients are known. 0 or -ENOMEM. */
+/* Runs the others, when all clients are known, as long as the trial has time; the refusals that were found are told. 0
+ * or -ENOMEM. */
 int explain_try_others(struct explain_trials *trials, const struct explained *explained, struct trial *trial);
 
 void explain_trials_write(struct value *root, const struct explained *explained, const struct explain_trials *trials);

@@ -8,9 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Nothing that is asked on the control thread may take long: beyond that the refusals that were found are told. */
-enum { WHENS_MOST = 20000 };
-
 /* What one without TLS may begin with: the two that ports tell apart. */
 static const char *const first_words[] = {"GET / HTTP/1.1\r\n\r\n", "moongate: something else\r\n"};
 
@@ -72,10 +69,10 @@ void explain_add_clients(struct explain_trials *trials, const struct route *rout
 
 int explain_try_others(struct explain_trials *trials, const struct explained *explained, struct trial *trial) {
   bool versions_open = explained->open & ROUTE_OPEN_TLS_VERSION && explained->question.is_tls;
-  size_t clients = explained->open & ROUTE_OPEN_CLIENT_IP ? trials->client_count + 1 : 1, whens = 0;
+  size_t clients = explained->open & ROUTE_OPEN_CLIENT_IP ? trials->client_count + 1 : 1;
   unsigned kinds = versions_open ? 4 : explained->question.is_tls ? 1 : 2;
   int status = 0;
-  for (size_t i = 0; i < clients * kinds && status == 0 && whens < WHENS_MOST; i++) {
+  for (size_t i = 0; i < clients * kinds && status == 0 && !trial_is_over(trial); i++) {
     struct trial_client client = client_of(explained);
     struct trial_record record;
     size_t number = i / kinds, kind = i % kinds;
@@ -86,7 +83,6 @@ int explain_try_others(struct explain_trials *trials, const struct explained *ex
     else
       client.sends = first_words[kind];
     status = trial_run(trial, &client, NULL, NULL, &record);
-    whens += record.when_count;
     keep_refusals(trials, &record);
   }
   return status;
