@@ -132,6 +132,8 @@ describe("moongate.cli", function()
     local status, _, said = run("conns", "--stukc")
     assert.are.equal(2, status)
     assert.truthy(said:find("unknown option '--stukc': did you mean '--stuck'?", 1, true), said)
+    assert.truthy(select(3, run("-c")):find("unknown option '-c': did you mean `moongate check`?", 1, true))
+    assert.truthy(select(3, run("-x")):find("unknown option '-x': options are whole words", 1, true))
   end)
 
   it("says of the commands of a later version that they are", function()

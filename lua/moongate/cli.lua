@@ -85,6 +85,23 @@ local function fault_of_command(name, commands)
   return ("there is no command %s: %s"):format(("'%s'"):format(name), hint)
 end
 
+-- What one letter means elsewhere, in front of any command; argparse takes any two for alike.
+local LETTERS = {
+  c = "`moongate check`", t = "`moongate check`", f = "--config FILE", s = "`moongate reload` or `moongate drain`",
+  v = "--version", V = "--version",
+}
+
+-- argparse's message, with its hint in the same sentence.
+local function say_hint(message, is_first)
+  local letter = message:match "^unknown option '%-(%w)'"
+  if letter == nil then
+    return (message:gsub("\nDid you mean", ": did you mean", 1))
+  end
+  local meant = is_first and LETTERS[letter]
+  local hint = meant and ("did you mean %s?"):format(meant) or "options are whole words, see --help"
+  return ("unknown option '-%s': %s"):format(letter, hint)
+end
+
 local function build()
   local argparse = require("argparse")
   local parser = argparse("moongate", "A proxy runtime that you script in Lua.")
@@ -100,7 +117,7 @@ local function build()
   parser:command_target("command")
   parser:require_command(true)
   function parser.error(current, message)
-    message = message:gsub("\nDid you mean", ": did you mean", 1)
+    message = say_hint(message, current == parser)
     stop(2, ("%s\n\nmoongate: %s\n"):format(current:get_usage(), unicode.printable(message)))
   end
   for _, name in ipairs(COMMANDS) do
