@@ -76,6 +76,14 @@ static int choose_file(struct checked_file *file, const char *path, struct confi
   return config->routes ? 0 : -ENOMEM;
 }
 
+static const char *why_no_route_file(const char *path) {
+  struct stat about;
+  if (stat(path, &about) != 0)
+    return "is not there";
+  return S_ISDIR(about.st_mode) ? "is a directory: to check all of its files, name it with --routes"
+                                : "is no route file: the name of one ends in .lua, and does not begin with a dot";
+}
+
 /* Its faults and warnings alone. */
 static void report_file(struct value *root, struct value *found, struct value *warnings, const char *name,
                         const struct loaded_routes *loaded, const struct config *config) {
@@ -91,9 +99,7 @@ static void report_file(struct value *root, struct value *found, struct value *w
   }
   char path[PATH_MAX];
   snprintf(path, sizeof path, "%s/%s", config->routes, name);
-  report_fault(found, path, 0, NULL, NULL,
-               access(path, F_OK) == 0 ? "is no route file: the name of one ends in .lua, and does not begin with a dot"
-                                       : "is not there");
+  report_fault(found, path, 0, NULL, NULL, why_no_route_file(path));
 }
 
 /* As `run` would load them, for two workers (a third can't differ in another way), and without what an earlier run

@@ -328,6 +328,9 @@ describe("moongate check", function()
     )
     assert.are.equal(1, two.status)
     assert.is_true(#cjson.decode(two.out).faults >= 2, two.out)
+    local directory = check "routes"
+    assert.truthy(directory.out:find("is a directory: to check all of its files, name it with --routes", 1, true),
+      directory.out)
     for _, name in ipairs { "routes/nosuch.lua", "moongate.txt", "nowhere/a.lua" } do
       local gone = check(name)
       assert.are.equal(1, gone.status, name)
