@@ -31,6 +31,15 @@ describe("explain says of a refusal", function()
       option = "limits.block_for", limit = 600, seconds = 90 }, 1, true)
   end)
 
+  it("that a route's name was taken for a domain", function()
+    local body = { port = 80, takes = "plain", domain = "site", chosen = "site", depends = 0, candidates = {
+      { name = "site", file = "site.lua", line = 3, priority = 0, verdict = "chosen", reason = "it is",
+        action = { type = "handler" } },
+    } }
+    local text = explain_text.choice(body, { port = 80, domain = "site" }, 200)
+    assert.matches('"site" is taken for a domain; of the route of that name tells: moongate routes site', text, 1, true)
+  end)
+
   it("what it does not know: the step, and its reason", function()
     assert.matches('But handshake of route "site" (site.lua:3) keeps 192.0.2.7 out, reason bad_certificate.',
       said { step = "handshake", reason = "bad_certificate", route = "site", file = "site.lua", line = 3 }, 1, true)

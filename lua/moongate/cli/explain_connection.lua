@@ -86,7 +86,7 @@ local function explain_connection(row, width)
     { "target", row.target },
     { "trying", row.trying },
     { "state", state(row) },
-    { "trouble", trouble(row) },
+    { row.stuck and "trouble" or "so far", trouble(row) }, -- most get over it within a moment
     { "ended", row.ended and ("the %s's side has ended"):format(row.ended) or nil },
     { "age", text.format_duration(math.floor(row.age)) },
     { "quiet for", text.format_duration(math.floor(row.idle)) },

@@ -182,6 +182,12 @@ function explain_text.choice(body, question, width)
   if question.domain and body.domain ~= question.domain and not question.domain:find("[\128-\255]") then
     say(written_otherwise(body))
   end
+  for _, row in ipairs(body.candidates) do
+    if row.name == question.domain then
+      local words = '"%s" is taken for a domain; of the route of that name tells: moongate routes %s'
+      say(words:format(row.name, row.name))
+    end
+  end
   if #body.candidates == 0 then
     return table.concat(lines)
   end
