@@ -64,12 +64,26 @@ static inline void on_done(void *context, const struct resolve_result *result) {
     resolve_start(answer->fixture->resolver, answer->to_start, on_done, answer->started);
 }
 
+/* A machine that is busy keeps our server from answering for longer than a resolver of the default options waits: what
+ * a test doesn't say that it waits for, it waits for longer than AWAIT() does. */
+enum { PATIENT_MS = 60000 };
+
 static inline void start_resolver(struct fixture *fixture, struct resolver_options options) {
   struct error error;
+  options.timeout_ms = options.timeout_ms ? options.timeout_ms : PATIENT_MS;
+  options.delay_ms = options.delay_ms ? options.delay_ms : PATIENT_MS;
   options.servers = fixture->server.servers;
   fixture->resolver = resolver_new(&fixture->bench.loop, &options, &error);
   if (!fixture->resolver)
     fail_msg("%s", error.message);
+}
+
+/* One that knows what the last one did. */
+static inline void replace_resolver(struct fixture *fixture, struct resolver_options options) {
+  struct host_table *table = options.table = host_table_ref(resolver_table(fixture->resolver));
+  resolver_free(fixture->resolver);
+  start_resolver(fixture, options);
+  host_table_unref(table);
 }
 
 static inline int setup(void **state) {

@@ -174,6 +174,21 @@ static void failures_never_take_the_place_of_good_addresses(void **state) {
   assert_int_equal(host_table_peek(table, "a", 1, 1000 + 11 * MINUTE, &result), HOST_UNKNOWN);
 }
 
+static void the_pauses_after_failures_double_up_to_a_bound(void **state) {
+  struct host_table *table = *state;
+  static const clock_ms pauses[] = {1000, 2000, 4000, 5000, 5000};
+  clock_ms now = 1000;
+  unsigned ask;
+  for (size_t i = 0; i < sizeof pauses / sizeof pauses[0]; i++) {
+    note(table, failed(HOST_IPV6, -EAGAIN), now);
+    note(table, failed(HOST_IPV4, -EAGAIN), now);
+    assert_int_equal(find(table, now, &ask), HOST_FAILED);
+    assert_int_equal(find(table, now + pauses[i] - 1, &ask), HOST_FAILED);
+    now += pauses[i];
+    assert_int_equal(find(table, now, &ask), HOST_UNKNOWN);
+  }
+}
+
 struct thrower {
   struct host_table *table;
   unsigned seed;
@@ -236,6 +251,7 @@ int main(void) {
       TEST(what_serves_and_what_no_longer_does_is_told_once),
       TEST(one_that_nobody_asks_for_any_more_is_not_stale_for_ever),
       TEST(failures_never_take_the_place_of_good_addresses),
+      TEST(the_pauses_after_failures_double_up_to_a_bound),
       TEST(threads_share_it),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

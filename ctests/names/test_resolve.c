@@ -70,11 +70,11 @@ static void answers_live_as_long_as_their_ttl(void **state) {
   struct answer answer;
   start_resolver(fixture, (struct resolver_options){0});
   ask(fixture, "two.test.", &answer);
-  advance_s(fixture, 50);
+  advance_s(fixture, 40);
   assert_null(resolve_start(fixture->resolver, "TWO.Test.", on_done, &answer)); /* names know no case */
   assert_int_equal(answer.calls, 2);
   assert_int_equal(atomic_load(&fixture->server.questions), 1);
-  advance_s(fixture, 11);
+  advance_s(fixture, 21);
   assert_int_equal(ask(fixture, "two.test.", &answer), 0);
   expect_questions(fixture, 2);
 }
@@ -95,13 +95,13 @@ static void a_ttl_has_bounds(void **state) {
   struct answer answer;
   static const char *const names[] = {"zero.test.", "negative.test."};
   for (int i = 0; i < 2; i++) {
-    start_resolver(fixture, (struct resolver_options){.min_ttl_ms = 2000, .max_ttl_ms = 100000});
+    start_resolver(fixture, (struct resolver_options){.min_ttl_ms = 50000, .max_ttl_ms = 100000});
     atomic_store(&fixture->server.questions, 0);
     assert_int_equal(ask(fixture, names[i], &answer), 0);
     for (int again = 0; again < 10; again++)
       assert_int_equal(ask(fixture, names[i], &answer), 0);
     expect_questions(fixture, 1); /* however many ask: the server is asked once in that time */
-    advance_s(fixture, 3);
+    advance_s(fixture, 51);
     assert_int_equal(ask(fixture, names[i], &answer), 0);
     expect_questions(fixture, 2);
     resolver_free(fixture->resolver);
@@ -109,10 +109,10 @@ static void a_ttl_has_bounds(void **state) {
   start_resolver(fixture, (struct resolver_options){.max_ttl_ms = 100000});
   atomic_store(&fixture->server.questions, 0);
   assert_int_equal(ask(fixture, "eternal.test.", &answer), 0);
-  advance_s(fixture, 85);
+  advance_s(fixture, 70);
   assert_int_equal(ask(fixture, "eternal.test.", &answer), 0);
   expect_questions(fixture, 1);
-  advance_s(fixture, 16);
+  advance_s(fixture, 31);
   assert_int_equal(ask(fixture, "eternal.test.", &answer), 0);
   expect_questions(fixture, 2);
 }
@@ -126,9 +126,9 @@ static void a_name_that_was_used_is_asked_for_again_before_its_time_is_over(void
   ask(fixture, "two.test.", &answer);
   expect_questions(fixture, 2);
   AWAIT(&fixture->bench, answers_of(fixture) == 4);
-  advance_s(fixture, 53);
+  advance_s(fixture, 40);
   expect_questions(fixture, 2);
-  advance_s(fixture, 2);
+  advance_s(fixture, 15);
   expect_questions(fixture, 4); /* both: who asked first has used it */
   AWAIT(&fixture->bench, answers_of(fixture) == 8);
   ask(fixture, "two.test.", &answer);
@@ -142,26 +142,26 @@ static void silence_times_out(void **state) {
   struct answer answer;
   start_resolver(fixture, (struct resolver_options){.timeout_ms = 50, .tries = 2});
   assert_int_equal(ask(fixture, "silent.test.", &answer), -ETIMEDOUT);
-  assert_true(atomic_load(&fixture->server.questions) >= 1);
+  AWAIT(&fixture->bench, atomic_load(&fixture->server.questions) >= 1);
 }
 
 static void a_family_that_is_not_answered_costs_50_ms_once(void **state) {
   struct fixture *fixture = *state;
   struct answer answer;
-  start_resolver(fixture, (struct resolver_options){.timeout_ms = 10000});
+  start_resolver(fixture, (struct resolver_options){.delay_ms = 50});
   uint64_t began = real_ms();
-  assert_int_equal(ask(fixture, "half.test.", &answer), 0);
+  assert_int_equal(ask(fixture, "half.test.", &answer), 0); /* before it times out */
   assert_true(real_ms() - began >= 49);
-  assert_true(real_ms() - began < 5000);
   expect_addresses(&answer, (const char *const[]){"127.0.0.1:0", NULL});
   for (int round = 0; round < 5; round++) { /* ends of the TTL, of which no client sees anything */
-    for (int second = 0; second < 60; second++) {
+    for (int second = 0; second < 55; second++) {
+      if (second == 45) /* it is asked for ahead in 9 s */
+        assert_int_equal(counts_of(fixture).results[HOST_FOUND], 1 + round);
       advance_s(fixture, 1);
-      if (second == 56)
-        AWAIT(&fixture->bench, counts_of(fixture).results[HOST_FOUND] == 2 + (uint64_t)round);
       assert_null(resolve_start(fixture->resolver, "half.test.", on_done, &answer));
       assert_int_equal(answer.result.status, 0);
     }
+    AWAIT(&fixture->bench, counts_of(fixture).results[HOST_FOUND] == 2 + (uint64_t)round);
   }
 }
 
@@ -209,12 +209,15 @@ static void the_order_of_a_servers_answers_changes_nothing(void **state) {
   for (int i = 0; i < 4; i++) {
     advance_s(fixture, 61);
     assert_int_equal(ask(fixture, "whole.test.", &answer), 0);
+    AWAIT(&fixture->bench, counts_of(fixture).results[HOST_FOUND] == 2 + (uint64_t)i);
     expect_questions(fixture, 2 + i);
     assert_memory_equal(answer.result.addresses, first.addresses, 3 * sizeof first.addresses[0]);
   }
   static const struct dns_zone others[] = {{.label = "whole", .ipv4 = 3, .first = 2, .ttl = 60}, {.label = NULL}};
   atomic_store(&fixture->server.zones, others); /* 127.0.0.2, .3, .4: one has gone, one has come */
   advance_s(fixture, 61);
+  ask(fixture, "whole.test.", &answer); /* half a second at most: it may be what was known */
+  AWAIT(&fixture->bench, counts_of(fixture).results[HOST_FOUND] == 6);
   ask(fixture, "whole.test.", &answer);
   char last[ENDPOINT_TEXT_SIZE];
   assert_int_equal(answer.result.count, 3);
@@ -251,7 +254,7 @@ static void a_silent_server_is_asked_last(void **state) {
   char servers[64];
   struct error error;
   snprintf(servers, sizeof servers, "127.0.0.1:%u,%s", ntohs(in.sin_port), fixture->server.servers);
-  struct resolver_options options = {.servers = servers, .timeout_ms = 300, .family = RESOLVE_IPV4};
+  struct resolver_options options = {.servers = servers, .timeout_ms = 2000, .family = RESOLVE_IPV4};
   fixture->resolver = resolver_new(&fixture->bench.loop, &options, &error);
   assert_non_null(fixture->resolver);
   assert_int_equal(ask(fixture, "a.test.", &answer), 0);
@@ -358,7 +361,7 @@ static void more_names_than_may_be_asked_for_at_once_queue(void **state) {
   enum { NAMES = 300 };
   static struct answer answers[NAMES];
   memset(answers, 0, sizeof answers);
-  start_resolver(fixture, (struct resolver_options){.timeout_ms = 50, .tries = 1});
+  start_resolver(fixture, (struct resolver_options){.timeout_ms = 500, .tries = 1});
   for (int i = 0; i < NAMES; i++) {
     char name[32];
     snprintf(name, sizeof name, "%s.%d.test.", i < 200 ? "silent" : "a", i);
@@ -368,7 +371,13 @@ static void more_names_than_may_be_asked_for_at_once_queue(void **state) {
   assert_true(atomic_load(&fixture->server.questions) <= 64);
   for (int i = 0; i < NAMES; i++) {
     AWAIT(&fixture->bench, answers[i].calls > 0);
-    assert_int_equal(answers[i].result.status, i < 200 ? -ETIMEDOUT : 0);
+    if (i < 200 || answers[i].result.status != 0) /* on a busy machine so may others */
+      assert_int_equal(answers[i].result.status, -ETIMEDOUT);
+  }
+  for (int i = 200; i < NAMES; i++) {
+    char name[32];
+    snprintf(name, sizeof name, "a.%d.test.", i);
+    AWAIT(&fixture->bench, ask(fixture, name, &answers[i]) == 0 || (advance_s(fixture, 2), false));
   }
 }
 
@@ -472,16 +481,18 @@ static void name_servers_of_both_families_are_taken_from_resolv_conf(void **stat
 static void short_names_are_looked_for_in_the_list_of_domains(void **state) {
   struct fixture *fixture = *state;
   struct answer answer;
-  struct resolver_options options = {.timeout_ms = 200, .tries = 1};
+  struct resolver_options options = {.tries = 1};
   write_files(fixture, "search first.example second.example\n", "", &options);
   start_resolver(fixture, options);
   assert_int_equal(ask(fixture, "a", &answer), 0);
   assert_int_equal(atomic_load(&fixture->server.questions), 1);
   assert_int_equal(ask(fixture, "missing", &answer), -ENOENT);
   assert_int_equal(atomic_load(&fixture->server.questions), 1 + 3);
+  options.timeout_ms = 50;
+  replace_resolver(fixture, options);
   assert_int_equal(ask(fixture, "silent", &answer),
                    -ETIMEDOUT); /* which may be there: the next would be another host */
-  assert_int_equal(atomic_load(&fixture->server.questions), 1 + 3 + 1);
+  expect_questions(fixture, 1 + 3 + 1);
 }
 
 static void what_one_worker_knows_all_know(void **state) {
@@ -489,7 +500,8 @@ static void what_one_worker_knows_all_know(void **state) {
   struct answer answer;
   struct error error;
   start_resolver(fixture, (struct resolver_options){0});
-  struct resolver_options options = {.servers = fixture->server.servers, .table = resolver_table(fixture->resolver)};
+  struct resolver_options options = {
+      .servers = fixture->server.servers, .timeout_ms = PATIENT_MS, .table = resolver_table(fixture->resolver)};
   struct resolver *other = resolver_new(&fixture->bench.loop, &options, &error);
   assert_non_null(other);
   assert_int_equal(ask(fixture, "a.test.", &answer), 0);

@@ -42,7 +42,7 @@ static int ask_reverse(struct fixture *fixture, const char *text, struct told *t
 }
 
 static void start_with_names(struct fixture *fixture) {
-  start_resolver(fixture, (struct resolver_options){.tries = 1, .timeout_ms = 300});
+  start_resolver(fixture, (struct resolver_options){.tries = 1});
   atomic_store(&fixture->server.zones, reverse_zones);
 }
 
@@ -71,6 +71,7 @@ static void an_address_without_a_name_says_so(void **state) {
   assert_int_equal(ask_reverse(*state, "192.0.2.8", &told), -ENOENT);
   assert_string_equal(told.name, "");
   assert_int_equal(ask_reverse(*state, "192.0.2.6", &told), -ENOENT);
+  replace_resolver(*state, (struct resolver_options){.tries = 1, .timeout_ms = 50}); /* it is silent about the last */
   assert_int_equal(ask_reverse(*state, "192.0.2.5", &told), -ENOENT);
 }
 

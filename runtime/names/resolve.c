@@ -15,6 +15,7 @@
 enum {
   DEFAULT_TIMEOUT_MS = 2000,
   DEFAULT_TRIES = 2,
+  DEFAULT_DELAY_MS = 50,
   LONGEST_TIMEOUT_MS = 60 * 1000, /* c-ares doubles it for each further try */
   MOST_TRIES = 10,
   DEFAULT_CACHE_ENTRIES = 1024,
@@ -99,6 +100,7 @@ struct resolver *resolver_new(struct loop *loop, const struct resolver_options *
   resolver->log = options->log;
   resolver->answer = answer_requests;
   resolver->asks = asks_of(options->family);
+  resolver->delay_ms = option_or(options->delay_ms, DEFAULT_DELAY_MS, UINT32_MAX);
   int status = resolve_lookups_init(resolver);
   if (status != 0) {
     error_set(error, -status, "cannot start the resolver: %s", strerror(-status));

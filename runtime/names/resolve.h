@@ -22,6 +22,7 @@ struct resolver_options {
   const char *hosts;
   uint32_t timeout_ms;        /* for each try; 2000, at most 60000 */
   uint32_t tries;             /* per server; 2, at most 10 */
+  uint32_t delay_ms;          /* what the second family has once the first is answered; 50 (RFC 8305 section 3) */
   uint32_t cache_entries;     /* 1024; the least recently used goes first */
   enum resolve_family family; /* of addresses that there are; literals are taken as they are */
   uint32_t min_ttl_ms;        /* 1000 */
@@ -49,7 +50,7 @@ void resolver_free(struct resolver *resolver);
 /* Looks `name` up: literals and "localhost" without asking, then the hosts file, then what is known, then DNS. When the
  * answer is at hand, `done` is called before this returns, and it returns NULL; else it returns the request, to cancel
  * it by. Several requests for one name share the questions, one for each family, and what answers first is used: the
- * other has 50 ms (RFC 8305 section 3), and serves whoever comes later. */
+ * other has `delay_ms`, and serves whoever comes later. */
 struct resolve_request *resolve_start(struct resolver *resolver, const char *name, resolve_done_fn *done,
                                       void *context);
 

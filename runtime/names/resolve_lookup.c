@@ -15,7 +15,6 @@
 enum {
   MOST_RUNNING = 64,
   MOST_AHEAD = MOST_RUNNING / 2,
-  RESOLUTION_DELAY_MS = 50, /* RFC 8305 section 3 */
   MOST_DUES = 16384,
   LEAST_DUE_MS = 10,
 };
@@ -125,7 +124,7 @@ static void look_at_answers(struct resolve_lookup *lookup) {
   if (!lookup->questions[HOST_IPV6].is_open && !lookup->questions[HOST_IPV4].is_open)
     end_candidate(lookup);
   else if (lookup->is_found && !lookup->overdue)
-    loop_set_timer(lookup->resolver->loop, &lookup->timer, RESOLUTION_DELAY_MS);
+    loop_set_timer(lookup->resolver->loop, &lookup->timer, lookup->resolver->delay_ms);
 }
 
 static void question_close(struct resolve_question *question, const struct host_answer *answer) {

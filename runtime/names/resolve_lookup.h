@@ -21,6 +21,7 @@ struct resolver {
   struct host_table *table;
   uint64_t serial; /* of the files that the channels have */
   unsigned asks;   /* the families that there are */
+  uint32_t delay_ms;
   uint64_t seed;
   struct resolve_channels channels;
   struct hash_table lookups;
