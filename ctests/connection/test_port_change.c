@@ -14,7 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { MANY = 300, MOST_ROUNDS = 100000 };
+enum { MANY = 300, MOST_ROUNDS = 100000, MATCHES = 100 };
 
 struct fixture {
   struct clock clock;
@@ -181,14 +181,18 @@ static struct route_table *table_of_range(size_t count) {
   return table_of((struct route *[]){route_on("range", 1, (uint16_t)count)}, 1);
 }
 
+/* Often, of few enough that both tables stay in the cache of a core: what misses it grows by its own laws. */
 static double match(void *context, size_t count) {
   struct route_table *before = table_of_range(count), *table = table_of_range(count);
-  double began = scaling_cpu();
+  double took = 0;
   (void)context;
-  struct port_change *ports = port_change_new(before, table);
-  double took = scaling_cpu() - began;
-  assert_int_equal(0, ports->added_count + ports->gone_count);
-  port_change_free(ports);
+  for (int i = 0; i < MATCHES; i++) {
+    double began = scaling_cpu();
+    struct port_change *ports = port_change_new(before, table);
+    took += scaling_cpu() - began;
+    assert_int_equal(0, ports->added_count + ports->gone_count);
+    port_change_free(ports);
+  }
   route_table_unref(before);
   route_table_unref(table);
   return took;
@@ -196,7 +200,7 @@ static double match(void *context, size_t count) {
 
 static void ports_are_found_again_in_a_time_that_grows_with_their_number(void **state) {
   (void)state;
-  assert_scales(match, NULL, 15000);
+  assert_scales(match, NULL, 1000);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)

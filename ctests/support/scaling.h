@@ -24,7 +24,8 @@ static inline double scaling_cpu(void) {
   return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
 }
 
-/* Small figures are hidden by what it costs at all: `few` has to take some milliseconds. One good try of several is
+/* Small figures are hidden by what it costs at all: `few` has to take some milliseconds, by doing it often where four
+ * times as many would not stay in the cache. One good try of several is
  * enough, as a neighbour on the core costs CPU time too, by the caches. */
 static inline void assert_scales(scaling_fn *work, void *context, size_t few) {
   double ratio = 0;
