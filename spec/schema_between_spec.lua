@@ -30,6 +30,33 @@ local function said(list)
   return table.concat(lines, "\n")
 end
 
+describe("a text that is too long for what it is", function()
+  local LONG = 200000
+
+  local function refuses(route, field)
+    local began = os.clock()
+    local result = load(route)
+    local took = os.clock() - began
+    assert.truthy(said(result.faults):find(field .. ": has a text of more than 4096 bytes", 1, true), field)
+    assert.truthy(took < 5, took)
+  end
+
+  it("is refused before it is taken to pieces, which would take minutes", function()
+    local nines = ("9"):rep(LONG)
+    refuses({ match = { ports = 1 }, action = { target = "a:1" }, timeouts = { idle = nines } }, "timeouts.idle")
+    refuses({ match = { ports = nines .. "," }, action = { target = "a:1" } }, "match.ports")
+    refuses({ match = { ports = { 1, ("1,"):rep(LONG) .. "x" } }, action = { target = "a:1" } }, "match.ports")
+    local blanks = "x" .. (" "):rep(LONG) .. "x"
+    refuses({ match = { ports = 1, domains = { blanks } }, action = { target = "a:1" } }, "match.domains")
+    refuses({ match = { ports = 1 }, action = { targets = { { host = blanks, port = 1 } } } }, "action.targets")
+  end)
+
+  it("is none when it is only kept", function()
+    local result = load { description = ("x"):rep(60000), match = { ports = 1 }, action = { target = "a:1" } }
+    assert.are.equal("", said(result.faults))
+  end)
+end)
+
 describe("defaults", function()
   local function merged(base, route)
     local result = load(route, nil, nil, base)

@@ -176,6 +176,24 @@ local function normal_default(self, descriptor, default)
   return normal
 end
 
+local PARSED_MOST = 4096 -- bytes; no address, name, time or list of ports is nearly as long
+local NOT_PARSED = { string = true, table = true, partial_route = true }
+
+-- Taking a text to pieces can cost the square of its length, and nobody ends us when it takes long.
+local function has_long_text(value, depth)
+  if type(value) == "string" then
+    return #value > PARSED_MOST
+  elseif type(value) ~= "table" or mark.kind(value) or depth == 0 then
+    return false
+  end
+  for _, item in pairs(value) do
+    if has_long_text(item, depth - 1) then
+      return true
+    end
+  end
+  return false
+end
+
 ---The normal form of `value`, or nil: it is wrong, or it isn't there and has no default.
 function Check:value(descriptor, value)
   local check = self.types[descriptor.type]
@@ -190,6 +208,10 @@ function Check:value(descriptor, value)
     return normal_default(self, descriptor, default)
   elseif value == nil and descriptor.shared then
     return normal_default(self, descriptor)
+  end
+  if not NOT_PARSED[descriptor.type] and has_long_text(value, 3) then
+    self:fault("has a text of more than %d bytes: nothing that is meant here is as long", PARSED_MOST)
+    return nil
   end
   local normal = check(self, value, descriptor)
   if descriptor.later and normal ~= nil then
