@@ -74,6 +74,12 @@ describe("moongate check", function()
     expect_fault("error({ code = 7 })", "site.lua")
   end)
 
+  it("prints an error of 300,000 blanks at once, and one of several lines in one", function()
+    local began = process.now()
+    expect_fault("error((' '):rep(300000) .. 'x  y \\n\\n  z', 0)", "   x  y z\n")
+    assert.truthy(process.now() - began < 20)
+  end)
+
   it("names route and field of a wrong type", function()
     expect_fault(api 'match = { ports = true }, action = { target = "a:1" }', "routes/site.lua", "api", "match.ports")
     expect_fault(api "action = { target = 7 }", "site.lua", "api", "action.target")

@@ -25,7 +25,10 @@ function check.format(fault)
     parts[#parts + 1] = fault.field
   end
   parts[#parts + 1] = fault.message
-  return unicode.printable((table.concat(parts, ": "):gsub("%s*\n%s*", " ")))
+  -- Each run of blanks once: "%s*\n%s*" would begin anew at each of them, and a message may have a million.
+  return unicode.printable((table.concat(parts, ": "):gsub("%s+", function(run)
+    return run:find("\n", 1, true) and " " or nil
+  end)))
 end
 
 -- By file and line; those of one line in the order in which they were found, and what is of no file first.
