@@ -21,6 +21,14 @@ static void on_run_freeing(struct deferred *deferred) {
   free(run);
 }
 
+/* Puts the value on top into the registry, under the run. Once there is one, no other takes memory. */
+static void hold(lua_State *L, struct script_run *run) {
+  lua_pushlightuserdata(L, run);
+  lua_insert(L, -2);
+  lua_rawset(L, LUA_REGISTRYINDEX);
+  run->holds = true;
+}
+
 /* Nothing of the run calls back any more, and the connection has its stream back. */
 static int script_run_finish(struct script_run *run, bool give_back) {
   int status = 0;
@@ -37,6 +45,10 @@ static int script_run_finish(struct script_run *run, bool give_back) {
   }
   if (run->socket != NULL)
     status = socket_detach(run->socket, give_back);
+  if (run->holds) {
+    lua_pushnil(run->state->L);
+    hold(run->state->L, run);
+  }
   run->socket = NULL;
   run->asker->script = NULL;
   loop_defer(run->worker->place.loop, &run->freeing);
@@ -208,9 +220,13 @@ static int prepare_run(lua_State *L) {
   struct script_run *run = preparation->run;
   script_version_push(preparation->version, preparation->worker, run->slot, L);
   if (run->is_handler) {
+    lua_pushboolean(L, true); /* makes room for it */
+    hold(L, run);
     run->socket = socket_push_client(run->state, L, run, run->exchange->client);
     if (run->socket == NULL)
       return 0;
+    lua_pushvalue(L, -1);
+    hold(L, run);
   }
   if (run->exchange != NULL)
     script_push_context(L, run->exchange); /* function, [socket,] context */

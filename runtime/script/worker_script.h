@@ -37,12 +37,14 @@ struct script_run {
   struct script_state *state;           /* not counted: the tasks do */
   const struct script_version *version; /* its own; to tell it by, it may be gone */
   struct script_task *task;             /* the handler's or function's own; NULL once it is over */
-  struct script_socket *socket;         /* the client's; NULL for functions, and once Lua has collected it */
+  struct script_socket *socket;         /* the client's; NULL for functions, and once the state has closed */
   struct list_node tasks;               /* by family */
   struct list_node sockets;             /* that it has connected, by mine; closed when it ends */
   struct list_node opened;              /* … and those that are only open (luasocket/bind_open.c) */
   bool is_handler;
-  int slot;           /* of its function */
+  bool holds; /* the client's socket in Lua, whether the handler does or not: collected it would be closed, which the
+                 client would take for the end */
+  int slot;   /* of its function */
   clock_ms since;     /* it was begun */
   char *forward_host; /* context:forward has been called: where to */
   int forward_port;

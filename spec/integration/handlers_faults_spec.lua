@@ -49,6 +49,19 @@ describe("a handler's fault", function()
     assert.are.equal(("the first half"):sub(1, #bytes), bytes)
   end)
 
+  it("is told to the client as one, also when nobody holds its socket any more", function()
+    local m = moongate.start {
+      workers = 1,
+      routes = moongate.front [[handler = function()
+        for _ = 1, 3 do collectgarbage() end
+        moongate.sleep(0.05)
+        error "here"
+      end]],
+    }
+    local bytes, how = net.connect(m:port "front"):receive_all()
+    assert.are.same({ "", "reset" }, { bytes, how })
+  end)
+
   it("is what comes of collecting more, in all connections together, than a file's memory", function()
     local m = start(
       "return { " .. route("hoard", "assert(socket:receive '*a')") .. echo .. "}",
