@@ -52,7 +52,8 @@ describe("a client that is cut short with bytes unsent", function()
     process.nap(3)
     local spent = (m.process:cpu() - cpu) / (process.now() - since) / #clients
     assert.are.equal(300, m:metric 'connections_by_state{state="closing"}')
-    assert.is_true(spent < 0.00002, ("%.1f µs a second each"):format(spent * 1e6))
+    local bound = os.getenv "MOONGATE_REPORTS" and 0.0001 or 0.00002 -- a sanitizer's own cost is many times ours
+    assert.is_true(spent < bound, ("%.1f µs a second each"):format(spent * 1e6))
   end)
 
   it("is forgotten at once when it resets", function()
