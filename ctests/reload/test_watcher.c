@@ -199,10 +199,9 @@ static void a_file_is_written_by_another_name_of_it(void **state) {
   snprintf(path, sizeof path, "%s/site.lua", fixture->routes);
   snprintf(other, sizeof other, "%s/elsewhere", fixture->root);
   settle(fixture);
-  unsigned before = fixture->told;
   assert_int_equal(0, link(path, other)); /* after it has been watched */
   settle(fixture);
-  before = fixture->told;
+  unsigned before = fixture->told;
   write_in_place(other);
   assert_true(await_told(fixture, before + 1, PATIENCE_S));
 }

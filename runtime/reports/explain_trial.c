@@ -79,7 +79,7 @@ int explain_try_others(struct explain_trials *trials, const struct explained *ex
     if (number > 0)
       client.address = trials->clients[number - 1];
     if (versions_open)
-      client.tls_version = TLS_1_0 << kind;
+      client.tls_version = (unsigned)TLS_1_0 << kind;
     else
       client.sends = first_words[kind];
     status = trial_run(trial, &client, NULL, NULL, &record);
