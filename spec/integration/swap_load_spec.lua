@@ -32,14 +32,14 @@ describe("under load", function()
     process.wait_for(function()
       return m:metric 'route_connections_total{route="b"}' > 100
     end)
-    local last, told, refused = "v0", 0, {}
+    local before, last, told, refused = "v0", "v0", 0, {}
     for i = 1, saves do
       if i % 5 == 0 then
         m:write("a.lua", ("return {\n\n  broken %d"):format(i))
         local fault = m:await_fault "a.lua"
         told = told + (fault.line == 3 and 1 or 0)
       else
-        last = "v" .. i
+        before, last = last, "v" .. i
         m:write("a.lua", counting("a", last))
         swapping.await("a", last)
       end
@@ -48,7 +48,8 @@ describe("under load", function()
         m:write("c.lua", i % 40 == 10 and counting("c", "c") or "return {}")
       end
       local version, message = swapping.ask "a"
-      refused[#refused + 1] = version ~= last and (version or message) or nil
+      -- One worker has the last for sure; the other may be a moment behind.
+      refused[#refused + 1] = version ~= last and version ~= before and (version or message) or nil
       assert.are.equal("v0: still 1", net.ask(held, "still"))
     end
     assert.are.same({}, refused)
